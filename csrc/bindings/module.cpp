@@ -1,0 +1,29 @@
+#include "bindings/arguments.h"
+#include "cpu/isa.h"
+
+namespace py = pybind11;
+
+PYBIND11_MODULE(_C, module) {
+  module.doc() = "Compiled CPU kernels of tsssl_fast. Use the functions of the Python package.";
+  module.def(
+      "isa", [] { return std::string(tsssl::isa_name(tsssl::active_isa())); },
+      "Name of the instruction set in use.");
+  module.def("set_isa", &tsssl::set_isa, py::arg("name"),
+             "Selects an instruction set by name; '' returns to the automatic choice.");
+  module.def(
+      "isas",
+      [] {
+        py::dict supported;
+        for (tsssl::Isa isa : tsssl::compiled_isas()) {
+          supported[tsssl::isa_name(isa)] = tsssl::isa_supported(isa);
+        }
+        return supported;
+      },
+      "Compiled instruction sets, each with whether this machine can run it.");
+#ifdef _OPENMP
+  module.attr("openmp") = true;
+#else
+  module.attr("openmp") = false;
+#endif
+  tsssl::bind_contrastive(module);
+}

@@ -1,0 +1,46 @@
+#include "cpu/dispatch.h"
+
+#include "cpu/isa.h"
+
+// Every kernel source defines its family's table once per instruction set, in the namespace of that
+// set; this file alone chooses between them.
+#define TSSSL_DECLARE(isa)                         \
+  namespace tsssl {                                \
+  namespace isa {                                  \
+  const ContrastiveKernels& contrastive_kernels(); \
+  }                                                \
+  }
+
+TSSSL_DECLARE(baseline)
+#ifdef TSSSL_HAVE_avx2
+TSSSL_DECLARE(avx2)
+#endif
+#ifdef TSSSL_HAVE_avx512
+TSSSL_DECLARE(avx512)
+#endif
+
+#ifdef TSSSL_HAVE_avx2
+#define TSSSL_CASE_avx2(table) \
+  case Isa::avx2:              \
+    return avx2::table();
+#else
+#define TSSSL_CASE_avx2(table)
+#endif
+#ifdef TSSSL_HAVE_avx512
+#define TSSSL_CASE_avx512(table) \
+  case Isa::avx512:              \
+    return avx512::table();
+#else
+#define TSSSL_CASE_avx512(table)
+#endif
+
+#define TSSSL_SELECT(table)                                                             \
+  switch (active_isa()) {                                                               \
+    TSSSL_CASE_avx2(table) TSSSL_CASE_avx512(table) default : return baseline::table(); \
+  }
+
+namespace tsssl {
+
+const ContrastiveKernels& contrastive() { TSSSL_SELECT(contrastive_kernels) }
+
+}  // namespace tsssl

@@ -1,0 +1,26 @@
+// The instruction sets that the kernels are compiled for, and which of them this machine can run.
+#pragma once
+#include <string>
+#include <vector>
+
+namespace tsssl {
+
+enum class Isa { baseline, avx2, avx512 };
+
+const char* isa_name(Isa isa);
+
+// Compiled into this binary, in ascending order of preference.
+std::vector<Isa> compiled_isas();
+
+// Whether this processor and operating system can run it (cpuid and xgetbv, through the compiler).
+bool isa_supported(Isa isa);
+
+// The set in use: TSSSL_CPU_ISA where it is set, else the best that is compiled and supported.
+// Throws std::invalid_argument for a name that is unknown, not compiled in or not supported.
+Isa active_isa();
+
+// Selects a set by name for the calls that follow; "" returns to the automatic choice. For tests
+// and benchmarks: not to be called while kernels run in another thread.
+void set_isa(const std::string& name);
+
+}  // namespace tsssl

@@ -1,0 +1,29 @@
+// parallel_for: the only place that knows OpenMP. Kernels hand it independent tasks; which thread
+// runs which task never changes a result, so kernels are bit-identical for any number of threads.
+#pragma once
+#include <cstdint>
+
+namespace tsssl {
+
+// Calls task(context, index, thread) for every index in [0, count), thread in [0, threads).
+// Indices are handed out in ascending order to whichever thread is free. Runs in the calling
+// thread, without touching OpenMP, where threads <= 1 or count <= 1: a forked DataLoader worker,
+// where torch sets one thread, can not deadlock on the parent's pool.
+void run_tasks(std::int64_t count, int threads, void (*task)(void*, std::int64_t, int),
+               void* context);
+
+namespace {  // internal linkage: instantiated separately for every instruction set
+
+// f(index, thread)
+template <class F>
+inline void parallel_for(std::int64_t count, int threads, const F& f) {
+  run_tasks(
+      count, threads,
+      [](void* context, std::int64_t index, int thread) {
+        (*static_cast<const F*>(context))(index, thread);
+      },
+      const_cast<F*>(&f));
+}
+
+}  // namespace
+}  // namespace tsssl

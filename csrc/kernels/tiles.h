@@ -1,0 +1,137 @@
+// Register tiles: the matrix products that the losses are made of, in pieces small enough for their
+// epilogue (exponentials, sums, squares) to run while the result is still in registers.
+//
+// A packed operand is stored in panels of kPanel rows, k-major inside the panel:
+//   packed[panel][k][row in panel]
+// so that one layout serves both sides of S = A B^T: a right operand is read kPanel values at a
+// time, a left operand kRows values at a time (kRows divides kPanel).
+#pragma once
+#include "simd/vec.h"
+
+namespace tsssl {
+namespace TSSSL_ISA {
+namespace {
+
+// Shapes of the register tiles, in vectors: accumulators + right operand + one broadcast must fit
+// the registers (16 below AVX-512: 12 + 3 + 1; 32 there: 24 + 3 + 1). Both row counts divide the
+// panel; with 16-byte vectors of doubles a panel is 6 rows, hence 3.
+struct Shape {
+  static constexpr int kVectors = 3;
+  static constexpr int kRows = TSSSL_VECTOR_BYTES == 64 ? 8 : TSSSL_VECTOR_BYTES == 32 ? 4 : 3;
+  static constexpr int kProductRows = TSSSL_VECTOR_BYTES == 64 ? 12 : 6;  // by two vectors
+};
+
+template <class T>
+struct Panel {
+  static constexpr int kRows = Shape::kVectors * Simd<T>::kLanes;
+  static_assert(kRows % Shape::kRows == 0 && kRows % Shape::kProductRows == 0);
+};
+
+TSSSL_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+TSSSL_INLINE std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
+TSSSL_INLINE std::int64_t min(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+TSSSL_INLINE std::int64_t max(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
+
+// acc[r][v] += sum over k of a[r * kRowStride + k * kDepthStride] * b[k * ldb + v * lanes ...]
+template <class T, int kRows, int kVectors, int kRowStride, int kDepthStride>
+TSSSL_INLINE void multiply(std::int64_t depth, const T* __restrict a, const T* __restrict b,
+                           std::int64_t ldb, Vec<T> (&acc)[kRows][kVectors]) {
+  constexpr int kLanes = Simd<T>::kLanes;
+  for (std::int64_t k = 0; k < depth; ++k) {
+    Vec<T> right[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) right[v] = load(b + v * kLanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const T left = a[r * kRowStride];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) acc[r][v] += left * right[v];
+    }
+    a += kDepthStride;
+    b += ldb;
+  }
+}
+
+// One similarity tile: kRows rows of a packed operand against one panel of another.
+// `a` points at the first of the rows inside its panel, `b` at a panel.
+template <class T>
+TSSSL_INLINE void similarity(std::int64_t depth, const T* a, const T* b,
+                             Vec<T> (&acc)[Shape::kRows][Shape::kVectors]) {
+  constexpr int kPanel = Panel<T>::kRows;
+#pragma GCC unroll 16
+  for (int r = 0; r < Shape::kRows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Shape::kVectors; ++v) acc[r][v] = Vec<T>{};
+  }
+  multiply<T, Shape::kRows, Shape::kVectors, 1, kPanel>(depth, a, b, kPanel, acc);
+}
+
+template <class T, int kRows, int kVectors, int kRowStride, int kDepthStride>
+TSSSL_INLINE void product_tile(std::int64_t depth, const T* a, const T* b, std::int64_t ldb, T* c,
+                               std::int64_t ldc) {
+  constexpr int kLanes = Simd<T>::kLanes;
+  Vec<T> acc[kRows][kVectors];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = load(c + r * ldc + v * kLanes);
+  }
+  multiply<T, kRows, kVectors, kRowStride, kDepthStride>(depth, a, b, ldb, acc);
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) store(c + r * ldc + v * kLanes, acc[r][v]);
+  }
+}
+
+// C[m, n] += A B, with A[i, k] at a[i * kRowStride + k * kDepthStride], B row-major (depth x
+// columns). Columns are a multiple of the lanes (operands are padded with zeros).
+template <class T, int kRowStride, int kDepthStride>
+inline void product(std::int64_t rows, std::int64_t columns, std::int64_t depth, const T* a,
+                    const T* b, std::int64_t ldb, T* c, std::int64_t ldc) {
+  constexpr int kLanes = Simd<T>::kLanes;
+  constexpr int kRows = Shape::kProductRows;
+  for (std::int64_t n = 0; n < columns;) {
+    const bool pair = columns - n >= 2 * kLanes;
+    std::int64_t m = 0;
+    for (; m + kRows <= rows; m += kRows) {
+      const T* left = a + m * kRowStride;
+      T* out = c + m * ldc + n;
+      if (pair) {
+        product_tile<T, kRows, 2, kRowStride, kDepthStride>(depth, left, b + n, ldb, out, ldc);
+      } else {
+        product_tile<T, kRows, 1, kRowStride, kDepthStride>(depth, left, b + n, ldb, out, ldc);
+      }
+    }
+    for (; m < rows; ++m) {
+      const T* left = a + m * kRowStride;
+      T* out = c + m * ldc + n;
+      if (pair) {
+        product_tile<T, 1, 2, kRowStride, kDepthStride>(depth, left, b + n, ldb, out, ldc);
+      } else {
+        product_tile<T, 1, 1, kRowStride, kDepthStride>(depth, left, b + n, ldb, out, ldc);
+      }
+    }
+    n += pair ? 2 * kLanes : kLanes;
+  }
+}
+
+// Packs rows [0, rows) of x (row-major, row_stride) into one panel;
+// rows beyond are zero.
+template <class T>
+inline void pack_panel(const T* x, std::int64_t row_stride, std::int64_t rows, std::int64_t depth,
+                       T* panel) {
+  constexpr int kPanel = Panel<T>::kRows;
+  for (std::int64_t r = 0; r < kPanel; ++r) {
+    if (r < rows) {
+      const T* row = x + r * row_stride;
+      for (std::int64_t k = 0; k < depth; ++k) panel[k * kPanel + r] = row[k];
+    } else {
+      for (std::int64_t k = 0; k < depth; ++k) panel[k * kPanel + r] = T(0);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace TSSSL_ISA
+}  // namespace tsssl

@@ -1,0 +1,60 @@
+"""Builds the extension by driving CMakeLists.txt; everything else is in pyproject.toml.
+
+TSSSL_BUILD_EXT=0  installs the pure-Python package: slower, and `tsssl-fast info` says so.
+TSSSL_BUILD_DIR    keeps the CMake build in that folder, so that a rebuild compiles only what changed.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+HELP = """
+The compiled kernels of tsssl_fast could not be built.
+  They need a C++17 compiler: Debian/Ubuntu `apt-get install g++`, Fedora `dnf install gcc-c++`,
+  macOS `xcode-select --install`.
+  To install without compiled kernels (plain torch, slower): TSSSL_BUILD_EXT=0 pip install .
+"""
+
+
+def build_switch() -> bool:
+    value = os.environ.get("TSSSL_BUILD_EXT", "1")
+    if value not in ("0", "1"):
+        sys.exit(f"TSSSL_BUILD_EXT={value!r}: accepted values are 0 and 1")
+    return value == "1"
+
+
+class CMakeBuild(build_ext):
+    def build_extension(self, ext: Extension) -> None:
+        import pybind11
+
+        target = Path(self.get_ext_fullpath(ext.name)).resolve()
+        build = Path(os.environ.get("TSSSL_BUILD_DIR", self.build_temp)).resolve()
+        build.mkdir(parents=True, exist_ok=True)
+        configure = [
+            "cmake",
+            "-S",
+            str(Path(__file__).parent.resolve()),
+            "-B",
+            str(build),
+            "-G",
+            "Ninja",
+            "-DCMAKE_BUILD_TYPE=Release",
+            f"-DTSSSL_OUTPUT_DIR={target.parent}",
+            f"-DPython_EXECUTABLE={sys.executable}",
+            f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
+        ]
+        try:
+            subprocess.run(configure, check=True)
+            subprocess.run(["cmake", "--build", str(build), "--target", "_C"], check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise SystemExit(f"{HELP}\n  What failed: {error}") from error
+
+
+setup(
+    ext_modules=[Extension("tsssl_fast._C", sources=[])] if build_switch() else [],
+    cmdclass={"build_ext": CMakeBuild},
+)

@@ -1,0 +1,59 @@
+"""Argument checks shared by the public functions: the argument, what was given, what is accepted."""
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def matrix(name: str, x: Tensor) -> None:
+    """A floating (N, D) tensor with N >= 1 and D >= 1."""
+    floating(name, x)
+    if x.dim() != 2:
+        raise ValueError(f"{name}: shape {tuple(x.shape)}; accepted: (N, D)")
+    if x.shape[0] == 0 or x.shape[1] == 0:
+        raise ValueError(f"{name}: shape {tuple(x.shape)}; accepted: (N, D) with N >= 1, D >= 1")
+
+
+def floating(name: str, x: Tensor) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}: {type(x).__name__}; accepted: torch.Tensor")
+    if not x.is_floating_point():
+        raise TypeError(f"{name}: dtype {x.dtype}; accepted: a floating-point dtype")
+
+
+def alike(names: Sequence[str], tensors: Sequence[Tensor]) -> None:
+    """The same shape, dtype and device."""
+    first = tensors[0]
+    for name, x in zip(names[1:], tensors[1:], strict=True):
+        if x.device != first.device:
+            raise ValueError(f"{name}: device {x.device}; accepted: {first.device} as {names[0]}")
+        if x.dtype != first.dtype:
+            raise TypeError(f"{name}: dtype {x.dtype}; accepted: {first.dtype} as {names[0]}")
+        if x.shape != first.shape:
+            raise ValueError(
+                f"{name}: shape {tuple(x.shape)}; accepted: {tuple(first.shape)} as {names[0]}"
+            )
+
+
+def positive(name: str, value: float) -> float:
+    """A finite number above zero, as a Python float."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: {type(value).__name__}; accepted: a number")
+    if not (value > 0 and math.isfinite(value)):
+        raise ValueError(f"{name}: {value}; accepted: a finite number > 0")
+    return float(value)
+
+
+def choice(name: str, value: str, accepted: Sequence[str]) -> None:
+    if value not in accepted:
+        raise ValueError(f"{name}: {value!r}; accepted: {', '.join(accepted)}")
+
+
+def reduce(loss: Tensor, reduction: str) -> Tensor:
+    """Applies a reduction that has been checked."""
+    if reduction == "none":
+        return loss
+    return loss.mean() if reduction == "mean" else loss.sum()

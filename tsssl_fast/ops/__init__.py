@@ -1,0 +1,3 @@
+"""Operator families, one folder each. Importing a family registers its operators with torch."""
+
+from tsssl_fast.ops import contrastive as contrastive
