@@ -22,6 +22,8 @@ struct Simd<float> {
   typedef float Vec __attribute__((vector_size(TSSSL_VECTOR_BYTES)));
   typedef std::int32_t Int __attribute__((vector_size(TSSSL_VECTOR_BYTES)));
   typedef std::int32_t Lane;
+  typedef std::int32_t Int32 __attribute__((vector_size(TSSSL_VECTOR_BYTES)));  // one per lane
+  typedef std::int8_t Int8 __attribute__((vector_size(TSSSL_VECTOR_BYTES / 4)));
   static constexpr int kLanes = TSSSL_VECTOR_BYTES / 4;
 };
 
@@ -30,6 +32,8 @@ struct Simd<double> {
   typedef double Vec __attribute__((vector_size(TSSSL_VECTOR_BYTES)));
   typedef std::int64_t Int __attribute__((vector_size(TSSSL_VECTOR_BYTES)));
   typedef std::int64_t Lane;
+  typedef std::int32_t Int32 __attribute__((vector_size(TSSSL_VECTOR_BYTES / 2)));
+  typedef std::int8_t Int8 __attribute__((vector_size(TSSSL_VECTOR_BYTES / 8)));
   static constexpr int kLanes = TSSSL_VECTOR_BYTES / 8;
 };
 

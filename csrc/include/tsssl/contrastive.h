@@ -5,42 +5,96 @@
 
 namespace tsssl {
 
-// Two row-major views of the same series, z1 and z2, n rows each; rows [0, n) of the problem are
-// z1, rows [n, 2n) are z2.
+enum class GroupRule : int { none = 0, exclude_same = 1, only_same = 2 };
+
+// Row-major rows in up to two pieces, columns contiguous: two views of a batch need no copy.
 template <class T>
-struct TwoViews {
-  const T* z1;
-  const T* z2;
-  std::int64_t stride1;  // elements between rows; columns are contiguous
-  std::int64_t stride2;
-  std::int64_t n;
-  std::int64_t dim;
+struct RowPieces {
+  const T* first;
+  const T* second;
+  std::int64_t stride1, stride2;  // elements between rows
+  std::int64_t count1, count2;
 };
 
-// NT-Xent, equation (1) of the SimCLR-TS report. With u = z / ||z||, a_ij = <u_i, u_j> / tau and
-// p(i) the other view of i:
-//   loss_i = log sum_{j != i} exp(a_ij) - a_{i p(i)},  P_ij = exp(a_ij) / sum_{k != i} exp(a_ik)
-// Rows with ||z|| <= 1e-12 count as u = 0 and get zero gradient.
-//   loss, shift, total, share, inverse_norm: (2n). Over the negatives (j != i, j != p(i)):
-//   sum exp(a_ij) = exp(shift_i) total_i; share_i = 1 - P_{i p(i)}; inverse_norm_i = 1 / ||z_i||,
-//   or 0.
-// Gradient for upstream grad_loss g (2n, elements grad_stride apart):
-//   dL/du_i = (1/tau) [ sum_{negatives j} (g_i P_ij + g_j P_ji) u_j
-//                       - (g_i share_i + g_{p(i)} share_{p(i)}) u_{p(i)} ]
-//   dL/dz_i = (dL/du_i - u_i <u_i, dL/du_i>) / ||z_i||
-// grad1, grad2: (n, dim), contiguous.
+// Queries against keys, logits a_ij = beta s_ij with s the cosine (normalize) or the dot product.
+// k.first == nullptr: one set against itself, without self-pairs; q's rules then hold for both
+// sides and the k_ arrays repeat the q_ arrays.
 template <class T>
-struct NtXent {
-  void (*forward)(const TwoViews<T>& views, double temperature, int threads, T* loss, T* shift,
-                  T* total, T* share, T* inverse_norm);
-  void (*backward)(const TwoViews<T>& views, double temperature, int threads, const T* shift,
-                   const T* total, const T* share, const T* inverse_norm, const T* grad_loss,
-                   std::int64_t grad_stride, T* grad1, T* grad2);
+struct PairProblem {
+  RowPieces<T> q, k;
+  std::int64_t dim;
+  double beta;
+  bool normalize;
+  bool columns;         // also the keys' own rows: every key against all queries
+  bool skip_diagonal;   // two sets: the pair (i, i) counts for nothing
+  std::int64_t offset;  // > 0: the positives are the pairs with |i - j| == offset (no id arrays)
+  const std::int32_t* q_id;  // positives: equal ids; nullptr: none
+  const std::int32_t* k_id;
+  const std::int32_t* q_group;
+  const std::int32_t* k_group;
+  GroupRule group_rule;         // which negatives count
+  const std::uint8_t* q_valid;  // 0: the row takes part in no pair
+  const std::uint8_t* k_valid;
+  const std::uint8_t* mask;  // (rows, columns): 0: the pair takes no part
+  std::int64_t mask_stride;
+  const T* weight;  // (rows, columns), >= 0: multiplies exp(a_ij), weighs the mean over positives
+  std::int64_t weight_stride;
+};
+
+// Per row (queries, then with `columns` keys), all (rows):
+//   sum over negatives exp(a) = exp(negative_shift) negative_total, the same for positives;
+//   count: number, or weight, of the positives; logit: their (weighted) sum of a.
+template <class T>
+struct PairSums {
+  T* negative_shift;
+  T* positive_shift;
+  T* negative_total;
+  T* positive_total;
+  T* count;
+  T* logit;
+};
+
+// What a row's loss pulls at: dL/da_ij = negative exp(a_ij - negative_shift) on negatives,
+// positive exp(a_ij - positive_shift) - constant on positives (times the pair's weight).
+template <class T>
+struct PairPull {
+  const T* negative;
+  const T* positive;
+  const T* constant;
+};
+
+template <class T>
+struct PairKernels {
+  // q_scale (queries), k_scale (keys; unused for one set): 1 / norm, 0 for rows with norm <= 1e-12;
+  // 1 without `normalize`.
+  void (*forward)(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
+                  const PairSums<T>& sums);
+  // grad_q, grad_k: contiguous, in the order of the rows' pieces; grad_k may be nullptr (keys
+  // without gradient; one set). Returns dL/dbeta.
+  double (*backward)(const PairProblem<T>& problem, int threads, const T* q_scale, const T* k_scale,
+                     const PairSums<T>& sums, const PairPull<T>& pull, T* grad_q1, T* grad_q2,
+                     T* grad_k);
+};
+
+// NT-Xent of two views, the engine with offset = n and its row formula in one call: equation (1) of
+// the SimCLR-TS report. With x_i = log sum over negatives exp(a_ij) - a_{i p(i)}:
+//   loss_i = log(1 + exp(x_i)),  share_i = 1 - P_{i p(i)} = 1 / (1 + exp(-x_i)),
+// which keep their digits when the batch has converged and both are 1e-8.
+// loss, share, scale: (2n); grad_loss: (2n), elements grad_stride apart; grad1, grad2: (n, dim).
+template <class T>
+struct NtXentKernels {
+  void (*forward)(const PairProblem<T>& problem, int threads, T* loss, T* share, T* scale,
+                  const PairSums<T>& sums);
+  void (*backward)(const PairProblem<T>& problem, int threads, const T* share, const T* scale,
+                   const PairSums<T>& sums, const T* grad_loss, std::int64_t grad_stride, T* grad1,
+                   T* grad2);
 };
 
 struct ContrastiveKernels {
-  NtXent<float> nt_xent_f32;
-  NtXent<double> nt_xent_f64;
+  PairKernels<float> pairs_f32;
+  PairKernels<double> pairs_f64;
+  NtXentKernels<float> nt_xent_f32;
+  NtXentKernels<double> nt_xent_f64;
 };
 
 }  // namespace tsssl

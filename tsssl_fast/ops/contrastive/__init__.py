@@ -23,7 +23,9 @@ def _nt_xent_fake(
 ) -> tuple[Tensor, Tensor]:
     rows = 2 * z1.shape[0]
     dtype = spec.compute_dtype(z1.dtype)
-    return z1.new_empty(rows, dtype=dtype), z1.new_empty((len(spec.SAVED_ROWS), rows), dtype=dtype)
+    return z1.new_empty(rows, dtype=dtype), z1.new_empty(
+        (len(spec.NT_XENT_ROWS), rows), dtype=dtype
+    )
 
 
 def _nt_xent_backward(

@@ -22,12 +22,11 @@ def _forward(z1: Tensor, z2: Tensor, temperature: float) -> tuple[Tensor, Tensor
     n, dim = z1.shape
     z1, z2 = _rows(z1), _rows(z2)
     loss = z1.new_empty(2 * n)
-    saved = z1.new_empty((len(spec.SAVED_ROWS), 2 * n))
+    saved = z1.new_empty((len(spec.NT_XENT_ROWS), 2 * n))
     kernel = getattr(_native.module(), f"nt_xent_forward_{_SUFFIX[z1.dtype]}")
     kernel(
         *(z1.data_ptr(), z1.stride(0), z2.data_ptr(), z2.stride(0), n, dim),
-        *(temperature, _native.threads(), loss.data_ptr()),
-        *(row.data_ptr() for row in saved),
+        *(1 / temperature, _native.threads(), loss.data_ptr(), saved.data_ptr()),
     )
     return loss, saved
 
@@ -43,8 +42,7 @@ def _backward(
     kernel = getattr(_native.module(), f"nt_xent_backward_{_SUFFIX[z1.dtype]}")
     kernel(
         *(z1.data_ptr(), z1.stride(0), z2.data_ptr(), z2.stride(0), n, dim),
-        *(temperature, _native.threads()),
-        *(row.data_ptr() for row in saved),
+        *(1 / temperature, _native.threads(), saved.data_ptr()),
         *(grad.data_ptr(), grad.stride(0), grad1.data_ptr(), grad2.data_ptr()),
     )
     return grad1.to(dtype), grad2.to(dtype)

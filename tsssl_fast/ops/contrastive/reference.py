@@ -46,19 +46,20 @@ def _logits(u: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
 
 def _forward(z1: Tensor, z2: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     z = torch.cat([z1, z2]).to(spec.compute_dtype(z1.dtype))
-    u, inverse_norm = _unit(z)
+    u, scale = _unit(z)
     a, positive = _logits(u, temperature)
     shift = a.amax(dim=1).clamp_min(torch.finfo(z.dtype).min)  # N = 1 has no negative
     total = (a - shift[:, None]).exp().sum(dim=1)
     x = shift + total.log() - positive
     loss = torch.logaddexp(x, x.new_zeros(()))
-    return loss, torch.stack([shift, total, x.sigmoid(), inverse_norm])
+    one = torch.ones_like(x)
+    return loss, torch.stack([x.sigmoid(), scale, shift, positive, total, one, one, positive])
 
 
 def _backward(
     grad: Tensor, z1: Tensor, z2: Tensor, saved: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    shift, total, share, inverse_norm = saved
+    share, scale, shift, _, total, *_ = saved
     z = torch.cat([z1, z2]).to(saved.dtype)
     u = _unit(z)[0]
     a, _ = _logits(u, temperature)
@@ -68,7 +69,7 @@ def _backward(
     other = u.roll(len(z1), dims=0)
     du = ((w + w.T) @ u - (pull + pull.roll(len(z1)))[:, None] * other) / temperature
     along = (du * u).sum(dim=1, keepdim=True)
-    dz = ((du - along * u) * inverse_norm[:, None]).to(z1.dtype)
+    dz = ((du - along * u) * scale[:, None]).to(z1.dtype)
     return dz[: len(z1)].clone(), dz[len(z1) :].clone()
 
 

@@ -1,0 +1,272 @@
+// The contrastive engine: sums of exponentials over classes of pairs, and their gradient, on
+// register tiles of the similarity matrix. Nothing of its size is stored; a gradient tile lives in
+// L2.
+//
+// One set against itself: S is symmetric, so each pair of row blocks is visited once and serves
+// both roles. Two sets: every pair of blocks, with both roles where the keys have rows of their
+// own.
+//
+// Exponent shift. With unit rows a <= beta, so exp(a - beta) never overflows, and it stays a normal
+// number while 2 beta is below kFixedShiftLimit: one exponential serves row and column. Beyond (in
+// float32: tau < 0.023, or no normalisation) every row has its own maximum per class, found in a
+// walk of its own, and a pair costs two exponentials.
+#pragma once
+#include "kernels/pair_rules.h"
+
+namespace tsssl {
+namespace TSSSL_ISA {
+namespace {
+
+constexpr int kTileStride = 240 + 32;  // elements between its rows: an odd number of cache lines
+
+template <class T>
+constexpr double kFixedShiftLimit = sizeof(T) == 4 ? 87.0 : 700.0;
+template <class T>
+constexpr T kLowest = sizeof(T) == 4 ? T(-3e38) : T(-1e308);
+
+template <class T>
+using Tile = Vec<T>[Shape::kRows][Shape::kVectors];
+
+template <class T>
+inline bool fixed_shift(const PairProblem<T>& problem) {
+  return problem.normalize && 2 * std::fabs(problem.beta) < kFixedShiftLimit<T>;
+}
+
+// Rows [i0, i1) against columns [j0, j1); i0 and j0 are multiples of the panel.
+struct Window {
+  std::int64_t i0, i1, j0, j1;
+  bool upper;  // a diagonal block of one set: only i < j
+};
+
+template <class T, class Body>
+TSSSL_INLINE void walk_tiles(const Operand<T>& q, const Operand<T>& k, const PairRules<T>& rules,
+                             const Window& window, const Body& body) {
+  constexpr std::int64_t kPanel = Panel<T>::kRows;
+  for (std::int64_t j = window.j0; j < window.j1; j += kPanel) {
+    for (std::int64_t i = window.i0; i < window.i1; i += Shape::kRows) {
+      if (window.upper && j + kPanel - 1 <= i) break;
+      Tile<T> acc;
+      similarity(q.depth, q.left(i), k.panel(j / kPanel), acc);
+      body(i, j, acc, rules.mixed(i, j, window.upper));
+    }
+  }
+}
+
+// What is accumulated per row: sums in float64 across blocks, within a block in T by lanes.
+enum Quantity { kNegative, kPositive, kLogit, kCount, kQuantities };
+
+// Per-row arrays of one side. Shifts are maxima over the classes where they are not fixed.
+template <class T>
+struct Side {
+  Side(std::int64_t rows, T shift)
+      : padded(rows), sums(rows * kQuantities), negative_shift(rows), positive_shift(rows) {
+    for (std::int64_t i = 0; i < rows * kQuantities; ++i) sums[i] = 0;
+    for (std::int64_t i = 0; i < rows; ++i) negative_shift[i] = positive_shift[i] = shift;
+  }
+  double* of(int quantity) const { return sums.get() + quantity * padded; }
+
+  const std::int64_t padded;
+  Scratch<double> sums;
+  Scratch<T> negative_shift, positive_shift;
+};
+
+// Padding and the other class may lie above a row's maximum: their exponential is not used, but
+// must not overflow the polynomial's integer part. NaN passes.
+template <class T>
+TSSSL_INLINE Vec<T> at_most_zero(Vec<T> x) {
+  return x > T(0) ? Vec<T>{} : x;
+}
+
+template <class T>
+TSSSL_INLINE void raise(T* p, Vec<T> v) {
+  const Vec<T> before = load(p);
+  store(p, v > before ? v : before);
+}
+
+template <class T>
+TSSSL_INLINE void add(T* p, Vec<T> v) {
+  store(p, load(p) + v);
+}
+
+// Per-row maxima of a block pair, into the shifts of both sides.
+template <class T>
+inline void block_maxima(const Operand<T>& q, const Operand<T>& k, const PairRules<T>& rules,
+                         const Window& window, T beta, Side<T>& rows, Side<T>& columns) {
+  constexpr int kLanes = Simd<T>::kLanes;
+  walk_tiles(q, k, rules, window, [&](std::int64_t i, std::int64_t j, Tile<T>& acc, bool mixed) {
+    for (int r = 0; r < Shape::kRows; ++r) {
+      const Vec<T> low = broadcast(kLowest<T>);
+      Vec<T> top_negative = low, top_positive = low;
+      for (int v = 0; v < Shape::kVectors; ++v) {
+        const std::int64_t first = j + v * kLanes;
+        const Vec<T> a = acc[r][v] * beta;
+        Vec<T> negative = a, positive = low;
+        if (mixed) {
+          const Classes<T> classes = rules.classify(i + r, first, window.upper);
+          // A NaN logit must not hide in a comparison: it is kept for the sums.
+          negative = classes.negative ? a : low;
+          positive = classes.positive ? a : low;
+        }
+        raise(columns.negative_shift.get() + first, negative);
+        raise(columns.positive_shift.get() + first, positive);
+        top_negative = negative > top_negative ? negative : top_negative;
+        top_positive = positive > top_positive ? positive : top_positive;
+      }
+      for (int l = 0; l < kLanes; ++l) {
+        T& n = rows.negative_shift[i + r];
+        T& p = rows.positive_shift[i + r];
+        n = top_negative[l] > n ? top_negative[l] : n;
+        p = top_positive[l] > p ? top_positive[l] : p;
+      }
+    }
+  });
+}
+
+// Sums of a block pair, into both sides.
+template <class T, bool kFixed>
+inline void block_sums(const Operand<T>& q, const Operand<T>& k, const PairRules<T>& rules,
+                       const Window& window, T beta, Side<T>& rows, Side<T>& columns) {
+  constexpr int kLanes = Simd<T>::kLanes;
+  constexpr int kVectors = Shape::kVectors;
+  alignas(64) T row_lanes[kQuantities][kMaxBlock * kLanes];
+  alignas(64) T column_sums[kQuantities][kMaxBlock] = {};
+  const std::int64_t height = round_up(window.i1 - window.i0, Shape::kRows);
+  for (int quantity = 0; quantity < kQuantities; ++quantity) {
+    for (std::int64_t x = 0; x < height * kLanes; ++x) row_lanes[quantity][x] = T(0);
+  }
+  walk_tiles(q, k, rules, window, [&](std::int64_t i, std::int64_t j, Tile<T>& acc, bool mixed) {
+    Vec<T> column[kVectors] = {};
+    T* lanes = row_lanes[kNegative] + (i - window.i0) * kLanes;
+    const bool positives = mixed && rules.positives(i, j);
+#pragma GCC unroll 16
+    for (int r = 0; r < Shape::kRows; ++r) {
+      Vec<T> row{};
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        const std::int64_t first = j + v * kLanes;
+        const Vec<T> a = acc[r][v] * beta;
+        Vec<T> by_row, by_column;
+        if (kFixed) {
+          by_row = by_column = exp(a - beta);
+        } else {
+          by_row = exp(at_most_zero<T>(a - rows.negative_shift[i + r]));
+          by_column = exp(at_most_zero<T>(a - load(columns.negative_shift.get() + first)));
+        }
+        if (mixed) {
+          const Classes<T> classes = rules.classify(i + r, first, window.upper);
+          const Vec<T> one = rules.weighted() ? rules.weights(i + r, first) : broadcast(T(1));
+          by_row = classes.negative ? by_row * one : Vec<T>{};
+          by_column = classes.negative ? by_column * one : Vec<T>{};
+          if (positives) {
+            Vec<T> p_row, p_column;
+            if (kFixed) {
+              p_row = p_column = exp(a - beta);
+            } else {
+              p_row = exp(at_most_zero<T>(a - rows.positive_shift[i + r]));
+              p_column = exp(at_most_zero<T>(a - load(columns.positive_shift.get() + first)));
+            }
+            const Vec<T> weight = classes.positive ? one : Vec<T>{};
+            const Vec<T> logit = classes.positive ? a * one : Vec<T>{};
+            const std::int64_t at = (i + r - window.i0) * kLanes, to = first - window.j0;
+            add(row_lanes[kPositive] + at, classes.positive ? p_row * one : Vec<T>{});
+            add(row_lanes[kLogit] + at, logit);
+            add(row_lanes[kCount] + at, weight);
+            add(column_sums[kPositive] + to, classes.positive ? p_column * one : Vec<T>{});
+            add(column_sums[kLogit] + to, logit);
+            add(column_sums[kCount] + to, weight);
+          }
+        }
+        row += by_row;
+        column[v] += by_column;
+      }
+      add(lanes + r * kLanes, row);
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      add(column_sums[kNegative] + (j - window.j0) + v * kLanes, column[v]);
+    }
+  });
+  for (int quantity = 0; quantity < kQuantities; ++quantity) {
+    double* of_rows = rows.of(quantity);
+    double* of_columns = columns.of(quantity);
+    for (std::int64_t i = window.i0; i < window.i1; ++i) {
+      of_rows[i] += sum<T>(load(row_lanes[quantity] + (i - window.i0) * kLanes));
+    }
+    for (std::int64_t j = window.j0; j < window.j1; ++j) {
+      of_columns[j] += column_sums[quantity][j - window.j0];
+    }
+  }
+}
+
+// Coefficients of one side for the gradient, padded with zeros.
+template <class T>
+struct PullSide {
+  PullSide(std::int64_t padded, std::int64_t offset, std::int64_t rows, bool used,
+           const PairSums<T>& sums, const PairPull<T>& pull)
+      : negative(padded),
+        positive(padded),
+        constant(padded),
+        negative_shift(padded),
+        positive_shift(padded) {
+    for (std::int64_t i = 0; i < padded; ++i) {
+      const bool inside = used && i < rows;
+      negative[i] = inside ? pull.negative[offset + i] : T(0);
+      positive[i] = inside ? pull.positive[offset + i] : T(0);
+      constant[i] = inside ? pull.constant[offset + i] : T(0);
+      negative_shift[i] = inside ? sums.negative_shift[offset + i] : T(0);
+      positive_shift[i] = inside ? sums.positive_shift[offset + i] : T(0);
+    }
+  }
+  Scratch<T> negative, positive, constant, negative_shift, positive_shift;
+};
+
+// Writes the window's tile of dL/da, both roles (one set: above the diagonal of a diagonal block
+// too, so that one product with the whole symmetric tile serves it).
+template <class T, bool kFixed>
+inline void gradient_tile(const Operand<T>& q, const Operand<T>& k, const PairRules<T>& rules,
+                          const Window& window, T beta, const PullSide<T>& rows,
+                          const PullSide<T>& columns, T* tile) {
+  constexpr int kLanes = Simd<T>::kLanes;
+  walk_tiles(q, k, rules, window, [&](std::int64_t i, std::int64_t j, Tile<T>& acc, bool mixed) {
+    const bool positives = mixed && rules.positives(i, j);
+#pragma GCC unroll 4
+    for (int v = 0; v < Shape::kVectors; ++v) {
+      const std::int64_t first = j + v * kLanes;
+      const Vec<T> column_negative = load(columns.negative.get() + first);
+#pragma GCC unroll 16
+      for (int r = 0; r < Shape::kRows; ++r) {
+        const Vec<T> a = acc[r][v] * beta;
+        Vec<T> w;
+        if (kFixed) {
+          w = exp(a - beta) * (rows.negative[i + r] + column_negative);
+        } else {
+          w = exp(at_most_zero<T>(a - rows.negative_shift[i + r])) * rows.negative[i + r] +
+              exp(at_most_zero<T>(a - load(columns.negative_shift.get() + first))) *
+                  column_negative;
+        }
+        if (mixed) {
+          const Classes<T> classes = rules.classify(i + r, first, window.upper);
+          w = classes.negative ? w : Vec<T>{};
+          if (positives) {
+            const Vec<T> column_positive = load(columns.positive.get() + first);
+            Vec<T> p = -(rows.constant[i + r] + load(columns.constant.get() + first));
+            if (kFixed) {
+              p += exp(a - beta) * (rows.positive[i + r] + column_positive);
+            } else {
+              p += exp(at_most_zero<T>(a - rows.positive_shift[i + r])) * rows.positive[i + r] +
+                   exp(at_most_zero<T>(a - load(columns.positive_shift.get() + first))) *
+                       column_positive;
+            }
+            w = classes.positive ? p : w;
+          }
+          if (rules.weighted()) w *= rules.weights(i + r, first);
+        }
+        store(tile + (i + r - window.i0) * kTileStride + first - window.j0, w);
+      }
+    }
+  });
+}
+
+}  // namespace
+}  // namespace TSSSL_ISA
+}  // namespace tsssl
