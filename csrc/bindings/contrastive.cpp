@@ -95,30 +95,29 @@ void bind_pairs(py::module_& module, const std::string& suffix,
              [kernels](Address q, Index q_stride, Index rows, Address k, Index k_stride,
                        Index columns, Index dim, double beta, bool normalize, bool both_sides,
                        bool skip_diagonal, int group_rule, const py::tuple& arrays, int threads,
-                       Address q_scale, Address k_scale, Address sums, Index count) {
+                       Address q_scale, Address k_scale, Address sums, Index count, Address out) {
                const PairProblem<T> problem =
                    pair_problem<T>(q, q_stride, rows, k, k_stride, columns, dim, beta, normalize,
                                    both_sides, skip_diagonal, group_rule, arrays);
                py::gil_scoped_release release;
                (contrastive().*kernels)
                    .forward(problem, threads, pointer<T>(q_scale), pointer<T>(k_scale),
-                            sums_at<T>(sums, count));
+                            sums_at<T>(sums, count), pointer<T>(out));
              });
   module.def(("pairs_backward_" + suffix).c_str(),
              [kernels](Address q, Index q_stride, Index rows, Address k, Index k_stride,
                        Index columns, Index dim, double beta, bool normalize, bool both_sides,
                        bool skip_diagonal, int group_rule, const py::tuple& arrays, int threads,
-                       Address q_scale, Address k_scale, Address sums, Index count, Address pull,
-                       Address grad_q, Address grad_k) {
+                       Address q_scale, Address k_scale, Address sums, Index count,
+                       Address grad_out, Address grad_q, Address grad_k) {
                const PairProblem<T> problem =
                    pair_problem<T>(q, q_stride, rows, k, k_stride, columns, dim, beta, normalize,
                                    both_sides, skip_diagonal, group_rule, arrays);
                py::gil_scoped_release release;
-               const T* first = pointer<const T>(pull);
                return (contrastive().*kernels)
                    .backward(problem, threads, pointer<const T>(q_scale), pointer<const T>(k_scale),
-                             sums_at<T>(sums, count), {first, first + count, first + 2 * count},
-                             pointer<T>(grad_q), nullptr, pointer<T>(grad_k));
+                             sums_at<T>(sums, count), pointer<const T>(grad_out),
+                             pointer<T>(grad_q), pointer<T>(grad_k));
              });
 }
 

@@ -9,13 +9,13 @@ namespace TSSSL_ISA {
 namespace {
 
 template <class T>
-void finish_side(const Side<T>& side, std::int64_t rows, std::int64_t offset,
+void finish_side(const Side<T>& side, std::int64_t rows, std::int64_t offset, double factor,
                  const PairSums<T>& sums) {
   for (std::int64_t i = 0; i < rows; ++i) {
     sums.negative_shift[offset + i] = side.negative_shift[i];
     sums.positive_shift[offset + i] = side.positive_shift[i];
-    sums.negative_total[offset + i] = T(side.of(kNegative)[i]);
-    sums.positive_total[offset + i] = T(side.of(kPositive)[i]);
+    sums.negative_total[offset + i] = T(side.of(kNegative)[i] * factor);
+    sums.positive_total[offset + i] = T(side.of(kPositive)[i] * factor);
     sums.logit[offset + i] = T(side.of(kLogit)[i]);
     sums.count[offset + i] = T(side.of(kCount)[i]);
   }
@@ -40,30 +40,34 @@ template <class T>
 void sum_all(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T>& k,
              const PairRules<T>& rules, int threads, const PairSums<T>& sums) {
   const T beta = T(problem.beta);
+  const std::int32_t power = shift_power(problem);
   const bool fixed = fixed_shift(problem);
   const bool self = rules.self();
-  Side<T> rows(q.padded, fixed ? beta : kLowest<T>);
-  Side<T> keys(self ? 0 : k.padded, fixed ? beta : kLowest<T>);
+  const T shift = fixed ? T(std::fabs(problem.beta)) : kLowest<T>;
+  Side<T> rows(q.padded, shift);
+  Side<T> keys(self ? 0 : k.padded, shift);
   Side<T>& columns = self ? rows : keys;
   if (fixed) {
     visit(q, k, self, threads, [&](const Window& window, int) {
-      block_sums<T, true>(q, k, rules, window, beta, rows, columns);
+      block_sums<T, true>(q, k, rules, window, beta, power, rows, columns);
     });
   } else {
     visit(q, k, self, threads, [&](const Window& window, int) {
       block_maxima(q, k, rules, window, beta, rows, columns);
     });
     visit(q, k, self, threads, [&](const Window& window, int) {
-      block_sums<T, false>(q, k, rules, window, beta, rows, columns);
+      block_sums<T, false>(q, k, rules, window, beta, power, rows, columns);
     });
   }
-  finish_side(rows, q.blocks.rows, 0, sums);
-  if (problem.columns) finish_side(keys, k.blocks.rows, q.blocks.rows, sums);
+  // The fixed shift is a power of two inside the kernels; what is reported is relative to |beta|.
+  const double factor = fixed ? shift_factor(problem) : 1;
+  finish_side(rows, q.blocks.rows, 0, factor, sums);
+  if (problem.columns) finish_side(keys, k.blocks.rows, q.blocks.rows, factor, sums);
 }
 
 template <class T>
-void forward(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
-             const PairSums<T>& sums) {
+void sum_pairs(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
+               const PairSums<T>& sums) {
   const PairRules<T> rules(problem);
   const Operand<T> q(problem.q, problem.dim, problem.normalize, false, q_scale, threads);
   if (rules.self()) {
@@ -81,12 +85,13 @@ class Backward {
            const PairRules<T>& rules, const PairSums<T>& sums, const PairPull<T>& pull,
            bool key_gradient, int threads)
       : beta_(T(problem.beta)),
+        power_(shift_power(problem)),
         q_(q),
         k_(k),
         rules_(rules),
-        rows_(q.padded, 0, q.blocks.rows, true, sums, pull),
+        rows_(q.padded, 0, q.blocks.rows, true, factor(problem), sums, pull),
         columns_(k.padded, rules.self() ? 0 : q.blocks.rows, k.blocks.rows,
-                 rules.self() || problem.columns, sums, pull),
+                 rules.self() || problem.columns, factor(problem), sums, pull),
         key_gradient_(key_gradient),
         threads_(threads),
         tiles_(threads * kTile),
@@ -127,6 +132,10 @@ class Backward {
   }
 
  private:
+  static double factor(const PairProblem<T>& problem) {
+    return fixed_shift(problem) ? shift_factor(problem) : 1;
+  }
+
   static constexpr std::int64_t kTile = kMaxBlock * kTileStride;
 
   void clear(const Operand<T>& side, T* gradient) const {
@@ -143,7 +152,7 @@ class Backward {
       const bool diagonal = window.upper;
       Window whole = window;
       whole.upper = false;  // a diagonal block: one product with the whole symmetric tile
-      gradient_tile<T, kFixed>(q_, k_, rules_, whole, beta_, rows_, columns_, tile);
+      gradient_tile<T, kFixed>(q_, k_, rules_, whole, beta_, power_, rows_, columns_, tile);
       const std::int64_t height = window.i1 - window.i0, width = window.j1 - window.j0;
       // Gradients are padded to whole panels, so whole register tiles may be written.
       product<T, kTileStride, 1>(round_up(height, Shape::kProductRows), q_.stride, width, tile,
@@ -159,6 +168,7 @@ class Backward {
   }
 
   const T beta_;
+  const std::int32_t power_;
   const Operand<T>& q_;
   const Operand<T>& k_;
   const PairRules<T>& rules_;
@@ -169,9 +179,9 @@ class Backward {
 };
 
 template <class T>
-double backward(const PairProblem<T>& problem, int threads, const T* q_scale, const T* k_scale,
-                const PairSums<T>& sums, const PairPull<T>& pull, T* grad_q1, T* grad_q2,
-                T* grad_k) {
+double pull_pairs(const PairProblem<T>& problem, int threads, const T* q_scale, const T* k_scale,
+                  const PairSums<T>& sums, const PairPull<T>& pull, T* grad_q1, T* grad_q2,
+                  T* grad_k) {
   const PairRules<T> rules(problem);
   const bool normalized = problem.normalize;
   const Operand<T> q(problem.q, problem.dim, normalized, true, const_cast<T*>(q_scale), threads);
@@ -186,9 +196,54 @@ double backward(const PairProblem<T>& problem, int threads, const T* q_scale, co
 }
 
 template <class T>
+std::int64_t output_rows(const PairProblem<T>& problem) {
+  return count_rows(problem.q) + (problem.columns ? count_rows(problem.k) : 0);
+}
+
+// One unweighted positive: its logit is the log-sum-exp to the last bit, and the gap is exactly 0.
+template <class T>
+bool single(const PairProblem<T>& problem, const PairSums<T>& sums, std::int64_t i) {
+  return problem.weight == nullptr && sums.count[i] == T(1);
+}
+
+template <class T>
+void forward(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
+             const PairSums<T>& sums, T* out) {
+  sum_pairs(problem, threads, q_scale, k_scale, sums);
+  const std::int64_t rows = output_rows(problem);
+  for (std::int64_t i = 0; i < rows; ++i) {
+    out[i] = T(double(sums.negative_shift[i]) + std::log(double(sums.negative_total[i])));
+    const double positive = single(problem, sums, i) ? double(sums.logit[i])
+                                                     : double(sums.positive_shift[i]) +
+                                                           std::log(double(sums.positive_total[i]));
+    out[rows + i] = T(positive);
+    out[2 * rows + i] = sums.count[i] == T(0) || single(problem, sums, i)
+                            ? T(0)
+                            : T(positive - double(sums.logit[i]) / sums.count[i]);
+  }
+}
+
+template <class T>
+double backward(const PairProblem<T>& problem, int threads, const T* q_scale, const T* k_scale,
+                const PairSums<T>& sums, const T* grad_out, T* grad_q, T* grad_k) {
+  const std::int64_t rows = output_rows(problem);
+  Scratch<T> negative(rows), positive(rows), constant(rows);
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const double on_positive = grad_out[rows + i], on_gap = grad_out[2 * rows + i];
+    const bool one = single(problem, sums, i), none = sums.count[i] == T(0);
+    const T n = sums.negative_total[i], p = sums.positive_total[i];
+    negative[i] = n == T(0) ? T(0) : T(grad_out[i] / double(n));  // NaN stays NaN
+    positive[i] = none || p == T(0) ? T(0) : T((one ? on_positive : on_positive + on_gap) / p);
+    constant[i] = none || one ? T(0) : T(on_gap / sums.count[i]);
+  }
+  return pull_pairs<T>(problem, threads, q_scale, k_scale, sums,
+                       {negative.get(), positive.get(), constant.get()}, grad_q, nullptr, grad_k);
+}
+
+template <class T>
 void nt_xent_forward(const PairProblem<T>& problem, int threads, T* loss, T* share, T* scale,
                      const PairSums<T>& sums) {
-  forward<T>(problem, threads, scale, nullptr, sums);
+  sum_pairs<T>(problem, threads, scale, nullptr, sums);
   for (std::int64_t i = 0; i < count_rows(problem.q); ++i) {
     // No negative (n = 1): log 0 = -inf gives loss 0 and share 0.
     const double x = double(sums.negative_shift[i]) + std::log(double(sums.negative_total[i])) -
@@ -211,8 +266,8 @@ void nt_xent_backward(const PairProblem<T>& problem, int threads, const T* share
     positive[i] = T(-pull / sums.positive_total[i]);
     constant[i] = T(0);
   }
-  backward<T>(problem, threads, scale, nullptr, sums,
-              {negative.get(), positive.get(), constant.get()}, grad1, grad2, nullptr);
+  pull_pairs<T>(problem, threads, scale, nullptr, sums,
+                {negative.get(), positive.get(), constant.get()}, grad1, grad2, nullptr);
 }
 
 }  // namespace

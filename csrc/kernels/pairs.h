@@ -6,8 +6,9 @@
 // both roles. Two sets: every pair of blocks, with both roles where the keys have rows of their
 // own.
 //
-// Exponent shift. With unit rows a <= beta, so exp(a - beta) never overflows, and it stays a normal
-// number while 2 beta is below kFixedShiftLimit: one exponential serves row and column. Beyond (in
+// Exponent shift. With unit rows |a| <= beta, so exp(a) 2^-power with 2^power near exp(beta) never
+// overflows, and it stays a normal number while 2 beta is below kFixedShiftLimit: one exponential
+// serves row and column, and a shift by a power of two costs no rounding. Beyond (in
 // float32: tau < 0.023, or no normalisation) every row has its own maximum per class, found in a
 // walk of its own, and a pair costs two exponentials.
 #pragma once
@@ -30,6 +31,17 @@ using Tile = Vec<T>[Shape::kRows][Shape::kVectors];
 template <class T>
 inline bool fixed_shift(const PairProblem<T>& problem) {
   return problem.normalize && 2 * std::fabs(problem.beta) < kFixedShiftLimit<T>;
+}
+
+template <class T>
+inline std::int32_t shift_power(const PairProblem<T>& problem) {
+  return static_cast<std::int32_t>(std::lrint(std::fabs(problem.beta) / 0.6931471805599453));
+}
+
+// exp(a - |beta|) = exp(a) 2^-power * shift_factor.
+template <class T>
+inline double shift_factor(const PairProblem<T>& problem) {
+  return std::exp(shift_power(problem) * 0.6931471805599453 - double(T(std::fabs(problem.beta))));
 }
 
 // Rows [i0, i1) against columns [j0, j1); i0 and j0 are multiples of the panel.
@@ -125,7 +137,8 @@ inline void block_maxima(const Operand<T>& q, const Operand<T>& k, const PairRul
 // Sums of a block pair, into both sides.
 template <class T, bool kFixed>
 inline void block_sums(const Operand<T>& q, const Operand<T>& k, const PairRules<T>& rules,
-                       const Window& window, T beta, Side<T>& rows, Side<T>& columns) {
+                       const Window& window, T beta, std::int32_t power, Side<T>& rows,
+                       Side<T>& columns) {
   constexpr int kLanes = Simd<T>::kLanes;
   constexpr int kVectors = Shape::kVectors;
   alignas(64) T row_lanes[kQuantities][kMaxBlock * kLanes];
@@ -147,7 +160,7 @@ inline void block_sums(const Operand<T>& q, const Operand<T>& k, const PairRules
         const Vec<T> a = acc[r][v] * beta;
         Vec<T> by_row, by_column;
         if (kFixed) {
-          by_row = by_column = exp(a - beta);
+          by_row = by_column = exp_scaled(a, power);
         } else {
           by_row = exp(at_most_zero<T>(a - rows.negative_shift[i + r]));
           by_column = exp(at_most_zero<T>(a - load(columns.negative_shift.get() + first)));
@@ -160,7 +173,7 @@ inline void block_sums(const Operand<T>& q, const Operand<T>& k, const PairRules
           if (positives) {
             Vec<T> p_row, p_column;
             if (kFixed) {
-              p_row = p_column = exp(a - beta);
+              p_row = p_column = exp_scaled(a, power);
             } else {
               p_row = exp(at_most_zero<T>(a - rows.positive_shift[i + r]));
               p_column = exp(at_most_zero<T>(a - load(columns.positive_shift.get() + first)));
@@ -198,10 +211,19 @@ inline void block_sums(const Operand<T>& q, const Operand<T>& k, const PairRules
   }
 }
 
-// Coefficients of one side for the gradient, padded with zeros.
+// What the rows' losses pull at: dL/da_ij = negative exp(a_ij - negative_shift) on negatives,
+// positive exp(a_ij - positive_shift) - constant on positives (times the pair's weight).
+template <class T>
+struct PairPull {
+  const T* negative;
+  const T* positive;
+  const T* constant;
+};
+
+// The same for one side, padded with zeros.
 template <class T>
 struct PullSide {
-  PullSide(std::int64_t padded, std::int64_t offset, std::int64_t rows, bool used,
+  PullSide(std::int64_t padded, std::int64_t offset, std::int64_t rows, bool used, double factor,
            const PairSums<T>& sums, const PairPull<T>& pull)
       : negative(padded),
         positive(padded),
@@ -210,8 +232,8 @@ struct PullSide {
         positive_shift(padded) {
     for (std::int64_t i = 0; i < padded; ++i) {
       const bool inside = used && i < rows;
-      negative[i] = inside ? pull.negative[offset + i] : T(0);
-      positive[i] = inside ? pull.positive[offset + i] : T(0);
+      negative[i] = inside ? T(pull.negative[offset + i] * factor) : T(0);
+      positive[i] = inside ? T(pull.positive[offset + i] * factor) : T(0);
       constant[i] = inside ? pull.constant[offset + i] : T(0);
       negative_shift[i] = inside ? sums.negative_shift[offset + i] : T(0);
       positive_shift[i] = inside ? sums.positive_shift[offset + i] : T(0);
@@ -224,7 +246,7 @@ struct PullSide {
 // too, so that one product with the whole symmetric tile serves it).
 template <class T, bool kFixed>
 inline void gradient_tile(const Operand<T>& q, const Operand<T>& k, const PairRules<T>& rules,
-                          const Window& window, T beta, const PullSide<T>& rows,
+                          const Window& window, T beta, std::int32_t power, const PullSide<T>& rows,
                           const PullSide<T>& columns, T* tile) {
   constexpr int kLanes = Simd<T>::kLanes;
   walk_tiles(q, k, rules, window, [&](std::int64_t i, std::int64_t j, Tile<T>& acc, bool mixed) {
@@ -238,7 +260,7 @@ inline void gradient_tile(const Operand<T>& q, const Operand<T>& k, const PairRu
         const Vec<T> a = acc[r][v] * beta;
         Vec<T> w;
         if (kFixed) {
-          w = exp(a - beta) * (rows.negative[i + r] + column_negative);
+          w = exp_scaled(a, power) * (rows.negative[i + r] + column_negative);
         } else {
           w = exp(at_most_zero<T>(a - rows.negative_shift[i + r])) * rows.negative[i + r] +
               exp(at_most_zero<T>(a - load(columns.negative_shift.get() + first))) *
@@ -251,7 +273,7 @@ inline void gradient_tile(const Operand<T>& q, const Operand<T>& k, const PairRu
             const Vec<T> column_positive = load(columns.positive.get() + first);
             Vec<T> p = -(rows.constant[i + r] + load(columns.constant.get() + first));
             if (kFixed) {
-              p += exp(a - beta) * (rows.positive[i + r] + column_positive);
+              p += exp_scaled(a, power) * (rows.positive[i + r] + column_positive);
             } else {
               p += exp(at_most_zero<T>(a - rows.positive_shift[i + r])) * rows.positive[i + r] +
                    exp(at_most_zero<T>(a - load(columns.positive_shift.get() + first))) *

@@ -54,26 +54,18 @@ struct PairSums {
   T* logit;
 };
 
-// What a row's loss pulls at: dL/da_ij = negative exp(a_ij - negative_shift) on negatives,
-// positive exp(a_ij - positive_shift) - constant on positives (times the pair's weight).
-template <class T>
-struct PairPull {
-  const T* negative;
-  const T* positive;
-  const T* constant;
-};
-
 template <class T>
 struct PairKernels {
-  // q_scale (queries), k_scale (keys; unused for one set): 1 / norm, 0 for rows with norm <= 1e-12;
-  // 1 without `normalize`.
+  // out: (3, rows): log-sum-exp of the row's negatives; of its positives; and the gap, log-sum-exp
+  // minus (weighted) mean of the positives' logits: 0 for a single positive. -inf, -inf and 0 where
+  // a class is empty. q_scale (queries), k_scale (keys; unused for one set): 1 / norm, 0 for rows
+  // with norm <= 1e-12; 1 without `normalize`.
   void (*forward)(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
-                  const PairSums<T>& sums);
-  // grad_q, grad_k: contiguous, in the order of the rows' pieces; grad_k may be nullptr (keys
+                  const PairSums<T>& sums, T* out);
+  // grad_out: (3, rows), contiguous. grad_q, grad_k: contiguous; grad_k may be nullptr (keys
   // without gradient; one set). Returns dL/dbeta.
   double (*backward)(const PairProblem<T>& problem, int threads, const T* q_scale, const T* k_scale,
-                     const PairSums<T>& sums, const PairPull<T>& pull, T* grad_q1, T* grad_q2,
-                     T* grad_k);
+                     const PairSums<T>& sums, const T* grad_out, T* grad_q, T* grad_k);
 };
 
 // NT-Xent of two views, the engine with offset = n and its row formula in one call: equation (1) of
