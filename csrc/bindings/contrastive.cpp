@@ -11,14 +11,16 @@ using Index = std::int64_t;
 
 // Six consecutive rows of one (rows, count) buffer, in the order of PairSums.
 template <class T>
-PairSums<T> sums_at(Address address, Index count) {
+PairSums<T> sums_at(Address address, Index count, Address statistics = 0) {
   T* first = pointer<T>(address);
   return {first,
           first + count,
           first + 2 * count,
           first + 3 * count,
           first + 4 * count,
-          first + 5 * count};
+          first + 5 * count,
+          pointer<T>(statistics),
+          count};
 }
 
 template <class T>
@@ -91,19 +93,20 @@ void bind_nt_xent(py::module_& module, const std::string& suffix,
 template <class T>
 void bind_pairs(py::module_& module, const std::string& suffix,
                 PairKernels<T> ContrastiveKernels::* kernels) {
-  module.def(("pairs_forward_" + suffix).c_str(),
-             [kernels](Address q, Index q_stride, Index rows, Address k, Index k_stride,
-                       Index columns, Index dim, double beta, bool normalize, bool both_sides,
-                       bool skip_diagonal, int group_rule, const py::tuple& arrays, int threads,
-                       Address q_scale, Address k_scale, Address sums, Index count, Address out) {
-               const PairProblem<T> problem =
-                   pair_problem<T>(q, q_stride, rows, k, k_stride, columns, dim, beta, normalize,
-                                   both_sides, skip_diagonal, group_rule, arrays);
-               py::gil_scoped_release release;
-               (contrastive().*kernels)
-                   .forward(problem, threads, pointer<T>(q_scale), pointer<T>(k_scale),
-                            sums_at<T>(sums, count), pointer<T>(out));
-             });
+  module.def(
+      ("pairs_forward_" + suffix).c_str(),
+      [kernels](Address q, Index q_stride, Index rows, Address k, Index k_stride, Index columns,
+                Index dim, double beta, bool normalize, bool both_sides, bool skip_diagonal,
+                int group_rule, const py::tuple& arrays, int threads, Address q_scale,
+                Address k_scale, Address sums, Address statistics, Index count, Address out) {
+        const PairProblem<T> problem =
+            pair_problem<T>(q, q_stride, rows, k, k_stride, columns, dim, beta, normalize,
+                            both_sides, skip_diagonal, group_rule, arrays);
+        py::gil_scoped_release release;
+        (contrastive().*kernels)
+            .forward(problem, threads, pointer<T>(q_scale), pointer<T>(k_scale),
+                     sums_at<T>(sums, count, statistics), pointer<T>(out));
+      });
   module.def(("pairs_backward_" + suffix).c_str(),
              [kernels](Address q, Index q_stride, Index rows, Address k, Index k_stride,
                        Index columns, Index dim, double beta, bool normalize, bool both_sides,

@@ -8,6 +8,8 @@ namespace tsssl {
 namespace TSSSL_ISA {
 namespace {
 
+static_assert(kQuantities - kBasic == kStatistics);
+
 template <class T>
 void finish_side(const Side<T>& side, std::int64_t rows, std::int64_t offset, double factor,
                  const PairSums<T>& sums) {
@@ -18,6 +20,11 @@ void finish_side(const Side<T>& side, std::int64_t rows, std::int64_t offset, do
     sums.positive_total[offset + i] = T(side.of(kPositive)[i] * factor);
     sums.logit[offset + i] = T(side.of(kLogit)[i]);
     sums.count[offset + i] = T(side.of(kCount)[i]);
+  }
+  if (sums.statistics == nullptr) return;
+  for (int x = 0; x < kStatistics; ++x) {
+    T* out = sums.statistics + x * sums.statistics_stride + offset;
+    for (std::int64_t i = 0; i < rows; ++i) out[i] = T(side.of(kBasic + x)[i]);
   }
 }
 
@@ -47,18 +54,17 @@ void sum_all(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T
   Side<T> rows(q.padded, shift);
   Side<T> keys(self ? 0 : k.padded, shift);
   Side<T>& columns = self ? rows : keys;
-  if (fixed) {
-    visit(q, k, self, threads, [&](const Window& window, int) {
-      block_sums<T, true>(q, k, rules, window, beta, power, rows, columns);
-    });
-  } else {
+  if (!fixed) {
     visit(q, k, self, threads, [&](const Window& window, int) {
       block_maxima(q, k, rules, window, beta, rows, columns);
     });
-    visit(q, k, self, threads, [&](const Window& window, int) {
-      block_sums<T, false>(q, k, rules, window, beta, power, rows, columns);
-    });
   }
+  const bool statistics = sums.statistics != nullptr;
+  const auto block = fixed
+                         ? (statistics ? block_sums<T, true, true> : block_sums<T, true, false>)
+                         : (statistics ? block_sums<T, false, true> : block_sums<T, false, false>);
+  visit(q, k, self, threads,
+        [&](const Window& window, int) { block(q, k, rules, window, beta, power, rows, columns); });
   // The fixed shift is a power of two inside the kernels; what is reported is relative to |beta|.
   const double factor = fixed ? shift_factor(problem) : 1;
   finish_side(rows, q.blocks.rows, 0, factor, sums);

@@ -65,14 +65,32 @@ TSSSL_INLINE void walk_tiles(const Operand<T>& q, const Operand<T>& k, const Pai
 }
 
 // What is accumulated per row: sums in float64 across blocks, within a block in T by lanes.
-enum Quantity { kNegative, kPositive, kLogit, kCount, kQuantities };
+// Statistics on request: negatives' summed logit and number, sum of exp(-2 ||u_i - u_j||^2) over
+// all pairs of the row, and the largest logit of each class.
+enum Quantity {
+  kNegative,
+  kPositive,
+  kLogit,
+  kCount,
+  kBasic,
+  kNegativeLogit = kBasic,
+  kNegativeCount,
+  kUniform,
+  kNegativeTop,
+  kPositiveTop,
+  kQuantities
+};
+
+TSSSL_INLINE constexpr bool is_maximum(int quantity) { return quantity >= kNegativeTop; }
 
 // Per-row arrays of one side. Shifts are maxima over the classes where they are not fixed.
 template <class T>
 struct Side {
   Side(std::int64_t rows, T shift)
       : padded(rows), sums(rows * kQuantities), negative_shift(rows), positive_shift(rows) {
-    for (std::int64_t i = 0; i < rows * kQuantities; ++i) sums[i] = 0;
+    for (std::int64_t i = 0; i < rows * kQuantities; ++i) {
+      sums[i] = is_maximum(static_cast<int>(i / max(rows, 1))) ? double(kLowest<T>) : 0;
+    }
     for (std::int64_t i = 0; i < rows; ++i) negative_shift[i] = positive_shift[i] = shift;
   }
   double* of(int quantity) const { return sums.get() + quantity * padded; }
@@ -134,18 +152,42 @@ inline void block_maxima(const Operand<T>& q, const Operand<T>& k, const PairRul
   });
 }
 
+// Statistics of one vector of pairs, at its place in the lanes of its row and in its columns.
+template <class T>
+TSSSL_INLINE void add_statistics(Vec<T> s, Vec<T> a, const Classes<T>& classes, T* row, T* column,
+                                 std::int64_t row_step, std::int64_t column_step) {
+  const Vec<T> one = broadcast(T(1)), low = broadcast(kLowest<T>);
+  const Vec<T> distance = s * T(4) - T(4);
+  const IntVec<T> live = classes.negative | classes.positive;
+  const Vec<T> uniform = live ? exp(at_most_zero<T>(distance)) : Vec<T>{};
+  const Vec<T> values[] = {classes.negative ? a : Vec<T>{}, classes.negative ? one : Vec<T>{},
+                           uniform, classes.negative ? a : low, classes.positive ? a : low};
+  for (int x = 0; x < kQuantities - kBasic; ++x) {
+    if (is_maximum(kBasic + x)) {
+      raise(row + (kBasic + x) * row_step, values[x]);
+      raise(column + (kBasic + x) * column_step, values[x]);
+    } else {
+      add(row + (kBasic + x) * row_step, values[x]);
+      add(column + (kBasic + x) * column_step, values[x]);
+    }
+  }
+}
+
 // Sums of a block pair, into both sides.
-template <class T, bool kFixed>
+template <class T, bool kFixed, bool kStatistics>
 inline void block_sums(const Operand<T>& q, const Operand<T>& k, const PairRules<T>& rules,
                        const Window& window, T beta, std::int32_t power, Side<T>& rows,
                        Side<T>& columns) {
   constexpr int kLanes = Simd<T>::kLanes;
   constexpr int kVectors = Shape::kVectors;
-  alignas(64) T row_lanes[kQuantities][kMaxBlock * kLanes];
-  alignas(64) T column_sums[kQuantities][kMaxBlock] = {};
+  constexpr int kUsed = kStatistics ? kQuantities : kBasic;
+  alignas(64) T row_lanes[kUsed][kMaxBlock * kLanes];
+  alignas(64) T column_sums[kUsed][kMaxBlock];
   const std::int64_t height = round_up(window.i1 - window.i0, Shape::kRows);
-  for (int quantity = 0; quantity < kQuantities; ++quantity) {
-    for (std::int64_t x = 0; x < height * kLanes; ++x) row_lanes[quantity][x] = T(0);
+  for (int quantity = 0; quantity < kUsed; ++quantity) {
+    const T start = is_maximum(quantity) ? kLowest<T> : T(0);
+    for (std::int64_t x = 0; x < height * kLanes; ++x) row_lanes[quantity][x] = start;
+    for (std::int64_t x = 0; x < kMaxBlock; ++x) column_sums[quantity][x] = start;
   }
   walk_tiles(q, k, rules, window, [&](std::int64_t i, std::int64_t j, Tile<T>& acc, bool mixed) {
     Vec<T> column[kVectors] = {};
@@ -189,6 +231,11 @@ inline void block_sums(const Operand<T>& q, const Operand<T>& k, const PairRules
             add(column_sums[kCount] + to, weight);
           }
         }
+        if (kStatistics) {
+          const Classes<T> classes = rules.classify(i + r, first, window.upper);
+          add_statistics(acc[r][v], a, classes, row_lanes[0] + (i + r - window.i0) * kLanes,
+                         column_sums[0] + first - window.j0, kMaxBlock * kLanes, kMaxBlock);
+        }
         row += by_row;
         column[v] += by_column;
       }
@@ -199,14 +246,24 @@ inline void block_sums(const Operand<T>& q, const Operand<T>& k, const PairRules
       add(column_sums[kNegative] + (j - window.j0) + v * kLanes, column[v]);
     }
   });
-  for (int quantity = 0; quantity < kQuantities; ++quantity) {
+  for (int quantity = 0; quantity < kUsed; ++quantity) {
     double* of_rows = rows.of(quantity);
     double* of_columns = columns.of(quantity);
     for (std::int64_t i = window.i0; i < window.i1; ++i) {
-      of_rows[i] += sum<T>(load(row_lanes[quantity] + (i - window.i0) * kLanes));
+      const T* lanes = row_lanes[quantity] + (i - window.i0) * kLanes;
+      if (is_maximum(quantity)) {
+        for (int l = 0; l < kLanes; ++l) of_rows[i] = lanes[l] > of_rows[i] ? lanes[l] : of_rows[i];
+      } else {
+        of_rows[i] += sum<T>(load(lanes));
+      }
     }
     for (std::int64_t j = window.j0; j < window.j1; ++j) {
-      of_columns[j] += column_sums[quantity][j - window.j0];
+      const double value = column_sums[quantity][j - window.j0];
+      if (is_maximum(quantity)) {
+        of_columns[j] = value > of_columns[j] ? value : of_columns[j];
+      } else {
+        of_columns[j] += value;
+      }
     }
   }
 }

@@ -52,7 +52,13 @@ struct PairSums {
   T* positive_total;
   T* count;
   T* logit;
+  // nullptr: not asked for. Else kStatistics rows, statistics_stride apart: the negatives' summed
+  // logit and number; sum over all pairs of exp(-2 ||u_i - u_j||^2); largest logit of the
+  // negatives, of the positives.
+  T* statistics;
+  std::int64_t statistics_stride;
 };
+constexpr int kStatistics = 5;
 
 template <class T>
 struct PairKernels {

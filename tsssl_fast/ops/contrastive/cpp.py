@@ -95,18 +95,19 @@ def _codes(a: Tensor | None, b: Tensor | None) -> tuple[Tensor | None, Tensor | 
 
 
 def _pairs_forward(
-    q: Tensor, k: Tensor | None, beta: Tensor, rules: Rules
-) -> tuple[Tensor, Tensor, Tensor]:
+    q: Tensor, k: Tensor | None, beta: Tensor, rules: Rules, statistics: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     problem = _Problem(q, k, beta, rules)
     out = problem.q.new_empty((3, problem.rows))
     sums = problem.q.new_empty((len(spec.SUM_ROWS), problem.rows))
     scale = problem.q.new_empty(problem.scales)
+    found = problem.q.new_empty((len(spec.STATISTICS), problem.rows if statistics else 0))
     _kernel("pairs_forward", problem.dtype)(
         *problem.arguments,
         *(_native.threads(), scale.data_ptr(), problem.key_scale(scale)),
-        *(sums.data_ptr(), problem.rows, out.data_ptr()),
+        *(sums.data_ptr(), found.data_ptr() if statistics else 0, problem.rows, out.data_ptr()),
     )
-    return out, sums, scale
+    return out, sums, scale, found
 
 
 def _pairs_backward(

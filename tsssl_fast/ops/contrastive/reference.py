@@ -118,8 +118,8 @@ def _rows(a: Tensor, negative: Tensor, positive: Tensor, weight: Tensor | None) 
 
 
 def _forward(
-    q: Tensor, k: Tensor | None, beta: Tensor, rules: Rules
-) -> tuple[Tensor, Tensor, Tensor]:
+    q: Tensor, k: Tensor | None, beta: Tensor, rules: Rules, statistics: bool = False
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     s, negative, positive = _pairs(q, k, rules)
     _, _, q_scale, k_scale = _sides(q, k, rules)
     a = s * beta.to(s.dtype)
@@ -129,7 +129,12 @@ def _forward(
         back = None if weight is None else weight.T
         sums = torch.cat([sums, _sums(a.T, negative.T, positive.T, back)], dim=1)
     scale = q_scale if k is None else torch.cat([q_scale, k_scale])
-    return pair_logsumexp(q, k, beta, rules), sums, scale
+    found = s.new_empty((len(spec.STATISTICS), 0))
+    if statistics:
+        found = _statistics(s, a, negative, positive)
+        if rules.columns:
+            found = torch.cat([found, _statistics(s.T, a.T, negative.T, positive.T)], dim=1)
+    return pair_logsumexp(q, k, beta, rules), sums, scale, found
 
 
 def _sums(a: Tensor, negative: Tensor, positive: Tensor, weight: Tensor | None) -> Tensor:
@@ -139,6 +144,17 @@ def _sums(a: Tensor, negative: Tensor, positive: Tensor, weight: Tensor | None) 
     w = positive.to(a.dtype) if weight is None else positive * weight
     logit = torch.where(positive, a * w, 0.0).sum(dim=1)
     return torch.stack([n_shift, p_shift, n_total, p_total, w.sum(dim=1), logit])
+
+
+def _statistics(s: Tensor, a: Tensor, negative: Tensor, positive: Tensor) -> Tensor:
+    """The rows of spec.STATISTICS."""
+    lowest = torch.finfo(a.dtype).min
+    spread = ((4 * s - 4).clamp_max(0).exp() * (negative | positive)).sum(dim=1)
+    tops = [
+        a.masked_fill(~c, -torch.inf).amax(dim=1).clamp_min(lowest) for c in (negative, positive)
+    ]
+    logit = torch.where(negative, a, 0.0).sum(dim=1)
+    return torch.stack([logit, negative.sum(dim=1).to(a.dtype), spread, *tops])
 
 
 def _backward(
@@ -162,7 +178,11 @@ def _backward(
         w = w + _pull(grad[:, m:], s.T * b, negative.T, positive.T, back, sums[:, m:]).T
     d_beta = (w * s).sum().to(beta.dtype)
     if k is None:
-        return _through_norm(b * ((w + w.T) @ u), u, scale, rules).to(q.dtype), q.new_empty(0), d_beta
+        return (
+            _through_norm(b * ((w + w.T) @ u), u, scale, rules).to(q.dtype),
+            q.new_empty(0),
+            d_beta,
+        )
     dq = _through_norm(b * (w @ v), u, scale[:m], rules).to(q.dtype)
     if not key_gradient:
         return dq, k.new_empty(0), d_beta
@@ -192,7 +212,7 @@ def _through_norm(du: Tensor, u: Tensor, scale: Tensor, rules: Rules) -> Tensor:
 
 
 def _nt_xent_forward(z1: Tensor, z2: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    out, sums, scale = _forward(*_two_views(z1, z2, temperature))
+    out, sums, scale, _ = _forward(*_two_views(z1, z2, temperature))
     x = out[0] - out[1]
     loss = torch.logaddexp(x, x.new_zeros(()))
     return loss, torch.cat([torch.stack([x.sigmoid(), scale]), sums])
