@@ -47,6 +47,21 @@ def positive(name: str, value: float) -> float:
     return float(value)
 
 
+def at_least(name: str, value: float, least: float) -> None:
+    """A finite number >= least."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: {type(value).__name__}; accepted: a number")
+    if not (value >= least and math.isfinite(value)):
+        raise ValueError(f"{name}: {value}; accepted: a finite number >= {least:g}")
+
+
+def fraction(name: str, value: float) -> None:
+    """A number in [0, 1)."""
+    at_least(name, value, 0.0)
+    if value >= 1:
+        raise ValueError(f"{name}: {value}; accepted: a number in [0, 1)")
+
+
 def choice(name: str, value: str, accepted: Sequence[str]) -> None:
     if value not in accepted:
         raise ValueError(f"{name}: {value!r}; accepted: {', '.join(accepted)}")

@@ -124,11 +124,51 @@ void bind_pairs(py::module_& module, const std::string& suffix,
              });
 }
 
+template <class T>
+GroupedViews<T> grouped_views(const py::tuple& v) {
+  const auto index = [&](int i) { return v[i].cast<Index>(); };
+  return {pointer<const T>(v[0].cast<Address>()),
+          pointer<const T>(v[1].cast<Address>()),
+          index(2),
+          index(3),
+          index(4),
+          index(5),
+          index(6),
+          index(7),
+          index(8),
+          pointer<const Index>(v[9].cast<Address>()),
+          v[10].cast<double>(),
+          v[11].cast<bool>()};
+}
+
+template <class T>
+void bind_grouped(py::module_& module, const std::string& suffix,
+                  GroupedKernels<T> ContrastiveKernels::* kernels) {
+  module.def(
+      ("grouped_forward_" + suffix).c_str(),
+      [kernels](const py::tuple& arguments, int threads, Address loss, Address saved) {
+        const GroupedViews<T> views = grouped_views<T>(arguments);
+        py::gil_scoped_release release;
+        (contrastive().*kernels).forward(views, threads, pointer<T>(loss), pointer<T>(saved));
+      });
+  module.def(("grouped_backward_" + suffix).c_str(),
+             [kernels](const py::tuple& arguments, int threads, Address saved, Address grad,
+                       Address grad1, Address grad2) {
+               const GroupedViews<T> views = grouped_views<T>(arguments);
+               py::gil_scoped_release release;
+               (contrastive().*kernels)
+                   .backward(views, threads, pointer<T>(saved), pointer<const T>(grad),
+                             pointer<T>(grad1), pointer<T>(grad2));
+             });
+}
+
 }  // namespace
 
 void bind_contrastive(py::module_& module) {
   bind_nt_xent<float>(module, "f32", &ContrastiveKernels::nt_xent_f32);
   bind_nt_xent<double>(module, "f64", &ContrastiveKernels::nt_xent_f64);
+  bind_grouped<float>(module, "f32", &ContrastiveKernels::grouped_f32);
+  bind_grouped<double>(module, "f64", &ContrastiveKernels::grouped_f64);
   bind_pairs<float>(module, "f32", &ContrastiveKernels::pairs_f32);
   bind_pairs<double>(module, "f64", &ContrastiveKernels::pairs_f64);
 }

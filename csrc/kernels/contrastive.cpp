@@ -75,11 +75,13 @@ template <class T>
 void sum_pairs(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
                const PairSums<T>& sums) {
   const PairRules<T> rules(problem);
-  const Operand<T> q(problem.q, problem.dim, problem.normalize, false, q_scale, threads);
+  const Operand<T> q(problem.q, problem.dim, problem.normalize, false, problem.q_valid, q_scale,
+                     threads);
   if (rules.self()) {
     sum_all(problem, q, q, rules, threads, sums);
   } else {
-    const Operand<T> k(problem.k, problem.dim, problem.normalize, false, k_scale, threads);
+    const Operand<T> k(problem.k, problem.dim, problem.normalize, false, problem.k_valid, k_scale,
+                       threads);
     sum_all(problem, q, k, rules, threads, sums);
   }
 }
@@ -190,12 +192,14 @@ double pull_pairs(const PairProblem<T>& problem, int threads, const T* q_scale, 
                   T* grad_k) {
   const PairRules<T> rules(problem);
   const bool normalized = problem.normalize;
-  const Operand<T> q(problem.q, problem.dim, normalized, true, const_cast<T*>(q_scale), threads);
+  const Operand<T> q(problem.q, problem.dim, normalized, true, problem.q_valid,
+                     const_cast<T*>(q_scale), threads);
   if (rules.self()) {
     const Backward<T> walk(problem, q, q, rules, sums, pull, false, threads);
     return walk.finish(q, false, normalized, grad_q1, grad_q2, problem.q.count1) / 2;
   }
-  const Operand<T> k(problem.k, problem.dim, normalized, true, const_cast<T*>(k_scale), threads);
+  const Operand<T> k(problem.k, problem.dim, normalized, true, problem.k_valid,
+                     const_cast<T*>(k_scale), threads);
   const Backward<T> walk(problem, q, k, rules, sums, pull, grad_k != nullptr, threads);
   if (grad_k != nullptr) walk.finish(k, true, normalized, grad_k, nullptr, k.blocks.rows);
   return walk.finish(q, false, normalized, grad_q1, grad_q2, problem.q.count1);
@@ -276,13 +280,66 @@ void nt_xent_backward(const PairProblem<T>& problem, int threads, const T* share
                 {negative.get(), positive.get(), constant.get()}, grad1, grad2, nullptr);
 }
 
+template <class T>
+PairProblem<T> group_problem(const GroupedViews<T>& views, std::int64_t g) {
+  const std::int64_t n = views.lengths == nullptr ? views.n : views.lengths[g];
+  PairProblem<T> problem{};
+  problem.q = {views.z1 + g * views.group_stride1,
+               views.z2 + g * views.group_stride2,
+               views.row_stride1,
+               views.row_stride2,
+               n,
+               n};
+  problem.dim = views.dim;
+  problem.beta = views.beta;
+  problem.normalize = views.normalize;
+  problem.offset = n;
+  return problem;
+}
+
+// Row x of the saved buffer, from group g on.
+template <class T>
+PairSums<T> group_sums(const GroupedViews<T>& views, std::int64_t g, T* saved) {
+  const auto row = [&](int x) { return saved + (x * views.groups + g) * 2 * views.n; };
+  return {row(2), row(3), row(4), row(5), row(6), row(7), nullptr, 0};
+}
+
+template <class T>
+void grouped_forward(const GroupedViews<T>& views, int threads, T* loss, T* saved) {
+  parallel_for(views.groups, threads, [&](std::int64_t g, int) {
+    const PairProblem<T> problem = group_problem(views, g);
+    if (problem.offset == 0) return;
+    const std::int64_t at = g * 2 * views.n;
+    nt_xent_forward(problem, 1, loss + at, saved + at, saved + views.groups * 2 * views.n + at,
+                    group_sums(views, g, saved));
+  });
+}
+
+template <class T>
+void grouped_backward(const GroupedViews<T>& views, int threads, T* saved, const T* grad_loss,
+                      T* grad1, T* grad2) {
+  parallel_for(views.groups, threads, [&](std::int64_t g, int) {
+    const PairProblem<T> problem = group_problem(views, g);
+    const std::int64_t at = g * 2 * views.n, out = g * views.n * views.dim;
+    if (problem.offset > 0) {
+      nt_xent_backward(problem, 1, saved + at, saved + views.groups * 2 * views.n + at,
+                       group_sums(views, g, saved), grad_loss + at, 1, grad1 + out, grad2 + out);
+    }
+    for (std::int64_t x = problem.offset * views.dim; x < views.n * views.dim; ++x) {
+      grad1[out + x] = grad2[out + x] = T(0);
+    }
+  });
+}
+
 }  // namespace
 
 const ContrastiveKernels& contrastive_kernels() {
   static const ContrastiveKernels table{{forward<float>, backward<float>},
                                         {forward<double>, backward<double>},
                                         {nt_xent_forward<float>, nt_xent_backward<float>},
-                                        {nt_xent_forward<double>, nt_xent_backward<double>}};
+                                        {nt_xent_forward<double>, nt_xent_backward<double>},
+                                        {grouped_forward<float>, grouped_backward<float>},
+                                        {grouped_forward<double>, grouped_backward<double>}};
   return table;
 }
 

@@ -72,8 +72,8 @@ class Operand {
  public:
   // scale: one factor per row. Forward: written here, 1 / norm where `normalize` (0 for a norm of
   // at most kTinyNorm), else 1. Backward: `known`, the factors of the forward.
-  Operand(const RowPieces<T>& rows, std::int64_t dim, bool normalize, bool known, T* scale,
-          int threads)
+  Operand(const RowPieces<T>& rows, std::int64_t dim, bool normalize, bool known,
+          const std::uint8_t* valid, T* scale, int threads)
       : blocks(count_rows(rows)),
         depth(dim),
         stride(round_up(dim, Simd<T>::kLanes)),
@@ -86,9 +86,10 @@ class Operand {
       const std::int64_t first = p * kPanel, last = min(first + kPanel, blocks.rows);
       for (std::int64_t i = first; i < last; ++i) {
         const T* x = row_at(rows, i);
-        if (!known) scale[i] = normalize ? inverse_norm(x) : T(1);
+        const bool live = valid == nullptr || valid[i] != 0;
+        if (!known) scale[i] = !live ? T(0) : normalize ? inverse_norm(x) : T(1);
         T* u = row(i);
-        for (std::int64_t k = 0; k < depth; ++k) u[k] = x[k] * scale[i];
+        for (std::int64_t k = 0; k < depth; ++k) u[k] = live ? x[k] * scale[i] : T(0);
         for (std::int64_t k = depth; k < stride; ++k) u[k] = T(0);
       }
       pack_panel(row(first), stride, last - first, depth, panel(p));

@@ -65,8 +65,8 @@ TSSSL_INLINE void walk_tiles(const Operand<T>& q, const Operand<T>& k, const Pai
 }
 
 // What is accumulated per row: sums in float64 across blocks, within a block in T by lanes.
-// Statistics on request: negatives' summed logit and number, sum of exp(-2 ||u_i - u_j||^2) over
-// all pairs of the row, and the largest logit of each class.
+// Statistics on request: the negatives' summed logit, the number of each class, the sum of
+// exp(-2 ||u_i - u_j||^2) over all pairs of the row, and the largest logit of each class.
 enum Quantity {
   kNegative,
   kPositive,
@@ -75,6 +75,7 @@ enum Quantity {
   kBasic,
   kNegativeLogit = kBasic,
   kNegativeCount,
+  kPositiveCount,
   kUniform,
   kNegativeTop,
   kPositiveTop,
@@ -160,8 +161,9 @@ TSSSL_INLINE void add_statistics(Vec<T> s, Vec<T> a, const Classes<T>& classes, 
   const Vec<T> distance = s * T(4) - T(4);
   const IntVec<T> live = classes.negative | classes.positive;
   const Vec<T> uniform = live ? exp(at_most_zero<T>(distance)) : Vec<T>{};
-  const Vec<T> values[] = {classes.negative ? a : Vec<T>{}, classes.negative ? one : Vec<T>{},
-                           uniform, classes.negative ? a : low, classes.positive ? a : low};
+  const Vec<T> values[] = {classes.negative ? a : Vec<T>{},   classes.negative ? one : Vec<T>{},
+                           classes.positive ? one : Vec<T>{}, uniform,
+                           classes.negative ? a : low,        classes.positive ? a : low};
   for (int x = 0; x < kQuantities - kBasic; ++x) {
     if (is_maximum(kBasic + x)) {
       raise(row + (kBasic + x) * row_step, values[x]);

@@ -53,12 +53,12 @@ struct PairSums {
   T* count;
   T* logit;
   // nullptr: not asked for. Else kStatistics rows, statistics_stride apart: the negatives' summed
-  // logit and number; sum over all pairs of exp(-2 ||u_i - u_j||^2); largest logit of the
-  // negatives, of the positives.
+  // logit; the number of negatives, of positives; sum over all pairs of exp(-2 ||u_i - u_j||^2);
+  // largest logit of the negatives, of the positives.
   T* statistics;
   std::int64_t statistics_stride;
 };
-constexpr int kStatistics = 5;
+constexpr int kStatistics = 6;
 
 template <class T>
 struct PairKernels {
@@ -88,11 +88,36 @@ struct NtXentKernels {
                    T* grad2);
 };
 
+// Many small NT-Xent problems at once: group g has lengths[g] (nullptr: n) rows per view, starting
+// at z + g * group_stride. Per group the outputs hold 2 lengths[g] rows (z1's, then z2's) at the
+// start of 2 n; the rest is not written. One group runs on one thread.
+template <class T>
+struct GroupedViews {
+  const T* z1;
+  const T* z2;
+  std::int64_t row_stride1, row_stride2, group_stride1, group_stride2;
+  std::int64_t groups, n, dim;
+  const std::int64_t* lengths;
+  double beta;
+  bool normalize;
+};
+
+template <class T>
+struct GroupedKernels {
+  // loss: (groups, 2n); saved: (8, groups, 2n), the rows share, scale and PairSums.
+  void (*forward)(const GroupedViews<T>& views, int threads, T* loss, T* saved);
+  // grad_loss: (groups, 2n); grad1, grad2: (groups, n, dim), contiguous.
+  void (*backward)(const GroupedViews<T>& views, int threads, T* saved, const T* grad_loss,
+                   T* grad1, T* grad2);
+};
+
 struct ContrastiveKernels {
   PairKernels<float> pairs_f32;
   PairKernels<double> pairs_f64;
   NtXentKernels<float> nt_xent_f32;
   NtXentKernels<double> nt_xent_f64;
+  GroupedKernels<float> grouped_f32;
+  GroupedKernels<double> grouped_f64;
 };
 
 }  // namespace tsssl

@@ -11,5 +11,6 @@ BACKENDS = (cpp.BACKEND, reference.BACKEND)
 
 dispatch.register_family("contrastive", tuple(reference.BACKEND.kernels), BACKENDS)
 
-from tsssl_fast.ops.contrastive import nt_xent as nt_xent  # noqa: E402  registers the operator
+from tsssl_fast.ops.contrastive import grouped as grouped  # noqa: E402  registers operators
+from tsssl_fast.ops.contrastive import nt_xent as nt_xent  # noqa: E402
 from tsssl_fast.ops.contrastive import pairs as pairs  # noqa: E402

@@ -21,7 +21,7 @@ def _kernel(name: str, dtype: torch.dtype) -> Any:
 def _rows(z: Tensor) -> Tensor:
     """In the kernel's dtype, columns contiguous; rows may be strided."""
     z = z.to(spec.compute_dtype(z.dtype))
-    return z if z.stride(1) == 1 or z.shape[1] == 1 else z.contiguous()
+    return z if z.stride(-1) == 1 or z.shape[-1] == 1 else z.contiguous()
 
 
 def _nt_xent_forward(z1: Tensor, z2: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
@@ -48,6 +48,51 @@ def _nt_xent_backward(
         *(z1.data_ptr(), z1.stride(0), z2.data_ptr(), z2.stride(0), n, dim),
         *(1 / temperature, _native.threads(), saved.data_ptr()),
         *(grad.data_ptr(), grad.stride(0), grad1.data_ptr(), grad2.data_ptr()),
+    )
+    return grad1.to(dtype), grad2.to(dtype)
+
+
+def _groups(
+    z1: Tensor, z2: Tensor, lengths: Tensor | None, temperature: float, normalize: bool
+) -> tuple[object, ...]:
+    groups, n, dim = z1.shape
+    return (
+        *(z1.data_ptr(), z2.data_ptr(), z1.stride(1), z2.stride(1), z1.stride(0), z2.stride(0)),
+        *(groups, n, dim, 0 if lengths is None else lengths.data_ptr()),
+        *(1 / temperature, normalize),
+    )
+
+
+def _grouped_forward(
+    z1: Tensor, z2: Tensor, lengths: Tensor | None, temperature: float, normalize: bool
+) -> tuple[Tensor, Tensor]:
+    z1, z2 = _rows(z1), _rows(z2)
+    size = (z1.shape[0], 2 * z1.shape[1])
+    loss = z1.new_zeros(size)
+    saved = z1.new_empty((len(spec.NT_XENT_ROWS), *size))
+    arguments = _groups(z1, z2, lengths, temperature, normalize)
+    kernel = _kernel("grouped_forward", z1.dtype)
+    kernel(arguments, _native.threads(), loss.data_ptr(), saved.data_ptr())
+    return loss, saved
+
+
+def _grouped_backward(
+    grad: Tensor,
+    z1: Tensor,
+    z2: Tensor,
+    saved: Tensor,
+    lengths: Tensor | None,
+    temperature: float,
+    normalize: bool,
+) -> tuple[Tensor, Tensor]:
+    dtype = z1.dtype
+    z1, z2 = _rows(z1), _rows(z2)
+    grad = grad.to(z1.dtype).contiguous()
+    grad1, grad2 = z1.new_empty(z1.shape), z2.new_empty(z2.shape)
+    arguments = _groups(z1, z2, lengths, temperature, normalize)
+    _kernel("grouped_backward", z1.dtype)(
+        *(arguments, _native.threads(), saved.data_ptr(), grad.data_ptr()),
+        *(grad1.data_ptr(), grad2.data_ptr()),
     )
     return grad1.to(dtype), grad2.to(dtype)
 
@@ -148,6 +193,8 @@ BACKEND = Backend(
     kernels={
         "nt_xent": _nt_xent_forward,
         "nt_xent_backward": _nt_xent_backward,
+        "grouped_nt_xent": _grouped_forward,
+        "grouped_nt_xent_backward": _grouped_backward,
         "pair_logsumexp": _pairs_forward,
         "pair_logsumexp_backward": _pairs_backward,
     },

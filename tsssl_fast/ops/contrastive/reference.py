@@ -63,8 +63,12 @@ def _sides(q: Tensor, k: Tensor | None, rules: Rules) -> tuple[Tensor, Tensor, T
     """Both sides in the compute dtype, normalised where asked, and their scales."""
     dtype = spec.compute_dtype(q.dtype)
     out = []
-    for z in (q,) if k is None else (q, k):
+    for z, valid in (
+        ((q, rules.q_valid),) if k is None else ((q, rules.q_valid), (k, rules.k_valid))
+    ):
         z = z.to(dtype)
+        if valid is not None:
+            z = torch.where(valid[:, None], z, 0.0)  # whatever it holds
         out.append(unit(z) if rules.normalize else (z, z.new_ones(len(z))))
     (u, u_scale), (v, v_scale) = out[0], out[-1]
     return u, v, u_scale, v_scale
@@ -73,24 +77,33 @@ def _sides(q: Tensor, k: Tensor | None, rules: Rules) -> tuple[Tensor, Tensor, T
 def _pairs(q: Tensor, k: Tensor | None, rules: Rules) -> tuple[Tensor, Tensor, Tensor]:
     """Similarities and the two classes, (M, P) each."""
     u, v, _, _ = _sides(q, k, rules)
-    live = torch.ones(len(u), len(v), dtype=torch.bool, device=q.device)
-    if k is None or rules.skip_diagonal:
-        live &= ~torch.eye(len(u), len(v), dtype=torch.bool, device=q.device)
+    negative, positive = classes(len(v), k is None, rules, 0, len(u))
+    return u @ v.T, negative.to(q.device), positive.to(q.device)
+
+
+def classes(p: int, one_set: bool, rules: Rules, first: int, last: int) -> tuple[Tensor, Tensor]:
+    """Negatives and positives of rows [first, last) against P columns, boolean."""
+    arrays = [x for x in rules[:8] if isinstance(x, Tensor)]
+    device = arrays[0].device if arrays else None
+    rows = torch.arange(first, last, device=device)[:, None]
+    columns = torch.arange(p, device=device)
+    live = rows.ge(0) & columns.ge(0)
+    if one_set or rules.skip_diagonal:
+        live &= rows != columns
     if rules.q_valid is not None:
-        live &= rules.q_valid[:, None]
+        live &= rules.q_valid[first:last, None]
     if rules.k_valid is not None:
-        live &= rules.k_valid[None, :]
+        live &= rules.k_valid
     if rules.mask is not None:
-        live &= rules.mask
-    if rules.q_id is None or rules.k_id is None:
-        positive = torch.zeros_like(live)
-    else:
-        positive = live & (rules.q_id[:, None] == rules.k_id[None, :])
+        live &= rules.mask[first:last]
+    positive = torch.zeros_like(live)
+    if rules.q_id is not None and rules.k_id is not None:
+        positive = live & (rules.q_id[first:last, None] == rules.k_id)
     negative = live & ~positive
     if rules.q_group is not None and rules.k_group is not None:
-        same = rules.q_group[:, None] == rules.k_group[None, :]
+        same = rules.q_group[first:last, None] == rules.k_group
         negative &= same if GROUP_RULES[rules.group_rule] == "only_same" else ~same
-    return u @ v.T, negative, positive
+    return negative, positive
 
 
 def _shifted_sum(a: Tensor, keep: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -154,7 +167,8 @@ def _statistics(s: Tensor, a: Tensor, negative: Tensor, positive: Tensor) -> Ten
         a.masked_fill(~c, -torch.inf).amax(dim=1).clamp_min(lowest) for c in (negative, positive)
     ]
     logit = torch.where(negative, a, 0.0).sum(dim=1)
-    return torch.stack([logit, negative.sum(dim=1).to(a.dtype), spread, *tops])
+    counts = [c.sum(dim=1).to(a.dtype) for c in (negative, positive)]
+    return torch.stack([logit, *counts, spread, *tops])
 
 
 def _backward(
@@ -211,6 +225,62 @@ def _through_norm(du: Tensor, u: Tensor, scale: Tensor, rules: Rules) -> Tensor:
     return (du - (du * u).sum(dim=1, keepdim=True) * u) * scale[:, None]
 
 
+def grouped_nt_xent(
+    z1: Tensor, z2: Tensor, lengths: Tensor | None, temperature: float, normalize: bool
+) -> Tensor:
+    """G independent NT-Xent problems: (G, L, D), (G, L, D) -> (G, 2L); group g has its first
+    lengths[g] rows per view, and its 2 lengths[g] losses come first, zeros behind."""
+    size = z1.shape[1]
+    out = []
+    for a, b, n in zip(z1, z2, _lengths(z1, lengths), strict=True):
+        q, _, beta, rules = _two_views(a[:n], b[:n], temperature)
+        negative, positive, _ = pair_logsumexp(q, None, beta, rules._replace(normalize=normalize))
+        loss = torch.logaddexp(negative - positive, positive.new_zeros(()))
+        out.append(torch.nn.functional.pad(loss, (0, 2 * size - 2 * n)))
+    return torch.stack(out)
+
+
+def _lengths(z: Tensor, lengths: Tensor | None) -> list[int]:
+    return [z.shape[1]] * len(z) if lengths is None else [int(n) for n in lengths]
+
+
+def _grouped_forward(
+    z1: Tensor, z2: Tensor, lengths: Tensor | None, temperature: float, normalize: bool
+) -> tuple[Tensor, Tensor]:
+    size = z1.shape[1]
+    losses, saves = [], []
+    for a, b, n in zip(z1, z2, _lengths(z1, lengths), strict=True):
+        q, _, beta, rules = _two_views(a[:n], b[:n], temperature)
+        out, sums, scale, _ = _forward(q, None, beta, rules._replace(normalize=normalize))
+        x = out[0] - out[1]
+        pad = (0, 2 * size - 2 * n)
+        losses.append(torch.nn.functional.pad(torch.logaddexp(x, x.new_zeros(())), pad))
+        rows = torch.cat([torch.stack([x.sigmoid(), scale]), sums])
+        saves.append(torch.nn.functional.pad(rows, pad))
+    return torch.stack(losses), torch.stack(saves, dim=1)
+
+
+def _grouped_backward(
+    grad: Tensor,
+    z1: Tensor,
+    z2: Tensor,
+    saved: Tensor,
+    lengths: Tensor | None,
+    temperature: float,
+    normalize: bool,
+) -> tuple[Tensor, Tensor]:
+    g1, g2 = torch.zeros_like(z1), torch.zeros_like(z2)
+    for g, n in enumerate(_lengths(z1, lengths)):
+        q, _, beta, rules = _two_views(z1[g, :n], z2[g, :n], temperature)
+        rows = saved[:, g, : 2 * n]
+        pull = grad[g, : 2 * n].to(saved.dtype) * rows[0]
+        grads = torch.stack([pull, -pull, torch.zeros_like(pull)])
+        rules = rules._replace(normalize=normalize)
+        dz, _, _ = _backward(grads, q, None, beta, rules, rows[2:], rows[1], False)
+        g1[g, :n], g2[g, :n] = dz[:n], dz[n:]
+    return g1, g2
+
+
 def _nt_xent_forward(z1: Tensor, z2: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     out, sums, scale, _ = _forward(*_two_views(z1, z2, temperature))
     x = out[0] - out[1]
@@ -236,6 +306,8 @@ BACKEND = Backend(
     kernels={
         "nt_xent": _nt_xent_forward,
         "nt_xent_backward": _nt_xent_backward,
+        "grouped_nt_xent": _grouped_forward,
+        "grouped_nt_xent_backward": _grouped_backward,
         "pair_logsumexp": _forward,
         "pair_logsumexp_backward": _backward,
     },

@@ -15,9 +15,16 @@ SUM_ROWS = (
     "count",
     "logit",
 )
-# On request, from the same pass: over the negatives the summed logit, the number and the largest
-# logit; over all pairs of the row sum exp(-2 ||u_i - u_j||^2); the positives' largest logit.
-STATISTICS = ("negative_logit", "negative_count", "uniform", "negative_top", "positive_top")
+# On request, from the same pass: the negatives' summed logit; the number of negatives, of positives;
+# over all pairs of the row sum exp(-2 ||u_i - u_j||^2); the largest logit of either class.
+STATISTICS = (
+    "negative_logit",
+    "negative_count",
+    "positive_count",
+    "uniform",
+    "negative_top",
+    "positive_top",
+)
 NT_XENT_ROWS = ("share", "scale", *SUM_ROWS)
 
 # Rows whose norm is not above this count as zero: cosine 0 with everything, gradient 0.

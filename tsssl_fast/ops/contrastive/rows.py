@@ -1,8 +1,6 @@
-"""The contrastive engine as one function; every named loss is a setting of it.
-
-Row statistics come from the operator `pair_logsumexp`; what is done with them is a few lines of torch
-on vectors with one entry per row, so that every option has its exact gradient. Statistics of several
-key sets add up in the log domain: a queue or a second temperature is one more call, never a copy.
+"""From row statistics to losses: torch on vectors with one entry per row, so that every option has
+its exact gradient. Statistics of several key sets add up in the log domain: a queue or a second
+temperature is one more call of the operator, never a copy of the keys.
 """
 
 from dataclasses import dataclass
@@ -10,16 +8,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
-from tsssl_fast import _checks, dispatch
 from tsssl_fast.ops.contrastive import pairs
 from tsssl_fast.ops.contrastive.reference import unit
 from tsssl_fast.ops.contrastive.rules import GROUP_RULES, Rules
-
-POSITIVES = ("mean_log", "log_sum")
-DENOMINATORS = ("all", "negatives", "own_positive")
-MEAN_OVER = ("all", "with_positive")
 
 
 @dataclass(frozen=True)
@@ -46,11 +38,13 @@ class Keys(NamedTuple):
 
 class Rows(NamedTuple):
     """One entry per query (then per key where both sides have rows): log-sum-exp of the negatives'
-    and of the positives' logits, and the gap between the latter and the positives' mean logit."""
+    and of the positives' logits, the gap between the latter and the positives' mean logit, and where
+    asked for the rows of spec.STATISTICS."""
 
     negative: Tensor
     positive: Tensor
     gap: Tensor
+    statistics: Tensor | None = None
 
     @property
     def has_positive(self) -> Tensor:
@@ -74,26 +68,36 @@ def rows(
     temperature: Temperature,
     rules: Rules,
     keys: Keys = Keys(),  # noqa: B008  an immutable tuple
+    statistics: bool = False,
     backend: str = "",
 ) -> Rows:
     """Row statistics for any temperature and any set of keys."""
+    if isinstance(temperature, Tensor) and temperature.dim() == 1:
+        return _per_query(q, k, temperature, rules, keys, statistics, backend)
     if isinstance(temperature, PairTemperature):
-        out = _by_relation(q, k, temperature, rules, backend)
+        out = _by_relation(q, k, temperature, rules, statistics, backend)
         tau: float | Tensor = temperature.negative
-    elif isinstance(temperature, Tensor) and temperature.dim() == 1:
-        return _per_query(q, k, temperature, rules, keys, backend)
     else:
         tau = temperature
-        out = Rows(*pairs.pair_logsumexp(q, k, _beta(tau, q), rules, backend))
+        out = _call(q, k, tau, rules, statistics, backend)
     negative = out.negative
     if keys.extra is not None:
         queue = _plain(rules)._replace(k_valid=keys.extra_valid)
-        found = pairs.pair_logsumexp(q, keys.extra, _beta(tau, q), queue, backend)[0]
+        found = pairs.pair_logsumexp(q, keys.extra, inverse(tau, q), queue, backend)[0]
         negative = torch.logaddexp(negative, _pad(found, negative))
     if keys.per_query is not None:
-        found = _own_keys(q, keys, _beta(tau, q), rules.normalize)
+        found = _own_keys(q, keys, inverse(tau, q), rules.normalize)
         negative = torch.logaddexp(negative, _pad(found, negative))
     return out._replace(negative=negative)
+
+
+def _call(
+    q: Tensor, k: Tensor | None, tau: float | Tensor, rules: Rules, statistics: bool, backend: str
+) -> Rows:
+    if statistics:
+        out, found = pairs.pair_statistics(q, k, inverse(tau, q), rules, backend)
+        return Rows(out[0], out[1], out[2], found)
+    return Rows(*pairs.pair_logsumexp(q, k, inverse(tau, q), rules, backend))
 
 
 def _plain(rules: Rules) -> Rules:
@@ -110,32 +114,49 @@ def _pad(found: Tensor, like: Tensor) -> Tensor:
     return torch.cat([found, found.new_full((missing,), -torch.inf)]) if missing else found
 
 
-def _beta(temperature: float | Tensor, q: Tensor) -> Tensor:
+def inverse(temperature: Temperature, q: Tensor) -> Tensor:
+    """beta = 1 / tau as a tensor; of the negatives where it differs by relation."""
+    if isinstance(temperature, PairTemperature):
+        temperature = temperature.negative
     if isinstance(temperature, Tensor):
         return 1 / temperature
     return torch.full((), 1 / temperature, dtype=torch.float64, device=q.device)
 
 
 def _by_relation(
-    q: Tensor, k: Tensor | None, tau: PairTemperature, rules: Rules, backend: str
+    q: Tensor,
+    k: Tensor | None,
+    tau: PairTemperature,
+    rules: Rules,
+    statistics: bool,
+    backend: str,
 ) -> Rows:
     """One call per relation: each statistic is taken at its own temperature."""
     apart = tau.same_group is not None and GROUP_RULES[rules.group_rule] == "none"
     groups = rules._replace(group_rule=GROUP_RULES.index("exclude_same")) if apart else rules
     if not apart and GROUP_RULES[rules.group_rule] == "none":
         groups = rules._replace(q_group=None, k_group=None)
-    negative = pairs.pair_logsumexp(q, k, _beta(tau.negative, q), groups, backend)[0]
+    out = _call(q, k, tau.negative, groups, statistics, backend)
+    negative = out.negative
     if apart:
         assert tau.same_group is not None
         same = rules._replace(group_rule=GROUP_RULES.index("only_same"))
-        found = pairs.pair_logsumexp(q, k, _beta(tau.same_group, q), same, backend)[0]
-        negative = torch.logaddexp(negative, found)
-    _, positive, gap = pairs.pair_logsumexp(q, k, _beta(tau.positive, q), groups, backend)
-    return Rows(negative, positive, gap)
+        negative = torch.logaddexp(
+            negative, _call(q, k, tau.same_group, same, False, backend).negative
+        )
+    return _call(q, k, tau.positive, groups, False, backend)._replace(
+        negative=negative, statistics=out.statistics
+    )
 
 
 def _per_query(
-    q: Tensor, k: Tensor | None, tau: Tensor, rules: Rules, keys: Keys, backend: str
+    q: Tensor,
+    k: Tensor | None,
+    tau: Tensor,
+    rules: Rules,
+    keys: Keys,
+    statistics: bool,
+    backend: str,
 ) -> Rows:
     """The query carries its own 1 / tau; one set becomes two, without its diagonal."""
     if k is None:
@@ -148,7 +169,7 @@ def _per_query(
         own = None if own is None else _unit(own)
     q = q / tau[:, None]
     rules = rules._replace(normalize=False)
-    return rows(q, k, 1.0, rules, keys._replace(extra=extra, per_query=own), backend)
+    return rows(q, k, 1.0, rules, keys._replace(extra=extra, per_query=own), statistics, backend)
 
 
 def _unit(z: Tensor) -> Tensor:
@@ -175,18 +196,35 @@ def _own_keys(q: Tensor, keys: Keys, beta: Tensor, normalize: bool) -> Tensor:
 def row_loss(found: Rows, positives: str, denominator: str) -> Tensor:
     """The loss per row; 0 where the row has no positive or no negative.
 
-    mean_log, all:       mean over positives of -log p        = gap + softplus(negative - positive)
+    mean_log, all:       mean over positives of -log p        = gap + log(1 + exp(negative - positive))
     mean_log, negatives: without the positives below (DCL)    = gap + negative - positive
-    log_sum, all:        -log of the summed p                 = softplus(negative - positive)
+    log_sum, all:        -log of the summed p                 = log(1 + exp(negative - positive))
     log_sum, negatives:                                       = negative - positive
     """
     x = found.margin
-    loss = _softplus(x) if denominator == "all" else x
+    loss = torch.logaddexp(x, x.new_zeros(())) if denominator == "all" else x
     if positives == "mean_log":
         loss = loss + found.gap
     return torch.where(found.has_positive & found.has_negative, loss, loss.new_zeros(()))
 
 
-def _softplus(x: Tensor) -> Tensor:
-    """log(1 + exp(x)) in full precision on both ends (torch's own switches to x at 20)."""
-    return torch.logaddexp(x, x.new_zeros(())) if x.dtype == torch.float64 else softplus(x)
+def row_statistics(found: Rows, beta: Tensor, normalized: bool) -> tuple[Tensor, ...]:
+    """The fields of ContrastiveStats, from what the same pass counted."""
+    assert found.statistics is not None
+    logit, negatives, positives, uniform, top_negative, top_positive = found.statistics.detach()
+    beta = beta.detach().to(logit.dtype)
+    has, nan = positives > 0, torch.full_like(beta, torch.nan, dtype=logit.dtype)
+    mean = torch.where(has, found.positive.detach() - found.gap.detach(), 0.0) / beta
+    similarity = mean.sum() / has.sum()
+    first = (top_positive > top_negative) & has
+    pairs_seen = (negatives + positives).sum()
+    return (
+        torch.logaddexp(found.negative, found.positive).detach(),
+        similarity,
+        logit.sum() / beta / negatives.sum(),
+        first.sum() / has.sum(),
+        2 - 2 * similarity if normalized else nan,
+        (uniform.sum() / pairs_seen).log() if normalized else nan,
+        (~has).sum(),
+        (negatives == 0).sum(),
+    )

@@ -1,0 +1,29 @@
+"""The losses as modules, with the names that the field uses."""
+
+from tsssl_fast.losses.contrastive import (
+    CLIPLoss,
+    DCLLoss,
+    DCLWLoss,
+    HierarchicalContrastiveLoss,
+    InfoNCELoss,
+    MoCoLoss,
+    NTXentLoss,
+    SigLIPLoss,
+    SupConLoss,
+    TripletLoss,
+)
+from tsssl_fast.losses.queue import FeatureQueue
+
+__all__ = [
+    "CLIPLoss",
+    "DCLLoss",
+    "DCLWLoss",
+    "FeatureQueue",
+    "HierarchicalContrastiveLoss",
+    "InfoNCELoss",
+    "MoCoLoss",
+    "NTXentLoss",
+    "SigLIPLoss",
+    "SupConLoss",
+    "TripletLoss",
+]
