@@ -1,4 +1,4 @@
-"""Argument checks shared by the public functions: the argument, what was given, what is accepted."""
+"""Argument checks of the public functions: the argument, what was given, what is accepted."""
 
 import math
 from collections.abc import Sequence

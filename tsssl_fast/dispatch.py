@@ -1,8 +1,8 @@
 """Which backend runs an operator, and why not another.
 
 A family of operators (`ops/<family>/`) lists its backends in order of preference. A backend answers
-`why_not`: an empty list means that it can run these inputs. The automatic choice takes the first that
-can; a backend asked for by name (argument, `use_backend`, TSSSL_BACKEND) runs or raises.
+`why_not`: an empty list means that it can run these inputs. The automatic choice takes the first
+that can; a backend asked for by name (argument, `use_backend`, TSSSL_BACKEND) runs or raises.
 """
 
 import contextlib

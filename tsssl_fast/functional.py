@@ -1,7 +1,7 @@
 """The losses as functions: they check their arguments, then call a registered operator.
 
-Every function takes `backend=`: "reference", "cpp", "numba" or "triton"; None chooses the fastest that
-can run the inputs (see tsssl_fast.explain).
+Every function takes `backend=`: "reference", "cpp", "numba" or "triton"; None chooses the fastest
+that can run the inputs (see tsssl_fast.explain).
 """
 
 import torch

@@ -13,8 +13,8 @@ SAVED_ROWS = ("shift", "total", "share", "inverse_norm")
 TINY_NORM = 1e-12
 
 # A kernel passes where its error against the float64 reference is at most ERROR_FACTOR times the
-# error of the reference in the kernel's own arithmetic on the same input, plus one ulp of the result's
-# largest element (values: of the largest loss; gradients: of the largest component).
+# error of the reference in the kernel's own arithmetic on the same input, plus one ulp of the
+# result's largest element (values: of the largest loss; gradients: of the largest component).
 ERROR_FACTOR = 2.0
 
 
