@@ -5,7 +5,10 @@ a single draw the error of plain torch is as good as its luck (at temperature 0.
 thirtyfold between two orders of the same columns), and so would the verdict be.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import mean
 
 import torch
@@ -83,3 +86,16 @@ def accept_all(
         results.append(zip(actual, truth, plain, strict=True))
     for i, output in enumerate(zip(*results, strict=True)):
         accept("value" if i == 0 else f"gradient of input {i - 1}", output, factor)
+
+
+def run_python(code: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """A fresh interpreter in an empty folder: no source tree hides the installed package."""
+    with tempfile.TemporaryDirectory() as folder:
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            env=dict(environment),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )

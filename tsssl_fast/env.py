@@ -14,3 +14,8 @@ import os
 def backend() -> str:
     """Name in TSSSL_BACKEND, or "" where it is unset."""
     return os.environ.get("TSSSL_BACKEND", "")
+
+
+def variables() -> dict[str, str]:
+    """Every TSSSL_ variable that is set, the unknown ones included: a misspelt name shows."""
+    return {k: v for k, v in sorted(os.environ.items()) if k.startswith("TSSSL_")}
