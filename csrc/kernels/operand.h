@@ -87,9 +87,11 @@ class Operand {
       for (std::int64_t i = first; i < last; ++i) {
         const T* x = row_at(rows, i);
         const bool live = valid == nullptr || valid[i] != 0;
-        if (!known) scale[i] = !live ? T(0) : normalize ? inverse_norm(x) : T(1);
+        // In double: a rounded factor would leave the row one ulp off the unit sphere.
+        const double factor = !live ? 0 : normalize ? inverse_norm(x) : 1;
+        if (!known) scale[i] = T(factor);
         T* u = row(i);
-        for (std::int64_t k = 0; k < depth; ++k) u[k] = live ? x[k] * scale[i] : T(0);
+        for (std::int64_t k = 0; k < depth; ++k) u[k] = live ? T(x[k] * factor) : T(0);
         for (std::int64_t k = depth; k < stride; ++k) u[k] = T(0);
       }
       pack_panel(row(first), stride, last - first, depth, panel(p));
@@ -106,9 +108,9 @@ class Operand {
   const std::int64_t depth, stride, padded;
 
  private:
-  T inverse_norm(const T* x) const {
+  double inverse_norm(const T* x) const {
     const double norm = std::sqrt(sum_of_squares(x, depth));
-    return norm <= kTinyNorm ? T(0) : T(1 / norm);
+    return norm <= kTinyNorm ? 0 : 1 / norm;
   }
 
   const T* scale_;

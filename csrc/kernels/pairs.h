@@ -9,7 +9,7 @@
 // Exponent shift. With unit rows |a| <= beta, so exp(a) 2^-power with 2^power near exp(beta) never
 // overflows, and it stays a normal number while 2 beta is below kFixedShiftLimit: one exponential
 // serves row and column, and a shift by a power of two costs no rounding. Beyond (in
-// float32: tau < 0.023, or no normalisation) every row has its own maximum per class, found in a
+// float32: tau < 0.033, or no normalisation) every row has its own maximum per class, found in a
 // walk of its own, and a pair costs two exponentials.
 #pragma once
 #include "kernels/pair_rules.h"
@@ -21,7 +21,7 @@ namespace {
 constexpr int kTileStride = 240 + 32;  // elements between its rows: an odd number of cache lines
 
 template <class T>
-constexpr double kFixedShiftLimit = sizeof(T) == 4 ? 87.0 : 700.0;
+constexpr double kFixedShiftLimit = sizeof(T) == 4 ? 60.0 : 600.0;
 template <class T>
 constexpr T kLowest = sizeof(T) == 4 ? T(-3e38) : T(-1e308);
 
