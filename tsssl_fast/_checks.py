@@ -66,6 +66,12 @@ def fraction(name: str, value: float) -> None:
         raise ValueError(f"{name}: {value}; accepted: a number in [0, 1)")
 
 
+def non_negative(name: str, value: float) -> float:
+    """A finite number, zero or above, as a Python float."""
+    at_least(name, value, 0.0)
+    return float(value)
+
+
 def choice(name: str, value: str, accepted: Sequence[str]) -> None:
     if value not in accepted:
         raise ValueError(f"{name}: {value!r}; accepted: {', '.join(accepted)}")

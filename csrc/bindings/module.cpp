@@ -26,4 +26,5 @@ PYBIND11_MODULE(_C, module) {
   module.attr("openmp") = false;
 #endif
   tsssl::bind_contrastive(module);
+  tsssl::bind_decorrelation(module);
 }

@@ -4,11 +4,12 @@
 
 // Every kernel source defines its family's table once per instruction set, in the namespace of that
 // set; this file alone chooses between them.
-#define TSSSL_DECLARE(isa)                         \
-  namespace tsssl {                                \
-  namespace isa {                                  \
-  const ContrastiveKernels& contrastive_kernels(); \
-  }                                                \
+#define TSSSL_DECLARE(isa)                             \
+  namespace tsssl {                                    \
+  namespace isa {                                      \
+  const ContrastiveKernels& contrastive_kernels();     \
+  const DecorrelationKernels& decorrelation_kernels(); \
+  }                                                    \
   }
 
 TSSSL_DECLARE(baseline)
@@ -42,5 +43,6 @@ TSSSL_DECLARE(avx512)
 namespace tsssl {
 
 const ContrastiveKernels& contrastive() { TSSSL_SELECT(contrastive_kernels) }
+const DecorrelationKernels& decorrelation() { TSSSL_SELECT(decorrelation_kernels) }
 
 }  // namespace tsssl

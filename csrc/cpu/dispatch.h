@@ -1,9 +1,11 @@
 // The kernels of the instruction set in use, one table per family.
 #pragma once
 #include "tsssl/contrastive.h"
+#include "tsssl/decorrelation.h"
 
 namespace tsssl {
 
 const ContrastiveKernels& contrastive();
+const DecorrelationKernels& decorrelation();
 
 }  // namespace tsssl

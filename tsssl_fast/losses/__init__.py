@@ -12,9 +12,11 @@ from tsssl_fast.losses.contrastive import (
     SupConLoss,
     TripletLoss,
 )
+from tsssl_fast.losses.decorrelation import BarlowTwinsLoss, VICRegLoss
 from tsssl_fast.losses.queue import FeatureQueue
 
 __all__ = [
+    "BarlowTwinsLoss",
     "CLIPLoss",
     "DCLLoss",
     "DCLWLoss",
@@ -26,4 +28,5 @@ __all__ = [
     "SigLIPLoss",
     "SupConLoss",
     "TripletLoss",
+    "VICRegLoss",
 ]
