@@ -68,6 +68,10 @@ def torch_view(x: Tensor, p: float) -> Tensor:
     return where((1 - s) * x + s / 2 * (padded[..., :-2] + padded[..., 2:]))
 
 
+def torch_views(x: Tensor, p: float) -> Tensor:
+    return torch.stack([torch_view(x, p), torch_view(x, p)])
+
+
 def numpy_sample(x: np.ndarray, p: float, random: np.random.RandomState) -> np.ndarray:
     """One view of one (C, T) sample, snippet by snippet."""
     c, t = x.shape
@@ -113,7 +117,7 @@ def pipelines(rounds: int) -> None:
             ms = interleaved(
                 {
                     "ours": lambda: pipeline(x, 2, seed=0),  # noqa: B023
-                    "torch": lambda: torch.stack([torch_view(x, p), torch_view(x, p)]),  # noqa: B023
+                    "torch": lambda: torch_views(x, p),  # noqa: B023
                     "numpy": lambda: numpy_views(array, p, random),  # noqa: B023
                 },
                 rounds,
