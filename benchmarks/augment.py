@@ -106,9 +106,8 @@ def numpy_views(x: np.ndarray, p: float, random: np.random.RandomState) -> np.nd
 
 
 def pipelines(rounds: int) -> None:
-    print(
-        f"{'shape':>14} {'p':>4} {'ours':>8} {'torch':>8} {'numpy':>8}  {'x torch':>8} {'x numpy':>8}"
-    )
+    names = ("ours", "torch", "numpy", "x torch", "x numpy")
+    print(f"{'shape':>14} {'p':>4} " + " ".join(f"{name:>8}" for name in names))
     for shape in SHAPES:
         x = torch.randn(shape)
         array, random = x.numpy(), np.random.RandomState(0)
