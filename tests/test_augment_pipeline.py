@@ -163,6 +163,10 @@ def test_parameters_refuse_another_shape_or_format():
         params.apply(series(2, 1, 9))
     with pytest.raises(ValueError, match=r"^format: 2"):
         augment.Parameters.from_dict({"format": 2})
+    state = augment.Compose([augment.Blockout(3)]).sample(2, 1, 8, seed=0).to_dict()
+    state["table"][0][0][2] += 1
+    with pytest.raises(ValueError, match=r"^table: "):
+        augment.Parameters.from_dict(state)
     with pytest.raises(ValueError, match=r"^labels: shape"):
         params.apply_to(torch.zeros(2, 7))
 

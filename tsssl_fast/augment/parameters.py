@@ -142,26 +142,29 @@ class Parameters:
 
     @staticmethod
     def from_dict(state: Mapping[str, Any]) -> "Parameters":
-        """The inverse of to_dict. Raises ValueError for another format."""
+        """The inverse of to_dict.
+
+        Raises ValueError for another format, or a table that the seed does not draw: kernels trust
+        what they replay.
+        """
         if state.get("format") != 1:
             raise ValueError(f"format: {state.get('format')}; accepted: 1")
 
-        def whole(values: Any) -> Tensor | None:
+        def whole(values: Any) -> Any:
             return None if values is None else torch.tensor(values, dtype=torch.int64)
 
         program = torch.tensor(state["program"], dtype=torch.float64).reshape(-1, spec.COLUMNS)
         n, c, t = state["shape"]
         slots = spec.bounds(program.tolist(), c)[-1]
         table = torch.tensor(state["table"], dtype=torch.float64).reshape(-1, n, slots)
-        return Parameters(
-            program,
-            tuple((name, tuple(names)) for name, names in state["labels"]),
-            torch.tensor(state["seed"], dtype=torch.int64),
-            (n, c, t),
-            whole(state["sample_ids"]),
-            whole(state["lengths"]),
-            table,
+        seed, ids, lengths = (whole(state[name]) for name in ("seed", "sample_ids", "lengths"))
+        drawn = torch.ops.tsssl_fast.augment_sample(
+            program, seed, len(table), (n, c, t), ids, lengths, "reference"
         )
+        if not torch.equal(drawn, table):
+            raise ValueError("table: numbers that the seed does not draw; accepted: those it does")
+        labels = tuple((name, tuple(names)) for name, names in state["labels"])
+        return Parameters(program, labels, seed, (n, c, t), ids, lengths, table)
 
     @staticmethod
     def from_json(text: str) -> "Parameters":
