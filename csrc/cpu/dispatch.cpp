@@ -9,6 +9,7 @@
   namespace isa {                                  \
   const AugmentKernels& augment_kernels();         \
   const ContrastiveKernels& contrastive_kernels(); \
+  const PreprocessKernels& preprocess_kernels();   \
   }                                                \
   }
 
@@ -44,5 +45,6 @@ namespace tsssl {
 
 const AugmentKernels& augments() { TSSSL_SELECT(augment_kernels) }
 const ContrastiveKernels& contrastive() { TSSSL_SELECT(contrastive_kernels) }
+const PreprocessKernels& preprocessing() { TSSSL_SELECT(preprocess_kernels) }
 
 }  // namespace tsssl

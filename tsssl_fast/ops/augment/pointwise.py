@@ -45,7 +45,7 @@ def steps(x: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.arange(x.shape[-1], device=x.device, dtype=dtype)
 
 
-def _fixed_sum(x: Tensor) -> Tensor:
+def fixed_sum(x: Tensor) -> Tensor:
     """Sum of every row, (..., T) -> (..., 1): 32 strided partial sums and then a tree."""
     width = spec.STD_PARTIALS
     x = torch.nn.functional.pad(x, (0, -x.shape[-1] % width))
@@ -61,14 +61,14 @@ def _fixed_sum(x: Tensor) -> Tensor:
 def row_mean(x: Tensor, length: Tensor) -> Tensor:
     """Mean over the first `length` steps in float64: (..., T) -> (..., 1); a constant."""
     inside = steps(x, torch.int64) < length
-    return _fixed_sum(torch.where(inside, x.detach().double(), 0.0)) / length.double()
+    return fixed_sum(torch.where(inside, x.detach().double(), 0.0)) / length.double()
 
 
 def row_std(x: Tensor, length: Tensor) -> Tensor:
     """Standard deviation, divided by the length, in float64: (..., T) -> (..., 1); a constant."""
     inside = steps(x, torch.int64) < length
     d = x.detach().double() - row_mean(x, length)
-    return arithmetic.root(_fixed_sum(torch.where(inside, d * d, 0.0)) / length.double())
+    return arithmetic.root(fixed_sum(torch.where(inside, d * d, 0.0)) / length.double())
 
 
 def identity(x: Tensor, call: Call, adjoint: bool) -> Tensor:
