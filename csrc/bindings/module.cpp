@@ -25,6 +25,8 @@ PYBIND11_MODULE(_C, module) {
 #else
   module.attr("openmp") = false;
 #endif
+  tsssl::bind_augment(module);
   tsssl::bind_contrastive(module);
   tsssl::bind_decorrelation(module);
+  tsssl::bind_preprocess(module);
 }

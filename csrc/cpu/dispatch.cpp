@@ -7,8 +7,10 @@
 #define TSSSL_DECLARE(isa)                             \
   namespace tsssl {                                    \
   namespace isa {                                      \
+  const AugmentKernels& augment_kernels();             \
   const ContrastiveKernels& contrastive_kernels();     \
   const DecorrelationKernels& decorrelation_kernels(); \
+  const PreprocessKernels& preprocess_kernels();       \
   }                                                    \
   }
 
@@ -42,7 +44,9 @@ TSSSL_DECLARE(avx512)
 
 namespace tsssl {
 
+const AugmentKernels& augments() { TSSSL_SELECT(augment_kernels) }
 const ContrastiveKernels& contrastive() { TSSSL_SELECT(contrastive_kernels) }
 const DecorrelationKernels& decorrelation() { TSSSL_SELECT(decorrelation_kernels) }
+const PreprocessKernels& preprocessing() { TSSSL_SELECT(preprocess_kernels) }
 
 }  // namespace tsssl

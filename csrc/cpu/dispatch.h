@@ -1,11 +1,15 @@
 // The kernels of the instruction set in use, one table per family.
 #pragma once
+#include "tsssl/augment.h"
 #include "tsssl/contrastive.h"
 #include "tsssl/decorrelation.h"
+#include "tsssl/preprocess.h"
 
 namespace tsssl {
 
+const AugmentKernels& augments();
 const ContrastiveKernels& contrastive();
 const DecorrelationKernels& decorrelation();
+const PreprocessKernels& preprocessing();
 
 }  // namespace tsssl

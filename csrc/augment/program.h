@@ -1,0 +1,107 @@
+// A program is a list of operations as numbers. The layout is documented in
+// tsssl_fast/ops/augment/spec.py.
+#pragma once
+#include "augment/math.h"
+
+namespace tsssl {
+namespace TSSSL_ISA {
+namespace {
+
+enum Code : int {
+  kTimeFlip = 1,
+  kSignFlip = 2,
+  kBlockout = 3,
+  kRandomNoise = 4,
+  kCropResize = 5,
+  kMagnitudeWarp = 6,
+  kTimeWarp = 7,
+  kSmooth = 8,
+  kGroup = 9,
+  kChannelFlip = 10,
+  kBidirectionalFlip = 11,
+  kJitter = 12,
+  kRandomCrop = 13,
+  kScale = 14,
+  kTimeScale = 15,
+  kChannelPermutation = 16,
+  kRotation = 17,
+  kSegmentPermutation = 18,
+  kTimeShift = 19,
+  kWindowSlice = 20,
+  kWindowWarp = 21,
+  kDrift = 22,
+  kChannelDropout = 23,
+  kTimeDropout = 24,
+  kQuantize = 25,
+  kMagnitudeSpline = 26,
+  kIdentity = 27,
+};
+
+constexpr int kArguments = 16;
+
+struct Row {
+  int code, fixed_slots, channel_slots;
+  std::int64_t view;        // -1: every view
+  std::uint32_t stream;     // without the view and the purpose
+  std::uint64_t threshold;  // of the coin, in 2^-32
+  std::int64_t parent;      // row of the group that it belongs to, or -1
+  std::int64_t child;       // its number in that group
+  double a[kArguments];
+  std::int64_t offset;  // of its first slot
+};
+
+TSSSL_DEVICE Row parse_row(const double* p) {
+  Row row;
+  row.code = static_cast<int>(p[0]);
+  row.stream = static_cast<std::uint32_t>(p[0]) << 24 | static_cast<std::uint32_t>(p[1]) << 16;
+  row.view = static_cast<std::int64_t>(p[2]);
+  row.threshold = static_cast<std::uint64_t>(p[3]);
+  row.fixed_slots = static_cast<int>(p[4]);
+  row.channel_slots = static_cast<int>(p[5]);
+  row.parent = static_cast<std::int64_t>(p[6]);
+  row.child = static_cast<std::int64_t>(p[7]);
+  for (int i = 0; i < kArguments; ++i) row.a[i] = p[8 + i];
+  row.offset = 0;
+  return row;
+}
+
+// One sample in one view.
+struct Subject {
+  Key key;
+  std::uint32_t id_lo, id_hi, view;
+  std::int64_t channels;
+  std::int64_t length;  // steps that are no padding
+};
+
+// Purposes of a stream: parameters (0), and one word per element.
+constexpr std::uint32_t kElementPurpose = 0x8000u;
+
+// The words of an operation's parameter stream; word i belongs to slot i.
+class Words {
+ public:
+  TSSSL_DEVICE Words(const Row& row, const Subject& s)
+      : key_(s.key), id_lo_(s.id_lo), id_hi_(s.id_hi), stream_(row.stream | s.view) {
+    fetch(0);
+  }
+  TSSSL_DEVICE std::uint32_t operator()(std::int64_t i) {
+    if (i >> 2 != block_) fetch(i >> 2);
+    return words_[i & 3];
+  }
+
+ private:
+  TSSSL_DEVICE void fetch(std::int64_t block) {
+    block_ = block;
+    const Block b = philox(Block{static_cast<std::uint32_t>(block), stream_, id_lo_, id_hi_}, key_);
+    words_[0] = b.w0;
+    words_[1] = b.w1;
+    words_[2] = b.w2;
+    words_[3] = b.w3;
+  }
+  Key key_;
+  std::uint32_t id_lo_, id_hi_, stream_, words_[4];
+  std::int64_t block_ = -1;
+};
+
+}  // namespace
+}  // namespace TSSSL_ISA
+}  // namespace tsssl

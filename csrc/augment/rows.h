@@ -1,0 +1,266 @@
+// Operations on one channel: a contiguous row of `length` steps.
+#pragma once
+#include "augment/positions.h"
+#include "simd/vec.h"
+
+namespace tsssl {
+namespace TSSSL_ISA {
+namespace {
+
+// Standard deviation (divided by the length) in float64: 32 strided partial sums, then a tree, so
+// that the order of additions is the same everywhere.
+constexpr int kPartials = 32;
+
+inline double sum_partials(double* part) {
+  for (int width = kPartials / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) part[i] = part[i] + part[i + width];
+  }
+  return part[0];
+}
+
+// f(value of step t) summed over the row.
+template <class T, class F>
+TSSSL_DEVICE double row_sum(const T* x, std::int64_t length, const F& f) {
+  double part[kPartials] = {};
+  const std::int64_t whole = length / kPartials * kPartials;
+  for (std::int64_t t = 0; t < whole; t += kPartials) {
+    for (int i = 0; i < kPartials; ++i) part[i] += f(static_cast<double>(x[t + i]));
+  }
+  for (std::int64_t t = whole; t < length; ++t) part[t - whole] += f(static_cast<double>(x[t]));
+  return sum_partials(part);
+}
+
+template <class T>
+inline double row_mean(const T* x, std::int64_t length) {
+  return row_sum(x, length, [](double v) { return v; }) / static_cast<double>(length);
+}
+
+template <class T>
+inline double row_std(const T* x, std::int64_t length) {
+  const double mean = row_mean(x, length);
+  const double sum = row_sum(x, length, [mean](double v) { return (v - mean) * (v - mean); });
+  return root(sum / static_cast<double>(length));
+}
+
+// One Philox block feeds 4 consecutive steps of a channel; the block index leaves 2^17 blocks to a
+// channel, so that neither the number of steps nor of channels moves the others' words.
+constexpr int kChannelShift = 17;
+constexpr int kChunk = 256;  // steps whose words are drawn at a time: 1 KiB
+
+struct ElementStream {
+  Key key;
+  std::uint32_t stream, id_lo, id_hi;
+};
+
+inline void element_words(const ElementStream& s, std::uint32_t first, int blocks,
+                          std::uint32_t* words) {
+  for (int q = 0; q < blocks; ++q) {
+    const Block b =
+        philox(Block{first + static_cast<std::uint32_t>(q), s.stream, s.id_lo, s.id_hi}, s.key);
+    words[4 * q] = b.w0;
+    words[4 * q + 1] = b.w1;
+    words[4 * q + 2] = b.w2;
+    words[4 * q + 3] = b.w3;
+  }
+}
+
+// x += amplitude r, r uniform on [-1, 1) or standard normal.
+template <class T>
+inline void add_noise(T* x, std::int64_t length, std::int64_t channel, T amplitude, bool normal,
+                      const ElementStream& stream) {
+  std::uint32_t words[kChunk];
+  T r[kChunk];
+  for (std::int64_t t = 0; t < length; t += kChunk) {
+    const int count = static_cast<int>(length - t < kChunk ? length - t : kChunk);
+    // Whole groups of 16 blocks: the tail of a vector loop costs more than words that nobody reads.
+    const int blocks = (count + 63) / 64 * 16;
+    const std::uint32_t first = static_cast<std::uint32_t>((channel << kChannelShift) + t / 4);
+    element_words(stream, first, blocks, words);
+    if (normal) {
+      for (int i = 0; i < 2 * blocks; ++i) {
+        const Normals<T> z = normals<T>(words[2 * i], words[2 * i + 1]);
+        r[2 * i] = z.first;
+        r[2 * i + 1] = z.second;
+      }
+    } else {
+      for (int i = 0; i < 4 * blocks; ++i) r[i] = uniform<T>(words[i]) * T(2) - T(1);
+    }
+    for (int i = 0; i < count; ++i) x[t + i] = x[t + i] + r[i] * amplitude;
+  }
+}
+
+// offset + amplitude sin(2 pi (theta + periods t / length)); phases in 2^-32 turns.
+template <class T>
+TSSSL_DEVICE T wave(std::uint32_t theta, std::uint32_t step, std::int64_t t, T offset,
+                    T amplitude) {
+  return offset + amplitude * sincos_turns<T>(theta + step * static_cast<std::uint32_t>(t)).sin;
+}
+
+TSSSL_DEVICE std::uint32_t phase_step(double periods, std::int64_t length) {
+  const double turns = periods / static_cast<double>(length);
+  const double rest = turns - static_cast<double>(static_cast<std::int64_t>(turns));
+  return static_cast<std::uint32_t>(static_cast<std::int64_t>(rest * 4294967296.0 + 0.5));
+}
+
+template <class T>
+inline void multiply_wave(T* x, std::int64_t length, std::uint32_t theta, std::uint32_t step,
+                          T offset, T amplitude) {
+  for (std::int64_t t = 0; t < length; ++t) {
+    x[t] = x[t] * wave<T>(theta, step, t, offset, amplitude);
+  }
+}
+
+#if TSSSL_VECTOR_BYTES == 64 && defined(__GNUC__) && !defined(__clang__)
+// Steps that a loop over single loads need not do: 16 outputs whose sources, ascending, lie within
+// 32 neighbours are two permutations of two registers (0.2 against 0.6 ns a step).
+inline std::int64_t interpolate_windows(const float* x, float* y, std::int64_t length,
+                                        const std::int32_t* left, const float* weight) {
+  constexpr int kLanes = 16;
+  std::int64_t t = 0;
+  if (length < 2 * kLanes) return t;
+  for (; t + kLanes <= length; t += kLanes) {
+    const std::int64_t end = length - 2 * kLanes;
+    const std::int64_t base = left[t] < end ? left[t] : end;
+    if (left[t + kLanes - 1] + 1 - base >= 2 * kLanes) {
+      for (std::int64_t i = t; i < t + kLanes; ++i) {
+        const float a = x[left[i]], b = x[left[i] + 1];
+        y[i] = a + weight[i] * (b - a);
+      }
+      continue;
+    }
+    const Vec<float> low = load(x + base), high = load(x + base + kLanes);
+    IntVec<float> index;
+    __builtin_memcpy(&index, left + t, sizeof index);
+    index -= static_cast<std::int32_t>(base);
+    const Vec<float> a = __builtin_shuffle(low, high, index);
+    const Vec<float> b = __builtin_shuffle(low, high, index + 1);
+    store(y + t, a + load(weight + t) * (b - a));
+  }
+  return t;
+}
+#else
+inline std::int64_t interpolate_windows(const float*, float*, std::int64_t, const std::int32_t*,
+                                        const float*) {
+  return 0;
+}
+#endif
+
+inline std::int64_t interpolate_windows(const double*, double*, std::int64_t, const std::int32_t*,
+                                        const double*) {
+  return 0;
+}
+
+// `left` ascends.
+template <class T>
+inline void interpolate(const T* x, T* y, std::int64_t length, const std::int32_t* left,
+                        const T* weight) {
+  std::int64_t t = interpolate_windows(x, y, length, left, weight);
+  for (; t < length; ++t) {
+    const T a = x[left[t]], b = x[left[t] + 1];
+    y[t] = a + weight[t] * (b - a);
+  }
+}
+
+// The adjoint: every output step gives its gradient to its two neighbours, in ascending order.
+template <class T>
+inline void interpolate_adjoint(const T* grad, T* out, std::int64_t length,
+                                const std::int32_t* left, const T* weight) {
+  for (std::int64_t t = 0; t < length; ++t) out[t] = 0;
+  for (std::int64_t t = 0; t < length; ++t) {
+    const T right = weight[t] * grad[t];
+    out[left[t]] += grad[t] - right;
+    out[left[t] + 1] += right;
+  }
+}
+
+template <class T>
+inline void reverse(const T* x, T* y, std::int64_t length) {
+  for (std::int64_t t = 0; t < length; ++t) y[t] = x[length - 1 - t];
+}
+
+template <class T>
+inline void gather(const T* x, T* y, std::int64_t length, const std::int32_t* source) {
+  for (std::int64_t t = 0; t < length; ++t) y[t] = source[t] < 0 ? T(0) : x[source[t]];
+}
+
+template <class T>
+inline void gather_adjoint(const T* grad, T* out, std::int64_t length, const std::int32_t* source) {
+  for (std::int64_t t = 0; t < length; ++t) out[t] = 0;
+  for (std::int64_t t = 0; t < length; ++t) {
+    if (source[t] >= 0) out[source[t]] += grad[t];
+  }
+}
+
+// The step that stands before the first; the one after the last is its mirror image.
+enum class Edge { repeat = 0, zero = 1, reflect = 2 };
+
+inline std::int64_t edge_step(Edge edge, std::int64_t length) {
+  return edge == Edge::zero ? -1 : (edge == Edge::reflect && length > 1 ? 1 : 0);
+}
+
+// (1 - s) x[t] + (s / 2) (x[t-1] + x[t+1])
+template <class T>
+inline void smooth(const T* x, T* y, std::int64_t length, T centre, T side, Edge edge) {
+  const std::int64_t last = length - 1, beyond = edge_step(edge, length);
+  const T before = beyond < 0 ? T(0) : x[beyond];
+  const T after = beyond < 0 ? T(0) : x[last - beyond];
+  y[0] = centre * x[0] + side * (before + (last > 0 ? x[1] : after));
+  for (std::int64_t t = 1; t < last; ++t) y[t] = centre * x[t] + side * (x[t - 1] + x[t + 1]);
+  if (last > 0) y[last] = centre * x[last] + side * (x[last - 1] + after);
+}
+
+template <class T>
+inline void smooth_adjoint(const T* grad, T* out, std::int64_t length, T centre, T side,
+                           Edge edge) {
+  const std::int64_t last = length - 1, beyond = edge_step(edge, length);
+  for (std::int64_t t = 0; t < length; ++t) out[t] = centre * grad[t];
+  for (std::int64_t t = 1; t < length; ++t) out[t - 1] += side * grad[t];
+  for (std::int64_t t = 0; t < last; ++t) out[t + 1] += side * grad[t];
+  if (beyond >= 0) {
+    out[beyond] += side * grad[0];
+    out[last - beyond] += side * grad[last];
+  }
+}
+
+// A cubic through `count` equidistant knots, the ends repeated (Catmull-Rom); act(t, value).
+template <class T, class F>
+TSSSL_DEVICE void along_curve(const double* knot, int count, std::int64_t length, const F& act) {
+  const int segments = count - 1;
+  const double step =
+      static_cast<double>(segments) / static_cast<double>(length > 1 ? length - 1 : 1);
+  std::int64_t t = 0;
+  for (int k = 0; k < segments; ++k) {
+    const double p0 = knot[k > 0 ? k - 1 : 0], p1 = knot[k], p2 = knot[k + 1];
+    const double p3 = knot[k + 2 < count ? k + 2 : count - 1];
+    const T c0 = static_cast<T>(p1), c1 = static_cast<T>((p2 - p0) * 0.5);
+    const T c2 = static_cast<T>((p0 - p1 * 2.5) + (p2 * 2.0 - p3 * 0.5));
+    const T c3 = static_cast<T>((p3 - p0) * 0.5 + (p1 - p2) * 1.5);
+    const double first = static_cast<double>(k);
+    const std::int64_t end = k < segments - 1 ? segment_end(k, step, t, length) : length;
+    for (; t < end; ++t) {
+      const T f = static_cast<T>(step_number(t) * step - first);
+      act(t, c0 + f * (c1 + f * (c2 + f * c3)));
+    }
+  }
+}
+
+// Rounds to `levels` equidistant values from the least to the greatest of the row.
+template <class T>
+inline void quantize(T* x, std::int64_t length, double levels) {
+  T low = x[0], high = x[0];
+  bool defined = true;
+  for (std::int64_t t = 0; t < length; ++t) {
+    low = x[t] < low ? x[t] : low;
+    high = x[t] > high ? x[t] : high;
+    defined = defined && x[t] == x[t];
+  }
+  if (!defined || !(high > low)) return;
+  const T width = (high - low) / static_cast<T>(levels - 1);
+  for (std::int64_t t = 0; t < length; ++t) {
+    x[t] = low + floor_whole((x[t] - low) / width + T(0.5)) * width;
+  }
+}
+
+}  // namespace
+}  // namespace TSSSL_ISA
+}  // namespace tsssl
