@@ -84,7 +84,8 @@ def load(data: str | Path, *, missing: str = "raise", labels: bool = True) -> Da
         raise ValueError(f"data: {path}: not a format that is read; accepted: {ACCEPTED}")
     else:
         arrays = _read_aeon(str(data))
-    return _dataset(path.stem.removesuffix("_TRAIN"), str(data), arrays, missing, labels)
+    name = path.stem.removesuffix("_TRAIN").removesuffix("_TEST")
+    return _dataset(name, str(data), arrays, missing, labels)
 
 
 def _existing(path: Path) -> Path:

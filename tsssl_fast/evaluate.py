@@ -104,8 +104,9 @@ def knn_classify(
         raise ValueError(f"k: {k}; accepted: 1 to {len(train_z)}, the train rows")
 
     def weights(distance: np.ndarray) -> np.ndarray:
-        # exp(cosine / t) up to a factor that is common to all neighbours
-        weight: np.ndarray = np.exp(-distance / temperature)
+        # exp(cosine / t) up to a factor per row: the nearest weighs 1, so no row underflows
+        nearest = distance.min(axis=1, keepdims=True)
+        weight: np.ndarray = np.exp((nearest - distance) / temperature)
         return weight
 
     model = KNeighborsClassifier(n_neighbors=1, metric="cosine", algorithm="brute", weights=weights)

@@ -1,6 +1,5 @@
 """The command `tsssl-fast`: bad input ends in one line on stderr and a non-zero exit status."""
 
-import logging
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -25,8 +24,6 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(f"{error}; {EXTRA}", 1)
     # The root of typer's usage errors; from click, or from the copy of it that newer typers carry.
     usage_error: Any = typer.BadParameter.__mro__[2]
-    # Fabric announces its precision plugin at level INFO; the run's own summary says it once.
-    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     try:
         return app(args=list(arguments), prog_name="tsssl-fast", standalone_mode=False) or 0
     except usage_error as error:

@@ -53,6 +53,16 @@ class Method(nn.Module, ABC):
     def forward(self, batch: Batch) -> tuple[Tensor, Logs]:
         return self.loss(batch)
 
+    def embed(self, x: Tensor, projector: nn.Module) -> Tensor:
+        """projector(encoder(x)), (N, D) in float32 whatever the encoder's autocast.
+
+        The projector and the loss are 4 % of a step, and a covariance needs the digits.
+        """
+        h = self.encoder(x)
+        with torch.autocast(x.device.type, enabled=False):
+            z: Tensor = projector(h.to(x.dtype))
+            return z
+
     def after_step(self) -> None:
         """Called after each optimizer step; momentum encoders and queues update here."""
 

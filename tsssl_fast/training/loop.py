@@ -27,7 +27,7 @@ class Settings:
 
     batch_size: rows of a step; the incomplete batch at the end of an epoch is left out, and every
     epoch has its own order. warmup: share of all steps. weight_decay: not on 1-D parameters
-    (biases, norms). precision: "bf16" runs the module under bfloat16 autocast, "auto" does where
+    (biases, norms). precision: "bf16" runs the encoder under bfloat16 autocast, "auto" does where
     the hardware has it. device: "auto", "cpu" or "cuda".
     """
 
@@ -140,7 +140,9 @@ def fit(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     bf16 = settings.precision == "bf16" or (settings.precision == "auto" and has_bf16(device))
-    fabric = Fabric(accelerator=device, devices=1, precision="bf16-mixed" if bf16 else "32-true")
+    # Not Fabric's "bf16-mixed": it rounds the series themselves to bfloat16 before the views are
+    # made.
+    fabric = Fabric(accelerator=device, devices=1, precision="32-true")
     module, optimizer = fabric.setup(method, adamw(method, settings))
     if state is not None:
         method.load_state_dict(state.model)
@@ -164,7 +166,8 @@ def fit(
                     group["lr"] = lr
                 batch = Batch(x[ids], ids, seed, None if labels is None else labels[ids])
                 optimizer.zero_grad()
-                loss, logs = module(batch)
+                with torch.autocast(device, torch.bfloat16, enabled=bf16):
+                    loss, logs = module(batch)
                 fabric.backward(loss)
                 optimizer.step()
                 method.after_step()
