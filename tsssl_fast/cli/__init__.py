@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+INTERRUPTED = 130
 EXTRA = "the commands need the extra `train`: pip install 'tsssl_fast[train]'"
 
 
@@ -25,11 +26,14 @@ def run(arguments: Sequence[str]) -> int:
     # The root of typer's usage errors; from click, or from the copy of it that newer typers carry.
     usage_error: Any = typer.BadParameter.__mro__[2]
     try:
-        return app(args=list(arguments), prog_name="tsssl-fast", standalone_mode=False) or 0
+        status = app(args=list(arguments), prog_name="tsssl-fast", standalone_mode=False) or 0
+        if status == INTERRUPTED:  # newer typers catch the keyboard themselves, and say nothing
+            raise KeyboardInterrupt
+        return int(status)
     except usage_error as error:
         return _fail(f"{error.format_message()} (tsssl-fast --help lists the commands)", 2)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted; a run with a checkpoint goes on with --resume", 130)
+        return _fail("interrupted; a run with a checkpoint goes on with --resume", INTERRUPTED)
     except ImportError as error:
         return _fail(f"{error}; {EXTRA}", 1)
     except (ValueError, TypeError, OSError, FloatingPointError, BackendUnavailableError) as error:

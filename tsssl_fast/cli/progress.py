@@ -12,7 +12,7 @@ from tsssl_fast.evaluate import Probes
 
 
 class EpochsBar:
-    """A progress bar on stderr; call it with each epoch's means."""
+    """A progress bar on stderr from the first epoch on; call it with each epoch's means."""
 
     def __init__(self, title: str, epochs: int) -> None:
         self.bar = Progress(
@@ -28,7 +28,6 @@ class EpochsBar:
         self.start = time.perf_counter()
 
     def __enter__(self) -> "EpochsBar":
-        self.bar.start()
         return self
 
     def __exit__(
@@ -40,6 +39,7 @@ class EpochsBar:
         self.bar.stop()
 
     def __call__(self, row: Mapping[str, float]) -> None:
+        self.bar.start()
         self.losses.append(row["loss"])
         self.bar.update(self.task, completed=int(row["epoch"]) + 1, loss=f"{row['loss']:.3f}")
 
