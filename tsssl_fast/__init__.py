@@ -8,13 +8,14 @@
 
 import torch as torch  # before the extension: it shares torch's OpenMP runtime
 
-from tsssl_fast import functional, losses
+from tsssl_fast import augment, functional, losses
 from tsssl_fast._version import __version__
 from tsssl_fast.dispatch import BackendUnavailableError, explain, use_backend
 
 __all__ = [
     "BackendUnavailableError",
     "__version__",
+    "augment",
     "explain",
     "functional",
     "losses",

@@ -25,5 +25,6 @@ PYBIND11_MODULE(_C, module) {
 #else
   module.attr("openmp") = false;
 #endif
+  tsssl::bind_augment(module);
   tsssl::bind_contrastive(module);
 }

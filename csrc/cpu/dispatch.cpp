@@ -7,6 +7,7 @@
 #define TSSSL_DECLARE(isa)                         \
   namespace tsssl {                                \
   namespace isa {                                  \
+  const AugmentKernels& augment_kernels();         \
   const ContrastiveKernels& contrastive_kernels(); \
   }                                                \
   }
@@ -41,6 +42,7 @@ TSSSL_DECLARE(avx512)
 
 namespace tsssl {
 
+const AugmentKernels& augments() { TSSSL_SELECT(augment_kernels) }
 const ContrastiveKernels& contrastive() { TSSSL_SELECT(contrastive_kernels) }
 
 }  // namespace tsssl

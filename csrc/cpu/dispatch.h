@@ -1,9 +1,11 @@
 // The kernels of the instruction set in use, one table per family.
 #pragma once
+#include "tsssl/augment.h"
 #include "tsssl/contrastive.h"
 
 namespace tsssl {
 
+const AugmentKernels& augments();
 const ContrastiveKernels& contrastive();
 
 }  // namespace tsssl

@@ -1,3 +1,4 @@
 """Operator families, one folder each. Importing a family registers its operators with torch."""
 
+from tsssl_fast.ops import augment as augment
 from tsssl_fast.ops import contrastive as contrastive

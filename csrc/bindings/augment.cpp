@@ -1,0 +1,71 @@
+#include "tsssl/augment.h"
+
+#include <pybind11/stl.h>
+
+#include <array>
+
+#include "bindings/arguments.h"
+#include "cpu/dispatch.h"
+
+namespace py = pybind11;
+
+namespace tsssl {
+namespace {
+
+using Address = std::uintptr_t;
+using Size3 = std::array<std::int64_t, 3>;
+
+Draws make_draws(Address program, std::int64_t rows, Address seed, Address ids) {
+  const auto* s = pointer<const std::int64_t>(seed);
+  return {pointer<const double>(program),
+          rows,
+          {s[0], s[1], s[2], s[3]},
+          pointer<const std::int64_t>(ids)};
+}
+
+template <class T>
+Series<T> make_series(Address x, const Size3& shape, const Size3& stride) {
+  return {pointer<const T>(x), stride[0], stride[1], stride[2], shape[0], shape[1], shape[2]};
+}
+
+template <class T>
+void bind(py::module_& module, const char* suffix, Augment<T> AugmentKernels::* kernel) {
+  const std::string name = "augment_";
+  module.def((name + "forward_" + suffix).c_str(),
+             [kernel](Address x, Size3 shape, Size3 stride, Address program, std::int64_t rows,
+                      Address seed, Address ids, Address parameters, std::int64_t views,
+                      int threads, Address out) {
+               const Draws draws = make_draws(program, rows, seed, ids);
+               py::gil_scoped_release release;
+               (augments().*kernel)
+                   .forward(make_series<T>(x, shape, stride), draws,
+                            pointer<const double>(parameters), views, threads, pointer<T>(out));
+             });
+  module.def((name + "backward_" + suffix).c_str(),
+             [kernel](Address grad, Size3 shape, Size3 stride, Address program, std::int64_t rows,
+                      Address seed, Address ids, Address parameters, std::int64_t views,
+                      int threads, Address grad_x) {
+               const Draws draws = make_draws(program, rows, seed, ids);
+               py::gil_scoped_release release;
+               (augments().*kernel)
+                   .backward(make_series<T>(grad, shape, stride), draws,
+                             pointer<const double>(parameters), views, threads, pointer<T>(grad_x));
+             });
+}
+
+}  // namespace
+
+void bind_augment(py::module_& module) {
+  bind<float>(module, "f32", &AugmentKernels::f32);
+  bind<double>(module, "f64", &AugmentKernels::f64);
+  module.def("augment_sample",
+             [](Address program, std::int64_t rows, Address seed, Address ids, std::int64_t views,
+                Size3 shape, int threads, Address parameters) {
+               const Draws draws = make_draws(program, rows, seed, ids);
+               py::gil_scoped_release release;
+               augments().sample(draws, views, shape[0], shape[1], shape[2], threads,
+                                 pointer<double>(parameters));
+             });
+}
+
+}  // namespace tsssl

@@ -1,0 +1,104 @@
+"""Augmentation family: views of every series in one pass, from a program of operations."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tsssl_fast import _library, dispatch
+from tsssl_fast.ops.augment import cpp, reference, spec
+
+dispatch.register_family(
+    "augment",
+    ("augment", "augment_backward", "augment_sample"),
+    (cpp.BACKEND, reference.BACKEND),
+)
+
+
+def _augment(
+    x: Tensor,
+    program: Tensor,
+    seed: Tensor,
+    views: int,
+    sample_ids: Tensor | None,
+    parameters: Tensor | None,
+    backend: str,
+) -> Tensor:
+    kernel = dispatch.select("augment", (x,), backend)
+    return kernel(x, program, seed, views, sample_ids, parameters)
+
+
+def _augment_fake(x: Tensor, program: Tensor, seed: Tensor, views: int, *_: Any) -> Tensor:
+    return x.new_empty((views, *x.shape))
+
+
+def _backward(
+    grad: Tensor,
+    program: Tensor,
+    seed: Tensor,
+    sample_ids: Tensor | None,
+    parameters: Tensor | None,
+    backend: str,
+) -> Tensor:
+    kernel = dispatch.select("augment_backward", (grad,), backend)
+    return kernel(grad, program, seed, sample_ids, parameters)
+
+
+def _backward_fake(grad: Tensor, *_: Any) -> Tensor:
+    return grad.new_empty(grad.shape[1:])
+
+
+def _sample(
+    program: Tensor,
+    seed: Tensor,
+    views: int,
+    shape: Sequence[int],
+    sample_ids: Tensor | None,
+    backend: str,
+) -> Tensor:
+    kernel = dispatch.select("augment_sample", (program,), backend)
+    return kernel(program, seed, views, shape, sample_ids)
+
+
+def _sample_fake(
+    program: Tensor, seed: Tensor, views: int, shape: Sequence[int], *_: Any
+) -> Tensor:
+    slots = torch.library.get_ctx().new_dynamic_size()
+    return program.new_empty((views, shape[0], slots))
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, program, seed, _, sample_ids, parameters, backend = inputs
+    ctx.backend = dispatch.requested(backend)  # the backward runs where the forward was asked to
+    ctx.save_for_backward(program, seed, sample_ids, parameters)
+
+
+def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    gx = torch.ops.tsssl_fast.augment_backward(grad, *ctx.saved_tensors, ctx.backend)
+    return gx, None, None, None, None, None, None
+
+
+_library.define(
+    "augment(Tensor x, Tensor program, Tensor seed, int views, Tensor? sample_ids, "
+    "Tensor? parameters, str backend) -> Tensor",
+    _augment,
+    _augment_fake,
+    setup_context=_setup_context,
+    backward=_differentiate,
+)
+_library.define(
+    "augment_backward(Tensor grad, Tensor program, Tensor seed, Tensor? sample_ids, "
+    "Tensor? parameters, str backend) -> Tensor",
+    _backward,
+    _backward_fake,
+    backward=_library.no_second_derivative("augment"),
+)
+_library.define(
+    "augment_sample(Tensor program, Tensor seed, int views, int[] shape, Tensor? sample_ids, "
+    "str backend) -> Tensor",
+    _sample,
+    _sample_fake,
+)
+
+__all__ = ["spec"]

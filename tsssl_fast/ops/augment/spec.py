@@ -1,0 +1,65 @@
+"""The contract of the augmentation family: dtypes, operation codes, the layout of a program.
+
+A program is a float64 tensor (rows, COLUMNS), one row per operation; every number in it is exact.
+The parameters of one (view, sample) are `slots` float64 numbers, row after row: slot 0 of a row
+says whether the operation acts, the others are listed in README.md.
+"""
+
+import enum
+from collections.abc import Sequence
+
+import torch
+
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+# Values: `cpp` equals `reference` bit for bit (a NaN equals a NaN). Gradients sum in another order:
+# in float32 their error against float64 is at most ERROR_FACTOR times the error of autograd through
+# the reference in float32, plus one ulp of the largest component; in float64 they differ from
+# autograd by at most FLOAT64_ULPS ulp of the largest component.
+ERROR_FACTOR = 2.0
+FLOAT64_ULPS = 8
+
+
+class Code(enum.IntEnum):
+    """The stream of an operation: never renumber, every golden vector depends on it."""
+
+    TIME_FLIP = 1
+    SIGN_FLIP = 2
+    BLOCKOUT = 3
+    RANDOM_NOISE = 4
+    CROP_RESIZE = 5
+    MAGNITUDE_WARP = 6
+    TIME_WARP = 7
+    SMOOTH = 8
+
+
+# Columns of a row.
+CODE, OCCURRENCE, VIEW, THRESHOLD, FIXED_SLOTS, CHANNEL_SLOTS = range(6)
+ARGUMENTS = 8
+COLUMNS = 16
+
+ALWAYS = 2.0**32  # threshold of the coin: it falls below for every 32-bit word
+
+# Limits of the counter: view in 15 bits, occurrence in 8; a channel has 2^17 blocks of 4 steps.
+MAX_VIEWS = 1 << 15
+MAX_OCCURRENCES = 1 << 8
+MAX_STEPS = 4 << 17
+MAX_CHANNELS = 1 << 15
+ELEMENT_PURPOSE = 0x8000
+CHANNEL_SHIFT = 17
+MAX_KNOTS = 62
+
+STD_PARTIALS = 32
+
+
+def compute_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The arithmetic: float32 for 16-bit series, rounded once at the end; else their own."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
+def bounds(program: Sequence[Sequence[float]], channels: int) -> list[int]:
+    """Row i of the program has the slots bounds[i] to bounds[i + 1] - 1."""
+    ends = [0]
+    for row in program:
+        ends.append(ends[-1] + int(row[FIXED_SLOTS]) + int(row[CHANNEL_SLOTS]) * channels)
+    return ends

@@ -1,0 +1,91 @@
+"""Random numbers that are a pure function of a key and a counter, the same bits on every backend.
+
+Engine: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3",
+SC'11). The functions take Python integers or int64 tensors whose values lie in [0, 2^32): plain
+integer arithmetic, so that they run on any device and serve as the definition for
+csrc/rng/philox.h.
+
+Key: the seed, folded with epoch, step and rank in this order (`fold_seed`). Folding runs the
+cipher, where adding would let (seed, epoch + 1) and (seed + 1, epoch) share a stream.
+"""
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+Word = TypeVar("Word", int, Tensor)
+Key = tuple[int, int]
+
+_MASK = 0xFFFFFFFF
+
+
+def philox(counter: tuple[Word, Word, Word, Word], key: Key) -> tuple[Word, Word, Word, Word]:
+    """Four random words from a 128-bit counter and a 64-bit key."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(10):
+        # A signed 64-bit product wraps modulo 2^64: its words are right after the mask.
+        p0, p1 = c0 * 0xD2511F53, c2 * 0xCD9E8D57
+        c0, c1, c2, c3 = (
+            ((p1 >> 32) & _MASK) ^ c1 ^ k0,
+            p1 & _MASK,
+            ((p0 >> 32) & _MASK) ^ c3 ^ k1,
+            p0 & _MASK,
+        )
+        k0, k1 = (k0 + 0x9E3779B9) & _MASK, (k1 + 0xBB67AE85) & _MASK
+    return c0, c1, c2, c3
+
+
+def fold(key: Key, value: int) -> Key:
+    """A new key from a key and a 64-bit value."""
+    w0, w1, _, _ = philox((value & _MASK, (value >> 32) & _MASK, 0, 0), key)
+    return w0, w1
+
+
+def fold_seed(seed: int, epoch: int = 0, step: int = 0, rank: int = 0) -> Key:
+    """The key of a call: `seed` folded with the epoch, the step and the rank."""
+    key = (seed & _MASK, (seed >> 32) & _MASK)
+    for value in (epoch, step, rank):
+        key = fold(key, value)
+    return key
+
+
+def uniform(word: Tensor, dtype: torch.dtype) -> Tensor:
+    """[0, 1) with 24 bits, exact in float32 and float64."""
+    return (word & 0xFFFFFF).to(dtype) * 2.0**-24
+
+
+def below(word: Tensor, count: Tensor | int) -> Tensor:
+    """An integer in [0, count) by the high half of the product; bias at most count / 2^32."""
+    return (word * count) >> 32 & _MASK
+
+
+def seed_tensor(
+    seed: "int | torch.Generator | Tensor | None", epoch: int = 0, step: int = 0, rank: int = 0
+) -> Tensor:
+    """(4,) int64 on the CPU: seed, epoch, step, rank, as the operators take them.
+
+    seed: an integer in [-2^63, 2^64); a torch.Generator, from which one 64-bit number is drawn; a
+    0-d int64 tensor; or None, for one draw from torch's global generator.
+    """
+    if isinstance(seed, int) and not isinstance(seed, bool):
+        if not -(2**63) <= seed < 2**64:
+            raise ValueError(f"seed: {seed}; accepted: an integer in [-2**63, 2**64)")
+        if seed >= 2**63:
+            seed -= 2**64
+        return torch.tensor([seed, epoch, step, rank], dtype=torch.int64)
+    if isinstance(seed, Tensor):
+        if seed.dim() != 0 or seed.dtype != torch.int64:
+            given = f"{seed.dtype} tensor of shape {tuple(seed.shape)}"
+            raise TypeError(f"seed: {given}; accepted: a 0-d int64 tensor")
+        first = seed.reshape(1).cpu()
+    elif seed is None:
+        first = torch.randint(-(2**63), 2**63 - 1, (1,))
+    elif isinstance(seed, torch.Generator):
+        first = torch.randint(-(2**63), 2**63 - 1, (1,), generator=seed, device=seed.device).cpu()
+    else:
+        raise TypeError(
+            f"seed: {type(seed).__name__}; accepted: int, torch.Generator, 0-d int64 tensor or None"
+        )
+    return torch.cat([first, torch.tensor([epoch, step, rank], dtype=torch.int64)])
