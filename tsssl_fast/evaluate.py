@@ -1,7 +1,8 @@
 """What a frozen encoder's features are worth: linear probe and nearest neighbours, by scikit-learn.
 
 Hyper-parameters are chosen by cross-validation inside the train split; the test split is only
-scored.
+scored. scikit-learn runs on one thread: a probe of 7352 x 256 features takes 19 s so, and took 242
+s with two threads on two busy cores; and one thread gives the same digits everywhere.
 """
 
 from collections.abc import Callable
@@ -144,22 +145,24 @@ def _search(
 ) -> Result:
     """Fits `model` with the parameter of the best cross-validated accuracy, then predicts."""
     from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, StratifiedKFold
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     z, y = train_z.numpy(), train_y.numpy()
     folds = min(FOLDS, int(np.unique(y, return_counts=True)[1].min()))
     group_ids = None if groups is None else groups.numpy()
     if group_ids is not None:
         folds = min(folds, len(np.unique(group_ids)))
-    if len(grid) == 1 or folds < 2:
-        chosen = grid[0] if len(grid) == 1 or parameter == "n_neighbors" else 1.0
-        model.set_params(**{parameter: chosen}).fit(z, y)
-    else:
-        kind = StratifiedKFold if group_ids is None else StratifiedGroupKFold
-        split = kind(folds, shuffle=True, random_state=0)
-        search = GridSearchCV(model, {parameter: list(grid)}, cv=split)
-        search.fit(z, y, groups=group_ids)
-        model, chosen = search.best_estimator_, search.best_params_[parameter]
-    predictions = model.predict(test_z.numpy())
+    with threadpool_limits(1):
+        if len(grid) == 1 or folds < 2:
+            chosen = grid[0] if len(grid) == 1 or parameter == "n_neighbors" else 1.0
+            model.set_params(**{parameter: chosen}).fit(z, y)
+        else:
+            kind = StratifiedKFold if group_ids is None else StratifiedGroupKFold
+            split = kind(folds, shuffle=True, random_state=0)
+            search = GridSearchCV(model, {parameter: list(grid)}, cv=split)
+            search.fit(z, y, groups=group_ids)
+            model, chosen = search.best_estimator_, search.best_params_[parameter]
+        predictions = model.predict(test_z.numpy())
     return Result(float((predictions == test_y.numpy()).mean()), predictions, float(chosen))
 
 

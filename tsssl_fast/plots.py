@@ -24,11 +24,13 @@ def embed(z: torch.Tensor) -> np.ndarray:
     It starts from the principal components, so the same features give the same picture.
     """
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     unit = torch.nn.functional.normalize(z).numpy()
     perplexity = min(30.0, max(1.0, len(unit) / 5))
     tsne = TSNE(2, perplexity=perplexity, metric="cosine", init="pca", random_state=0)
-    points: np.ndarray = tsne.fit_transform(unit)
+    with threadpool_limits(1):  # as in evaluate.py: faster on few rows, and the same everywhere
+        points: np.ndarray = tsne.fit_transform(unit)
     return points
 
 
@@ -49,7 +51,13 @@ def demo(
             fontsize=11,
         )
         if column == 0:
-            axes.legend(fontsize=9, framealpha=0.8)
+            figure.legend(
+                *axes.get_legend_handles_labels(),
+                loc="outside lower center",
+                ncols=len(data.classes),
+                frameon=False,
+                fontsize=11,
+            )
     figure.suptitle(f"tsssl_fast demo: SimCLR-TS on {data.name}", fontsize=14, weight="bold")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
@@ -72,7 +80,9 @@ def _views(figure: Any, place: Any, data: Dataset, scaling: Scaling, views: View
         axis.set_xlabel("time step")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("standardised value")
-    axes[0].legend(fontsize=8, frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, -0.02))
+    low, high = axes[0].get_ylim()
+    axes[0].set_ylim(low, high + 0.15 * (high - low))  # room for the legend
+    axes[0].legend(fontsize=9, frameon=False, ncols=3, loc="upper left")
 
 
 def _embedding(axes: Any, result: Probes, data: Dataset) -> None:
