@@ -8,7 +8,8 @@ from torch import nn
 from toy import Jitter, dataset
 
 from tsssl_fast import evaluate
-from tsssl_fast.methods import METHODS, Batch, Method, SimCLR, Supervised
+from tsssl_fast.data import load
+from tsssl_fast.methods import METHODS, Batch, Method, Supervised
 from tsssl_fast.training import Config, Settings, checkpoint, fit, load_encoder, pretrain
 from tsssl_fast.training.loop import State, fold, order, rate
 from tsssl_fast.training.pretrain import LOG
@@ -347,17 +348,15 @@ def few_label_accuracy(train, y_train, test, y_test, draws=40):
 
 
 def test_simclr_features_beat_the_random_encoder_on_real_series(tmp_path):
-    from tsssl_fast.data import load
-
+    """Means over three seeds and forty draws of labels; the difference was 0.17 when written."""
     data = load("BasicMotions")
-    config = Config(method="simclr", epochs=40, seed=0)
-    run = pretrain(data, config, tmp_path)
-    assert isinstance(run.method, SimCLR)
-    untrained = run.config.build_encoder(data.channels, data.length)
-    accuracy = {}
-    for name, encoder in (("random", untrained), ("simclr", run.method.encoder)):
-        train, test = (
-            evaluate.features(encoder, run.scaling(x)) for x in (data.x_train, data.x_test)
-        )
-        accuracy[name] = few_label_accuracy(train, data.y_train, test, data.y_test)
-    assert accuracy["simclr"] > accuracy["random"] + 0.05, accuracy
+    accuracy = {"random": 0.0, "simclr": 0.0}
+    for seed in range(3):
+        run = pretrain(data, Config(epochs=40, seed=seed), tmp_path / str(seed))
+        untrained = run.config.build_encoder(data.channels, data.length)
+        for name, encoder in (("random", untrained), ("simclr", run.method.encoder)):
+            train, test = (
+                evaluate.features(encoder, run.scaling(x)) for x in (data.x_train, data.x_test)
+            )
+            accuracy[name] += few_label_accuracy(train, data.y_train, test, data.y_test) / 3
+    assert accuracy["simclr"] > accuracy["random"] + 0.08, accuracy
