@@ -47,6 +47,15 @@ def positive(name: str, value: float) -> float:
     return float(value)
 
 
+def non_negative(name: str, value: float) -> float:
+    """A finite number, zero or above, as a Python float."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: {type(value).__name__}; accepted: a number")
+    if not (value >= 0 and math.isfinite(value)):
+        raise ValueError(f"{name}: {value}; accepted: a finite number >= 0")
+    return float(value)
+
+
 def choice(name: str, value: str, accepted: Sequence[str]) -> None:
     if value not in accepted:
         raise ValueError(f"{name}: {value!r}; accepted: {', '.join(accepted)}")

@@ -9,8 +9,30 @@ from torch import Tensor
 
 from tsssl_fast import _checks, dispatch
 from tsssl_fast import ops as ops  # registers the operators
+from tsssl_fast.alignment import (
+    mse_alignment,
+    negative_cosine_similarity,
+    smooth_l1_alignment,
+)
+from tsssl_fast.decorrelation import (
+    barlow_twins_loss,
+    covariance_penalty,
+    invariance,
+    variance_penalty,
+    vicreg_loss,
+)
 
-__all__ = ["nt_xent"]
+__all__ = [
+    "barlow_twins_loss",
+    "covariance_penalty",
+    "invariance",
+    "mse_alignment",
+    "negative_cosine_similarity",
+    "nt_xent",
+    "smooth_l1_alignment",
+    "variance_penalty",
+    "vicreg_loss",
+]
 
 
 def nt_xent(

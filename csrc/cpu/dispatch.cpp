@@ -4,12 +4,13 @@
 
 // Every kernel source defines its family's table once per instruction set, in the namespace of that
 // set; this file alone chooses between them.
-#define TSSSL_DECLARE(isa)                         \
-  namespace tsssl {                                \
-  namespace isa {                                  \
-  const AugmentKernels& augment_kernels();         \
-  const ContrastiveKernels& contrastive_kernels(); \
-  }                                                \
+#define TSSSL_DECLARE(isa)                             \
+  namespace tsssl {                                    \
+  namespace isa {                                      \
+  const AugmentKernels& augment_kernels();             \
+  const ContrastiveKernels& contrastive_kernels();     \
+  const DecorrelationKernels& decorrelation_kernels(); \
+  }                                                    \
   }
 
 TSSSL_DECLARE(baseline)
@@ -44,5 +45,6 @@ namespace tsssl {
 
 const AugmentKernels& augments() { TSSSL_SELECT(augment_kernels) }
 const ContrastiveKernels& contrastive() { TSSSL_SELECT(contrastive_kernels) }
+const DecorrelationKernels& decorrelation() { TSSSL_SELECT(decorrelation_kernels) }
 
 }  // namespace tsssl

@@ -2,10 +2,12 @@
 #pragma once
 #include "tsssl/augment.h"
 #include "tsssl/contrastive.h"
+#include "tsssl/decorrelation.h"
 
 namespace tsssl {
 
 const AugmentKernels& augments();
 const ContrastiveKernels& contrastive();
+const DecorrelationKernels& decorrelation();
 
 }  // namespace tsssl
