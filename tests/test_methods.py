@@ -49,6 +49,81 @@ def test_simclr_is_its_formula():
         assert g.numpy() == pytest.approx(e.numpy(), abs=1e-10)
 
 
+def expected_vicreg(z1, z2):
+    def variance(z):
+        return (1 - (z.var(0) + 1e-4).sqrt()).clamp(min=0).mean()
+
+    def covariance(z):
+        c = torch.cov(z.T)
+        return (c.square().sum() - c.diagonal().square().sum()) / z.shape[1]
+
+    spread = (variance(z1) + variance(z2)) / 2
+    return 25 * (z1 - z2).square().mean() + 25 * spread + covariance(z1) + covariance(z2)
+
+
+def expected_barlow_twins(z1, z2):
+    def standardised(z):  # as batch normalisation does
+        return (z - z.mean(0)) / (z.var(0, correction=0) + 1e-5).sqrt()
+
+    c = standardised(z1).T @ standardised(z2) / len(z1)
+    on = (1 - c.diagonal()).square().sum()
+    return on + 0.02 * (c.square().sum() - c.diagonal().square().sum())
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("vicreg", expected_vicreg), ("barlow_twins", expected_barlow_twins)]
+)
+def test_decorrelation_methods_are_their_formulas(name, expected):
+    torch.manual_seed(0)
+    method = METHODS[name](Mean(), Jitter(), width=5).double()
+    given = batch(16)
+    given = given._replace(x=given.x.double())
+    loss, _ = method.loss(given)
+    views = Jitter()(given.x, seed=5, sample_ids=given.sample_ids).flatten(0, 1)
+    z1, z2 = method.projector(method.encoder(views)).chunk(2)
+    assert loss.item() == pytest.approx(expected(z1, z2).item(), rel=1e-9)
+
+
+def test_simsiam_is_its_formula_and_stops_the_targets_gradient():
+    torch.manual_seed(0)
+    method = METHODS["simsiam"](Mean(), Jitter(), width=8, bottleneck=4).double()
+    given = batch(16)
+    given = given._replace(x=given.x.double())
+    loss, logs = method.loss(given)
+    views = Jitter()(given.x, seed=5, sample_ids=given.sample_ids).flatten(0, 1)
+    z = method.projector(method.encoder(views))
+    p, target = normalize(method.predictor(z)), normalize(z).detach()
+    expected = -((p[:16] * target[16:]).sum(1) + (p[16:] * target[:16]).sum(1)).mean() / 2
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-9)
+    parameters = list(method.parameters())
+    got = torch.autograd.grad(loss, parameters)
+    for g, e in zip(got, torch.autograd.grad(expected, parameters), strict=True):
+        assert g.numpy() == pytest.approx(e.numpy(), abs=1e-10)
+    assert 0 < logs["spread"] < 1
+
+
+def test_bf16_is_for_the_encoder_alone():
+    seen = {}
+
+    class Spy(Mean):
+        def forward(self, x):
+            z = super().forward(x)
+            seen["encoder"] = z.dtype
+            return z
+
+    def views(x, *, seed, sample_ids):
+        seen["views"] = x.dtype
+        return torch.stack([x, x + 1])
+
+    method = METHODS["vicreg"](Spy(), views, width=8)
+    method.projector.register_forward_hook(lambda m, i, z: seen.update(projector=z.dtype))
+    method.bf16 = True
+    loss, _ = method.loss(batch())
+    assert loss.dtype == torch.float32
+    expected = {"views": torch.float32, "encoder": torch.bfloat16, "projector": torch.float32}
+    assert seen == expected
+
+
 def test_every_part_of_simclr_can_be_replaced():
     given = batch()
 

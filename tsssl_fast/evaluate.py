@@ -18,8 +18,8 @@ from tsssl_fast.data import Dataset
 
 __all__ = ["Probes", "Result", "features", "knn_classify", "linear_probe", "probe"]
 
-# The linear probe's inverse regularisation strength. Where several are equally good, which is common
-# with few rows, the search takes the first: the usual 1, and not the extreme 0.001.
+# The linear probe's inverse regularisation strength. Where several are equally good, which is
+# common with few rows, the search takes the first: the usual 1, and not the extreme 0.001.
 C_GRID = (1.0, 0.1, 10.0, 0.01, 0.001)
 K_GRID = (1, 3, 5, 10, 20, 50)
 FOLDS = 5

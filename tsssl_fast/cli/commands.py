@@ -48,6 +48,7 @@ def pretrain(
     out: Annotated[Path, typer.Option(help="Folder for checkpoint.pt and log.csv.")],
     method: Annotated[str | None, typer.Option(help="[default: simclr]")] = None,
     encoder: Annotated[str | None, typer.Option(help="auto, resnet or inception.")] = None,
+    views: Annotated[str | None, typer.Option(help="forward or simclr_ts.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="[default: by size, 10 to 100]")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="[default: up to 256]")] = None,
     lr: Annotated[float | None, typer.Option(help="[default: 0.003]")] = None,
@@ -81,6 +82,7 @@ def pretrain(
     given: dict[str, Any] = {
         "method": method,
         "encoder": encoder,
+        "views": views,
         "epochs": epochs,
         "batch_size": batch_size,
         "lr": lr,
@@ -151,12 +153,12 @@ def info() -> None:
     print(information.report())
 
 
-def _numbers(options: list[str]) -> dict[str, float]:
-    values = {}
+def _numbers(options: list[str]) -> dict[str, int | float]:
+    values: dict[str, int | float] = {}
     for text in options:
         name, _, value = text.partition("=")
         try:
-            values[name] = float(value)
+            values[name] = int(value) if value.isdecimal() else float(value)
         except ValueError:
             raise ValueError(f"option: {text!r}; accepted: NAME=NUMBER") from None
     return values

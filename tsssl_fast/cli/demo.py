@@ -11,7 +11,7 @@ from tsssl_fast.cli.progress import EpochsBar, accuracy_table
 from tsssl_fast.data import load
 from tsssl_fast.methods import Supervised
 from tsssl_fast.training import Config, checkpoint, fit, pretrain
-from tsssl_fast.training.config import preset
+from tsssl_fast.training.views import PRESETS
 
 EPOCHS = 100
 
@@ -19,8 +19,8 @@ EPOCHS = 100
 def run(out: Path, seed: int) -> None:
     """Leaves checkpoint.pt, log.csv and demo.png in `out`, replacing those of an earlier demo.
 
-    On one thread: the series are so few that a second one saves 0.6 of 3.4 s of pre-training, and on
-    a busy machine the two wait for each other (45 s were seen).
+    On one thread: the series are so few that a second one saves 0.6 of 3.4 s of pre-training, and
+    on a busy machine the two wait for each other (45 s were seen).
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -39,7 +39,7 @@ def _run(out: Path, seed: int) -> None:
         f"{data.channels} channels x {data.length} steps (accelerometer and gyroscope of a watch); "
         f"classes: {', '.join(data.classes)}"
     )
-    config = Config(method="simclr", epochs=EPOCHS, seed=seed).resolved(data)
+    config = Config(method="simclr", views="simclr_ts", epochs=EPOCHS, seed=seed).resolved(data)
     with EpochsBar("SimCLR-TS, without labels", config.epochs) as progress:
         trained = pretrain(data, config, out, overwrite=True, progress=progress)
     console.print(f"SimCLR-TS: {progress.summary()}")
@@ -48,7 +48,7 @@ def _run(out: Path, seed: int) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         encoder = config.build_encoder(data.channels, data.length)
-        supervised = Supervised.recipe(encoder, len(data.classes), preset(config.views))
+        supervised = Supervised.recipe(encoder, len(data.classes), PRESETS[config.views]())
     with EpochsBar("supervised, all labels", config.epochs) as progress:
         fit(
             supervised,
@@ -67,6 +67,6 @@ def _run(out: Path, seed: int) -> None:
     }
     accuracy_table(f"accuracy of frozen encoders on {len(data.x_test)} test series", probes)
     picture = out / "demo.png"
-    plots.demo(picture, data, trained.scaling, preset(config.views), probes)
+    plots.demo(picture, data, trained.scaling, PRESETS[config.views](), probes)
     console.print(f"picture: {picture}\ncheckpoint: {checkpoint.locate(out)}")
     console.print(f"whole demo: {time.perf_counter() - start:.1f} s")

@@ -42,5 +42,5 @@ class SimCLR(Method):
         return cls(encoder, mlp(features, 256, 128), views, NTXentLoss(temperature))
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
-        z1, z2 = self.embed(two_views(self.views, batch), self.projector).chunk(2)
+        z1, z2 = self.projector(self.encode(two_views(self.views, batch))).chunk(2)
         return self.criterion(z1, z2), {"alignment": alignment(z1, z2)}

@@ -49,6 +49,6 @@ class Supervised(Method):
         if self.views is not None:
             views = self.views(x, seed=batch.seed, sample_ids=batch.sample_ids)
             x, labels = views.flatten(0, 1), labels.repeat(len(views))
-        logits = self.embed(x, self.classifier)
+        logits = self.classifier(self.encode(x))
         loss = cross_entropy(logits, labels, label_smoothing=self.smoothing)
         return loss, {"train_accuracy": (logits.argmax(1) == labels).float().mean()}

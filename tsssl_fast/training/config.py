@@ -12,8 +12,7 @@ from tsssl_fast import _checks, encoders
 from tsssl_fast.data import SCALINGS, Dataset
 from tsssl_fast.methods import METHODS, Method, Views
 from tsssl_fast.training.loop import Settings, fold
-
-PRESETS = ("simclr_ts",)
+from tsssl_fast.training.views import PRESETS
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Config:
     seed: int = 0
     precision: str = "auto"
     device: str = "auto"
-    views: str = "simclr_ts"
+    views: str = "forward"
     scaling: str = "standard"
     scale_group: int = 1
     options: dict[str, Any] = field(default_factory=dict)
@@ -47,7 +46,7 @@ class Config:
         for name in self.options:
             _checks.choice(f"option of {self.method}", name, accepted)
         _checks.choice("encoder", self.encoder, ("auto", *encoders.ENCODERS))
-        _checks.choice("views", self.views, PRESETS)
+        _checks.choice("views", self.views, tuple(PRESETS))
         _checks.choice("scaling", self.scaling, SCALINGS)
         self.settings()
 
@@ -79,7 +78,7 @@ class Config:
         encoder = self.build_encoder(channels, length)
         with torch.random.fork_rng():
             torch.manual_seed(fold(self.seed, 1))
-            return METHODS[self.method](encoder, views or preset(self.views), **self.options)
+            return METHODS[self.method](encoder, views or PRESETS[self.views](), **self.options)
 
     def build_encoder(self, channels: int, length: int) -> nn.Module:
         """The encoder alone, as it stands before training: the same for every method."""
@@ -89,11 +88,3 @@ class Config:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def preset(name: str) -> Views:
-    """The augmentation pipeline of that name, with its defaults."""
-    from tsssl_fast.augment import presets
-
-    views: Views = getattr(presets, name)()
-    return views

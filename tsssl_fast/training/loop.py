@@ -139,7 +139,8 @@ def fit(
     device = settings.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and has_bf16(device))
+    automatic = settings.precision == "auto" and has_bf16(device)
+    method.bf16 = settings.precision == "bf16" or automatic
     # Not Fabric's "bf16-mixed": it rounds the series themselves to bfloat16 before the views are
     # made.
     fabric = Fabric(accelerator=device, devices=1, precision="32-true")
@@ -166,8 +167,7 @@ def fit(
                     group["lr"] = lr
                 batch = Batch(x[ids], ids, seed, None if labels is None else labels[ids])
                 optimizer.zero_grad()
-                with torch.autocast(device, torch.bfloat16, enabled=bf16):
-                    loss, logs = module(batch)
+                loss, logs = module(batch)
                 fabric.backward(loss)
                 optimizer.step()
                 method.after_step()
