@@ -350,10 +350,10 @@ def few_label_accuracy(train, y_train, test, y_test, draws=40):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_loss_falls_and_features_beat_the_random_encoder(tmp_path, method):
-    """Means over three seeds and forty draws of labels; the least difference seen was 0.095."""
-    data, epochs = load("BasicMotions"), 100 if method == "simsiam" else 40
+    """Means over two seeds and forty draws of labels; the least difference seen was 0.09."""
+    data, epochs = load("BasicMotions"), 60 if method == "simsiam" else 40
     accuracy = {"random": 0.0, method: 0.0}
-    for seed in range(3):
+    for seed in range(2):
         rows = []
         config = Config(method=method, epochs=epochs, seed=seed)
         run = pretrain(data, config, tmp_path / str(seed), progress=rows.append)
@@ -364,5 +364,5 @@ def test_the_loss_falls_and_features_beat_the_random_encoder(tmp_path, method):
             train, test = (
                 evaluate.features(encoder, run.scaling(x)) for x in (data.x_train, data.x_test)
             )
-            accuracy[name] += few_label_accuracy(train, data.y_train, test, data.y_test) / 3
+            accuracy[name] += few_label_accuracy(train, data.y_train, test, data.y_test) / 2
     assert accuracy[method] > accuracy["random"] + 0.05, accuracy
