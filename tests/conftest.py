@@ -51,7 +51,8 @@ def _poisoned(allocate: Callable[..., torch.Tensor]) -> Callable[..., torch.Tens
     def wrapper(*args: object, **kwargs: object) -> torch.Tensor:
         x = allocate(*args, **kwargs)
         if x.is_floating_point() or x.is_complex():
-            return x.fill_(torch.nan)
+            with torch.no_grad():  # a leaf may ask for gradients
+                return x.fill_(torch.nan)
         return x if x.dtype == torch.bool else x.fill_(torch.iinfo(x.dtype).max)
 
     return wrapper

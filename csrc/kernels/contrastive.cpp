@@ -97,9 +97,9 @@ class Backward {
         q_(q),
         k_(k),
         rules_(rules),
-        rows_(q.padded, 0, q.blocks.rows, true, factor(problem), sums, pull),
+        rows_(q.padded, 0, q.blocks.rows, true, fixed_shift(problem) ? power_ : -1, sums, pull),
         columns_(k.padded, rules.self() ? 0 : q.blocks.rows, k.blocks.rows,
-                 rules.self() || problem.columns, factor(problem), sums, pull),
+                 rules.self() || problem.columns, fixed_shift(problem) ? power_ : -1, sums, pull),
         key_gradient_(key_gradient),
         threads_(threads),
         tiles_(threads * kTile),
@@ -140,10 +140,6 @@ class Backward {
   }
 
  private:
-  static double factor(const PairProblem<T>& problem) {
-    return fixed_shift(problem) ? shift_factor(problem) : 1;
-  }
-
   static constexpr std::int64_t kTile = kMaxBlock * kTileStride;
 
   void clear(const Operand<T>& side, T* gradient) const {

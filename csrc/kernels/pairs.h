@@ -282,8 +282,9 @@ struct PairPull {
 // The same for one side, padded with zeros.
 template <class T>
 struct PullSide {
-  PullSide(std::int64_t padded, std::int64_t offset, std::int64_t rows, bool used, double factor,
-           const PairSums<T>& sums, const PairPull<T>& pull)
+  // power: of the fixed shift, or -1: the kernels shift by the rows' own maxima.
+  PullSide(std::int64_t padded, std::int64_t offset, std::int64_t rows, bool used,
+           std::int32_t power, const PairSums<T>& sums, const PairPull<T>& pull)
       : negative(padded),
         positive(padded),
         constant(padded),
@@ -291,13 +292,22 @@ struct PullSide {
         positive_shift(padded) {
     for (std::int64_t i = 0; i < padded; ++i) {
       const bool inside = used && i < rows;
-      negative[i] = inside ? T(pull.negative[offset + i] * factor) : T(0);
-      positive[i] = inside ? T(pull.positive[offset + i] * factor) : T(0);
+      negative[i] =
+          inside ? T(pull.negative[offset + i] * factor(power, sums.negative_shift[offset + i]))
+                 : T(0);
+      positive[i] =
+          inside ? T(pull.positive[offset + i] * factor(power, sums.positive_shift[offset + i]))
+                 : T(0);
       constant[i] = inside ? pull.constant[offset + i] : T(0);
       negative_shift[i] = inside ? sums.negative_shift[offset + i] : T(0);
       positive_shift[i] = inside ? sums.positive_shift[offset + i] : T(0);
     }
   }
+  // exp(a - shift) = exp(a) 2^-power * factor, for whatever shift the forward chose.
+  static double factor(std::int32_t power, T shift) {
+    return power < 0 ? 1 : std::exp(power * 0.6931471805599453 - double(shift));
+  }
+
   Scratch<T> negative, positive, constant, negative_shift, positive_shift;
 };
 

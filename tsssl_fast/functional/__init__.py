@@ -27,7 +27,7 @@ from tsssl_fast.functional.decorrelation import (
     vicreg_loss,
 )
 from tsssl_fast.functional.engine import ContrastiveStats, PairTemperature, contrastive
-from tsssl_fast.functional.hierarchical import hierarchical_contrastive
+from tsssl_fast.functional.hierarchical import grouped_nt_xent, hierarchical_contrastive
 from tsssl_fast.functional.synthesis import (
     extrapolate_positives,
     interpolate_negatives,
@@ -44,6 +44,7 @@ __all__ = [
     "dcl",
     "dclw",
     "extrapolate_positives",
+    "grouped_nt_xent",
     "hierarchical_contrastive",
     "info_nce",
     "interpolate_negatives",

@@ -1,11 +1,11 @@
-"""The hierarchical contrastive loss of TS2Vec."""
+"""Many small contrastive problems at once, and the hierarchical loss of TS2Vec made of them."""
 
 import torch
 from torch import Tensor
 
 from tsssl_fast import _checks, dispatch
 
-__all__ = ["hierarchical_contrastive"]
+__all__ = ["grouped_nt_xent", "hierarchical_contrastive"]
 
 
 def hierarchical_contrastive(
@@ -37,11 +37,7 @@ def hierarchical_contrastive(
     Raises:
         TypeError, ValueError: naming the argument.
     """
-    for name, z in (("z1", z1), ("z2", z2)):
-        _checks.floating(name, z)
-        if z.dim() != 3 or 0 in z.shape:
-            raise ValueError(f"{name}: shape {tuple(z.shape)}; accepted: (B, T, D), none of them 0")
-    _checks.alike(("z1", "z2"), (z1, z2))
+    _check_views(z1, z2)
     _checks.at_least("alpha", alpha, 0.0)
     if alpha > 1:
         raise ValueError(f"alpha: {alpha}; accepted: a number in [0, 1]")
@@ -55,6 +51,42 @@ def hierarchical_contrastive(
         z1, z2, lengths, float(alpha), temperature, normalize, name
     )
     return loss
+
+
+def grouped_nt_xent(
+    z1: Tensor,
+    z2: Tensor,
+    temperature: float = 0.1,
+    *,
+    normalize: bool = True,
+    lengths: Tensor | None = None,
+    backend: str | None = None,
+) -> Tensor:
+    """G independent NT-Xent problems (see :func:`nt_xent`), one thread each: (G, 2L) losses.
+
+    Args:
+        z1, z2: (G, L, D), two views of each problem's rows; any strides.
+        lengths: (G,) int64, rows of each problem, 1 to L; None: L. The 2 lengths[g] losses of
+            problem g come first in its row (z1's rows, then z2's), zeros behind; rows beyond are
+            not read and get zero gradient.
+    """
+    _check_views(z1, z2)
+    temperature = _checks.positive("temperature", temperature)
+    if lengths is not None:
+        _check_lengths(lengths, z1)
+    name = dispatch.check_name(backend, "backend") if backend else ""
+    loss, _ = torch.ops.tsssl_fast.grouped_nt_xent(z1, z2, lengths, temperature, normalize, name)
+    return loss
+
+
+def _check_views(z1: Tensor, z2: Tensor) -> None:
+    for name, z in (("z1", z1), ("z2", z2)):
+        _checks.floating(name, z)
+        if z.dim() != 3 or 0 in z.shape:
+            raise ValueError(
+                f"{name}: shape {tuple(z.shape)}; accepted: three sizes, none of them 0"
+            )
+    _checks.alike(("z1", "z2"), (z1, z2))
 
 
 def _check_lengths(lengths: Tensor, z: Tensor) -> None:

@@ -108,8 +108,9 @@ def check_pairs(
     for name, x in (("pair_weight", pair_weight), ("targets", targets)):
         if x is None:
             continue
-        _checks.floating(name, x)
         _shaped(name, x, shape, q)
+        if not x.is_floating_point():
+            raise TypeError(f"{name}: dtype {x.dtype}; accepted: a floating-point dtype")
         if x.layout not in (torch.strided, torch.sparse_csr):
             raise ValueError(f"{name}: layout {x.layout}; accepted: dense or torch.sparse_csr")
         if x.requires_grad and name == "pair_weight":
