@@ -49,6 +49,8 @@ class CMakeBuild(build_ext):
             subprocess.run(configure, check=True)
             subprocess.run(["cmake", "--build", str(build), "--target", "_C"], check=True)
         except (OSError, subprocess.CalledProcessError) as error:
+            # Or the next try, with a compiler, would take the broken one from there.
+            (build / "CMakeCache.txt").unlink(missing_ok=True)
             raise SystemExit(f"{HELP}\n  What failed: {error}") from error
 
 
