@@ -40,7 +40,7 @@ class CMakeBuild(build_ext):
             # Named because a kept build folder remembers the ninja of an isolated build environment
             # that is gone.
             f"-DCMAKE_MAKE_PROGRAM={shutil.which('ninja')}",
-            "-DCMAKE_BUILD_TYPE=Release",
+            *("-DCMAKE_BUILD_TYPE=Release", "-DTSSSL_BUILD_CPP_TESTS=OFF"),
             f"-DTSSSL_OUTPUT_DIR={target.parent}",
             f"-DPython_EXECUTABLE={sys.executable}",
             f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
@@ -49,6 +49,8 @@ class CMakeBuild(build_ext):
             subprocess.run(configure, check=True)
             subprocess.run(["cmake", "--build", str(build), "--target", "_C"], check=True)
         except (OSError, subprocess.CalledProcessError) as error:
+            # Or the next try, with a compiler, would take the broken one from there.
+            (build / "CMakeCache.txt").unlink(missing_ok=True)
             raise SystemExit(f"{HELP}\n  What failed: {error}") from error
 
 

@@ -59,7 +59,7 @@ def lightly(inputs: Inputs) -> Run:
     try:
         from lightly.loss import NTXentLoss
     except ImportError as error:
-        raise Unavailable("lightly is not installed") from error
+        raise Unavailable(f"lightly: {error}") from error
     return run(NTXentLoss(temperature=TEMPERATURE), inputs)
 
 
@@ -67,7 +67,7 @@ def metric_learning(inputs: Inputs) -> Run:
     try:
         from pytorch_metric_learning import losses
     except ImportError as error:
-        raise Unavailable("pytorch-metric-learning is not installed") from error
+        raise Unavailable(f"pytorch-metric-learning: {error}") from error
     if len(inputs[0]) > 256:
         raise Unavailable("it builds every triple of rows: 34 GB at 1024 x 128")
     return run(losses.SelfSupervisedLoss(losses.NTXentLoss(TEMPERATURE)), inputs)

@@ -98,10 +98,10 @@ def show(row: dict[str, Any]) -> str:
         return f"{start} WRONG: error {row['error']:.1e}, allowed {row['allowed']:.1e}"
     ratio = f"{row['ratio']:.1f}x" if "ratio" in row else ""
     memory = f"{row['memory'] / 1e6:.1f}" if "memory" in row else ""
+    missed = "".join(f"  MISSED: {text}" for text in row["failed"])
     return (
         f"{start} {row['median'] * 1e3:>10.3f} {row['spread'] * 1e3:>8.3f} {ratio:>8} "
-        f"{row['units']:>6.2f} {row['error']:>9.1e} {memory:>9}"
-        + "".join(f"  MISSED: {text}" for text in row["failed"])
+        f"{row['units']:>6.2f} {row['error']:>9.1e} {memory:>9}{missed}"
     )
 
 

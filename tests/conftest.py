@@ -1,6 +1,5 @@
 """What every test gets: a seed and poisoned memory; on request every backend and thread count."""
 
-import os
 from collections.abc import Callable, Iterator
 
 import hypothesis
@@ -25,10 +24,10 @@ def pytest_report_header() -> str:
 
 
 def pytest_sessionstart() -> None:
-    if _native.C is None and os.environ.get("TSSSL_BUILD_EXT") != "0":
+    if _native.C is None:
         pytest.exit(
-            f"the compiled extension did not load from {tsssl_fast.__file__} ({_native.ERROR}); "
-            "install the package, or set TSSSL_BUILD_EXT=0 to test it without kernels",
+            f"the compiled extension did not load from {tsssl_fast.__file__}: {_native.ERROR}; "
+            "install the package first (a source tree without it may be in the way)",
             returncode=pytest.ExitCode.USAGE_ERROR,
         )
 

@@ -1,32 +1,59 @@
-"""SAMPLES: operator -> its arguments before `backend`, for the tests that go through all operators.
+"""Arguments of every operator, recorded while public functions run forward and backward.
 
-A new operator needs an entry; a backward takes what its forward saves on the given backend.
+A new operator needs a public call in USES that reaches it; nothing is written down twice, and a
+backward gets what its forward really saves.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
 import tsssl_fast
+from tsssl_fast import functional
 
 
-def operator(name: str) -> Any:
-    assert tsssl_fast.__version__  # the import registers the operators
-    return getattr(torch.ops.tsssl_fast, name).default
+def leaf(*shape: int) -> Tensor:
+    return torch.randn(shape, requires_grad=True)
 
 
-def _two_views(backend: str) -> tuple[Any, ...]:
-    return torch.randn(5, 3), torch.randn(5, 3), 0.2
-
-
-def _two_views_backward(backend: str) -> tuple[Any, ...]:
-    z1, z2, temperature = _two_views(backend)
-    _, saved = operator("nt_xent")(z1, z2, temperature, backend)
-    return torch.randn(10), z1, z2, saved, temperature
-
-
-SAMPLES: dict[str, Callable[[str], tuple[Any, ...]]] = {
-    "nt_xent": _two_views,
-    "nt_xent_backward": _two_views_backward,
+# Name -> a call whose result is differentiable or nothing.
+USES: dict[str, Callable[[], Tensor | None]] = {
+    "nt_xent": lambda: functional.nt_xent(leaf(5, 3), leaf(5, 3), 0.2),
 }
+
+
+class _Recorder(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: dict[str, tuple[Any, tuple[Any, ...]]] = {}
+
+    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if op.namespace == "tsssl_fast":
+            backward = op._opname.endswith("_backward")
+            copies = tree_map_only(
+                Tensor,
+                lambda x: x.detach().clone().requires_grad_(x.requires_grad and not backward),
+                args,
+            )
+            self.calls[op._opname] = (op, copies)
+        return op(*args, **(kwargs or {}))
+
+
+def record(use: str, backend: str) -> dict[str, tuple[Any, tuple[Any, ...]]]:
+    """Operator name -> (operator, arguments) of everything that a use calls on a backend.
+
+    Empty where the use does not run on the backend.
+    """
+    with _Recorder() as recorder:
+        try:
+            with tsssl_fast.use_backend(backend):
+                result = USES[use]()
+        except tsssl_fast.BackendUnavailableError:
+            return {}
+        if result is not None and result.requires_grad:
+            result.sum().backward()
+    return recorder.calls

@@ -2,34 +2,28 @@
 
 import pytest
 import torch
-from samples import SAMPLES, operator
+from samples import USES, record
 from torch import Tensor
 
 import tsssl_fast
-from tsssl_fast import dispatch, functional
+from tsssl_fast import _library, dispatch, functional
 from tsssl_fast.ops.contrastive import reference
 
-CASES = [
-    (op, backend.name)
-    for backends in dispatch.families().values()
-    for backend in backends
-    for op in backend.kernels
-]
+BACKENDS = sorted({b.name for backends in dispatch.families().values() for b in backends})
 
 
-def test_every_operator_has_a_sample() -> None:
-    assert set(SAMPLES) == set(dispatch.operators())
+def test_every_registered_operator_is_used() -> None:
+    used = {op for backend in BACKENDS for use in USES for op in record(use, backend)}
+    assert used == set(_library.OPERATORS)
 
 
 @pytest.mark.clean_memory
-@pytest.mark.parametrize(("op", "backend"), CASES)
-def test_opcheck(op: str, backend: str) -> None:
-    def leaf(x: object) -> object:
-        differentiable = isinstance(x, Tensor) and x.is_floating_point()
-        return x.requires_grad_() if differentiable and not op.endswith("_backward") else x
-
-    arguments = tuple(leaf(x) for x in SAMPLES[op](backend))
-    torch.library.opcheck(operator(op), (*arguments, backend))
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("use", USES)
+def test_opcheck(use: str, backend: str) -> None:
+    for op, arguments in record(use, backend).values():
+        *inputs, _ = arguments
+        torch.library.opcheck(op, (*inputs, backend))
 
 
 @pytest.mark.parametrize("backend", ["reference", "cpp"])

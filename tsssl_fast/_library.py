@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 _LIBRARY = torch.library.Library("tsssl_fast", "DEF")
+OPERATORS: list[str] = []  # names, in the order of definition
 
 
 def define(
@@ -26,6 +27,7 @@ def define(
     setup_context, backward: as in torch.library.register_autograd.
     """
     name = schema.split("(", 1)[0]
+    OPERATORS.append(name)
     _LIBRARY.define(schema, tags=(torch.Tag.needs_fixed_stride_order,))
     _LIBRARY.impl(name, run, "CompositeExplicitAutograd")
     torch.library.register_fake(f"tsssl_fast::{name}", fake, lib=_LIBRARY)

@@ -8,7 +8,7 @@ C: ModuleType | None = None
 ERROR: Exception | None = None
 
 try:
-    from tsssl_fast import _C
+    import tsssl_fast._C as _C  # `from tsssl_fast import _C` would blame a circular import
 
     C = _C
     C.isa()  # TSSSL_CPU_ISA is checked here, so that a wrong name fails at import
