@@ -13,16 +13,28 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 import tsssl_fast
-from tsssl_fast import functional
+from tsssl_fast import augment, functional, preprocess
 
 
 def leaf(*shape: int) -> Tensor:
     return torch.randn(shape, requires_grad=True)
 
 
+def _sample() -> None:
+    augment.presets.simclr_ts().sample(4, 3, 20, views=2, seed=3)
+
+
 # Name -> a call whose result is differentiable or nothing.
 USES: dict[str, Callable[[], Tensor | None]] = {
     "nt_xent": lambda: functional.nt_xent(leaf(5, 3), leaf(5, 3), 0.2),
+    "one set": lambda: functional.sup_con(leaf(6, 3), torch.arange(6) % 2),
+    "two sets": lambda: functional.clip_loss(leaf(5, 3), leaf(5, 3)),
+    "groups": lambda: functional.grouped_nt_xent(leaf(2, 4, 3), leaf(2, 4, 3)),
+    "vicreg": lambda: functional.vicreg_loss(leaf(6, 4), leaf(6, 4)),
+    "barlow_twins": lambda: functional.barlow_twins_loss(leaf(6, 4), leaf(6, 4)),
+    "augment": lambda: augment.presets.simclr_ts()(leaf(4, 3, 20), views=2, seed=3),
+    "augment_sample": _sample,
+    "preprocess": lambda: preprocess.standardize(torch.randn(4, 3, 20)),
 }
 
 

@@ -233,6 +233,9 @@ def grouped_nt_xent(
     size = z1.shape[1]
     out = []
     for a, b, n in zip(z1, z2, _lengths(z1, lengths), strict=True):
+        if n == 0:
+            out.append(a.new_zeros(2 * size, dtype=spec.compute_dtype(a.dtype)))
+            continue
         q, _, beta, rules = _two_views(a[:n], b[:n], temperature)
         negative, positive, _ = pair_logsumexp(q, None, beta, rules._replace(normalize=normalize))
         loss = torch.logaddexp(negative - positive, positive.new_zeros(()))
@@ -247,17 +250,17 @@ def _lengths(z: Tensor, lengths: Tensor | None) -> list[int]:
 def _grouped_forward(
     z1: Tensor, z2: Tensor, lengths: Tensor | None, temperature: float, normalize: bool
 ) -> tuple[Tensor, Tensor]:
-    size = z1.shape[1]
-    losses, saves = [], []
-    for a, b, n in zip(z1, z2, _lengths(z1, lengths), strict=True):
-        q, _, beta, rules = _two_views(a[:n], b[:n], temperature)
-        out, sums, scale, _ = _forward(q, None, beta, rules._replace(normalize=normalize))
-        x = out[0] - out[1]
-        pad = (0, 2 * size - 2 * n)
-        losses.append(torch.nn.functional.pad(torch.logaddexp(x, x.new_zeros(())), pad))
-        rows = torch.cat([torch.stack([x.sigmoid(), scale]), sums])
-        saves.append(torch.nn.functional.pad(rows, pad))
-    return torch.stack(losses), torch.stack(saves, dim=1)
+    size = (z1.shape[0], 2 * z1.shape[1])
+    losses = z1.new_zeros(size, dtype=spec.compute_dtype(z1.dtype))
+    saved = losses.new_zeros((len(spec.NT_XENT_ROWS), *size))
+    for g, n in enumerate(_lengths(z1, lengths)):
+        if n > 0:
+            q, _, beta, rules = _two_views(z1[g, :n], z2[g, :n], temperature)
+            out, sums, scale, _ = _forward(q, None, beta, rules._replace(normalize=normalize))
+            x = out[0] - out[1]
+            losses[g, : 2 * n] = torch.logaddexp(x, x.new_zeros(()))
+            saved[:, g, : 2 * n] = torch.cat([torch.stack([x.sigmoid(), scale]), sums])
+    return losses, saved
 
 
 def _grouped_backward(
@@ -271,6 +274,8 @@ def _grouped_backward(
 ) -> tuple[Tensor, Tensor]:
     g1, g2 = torch.zeros_like(z1), torch.zeros_like(z2)
     for g, n in enumerate(_lengths(z1, lengths)):
+        if n == 0:
+            continue
         q, _, beta, rules = _two_views(z1[g, :n], z2[g, :n], temperature)
         rows = saved[:, g, : 2 * n]
         pull = grad[g, : 2 * n].to(saved.dtype) * rows[0]
