@@ -95,6 +95,24 @@ def test_spectral_operations_depend_on_the_sample_alone(operation):
     assert operation(x.to(torch.bfloat16), 2, seed=3).dtype == torch.bfloat16
 
 
+def test_overlapping_crops_share_what_they_say():
+    x, crops = series(8, 2, 30), augment.presets.ts2vec_crops()
+    starts, lengths = set(), set()
+    for step in range(40):
+        first, second, overlap, start = crops(x, seed=0, step=step)
+        assert 2 <= overlap <= 30
+        assert torch.equal(first[..., -overlap:], second[..., :overlap])
+        for n in range(8):
+            for part, begin in ((first, start[n, 0]), (second, start[n, 1])):
+                assert torch.equal(part[n], x[n, :, begin : begin + part.shape[-1]])
+        starts.add(len(start[:, 0].unique()))
+        lengths.add((first.shape[-1], second.shape[-1], overlap))
+    assert max(starts) > 3
+    assert len(lengths) > 20
+    part = crops(x[5:], seed=0, step=1, sample_ids=torch.arange(5, 8))
+    assert torch.equal(part.first, crops(x, seed=0, step=1).first[5:])
+
+
 @pytest.mark.parametrize(
     ("make", "name"),
     [
@@ -106,6 +124,8 @@ def test_spectral_operations_depend_on_the_sample_alone(operation):
         (lambda x: augment.MixUp()(x[0]), "x"),
         (lambda x: augment.CutMix(99)(x), "length"),
         (lambda x: augment.MixUp()(x, 0), "views"),
+        (lambda x: augment.OverlappingCrops(0), "min_overlap"),
+        (lambda x: augment.OverlappingCrops(9)(x), "x"),
         (lambda x: augment.MixUp()(x, sample_ids=torch.arange(9)), "sample_ids"),
     ],
 )

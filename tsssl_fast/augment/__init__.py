@@ -16,6 +16,7 @@ from tsssl_fast.augment.channels import (
     Rotation,
 )
 from tsssl_fast.augment.compose import Compose, PerView
+from tsssl_fast.augment.crops import Crops, OverlappingCrops
 from tsssl_fast.augment.groups import OneOf, RandomApply, SomeOf
 from tsssl_fast.augment.masks import Blockout, ChannelDropout, RandomCrop, TimeDropout
 from tsssl_fast.augment.mixing import CutMix, Mixed, MixUp
@@ -53,6 +54,7 @@ __all__ = [
     "ChannelPermutation",
     "Compose",
     "CropResize",
+    "Crops",
     "CutMix",
     "Drift",
     "FrequencyMask",
@@ -63,6 +65,7 @@ __all__ = [
     "MixUp",
     "Mixed",
     "OneOf",
+    "OverlappingCrops",
     "Parameters",
     "PerView",
     "PhaseSurrogate",
