@@ -1,10 +1,11 @@
 """Builds the extension by driving CMakeLists.txt; everything else is in pyproject.toml.
 
 TSSSL_BUILD_EXT=0  installs the pure-Python package: slower, and `tsssl-fast info` says so.
-TSSSL_BUILD_DIR    keeps the CMake build in that folder, so that a rebuild compiles only what changed.
+TSSSL_BUILD_DIR    keeps the CMake build in that folder: a rebuild compiles only what changed.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,13 +36,10 @@ class CMakeBuild(build_ext):
         build = Path(os.environ.get("TSSSL_BUILD_DIR", self.build_temp)).resolve()
         build.mkdir(parents=True, exist_ok=True)
         configure = [
-            "cmake",
-            "-S",
-            str(Path(__file__).parent.resolve()),
-            "-B",
-            str(build),
-            "-G",
-            "Ninja",
+            *("cmake", "-S", str(Path(__file__).parent.resolve()), "-B", str(build), "-G", "Ninja"),
+            # Named because a kept build folder remembers the ninja of an isolated build environment
+            # that is gone.
+            f"-DCMAKE_MAKE_PROGRAM={shutil.which('ninja')}",
             "-DCMAKE_BUILD_TYPE=Release",
             f"-DTSSSL_OUTPUT_DIR={target.parent}",
             f"-DPython_EXECUTABLE={sys.executable}",

@@ -1,10 +1,12 @@
-"""Argument checks shared by the public functions: the argument, what was given, what is accepted."""
+"""Argument checks of the public functions: the argument, what was given, what is accepted."""
 
 import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
+FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 REDUCTIONS = ("mean", "sum", "none")
 
 
@@ -20,8 +22,10 @@ def matrix(name: str, x: Tensor) -> None:
 def floating(name: str, x: Tensor) -> None:
     if not isinstance(x, Tensor):
         raise TypeError(f"{name}: {type(x).__name__}; accepted: torch.Tensor")
-    if not x.is_floating_point():
-        raise TypeError(f"{name}: dtype {x.dtype}; accepted: a floating-point dtype")
+    if x.dtype not in FLOATING:
+        raise TypeError(f"{name}: dtype {x.dtype}; accepted: {', '.join(map(str, FLOATING))}")
+    if x.layout != torch.strided:
+        raise ValueError(f"{name}: layout {x.layout}; accepted: torch.strided")
 
 
 def alike(names: Sequence[str], tensors: Sequence[Tensor]) -> None:
@@ -44,6 +48,27 @@ def positive(name: str, value: float) -> float:
         raise TypeError(f"{name}: {type(value).__name__}; accepted: a number")
     if not (value > 0 and math.isfinite(value)):
         raise ValueError(f"{name}: {value}; accepted: a finite number > 0")
+    return float(value)
+
+
+def at_least(name: str, value: float, least: float) -> None:
+    """A finite number >= least."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: {type(value).__name__}; accepted: a number")
+    if not (value >= least and math.isfinite(value)):
+        raise ValueError(f"{name}: {value}; accepted: a finite number >= {least:g}")
+
+
+def fraction(name: str, value: float) -> None:
+    """A number in [0, 1)."""
+    at_least(name, value, 0.0)
+    if value >= 1:
+        raise ValueError(f"{name}: {value}; accepted: a number in [0, 1)")
+
+
+def non_negative(name: str, value: float) -> float:
+    """A finite number, zero or above, as a Python float."""
+    at_least(name, value, 0.0)
     return float(value)
 
 

@@ -1,7 +1,7 @@
 """The only user of torch.library: one namespace, one way to define an operator.
 
-`define`/`impl` instead of `custom_op`: 3.7 against 11 microseconds a call (measured for 1024 floats).
-The backend is chosen inside the operator, so that a compiled graph stays whole.
+`define`/`impl` instead of `custom_op`: 3.7 against 11 microseconds a call (measured for 1024
+floats). The backend is chosen inside the operator, so that a compiled graph stays whole.
 """
 
 from collections.abc import Callable

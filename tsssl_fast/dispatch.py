@@ -1,8 +1,8 @@
 """Which backend runs an operator, and why not another.
 
 A family of operators (`ops/<family>/`) lists its backends in order of preference. A backend answers
-`why_not`: an empty list means that it can run these inputs. The automatic choice takes the first that
-can; a backend asked for by name (argument, `use_backend`, TSSSL_BACKEND) runs or raises.
+`why_not`: an empty list means that it can run these inputs. The automatic choice takes the first
+that can; a backend asked for by name (argument, `use_backend`, TSSSL_BACKEND) runs or raises.
 """
 
 import contextlib
@@ -54,14 +54,19 @@ class Backend:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Every backend of an operator with its reasons; `chosen` is the one that would run."""
+    """Every backend of an operator with its reasons.
+
+    chosen: the one that would run; requested: the one asked for by name, "" for none.
+    """
 
     op: str
     chosen: str | None
     reasons: Mapping[str, list[str]]
+    requested: str = ""
 
     def __str__(self) -> str:
-        lines = [f"{self.op}: {self.chosen or 'no backend can run this'}"]
+        asked = f" (backend {self.requested!r} was asked for)" if self.requested else ""
+        lines = [f"{self.op}: {self.chosen or 'no backend can run this'}{asked}"]
         for name, why in self.reasons.items():
             lines.append(f"  {name:<10} {'; '.join(why) if why else 'can run'}")
         return "\n".join(lines)
@@ -152,4 +157,4 @@ def explain(op: str, *tensors: Tensor) -> Explanation:
     reasons = {b.name: b.reasons(op, tensors) for b in _families[_family_of[op]]}
     name = requested()
     able = [n for n, why in reasons.items() if not why and (not name or n == name)]
-    return Explanation(op, able[0] if able else None, reasons)
+    return Explanation(op, able[0] if able else None, reasons, name)

@@ -14,6 +14,7 @@ T* pointer(std::uintptr_t address) {
 // One function per family, each in its own file.
 void bind_augment(pybind11::module_& module);
 void bind_contrastive(pybind11::module_& module);
+void bind_decorrelation(pybind11::module_& module);
 void bind_preprocess(pybind11::module_& module);
 
 }  // namespace tsssl

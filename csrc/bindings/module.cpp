@@ -27,5 +27,6 @@ PYBIND11_MODULE(_C, module) {
 #endif
   tsssl::bind_augment(module);
   tsssl::bind_contrastive(module);
+  tsssl::bind_decorrelation(module);
   tsssl::bind_preprocess(module);
 }

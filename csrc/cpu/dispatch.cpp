@@ -4,13 +4,14 @@
 
 // Every kernel source defines its family's table once per instruction set, in the namespace of that
 // set; this file alone chooses between them.
-#define TSSSL_DECLARE(isa)                         \
-  namespace tsssl {                                \
-  namespace isa {                                  \
-  const AugmentKernels& augment_kernels();         \
-  const ContrastiveKernels& contrastive_kernels(); \
-  const PreprocessKernels& preprocess_kernels();   \
-  }                                                \
+#define TSSSL_DECLARE(isa)                             \
+  namespace tsssl {                                    \
+  namespace isa {                                      \
+  const AugmentKernels& augment_kernels();             \
+  const ContrastiveKernels& contrastive_kernels();     \
+  const DecorrelationKernels& decorrelation_kernels(); \
+  const PreprocessKernels& preprocess_kernels();       \
+  }                                                    \
   }
 
 TSSSL_DECLARE(baseline)
@@ -45,6 +46,7 @@ namespace tsssl {
 
 const AugmentKernels& augments() { TSSSL_SELECT(augment_kernels) }
 const ContrastiveKernels& contrastive() { TSSSL_SELECT(contrastive_kernels) }
+const DecorrelationKernels& decorrelation() { TSSSL_SELECT(decorrelation_kernels) }
 const PreprocessKernels& preprocessing() { TSSSL_SELECT(preprocess_kernels) }
 
 }  // namespace tsssl

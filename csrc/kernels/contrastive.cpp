@@ -1,441 +1,332 @@
-// NT-Xent on symmetric tiles: S = U U^T is symmetric, so each pair of row blocks is visited once
-// and serves both roles. Nothing of size M x M (M = 2n) is stored; the gradient's tile lives in L2.
-//
-// The positive is kept out of the sums and enters row by row: with x = lse over the negatives -
-// a_ip,
-//   loss_i = log(1 + exp(x)),  1 - P_ip = 1 / (1 + exp(-x)),
-// which stays exact to the last bits when the batch has converged and both are 1e-8.
-//
-// Exponent shift. With unit rows a_ij <= 1/tau, so exp(a_ij - 1/tau) never overflows, and it stays
-// a normal number while 2/tau is below kFixedShiftLimit: one exponential serves the sums of row i
-// and of row j. Beyond (tau < 0.023 in float32) every row has its own maximum: one pass over the
-// full square.
+// Forward and backward of the contrastive engine: operands, schedule, finish. The tiles are in
+// pairs.h.
 #include "tsssl/contrastive.h"
 
-#include <cmath>
-
-#include "cpu/parallel.h"
-#include "cpu/scratch.h"
-#include "kernels/tiles.h"
+#include "kernels/pairs.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {
 namespace {
 
-constexpr int kMaxBlock = 240;         // rows; a gradient tile of 240 x 240 floats is 225 KiB of L2
-constexpr int kTileStride = 240 + 32;  // elements between its rows: an odd number of cache lines
-constexpr double kTinyNorm = 1e-12;
+static_assert(kQuantities - kBasic == kStatistics);
 
 template <class T>
-constexpr double kFixedShiftLimit = sizeof(T) == 4 ? 87.0 : 700.0;
-template <class T>
-constexpr T kLowest = sizeof(T) == 4 ? T(-3e38) : T(-1e308);
-
-// How M rows are cut: a function of M alone, never of the thread count, so that every sum has one
-// order. Few rows: small blocks, so that two or four threads find equal work.
-template <class T>
-struct Blocks {
-  std::int64_t rows, size, count;
-
-  explicit Blocks(std::int64_t m) : rows(m) {
-    constexpr std::int64_t kPanel = Panel<T>::kRows;
-    const std::int64_t target = m <= 4 * kPanel ? 1 : (m <= 8 * kMaxBlock ? 8 : 32);
-    size = min(round_up(ceil_div(m, target), kPanel), kMaxBlock / kPanel * kPanel);
-    count = ceil_div(m, size);
+void finish_side(const Side<T>& side, std::int64_t rows, std::int64_t offset, double factor,
+                 const PairSums<T>& sums) {
+  for (std::int64_t i = 0; i < rows; ++i) {
+    sums.negative_shift[offset + i] = side.negative_shift[i];
+    sums.positive_shift[offset + i] = side.positive_shift[i];
+    sums.negative_total[offset + i] = T(side.of(kNegative)[i] * factor);
+    sums.positive_total[offset + i] = T(side.of(kPositive)[i] * factor);
+    sums.logit[offset + i] = T(side.of(kLogit)[i]);
+    sums.count[offset + i] = T(side.of(kCount)[i]);
   }
-  std::int64_t begin(std::int64_t block) const { return block * size; }
-  std::int64_t length(std::int64_t block) const { return min(size, rows - block * size); }
-  std::int64_t pairs() const { return count * (count + 1) / 2; }
-};
-
-template <class T>
-TSSSL_INLINE const T* input_row(const TwoViews<T>& views, std::int64_t i) {
-  return i < views.n ? views.z1 + i * views.stride1 : views.z2 + (i - views.n) * views.stride2;
-}
-
-template <class T>
-TSSSL_INLINE std::int64_t partner(const TwoViews<T>& views, std::int64_t i) {
-  return i < views.n ? i + views.n : i - views.n;
-}
-
-// In float64, so that no finite float32 row over- or underflows.
-template <class T>
-inline double sum_of_squares(const T* x, std::int64_t count) {
-  double parts[8] = {};
-  std::int64_t k = 0;
-  for (; k + 8 <= count; k += 8) {
-    for (int i = 0; i < 8; ++i) parts[i] += double(x[k + i]) * double(x[k + i]);
-  }
-  for (; k < count; ++k) parts[0] += double(x[k]) * double(x[k]);
-  return ((parts[0] + parts[4]) + (parts[1] + parts[5])) +
-         ((parts[2] + parts[6]) + (parts[3] + parts[7]));
-}
-
-// Over whole vectors: both operands are padded with zeros.
-template <class T>
-inline T dot(const T* a, const T* b, std::int64_t padded) {
-  Vec<T> total{};
-  for (std::int64_t k = 0; k < padded; k += Simd<T>::kLanes) total += load(a + k) * load(b + k);
-  return sum<T>(total);
-}
-
-// Unit rows, row-major with the columns padded by zeros to whole vectors, and packed in panels.
-template <class T>
-class UnitRows {
- public:
-  explicit UnitRows(const TwoViews<T>& views)
-      : depth(views.dim),
-        stride(round_up(views.dim, Simd<T>::kLanes)),
-        rows_(padded_rows(views) * stride),
-        panels_(padded_rows(views) * views.dim) {}
-
-  static std::int64_t padded_rows(const TwoViews<T>& views) {
-    return round_up(2 * views.n, Panel<T>::kRows);
-  }
-
-  // Normalises and packs. `inverse_norm` is written where `known` is null, else taken from there.
-  void fill(const TwoViews<T>& views, int threads, const T* known, T* inverse_norm) {
-    constexpr std::int64_t kPanel = Panel<T>::kRows;
-    const std::int64_t m = 2 * views.n;
-    parallel_for(ceil_div(m, kPanel), threads, [&](std::int64_t p, int) {
-      const std::int64_t first = p * kPanel, last = min(first + kPanel, m);
-      for (std::int64_t i = first; i < last; ++i) {
-        const T* x = input_row(views, i);
-        T scale;
-        if (known != nullptr) {
-          scale = known[i];
-        } else {
-          const double norm = std::sqrt(sum_of_squares(x, depth));
-          scale = norm <= kTinyNorm ? T(0) : T(1 / norm);
-          inverse_norm[i] = scale;
-        }
-        T* u = row(i);
-        for (std::int64_t k = 0; k < depth; ++k) u[k] = x[k] * scale;
-        for (std::int64_t k = depth; k < stride; ++k) u[k] = T(0);
-      }
-      pack_panel(row(first), stride, last - first, depth, panel(p));
-    });
-  }
-
-  T* row(std::int64_t i) const { return rows_.get() + i * stride; }
-  T* panel(std::int64_t p) const { return panels_.get() + p * Panel<T>::kRows * depth; }
-  // First of Shape::kRows rows as a left operand; i is a multiple of Shape::kRows.
-  const T* left(std::int64_t i) const { return panel(i / Panel<T>::kRows) + i % Panel<T>::kRows; }
-
-  const std::int64_t depth, stride;
-
- private:
-  Scratch<T> rows_, panels_;
-};
-
-// A rectangle of pairs: rows [i0, i1) against columns [j0, j1) of the same 2n rows. i0 and j0 are
-// multiples of the panel. `upper`: only pairs with i < j.
-struct Window {
-  std::int64_t i0, i1, j0, j1, n;
-  bool upper;
-
-  // Whether a tile at (i, j) holds anything that is no negative pair: padding, self, a positive.
-  TSSSL_INLINE bool mixed(std::int64_t i, std::int64_t j, std::int64_t panel) const {
-    const std::int64_t first = j - (i + Shape::kRows - 1), last = j + panel - 1 - i;
-    return i + Shape::kRows > i1 || j + panel > j1 || (first <= 0 && last >= 0) ||
-           (first <= n && last >= n) || (first <= -n && last >= -n) || (upper && first < 0);
-  }
-
-  // Lanes of columns j, j + 1, ... that are negatives of row i.
-  template <class T>
-  TSSSL_INLINE IntVec<T> negatives(std::int64_t i, std::int64_t j) const {
-    typedef typename Simd<T>::Lane Lane;
-    const IntVec<T> column = iota<T>();
-    const std::int64_t positive = i < n ? i + n : i - n;
-    return (column < static_cast<Lane>(i < i1 ? j1 - j : 0)) &
-           (column > static_cast<Lane>(upper ? i - j : -1)) & (column != static_cast<Lane>(i - j)) &
-           (column != static_cast<Lane>(positive - j));
-  }
-};
-
-// Calls body(i, j, acc, mixed) with every similarity tile of the window.
-template <class T, class Body>
-TSSSL_INLINE void walk_tiles(const UnitRows<T>& u, const Window& window, const Body& body) {
-  constexpr std::int64_t kPanel = Panel<T>::kRows;
-  for (std::int64_t j = window.j0; j < window.j1; j += kPanel) {
-    for (std::int64_t i = window.i0; i < window.i1; i += Shape::kRows) {
-      if (window.upper && j + kPanel - 1 <= i) break;
-      Vec<T> acc[Shape::kRows][Shape::kVectors];
-      similarity(u.depth, u.left(i), u.panel(j / kPanel), acc);
-      body(i, j, acc, window.mixed(i, j, kPanel));
-    }
+  if (sums.statistics == nullptr) return;
+  for (int x = 0; x < kStatistics; ++x) {
+    T* out = sums.statistics + x * sums.statistics_stride + offset;
+    for (std::int64_t i = 0; i < rows; ++i) out[i] = T(side.of(kBasic + x)[i]);
   }
 }
 
-// sums[other block][row]: sum over that block's negatives of exp(a - 1/tau), for both blocks.
-template <class T>
-inline void sum_pair(const UnitRows<T>& u, const Blocks<T>& blocks, std::int64_t n, std::int64_t bi,
-                     std::int64_t bj, T beta, T* sums, std::int64_t padded) {
-  constexpr int kLanes = Simd<T>::kLanes;
-  constexpr int kVectors = Shape::kVectors;
-  alignas(64) T row_lanes[kMaxBlock * kLanes] = {};
-  const std::int64_t ib = blocks.begin(bi), jb = blocks.begin(bj);
-  const std::int64_t i_end = ib + blocks.length(bi), j_end = jb + blocks.length(bj);
-  const Window window{ib, i_end, jb, j_end, n, bi == bj};
-  T* column_sums = sums + bi * padded;
-  T* row_sums = sums + bj * padded;
-  for (std::int64_t j = jb; j < round_up(j_end, Panel<T>::kRows); ++j) column_sums[j] = T(0);
-  walk_tiles(u, window,
-             [&](std::int64_t i, std::int64_t j, Vec<T>(&acc)[Shape::kRows][kVectors], bool mixed) {
-               Vec<T> column[kVectors] = {};
-#pragma GCC unroll 16
-               for (int r = 0; r < Shape::kRows; ++r) {
-                 Vec<T> row{};
-#pragma GCC unroll 4
-                 for (int v = 0; v < kVectors; ++v) {
-                   Vec<T> e = exp(acc[r][v] * beta - beta);
-                   if (mixed) e = window.negatives<T>(i + r, j + v * kLanes) ? e : Vec<T>{};
-                   row += e;
-                   column[v] += e;
-                 }
-                 T* lanes = row_lanes + (i + r - ib) * kLanes;
-                 store(lanes, load(lanes) + row);
-               }
-#pragma GCC unroll 4
-               for (int v = 0; v < kVectors; ++v) {
-                 T* out = column_sums + j + v * kLanes;
-                 store(out, load(out) + column[v]);
-               }
-             });
-  for (std::int64_t i = ib; i < i_end; ++i) {
-    const T total = sum<T>(load(row_lanes + (i - ib) * kLanes));
-    row_sums[i] = window.upper ? row_sums[i] + total : total;
-  }
-}
-
-// shift[i] = max of a_ij over the negatives (lane by lane, merged at the end), total[i] = sum of
-// exp(a_ij - shift[i]).
-template <class T>
-inline void sum_rows_with_maximum(const UnitRows<T>& u, std::int64_t n, std::int64_t ib,
-                                  std::int64_t i_end, T beta, T* shift, T* total) {
-  constexpr int kLanes = Simd<T>::kLanes;
-  constexpr int kVectors = Shape::kVectors;
-  alignas(64) T maxima[kMaxBlock * kLanes];
-  alignas(64) T sums[kMaxBlock * kLanes] = {};
-  for (std::int64_t k = 0; k < kMaxBlock * kLanes; ++k) maxima[k] = kLowest<T>;
-  const Window window{ib, i_end, 0, 2 * n, n, false};
-  walk_tiles(u, window,
-             [&](std::int64_t i, std::int64_t j, Vec<T>(&acc)[Shape::kRows][kVectors], bool) {
-#pragma GCC unroll 16
-               for (int r = 0; r < Shape::kRows; ++r) {
-                 T* max_lanes = maxima + (i + r - ib) * kLanes;
-                 T* sum_lanes = sums + (i + r - ib) * kLanes;
-                 const Vec<T> before = load(max_lanes);
-                 Vec<T> top = before;
-                 IntVec<T> keep[kVectors];
-#pragma GCC unroll 4
-                 for (int v = 0; v < kVectors; ++v) {
-                   keep[v] = window.negatives<T>(i + r, j + v * kLanes);
-                   acc[r][v] = acc[r][v] * beta;
-                   const Vec<T> a = keep[v] ? acc[r][v] : top;
-                   top = a > top ? a : top;
-                 }
-                 Vec<T> lanes = load(sum_lanes) * exp(before - top);
-#pragma GCC unroll 4
-                 for (int v = 0; v < kVectors; ++v) {
-                   lanes += keep[v] ? exp(acc[r][v] - top) : Vec<T>{};
-                 }
-                 store(max_lanes, top);
-                 store(sum_lanes, lanes);
-               }
-             });
-  for (std::int64_t i = ib; i < i_end; ++i) {
-    const T* max_lanes = maxima + (i - ib) * kLanes;
-    const T* sum_lanes = sums + (i - ib) * kLanes;
-    T top = max_lanes[0];
-    for (int l = 1; l < kLanes; ++l) top = max_lanes[l] > top ? max_lanes[l] : top;
-    double sum_total = 0;
-    for (int l = 0; l < kLanes; ++l) {
-      sum_total += double(sum_lanes[l]) * std::exp(double(max_lanes[l]) - double(top));
-    }
-    shift[i] = top;
-    total[i] = T(sum_total);
-  }
-}
-
-template <class T>
-void forward(const TwoViews<T>& views, double temperature, int threads, T* loss, T* shift, T* total,
-             T* share, T* inverse_norm) {
-  const std::int64_t m = 2 * views.n;
-  const double beta = 1 / temperature;
-  const Blocks<T> blocks(m);
-  UnitRows<T> u(views);
-  u.fill(views, threads, nullptr, inverse_norm);
-  if (2 * beta < kFixedShiftLimit<T>) {
-    const std::int64_t padded = UnitRows<T>::padded_rows(views);
-    Scratch<T> sums(blocks.count * padded);
-    parallel_for(blocks.pairs(), threads, [&](std::int64_t pair, int) {
-      std::int64_t bi = 0;
-      for (std::int64_t row = blocks.count; pair >= row; --row) {
-        pair -= row;
-        ++bi;
-      }
-      sum_pair(u, blocks, views.n, bi, bi + pair, T(beta), sums.get(), padded);
-    });
-    for (std::int64_t i = 0; i < m; ++i) {
-      double row = 0;
-      for (std::int64_t b = 0; b < blocks.count; ++b) row += sums[b * padded + i];
-      shift[i] = T(beta);
-      total[i] = T(row);
-    }
+// Every block pair of the problem once: f(window, block of rows, block of columns, thread).
+template <class T, class F>
+void visit(const Operand<T>& q, const Operand<T>& k, bool self, int threads, const F& f) {
+  const auto meet = [&](std::int64_t bi, std::int64_t bj, int thread) {
+    f(Window{q.blocks.begin(bi), q.blocks.end(bi), k.blocks.begin(bj), k.blocks.end(bj),
+             self && bi == bj},
+      thread);
+  };
+  if (self) {
+    meet_within(q.blocks.count, threads, meet);
   } else {
-    parallel_for(blocks.count, threads, [&](std::int64_t b, int) {
-      sum_rows_with_maximum(u, views.n, blocks.begin(b), blocks.begin(b) + blocks.length(b),
-                            T(beta), shift, total);
-    });
-  }
-  for (std::int64_t i = 0; i < views.n; ++i) {
-    const double positive = beta * dot(u.row(i), u.row(i + views.n), u.stride);
-    for (std::int64_t k = i; k < m; k += views.n) {
-      // No negative (n = 1): log 0 = -inf gives loss 0 and share 0.
-      const double x = double(shift[k]) + std::log(double(total[k])) - positive;
-      loss[k] = T(x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)));
-      share[k] = T(1 / (1 + std::exp(-x)));
-    }
+    meet_across(q.blocks.count, k.blocks.count, threads, meet);
   }
 }
 
-// Writes the window's tile of dL/da over the negatives, both roles:
-//   exp(a_ij - shift_i) weight_i + exp(a_ij - shift_j) weight_j,  weight_i = g_i (1 - P_ip) /
-//   total_i.
-template <class T, bool kFixedShift>
-inline void gradient_tile(const UnitRows<T>& u, const Window& window, T beta, const T* shift,
-                          const T* weight, T* tile) {
-  constexpr int kLanes = Simd<T>::kLanes;
-  constexpr int kVectors = Shape::kVectors;
-  walk_tiles(u, window,
-             [&](std::int64_t i, std::int64_t j, Vec<T>(&acc)[Shape::kRows][kVectors], bool mixed) {
-#pragma GCC unroll 4
-               for (int v = 0; v < kVectors; ++v) {
-                 const std::int64_t first = j + v * kLanes;
-                 const Vec<T> column_weight = load(weight + first);
-#pragma GCC unroll 16
-                 for (int r = 0; r < Shape::kRows; ++r) {
-                   const Vec<T> a = acc[r][v] * beta;
-                   Vec<T> w;
-                   if (kFixedShift) {
-                     w = exp(a - beta) * (weight[i + r] + column_weight);
-                   } else {
-                     w = exp(a - shift[i + r]) * weight[i + r] +
-                         exp(a - load(shift + first)) * column_weight;
-                   }
-                   if (mixed) w = window.negatives<T>(i + r, first) ? w : Vec<T>{};
-                   store(tile + (i + r - window.i0) * kTileStride + first - window.j0, w);
-                 }
-               }
-             });
+template <class T>
+void sum_all(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T>& k,
+             const PairRules<T>& rules, int threads, const PairSums<T>& sums) {
+  const T beta = T(problem.beta);
+  const std::int32_t power = shift_power(problem);
+  const bool fixed = fixed_shift(problem);
+  const bool self = rules.self();
+  const T shift = fixed ? T(std::fabs(problem.beta)) : kLowest<T>;
+  Side<T> rows(q.padded, shift);
+  Side<T> keys(self ? 0 : k.padded, shift);
+  Side<T>& columns = self ? rows : keys;
+  if (!fixed) {
+    visit(q, k, self, threads, [&](const Window& window, int) {
+      block_maxima(q, k, rules, window, beta, rows, columns);
+    });
+  }
+  const bool statistics = sums.statistics != nullptr;
+  const auto block = fixed
+                         ? (statistics ? block_sums<T, true, true> : block_sums<T, true, false>)
+                         : (statistics ? block_sums<T, false, true> : block_sums<T, false, false>);
+  visit(q, k, self, threads,
+        [&](const Window& window, int) { block(q, k, rules, window, beta, power, rows, columns); });
+  // The fixed shift is a power of two inside the kernels; what is reported is relative to |beta|.
+  const double factor = fixed ? shift_factor(problem) : 1;
+  finish_side(rows, q.blocks.rows, 0, factor, sums);
+  if (problem.columns) finish_side(keys, k.blocks.rows, q.blocks.rows, factor, sums);
+}
+
+template <class T>
+void sum_pairs(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
+               const PairSums<T>& sums) {
+  const PairRules<T> rules(problem);
+  const Operand<T> q(problem.q, problem.dim, problem.normalize, false, problem.q_valid, q_scale,
+                     threads);
+  if (rules.self()) {
+    sum_all(problem, q, q, rules, threads, sums);
+  } else {
+    const Operand<T> k(problem.k, problem.dim, problem.normalize, false, problem.k_valid, k_scale,
+                       threads);
+    sum_all(problem, q, k, rules, threads, sums);
+  }
 }
 
 template <class T>
 class Backward {
  public:
-  Backward(const UnitRows<T>& u, const Blocks<T>& blocks, std::int64_t n, T beta, const T* shift,
-           const T* weight, T* gradient, int threads)
-      : u_(u),
-        blocks_(blocks),
-        n_(n),
-        beta_(beta),
-        shift_(shift),
-        weight_(weight),
-        gradient_(gradient),
+  Backward(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T>& k,
+           const PairRules<T>& rules, const PairSums<T>& sums, const PairPull<T>& pull,
+           bool key_gradient, int threads)
+      : beta_(T(problem.beta)),
+        power_(shift_power(problem)),
+        q_(q),
+        k_(k),
+        rules_(rules),
+        rows_(q.padded, 0, q.blocks.rows, true, factor(problem), sums, pull),
+        columns_(k.padded, rules.self() ? 0 : q.blocks.rows, k.blocks.rows,
+                 rules.self() || problem.columns, factor(problem), sums, pull),
+        key_gradient_(key_gradient),
         threads_(threads),
-        tiles_(threads * kTile) {}
-
-  // A round-robin tournament of the blocks: in one round every block meets at most one other, so no
-  // two threads write the same rows and every row sums its blocks in one order.
-  template <bool kFixedShift>
-  void run() {
-    parallel_for(blocks_.count, threads_,
-                 [&](std::int64_t b, int thread) { meet<kFixedShift>(b, b, thread); });
-    const std::int64_t players = round_up(blocks_.count, 2), last = players - 1;
-    for (std::int64_t round = 0; round < last; ++round) {
-      parallel_for(players / 2, threads_, [&](std::int64_t k, int thread) {
-        const std::int64_t a = k == 0 ? last : (round + k) % last;
-        const std::int64_t b = k == 0 ? round : (round - k + last) % last;
-        if (a < blocks_.count && b < blocks_.count) {
-          meet<kFixedShift>(a < b ? a : b, a < b ? b : a, thread);
-        }
-      });
+        tiles_(threads * kTile),
+        query_(q.padded * q.stride),
+        key_(key_gradient ? k.padded * k.stride : 0) {
+    clear(q, query_.get());
+    if (key_gradient) clear(k, key_.get());
+    if (fixed_shift(problem)) {
+      run<true>();
+    } else {
+      run<false>();
     }
+  }
+
+  // du = beta * (what was accumulated); dz = (du - u <u, du>) / ||z|| where rows were normalised.
+  // Returns sum_i <u_i, accumulated_i> = sum over pairs dL/da_ij s_ij, once per role.
+  double finish(const Operand<T>& side, bool keys, bool normalized, T* out1, T* out2,
+                std::int64_t first) const {
+    T* gradient = keys ? key_.get() : query_.get();
+    Scratch<double> parts(side.blocks.count);
+    parallel_for(side.blocks.count, threads_, [&](std::int64_t b, int) {
+      double total = 0;
+      for (std::int64_t i = side.blocks.begin(b); i < side.blocks.end(b); ++i) {
+        const T* u = side.row(i);
+        const T* g = gradient + i * side.stride;
+        const T along = dot(u, g, side.stride);
+        total += along;
+        const T projected = normalized ? along : T(0);
+        const T scale = side.scale(i) * beta_;
+        T* out = i < first ? out1 + i * side.depth : out2 + (i - first) * side.depth;
+        for (std::int64_t c = 0; c < side.depth; ++c) out[c] = (g[c] - u[c] * projected) * scale;
+      }
+      parts[b] = total;
+    });
+    double total = 0;
+    for (std::int64_t b = 0; b < side.blocks.count; ++b) total += parts[b];
+    return total;
   }
 
  private:
-  static constexpr std::int64_t kTile = kMaxBlock * kTileStride;
-
-  template <bool kFixedShift>
-  void meet(std::int64_t bi, std::int64_t bj, int thread) {
-    T* tile = tiles_.get() + thread * kTile;
-    const std::int64_t i = blocks_.begin(bi), j = blocks_.begin(bj), stride = u_.stride;
-    const std::int64_t rows = blocks_.length(bi), columns = blocks_.length(bj);
-    const Window window{i, i + rows, j, j + columns, n_, false};
-    gradient_tile<T, kFixedShift>(u_, window, beta_, shift_, weight_, tile);
-    // The gradient's rows are padded to whole panels, so whole register tiles may be written.
-    product<T, kTileStride, 1>(round_up(rows, Shape::kProductRows), stride, columns, tile,
-                               u_.row(j), stride, gradient_ + i * stride, stride);
-    if (bi != bj) {
-      product<T, 1, kTileStride>(round_up(columns, Shape::kProductRows), stride, rows, tile,
-                                 u_.row(i), stride, gradient_ + j * stride, stride);
-    }
+  static double factor(const PairProblem<T>& problem) {
+    return fixed_shift(problem) ? shift_factor(problem) : 1;
   }
 
-  const UnitRows<T>& u_;
-  const Blocks<T>& blocks_;
-  const std::int64_t n_;
+  static constexpr std::int64_t kTile = kMaxBlock * kTileStride;
+
+  void clear(const Operand<T>& side, T* gradient) const {
+    parallel_for(side.blocks.count, threads_, [&](std::int64_t b, int) {
+      const std::int64_t end = side.blocks.padded_end(b) * side.stride;
+      for (std::int64_t x = side.blocks.begin(b) * side.stride; x < end; ++x) gradient[x] = T(0);
+    });
+  }
+
+  template <bool kFixed>
+  void run() {
+    visit(q_, k_, rules_.self(), threads_, [&](const Window& window, int thread) {
+      T* tile = tiles_.get() + thread * kTile;
+      const bool diagonal = window.upper;
+      Window whole = window;
+      whole.upper = false;  // a diagonal block: one product with the whole symmetric tile
+      gradient_tile<T, kFixed>(q_, k_, rules_, whole, beta_, power_, rows_, columns_, tile);
+      const std::int64_t height = window.i1 - window.i0, width = window.j1 - window.j0;
+      // Gradients are padded to whole panels, so whole register tiles may be written.
+      product<T, kTileStride, 1>(round_up(height, Shape::kProductRows), q_.stride, width, tile,
+                                 k_.row(window.j0), k_.stride, query_.get() + window.i0 * q_.stride,
+                                 q_.stride);
+      T* other = rules_.self() ? query_.get() : key_.get();
+      if (rules_.self() ? !diagonal : key_gradient_) {
+        product<T, 1, kTileStride>(round_up(width, Shape::kProductRows), k_.stride, height, tile,
+                                   q_.row(window.i0), q_.stride, other + window.j0 * k_.stride,
+                                   k_.stride);
+      }
+    });
+  }
+
   const T beta_;
-  const T* shift_;
-  const T* weight_;
-  T* gradient_;
+  const std::int32_t power_;
+  const Operand<T>& q_;
+  const Operand<T>& k_;
+  const PairRules<T>& rules_;
+  const PullSide<T> rows_, columns_;
+  const bool key_gradient_;
   const int threads_;
-  Scratch<T> tiles_;
+  Scratch<T> tiles_, query_, key_;
 };
 
 template <class T>
-void backward(const TwoViews<T>& views, double temperature, int threads, const T* shift,
-              const T* total, const T* share, const T* inverse_norm, const T* grad_loss,
-              std::int64_t grad_stride, T* grad1, T* grad2) {
-  const std::int64_t m = 2 * views.n, padded = UnitRows<T>::padded_rows(views);
-  const double beta = 1 / temperature;
-  const Blocks<T> blocks(m);
-  UnitRows<T> u(views);
-  u.fill(views, threads, inverse_norm, nullptr);
-  Scratch<T> gradient(padded * u.stride), weight(padded), shifts(padded);
-  for (std::int64_t i = 0; i < padded; ++i) {
-    // NaN totals stay NaN; no negatives (total 0) weigh nothing.
-    const bool some = i < m && total[i] != T(0);
-    weight[i] = some ? T(double(grad_loss[i * grad_stride]) * share[i] / total[i]) : T(0);
-    shifts[i] = i < m ? shift[i] : T(0);
+double pull_pairs(const PairProblem<T>& problem, int threads, const T* q_scale, const T* k_scale,
+                  const PairSums<T>& sums, const PairPull<T>& pull, T* grad_q1, T* grad_q2,
+                  T* grad_k) {
+  const PairRules<T> rules(problem);
+  const bool normalized = problem.normalize;
+  const Operand<T> q(problem.q, problem.dim, normalized, true, problem.q_valid,
+                     const_cast<T*>(q_scale), threads);
+  if (rules.self()) {
+    const Backward<T> walk(problem, q, q, rules, sums, pull, false, threads);
+    return walk.finish(q, false, normalized, grad_q1, grad_q2, problem.q.count1) / 2;
   }
-  parallel_for(blocks.count, threads, [&](std::int64_t b, int) {
-    const std::int64_t end = b + 1 == blocks.count ? padded : blocks.begin(b + 1);
-    for (std::int64_t k = blocks.begin(b) * u.stride; k < end * u.stride; ++k) gradient[k] = T(0);
+  const Operand<T> k(problem.k, problem.dim, normalized, true, problem.k_valid,
+                     const_cast<T*>(k_scale), threads);
+  const Backward<T> walk(problem, q, k, rules, sums, pull, grad_k != nullptr, threads);
+  if (grad_k != nullptr) walk.finish(k, true, normalized, grad_k, nullptr, k.blocks.rows);
+  return walk.finish(q, false, normalized, grad_q1, grad_q2, problem.q.count1);
+}
+
+template <class T>
+std::int64_t output_rows(const PairProblem<T>& problem) {
+  return count_rows(problem.q) + (problem.columns ? count_rows(problem.k) : 0);
+}
+
+// One unweighted positive: its logit is the log-sum-exp to the last bit, and the gap is exactly 0.
+template <class T>
+bool single(const PairProblem<T>& problem, const PairSums<T>& sums, std::int64_t i) {
+  return problem.weight == nullptr && sums.count[i] == T(1);
+}
+
+template <class T>
+void forward(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
+             const PairSums<T>& sums, T* out) {
+  sum_pairs(problem, threads, q_scale, k_scale, sums);
+  const std::int64_t rows = output_rows(problem);
+  for (std::int64_t i = 0; i < rows; ++i) {
+    out[i] = T(double(sums.negative_shift[i]) + std::log(double(sums.negative_total[i])));
+    const double positive = single(problem, sums, i) ? double(sums.logit[i])
+                                                     : double(sums.positive_shift[i]) +
+                                                           std::log(double(sums.positive_total[i]));
+    out[rows + i] = T(positive);
+    out[2 * rows + i] = sums.count[i] == T(0) || single(problem, sums, i)
+                            ? T(0)
+                            : T(positive - double(sums.logit[i]) / sums.count[i]);
+  }
+}
+
+template <class T>
+double backward(const PairProblem<T>& problem, int threads, const T* q_scale, const T* k_scale,
+                const PairSums<T>& sums, const T* grad_out, T* grad_q, T* grad_k) {
+  const std::int64_t rows = output_rows(problem);
+  Scratch<T> negative(rows), positive(rows), constant(rows);
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const double on_positive = grad_out[rows + i], on_gap = grad_out[2 * rows + i];
+    const bool one = single(problem, sums, i), none = sums.count[i] == T(0);
+    const T n = sums.negative_total[i], p = sums.positive_total[i];
+    negative[i] = n == T(0) ? T(0) : T(grad_out[i] / double(n));  // NaN stays NaN
+    positive[i] = none || p == T(0) ? T(0) : T((one ? on_positive : on_positive + on_gap) / p);
+    constant[i] = none || one ? T(0) : T(on_gap / sums.count[i]);
+  }
+  return pull_pairs<T>(problem, threads, q_scale, k_scale, sums,
+                       {negative.get(), positive.get(), constant.get()}, grad_q, nullptr, grad_k);
+}
+
+template <class T>
+void nt_xent_forward(const PairProblem<T>& problem, int threads, T* loss, T* share, T* scale,
+                     const PairSums<T>& sums) {
+  sum_pairs<T>(problem, threads, scale, nullptr, sums);
+  for (std::int64_t i = 0; i < count_rows(problem.q); ++i) {
+    // No negative (n = 1): log 0 = -inf gives loss 0 and share 0.
+    const double x = double(sums.negative_shift[i]) + std::log(double(sums.negative_total[i])) -
+                     double(sums.logit[i]);
+    loss[i] = T(x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)));
+    share[i] = T(1 / (1 + std::exp(-x)));
+  }
+}
+
+template <class T>
+void nt_xent_backward(const PairProblem<T>& problem, int threads, const T* share, const T* scale,
+                      const PairSums<T>& sums, const T* grad_loss, std::int64_t grad_stride,
+                      T* grad1, T* grad2) {
+  const std::int64_t m = count_rows(problem.q);
+  Scratch<T> negative(m), positive(m), constant(m);
+  for (std::int64_t i = 0; i < m; ++i) {
+    const double pull = double(grad_loss[i * grad_stride]) * share[i];
+    const T total = sums.negative_total[i];
+    negative[i] = total == T(0) ? T(0) : T(pull / total);  // NaN stays NaN
+    positive[i] = T(-pull / sums.positive_total[i]);
+    constant[i] = T(0);
+  }
+  pull_pairs<T>(problem, threads, scale, nullptr, sums,
+                {negative.get(), positive.get(), constant.get()}, grad1, grad2, nullptr);
+}
+
+template <class T>
+PairProblem<T> group_problem(const GroupedViews<T>& views, std::int64_t g) {
+  const std::int64_t n = views.lengths == nullptr ? views.n : views.lengths[g];
+  PairProblem<T> problem{};
+  problem.q = {views.z1 + g * views.group_stride1,
+               views.z2 + g * views.group_stride2,
+               views.row_stride1,
+               views.row_stride2,
+               n,
+               n};
+  problem.dim = views.dim;
+  problem.beta = views.beta;
+  problem.normalize = views.normalize;
+  problem.offset = n;
+  return problem;
+}
+
+// Row x of the saved buffer, from group g on.
+template <class T>
+PairSums<T> group_sums(const GroupedViews<T>& views, std::int64_t g, T* saved) {
+  const auto row = [&](int x) { return saved + (x * views.groups + g) * 2 * views.n; };
+  return {row(2), row(3), row(4), row(5), row(6), row(7), nullptr, 0};
+}
+
+template <class T>
+void grouped_forward(const GroupedViews<T>& views, int threads, T* loss, T* saved) {
+  parallel_for(views.groups, threads, [&](std::int64_t g, int) {
+    const PairProblem<T> problem = group_problem(views, g);
+    if (problem.offset == 0) return;
+    const std::int64_t at = g * 2 * views.n;
+    nt_xent_forward(problem, 1, loss + at, saved + at, saved + views.groups * 2 * views.n + at,
+                    group_sums(views, g, saved));
   });
-  Backward<T> walk(u, blocks, views.n, T(beta), shifts.get(), weight.get(), gradient.get(),
-                   threads);
-  if (2 * beta < kFixedShiftLimit<T>) {
-    walk.template run<true>();
-  } else {
-    walk.template run<false>();
-  }
-  parallel_for(blocks.count, threads, [&](std::int64_t b, int) {
-    for (std::int64_t i = blocks.begin(b); i < blocks.begin(b) + blocks.length(b); ++i) {
-      const std::int64_t p = partner(views, i);
-      const T pull = grad_loss[i * grad_stride] * share[i] + grad_loss[p * grad_stride] * share[p];
-      const T* unit = u.row(i);
-      const T* positive = u.row(p);
-      T* du = gradient.get() + i * u.stride;
-      for (std::int64_t k = 0; k < u.depth; ++k) {
-        du[k] = T(beta) * (du[k] - pull * positive[k]);
-      }
-      const T along = dot(unit, du, u.stride);
-      T* out = i < views.n ? grad1 + i * u.depth : grad2 + (i - views.n) * u.depth;
-      for (std::int64_t k = 0; k < u.depth; ++k) {
-        out[k] = (du[k] - unit[k] * along) * inverse_norm[i];
-      }
+}
+
+template <class T>
+void grouped_backward(const GroupedViews<T>& views, int threads, T* saved, const T* grad_loss,
+                      T* grad1, T* grad2) {
+  parallel_for(views.groups, threads, [&](std::int64_t g, int) {
+    const PairProblem<T> problem = group_problem(views, g);
+    const std::int64_t at = g * 2 * views.n, out = g * views.n * views.dim;
+    if (problem.offset > 0) {
+      nt_xent_backward(problem, 1, saved + at, saved + views.groups * 2 * views.n + at,
+                       group_sums(views, g, saved), grad_loss + at, 1, grad1 + out, grad2 + out);
+    }
+    for (std::int64_t x = problem.offset * views.dim; x < views.n * views.dim; ++x) {
+      grad1[out + x] = grad2[out + x] = T(0);
     }
   });
 }
@@ -444,7 +335,11 @@ void backward(const TwoViews<T>& views, double temperature, int threads, const T
 
 const ContrastiveKernels& contrastive_kernels() {
   static const ContrastiveKernels table{{forward<float>, backward<float>},
-                                        {forward<double>, backward<double>}};
+                                        {forward<double>, backward<double>},
+                                        {nt_xent_forward<float>, nt_xent_backward<float>},
+                                        {nt_xent_forward<double>, nt_xent_backward<double>},
+                                        {grouped_forward<float>, grouped_backward<float>},
+                                        {grouped_forward<double>, grouped_backward<double>}};
   return table;
 }
 

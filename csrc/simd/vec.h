@@ -22,6 +22,8 @@ struct Simd<float> {
   typedef float Vec __attribute__((vector_size(TSSSL_VECTOR_BYTES)));
   typedef std::int32_t Int __attribute__((vector_size(TSSSL_VECTOR_BYTES)));
   typedef std::int32_t Lane;
+  typedef std::int32_t Int32 __attribute__((vector_size(TSSSL_VECTOR_BYTES)));  // one per lane
+  typedef std::int8_t Int8 __attribute__((vector_size(TSSSL_VECTOR_BYTES / 4)));
   static constexpr int kLanes = TSSSL_VECTOR_BYTES / 4;
 };
 
@@ -30,6 +32,8 @@ struct Simd<double> {
   typedef double Vec __attribute__((vector_size(TSSSL_VECTOR_BYTES)));
   typedef std::int64_t Int __attribute__((vector_size(TSSSL_VECTOR_BYTES)));
   typedef std::int64_t Lane;
+  typedef std::int32_t Int32 __attribute__((vector_size(TSSSL_VECTOR_BYTES / 2)));
+  typedef std::int8_t Int8 __attribute__((vector_size(TSSSL_VECTOR_BYTES / 8)));
   static constexpr int kLanes = TSSSL_VECTOR_BYTES / 8;
 };
 
@@ -73,14 +77,13 @@ TSSSL_INLINE T sum(Vec<T> v) {
   return lanes[0];
 }
 
-// exp: n = round(x / ln 2), r = x - n ln 2, exp(x) = 2^n p(r). NaN stays NaN, results below the
-// smallest normal number are 0. Arguments must not exceed the logarithm of the largest number: the
-// kernels shift them to <= 0.
+// exp(x) 2^-power: n = round(x / ln 2), r = x - n ln 2, result = 2^(n - power) p(r). The shift by a
+// power of two costs no rounding. The caller sees to it that the result is a normal number; NaN
+// stays.
 //   float: p interpolates exp at 7 Chebyshev nodes (relative error 3e-9), result within 1.5 ulp;
 //   double: Taylor of degree 13 (4e-18), result within 1.5 ulp.
-TSSSL_INLINE Vec<float> exp(Vec<float> x) {
+TSSSL_INLINE Vec<float> exp_scaled(Vec<float> x, std::int32_t power) {
   const Vec<float> magic = broadcast(12582912.f);  // 1.5 * 2^23: adding it rounds to an integer
-  const Vec<float> low = broadcast(-87.33f);
   const Vec<float> t = x * 1.44269504f + magic;
   const IntVec<float> n = (IntVec<float>)t - (IntVec<float>)magic;
   const Vec<float> k = t - magic;
@@ -92,13 +95,11 @@ TSSSL_INLINE Vec<float> exp(Vec<float> x) {
   p = p * r + 0.5f;
   p = p * r + 1.f;
   p = p * r + 1.f;
-  const Vec<float> y = p * (Vec<float>)((n + 127) << 23);
-  return x < low ? Vec<float>{} : y;
+  return p * (Vec<float>)((n + (127 - power)) << 23);
 }
 
-TSSSL_INLINE Vec<double> exp(Vec<double> x) {
+TSSSL_INLINE Vec<double> exp_scaled(Vec<double> x, std::int32_t power) {
   const Vec<double> magic = broadcast(6755399441055744.0);  // 1.5 * 2^52
-  const Vec<double> low = broadcast(-708.3);
   const Vec<double> t = x * 1.4426950408889634 + magic;
   const IntVec<double> n = (IntVec<double>)t - (IntVec<double>)magic;
   const Vec<double> k = t - magic;
@@ -117,8 +118,13 @@ TSSSL_INLINE Vec<double> exp(Vec<double> x) {
   p = p * r + 0.5;
   p = p * r + 1.0;
   p = p * r + 1.0;
-  const Vec<double> y = p * (Vec<double>)((n + 1023) << 52);
-  return x < low ? Vec<double>{} : y;
+  return p * (Vec<double>)((n + (1023 - power)) << 52);
+}
+
+// exp for x <= 0 (the kernels shift by a maximum); below the smallest normal number: 0.
+TSSSL_INLINE Vec<float> exp(Vec<float> x) { return x < -87.33f ? Vec<float>{} : exp_scaled(x, 0); }
+TSSSL_INLINE Vec<double> exp(Vec<double> x) {
+  return x < -708.3 ? Vec<double>{} : exp_scaled(x, 0);
 }
 
 }  // namespace

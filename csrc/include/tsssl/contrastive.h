@@ -5,42 +5,119 @@
 
 namespace tsssl {
 
-// Two row-major views of the same series, z1 and z2, n rows each; rows [0, n) of the problem are
-// z1, rows [n, 2n) are z2.
+enum class GroupRule : int { none = 0, exclude_same = 1, only_same = 2 };
+
+// Row-major rows in up to two pieces, columns contiguous: two views of a batch need no copy.
 template <class T>
-struct TwoViews {
-  const T* z1;
-  const T* z2;
-  std::int64_t stride1;  // elements between rows; columns are contiguous
-  std::int64_t stride2;
-  std::int64_t n;
-  std::int64_t dim;
+struct RowPieces {
+  const T* first;
+  const T* second;
+  std::int64_t stride1, stride2;  // elements between rows
+  std::int64_t count1, count2;
 };
 
-// NT-Xent, equation (1) of the SimCLR-TS report. With u = z / ||z||, a_ij = <u_i, u_j> / tau and
-// p(i) the other view of i:
-//   loss_i = log sum_{j != i} exp(a_ij) - a_{i p(i)},  P_ij = exp(a_ij) / sum_{k != i} exp(a_ik)
-// Rows with ||z|| <= 1e-12 count as u = 0 and get zero gradient.
-//   loss, shift, total, share, inverse_norm: (2n). Over the negatives (j != i, j != p(i)):
-//   sum exp(a_ij) = exp(shift_i) total_i; share_i = 1 - P_{i p(i)}; inverse_norm_i = 1 / ||z_i||,
-//   or 0.
-// Gradient for upstream grad_loss g (2n, elements grad_stride apart):
-//   dL/du_i = (1/tau) [ sum_{negatives j} (g_i P_ij + g_j P_ji) u_j
-//                       - (g_i share_i + g_{p(i)} share_{p(i)}) u_{p(i)} ]
-//   dL/dz_i = (dL/du_i - u_i <u_i, dL/du_i>) / ||z_i||
-// grad1, grad2: (n, dim), contiguous.
+// Queries against keys, logits a_ij = beta s_ij with s the cosine (normalize) or the dot product.
+// k.first == nullptr: one set against itself, without self-pairs; q's rules then hold for both
+// sides and the k_ arrays repeat the q_ arrays.
 template <class T>
-struct NtXent {
-  void (*forward)(const TwoViews<T>& views, double temperature, int threads, T* loss, T* shift,
-                  T* total, T* share, T* inverse_norm);
-  void (*backward)(const TwoViews<T>& views, double temperature, int threads, const T* shift,
-                   const T* total, const T* share, const T* inverse_norm, const T* grad_loss,
-                   std::int64_t grad_stride, T* grad1, T* grad2);
+struct PairProblem {
+  RowPieces<T> q, k;
+  std::int64_t dim;
+  double beta;
+  bool normalize;
+  bool columns;         // also the keys' own rows: every key against all queries
+  bool skip_diagonal;   // two sets: the pair (i, i) counts for nothing
+  std::int64_t offset;  // > 0: the positives are the pairs with |i - j| == offset (no id arrays)
+  const std::int32_t* q_id;  // positives: equal ids; nullptr: none
+  const std::int32_t* k_id;
+  const std::int32_t* q_group;
+  const std::int32_t* k_group;
+  GroupRule group_rule;         // which negatives count
+  const std::uint8_t* q_valid;  // 0: the row takes part in no pair
+  const std::uint8_t* k_valid;
+  const std::uint8_t* mask;  // (rows, columns): 0: the pair takes no part
+  std::int64_t mask_stride;
+  const T* weight;  // (rows, columns), >= 0: multiplies exp(a_ij), weighs the mean over positives
+  std::int64_t weight_stride;
+};
+
+// Per row (queries, then with `columns` keys), all (rows):
+//   sum over negatives exp(a) = exp(negative_shift) negative_total, the same for positives;
+//   count: number, or weight, of the positives; logit: their (weighted) sum of a.
+template <class T>
+struct PairSums {
+  T* negative_shift;
+  T* positive_shift;
+  T* negative_total;
+  T* positive_total;
+  T* count;
+  T* logit;
+  // nullptr: not asked for. Else kStatistics rows, statistics_stride apart: the negatives' summed
+  // logit; the number of negatives, of positives; sum over all pairs of exp(-2 ||u_i - u_j||^2);
+  // largest logit of the negatives, of the positives.
+  T* statistics;
+  std::int64_t statistics_stride;
+};
+constexpr int kStatistics = 6;
+
+template <class T>
+struct PairKernels {
+  // out: (3, rows): log-sum-exp of the row's negatives; of its positives; and the gap, log-sum-exp
+  // minus (weighted) mean of the positives' logits: 0 for a single positive. -inf, -inf and 0 where
+  // a class is empty. q_scale (queries), k_scale (keys; unused for one set): 1 / norm, 0 for rows
+  // with norm <= 1e-12; 1 without `normalize`.
+  void (*forward)(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
+                  const PairSums<T>& sums, T* out);
+  // grad_out: (3, rows), contiguous. grad_q, grad_k: contiguous; grad_k may be nullptr (keys
+  // without gradient; one set). Returns dL/dbeta.
+  double (*backward)(const PairProblem<T>& problem, int threads, const T* q_scale, const T* k_scale,
+                     const PairSums<T>& sums, const T* grad_out, T* grad_q, T* grad_k);
+};
+
+// NT-Xent of two views, the engine with offset = n and its row formula in one call: equation (1) of
+// the SimCLR-TS report. With x_i = log sum over negatives exp(a_ij) - a_{i p(i)}:
+//   loss_i = log(1 + exp(x_i)),  share_i = 1 - P_{i p(i)} = 1 / (1 + exp(-x_i)),
+// which keep their digits when the batch has converged and both are 1e-8.
+// loss, share, scale: (2n); grad_loss: (2n), elements grad_stride apart; grad1, grad2: (n, dim).
+template <class T>
+struct NtXentKernels {
+  void (*forward)(const PairProblem<T>& problem, int threads, T* loss, T* share, T* scale,
+                  const PairSums<T>& sums);
+  void (*backward)(const PairProblem<T>& problem, int threads, const T* share, const T* scale,
+                   const PairSums<T>& sums, const T* grad_loss, std::int64_t grad_stride, T* grad1,
+                   T* grad2);
+};
+
+// Many small NT-Xent problems at once: group g has lengths[g] (nullptr: n) rows per view, starting
+// at z + g * group_stride. Per group the outputs hold 2 lengths[g] rows (z1's, then z2's) at the
+// start of 2 n; the rest is not written. One group runs on one thread.
+template <class T>
+struct GroupedViews {
+  const T* z1;
+  const T* z2;
+  std::int64_t row_stride1, row_stride2, group_stride1, group_stride2;
+  std::int64_t groups, n, dim;
+  const std::int64_t* lengths;
+  double beta;
+  bool normalize;
+};
+
+template <class T>
+struct GroupedKernels {
+  // loss: (groups, 2n); saved: (8, groups, 2n), the rows share, scale and PairSums.
+  void (*forward)(const GroupedViews<T>& views, int threads, T* loss, T* saved);
+  // grad_loss: (groups, 2n); grad1, grad2: (groups, n, dim), contiguous.
+  void (*backward)(const GroupedViews<T>& views, int threads, T* saved, const T* grad_loss,
+                   T* grad1, T* grad2);
 };
 
 struct ContrastiveKernels {
-  NtXent<float> nt_xent_f32;
-  NtXent<double> nt_xent_f64;
+  PairKernels<float> pairs_f32;
+  PairKernels<double> pairs_f64;
+  NtXentKernels<float> nt_xent_f32;
+  NtXentKernels<double> nt_xent_f64;
+  GroupedKernels<float> grouped_f32;
+  GroupedKernels<double> grouped_f64;
 };
 
 }  // namespace tsssl

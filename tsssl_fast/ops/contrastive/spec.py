@@ -4,17 +4,36 @@ import torch
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
-# Rows of the tensor that the forward saves for the backward, each with one value per embedding:
-# sum over the negatives of exp(a) = exp(shift) * total; share = 1 - P(positive);
-# inverse_norm = 1 / ||z||, 0 for a row that counts as zero.
-SAVED_ROWS = ("shift", "total", "share", "inverse_norm")
+# Rows of the tensor that nt_xent saves for its backward, each with one value per embedding. Over
+# the negatives (positives): sum exp(a) = exp(shift) * total; count and summed logit of the
+# positives; share = 1 - P(positive); scale = 1 / ||z||, 0 for a row that counts as zero.
+SUM_ROWS = (
+    "negative_shift",
+    "positive_shift",
+    "negative_total",
+    "positive_total",
+    "count",
+    "logit",
+)
+# On request, from the same pass: the negatives' summed logit; the number of negatives, of
+# positives; over all pairs of the row sum exp(-2 ||u_i - u_j||^2); the largest logit of either
+# class.
+STATISTICS = (
+    "negative_logit",
+    "negative_count",
+    "positive_count",
+    "uniform",
+    "negative_top",
+    "positive_top",
+)
+NT_XENT_ROWS = ("share", "scale", *SUM_ROWS)
 
 # Rows whose norm is not above this count as zero: cosine 0 with everything, gradient 0.
 TINY_NORM = 1e-12
 
 # A kernel passes where its error against the float64 reference is at most ERROR_FACTOR times the
-# error of the reference in the kernel's own arithmetic on the same input, plus one ulp of the result's
-# largest element (values: of the largest loss; gradients: of the largest component).
+# error of the reference in the kernel's own arithmetic on the same input, plus one ulp of the
+# result's largest element (values: of the largest loss; gradients: of the largest component).
 ERROR_FACTOR = 2.0
 
 

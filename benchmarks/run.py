@@ -1,0 +1,165 @@
+"""Runs the benchmarks and prints one row per case and provider.
+
+    python benchmarks/run.py [--cases 256x128,1024x128] [--providers cpp,eager] [--json FILE]
+
+Correctness comes first: a kernel whose error is over its bound is shown as WRONG, without a time,
+and the exit status is 1; so it is where a bar is missed.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from memory import peak_extra_bytes
+from registry import Case, Run, Unavailable, cases
+from timing import COPY_BYTES, GEMM_FLOPS, Times, ceilings, interleaved
+
+import tsssl_fast
+from tsssl_fast import _native
+
+HEADER = (
+    f"{'case':<18} {'provider':<16} {'time ms':>10} {'spread':>8} {'x eager':>8} {'units':>6} "
+    f"{'error':>9} {'peak MB':>9}"
+)
+
+
+def error(result: tuple[torch.Tensor, ...], truth: tuple[torch.Tensor, ...]) -> float:
+    """The largest over value and gradients of: largest error / largest element of the truth."""
+    pairs = zip(result, truth, strict=True)
+    return max(((r.double() - t).abs().max() / t.abs().max()).item() for r, t in pairs)
+
+
+def measure(case: Case, providers: list[str], rounds: int, memory: bool) -> list[dict[str, Any]]:
+    inputs = case.inputs()
+    runs: dict[str, Run] = {}
+    rows: list[dict[str, Any]] = []
+    for name in providers:
+        try:
+            runs[name] = case.providers[name](inputs)
+        except Unavailable as reason:
+            rows.append({"case": case.name, "provider": name, "skipped": str(reason)})
+    truth = case.truth(inputs)
+    errors = {name: error(run(), truth) for name, run in runs.items()}
+    plain = errors.get(case.baseline) or error(case.providers[case.baseline](inputs)(), truth)
+    del truth
+    allowed = case.factor * plain + torch.finfo(inputs[0].dtype).eps
+    wrong = case.ours in errors and not errors[case.ours] <= allowed
+    timed = {name: run for name, run in runs.items() if not (wrong and name == case.ours)}
+    times = interleaved({**timed, **ceilings()}, rounds)
+    unit = case.flops / GEMM_FLOPS * times["gemm"].median
+    size = sum(z.nbytes for z in inputs)
+    for name, run_time in ((n, times.get(n)) for n in runs):
+        row: dict[str, Any] = {"case": case.name, "provider": name, "error": errors[name]}
+        row["allowed"] = allowed
+        if run_time is None:
+            row["failed"] = ["WRONG"]
+        else:
+            row |= _row(case, name, run_time, times, unit)
+            if memory:
+                row["memory"] = peak_extra_bytes(case.name, name)
+                row["inputs"] = size
+            row["failed"] = _missed(case, row) if name == case.ours else []
+        rows.append(row)
+    return rows
+
+
+def _row(
+    case: Case, name: str, mine: Times, times: dict[str, Times], unit: float
+) -> dict[str, Any]:
+    row = {"median": mine.median, "spread": mine.spread, "units": mine.median / unit}
+    row["gemm_gflops"] = GEMM_FLOPS / times["gemm"].median / 1e9
+    row["copy_gbytes"] = COPY_BYTES / times["copy"].median / 1e9
+    if case.baseline in times:
+        row["ratio"] = times[case.baseline].median / mine.median
+    return row
+
+
+def _missed(case: Case, row: dict[str, Any]) -> list[str]:
+    missed = []
+    if "ratio" in row and row["ratio"] < case.bars.get("ratio", 0.0):
+        missed.append(f"{row['ratio']:.1f}x is under the bar of {case.bars['ratio']}x")
+    if "memory" in row and row["memory"] > case.bars.get("memory", float("inf")) * row["inputs"]:
+        times = row["memory"] / row["inputs"]
+        missed.append(f"peak {times:.1f}x the inputs is over the bar of {case.bars['memory']}x")
+    return missed
+
+
+def show(row: dict[str, Any]) -> str:
+    start = f"{row['case']:<18} {row['provider']:<16}"
+    if "skipped" in row:
+        return f"{start} skipped: {row['skipped']}"
+    if "median" not in row:
+        return f"{start} WRONG: error {row['error']:.1e}, allowed {row['allowed']:.1e}"
+    ratio = f"{row['ratio']:.1f}x" if "ratio" in row else ""
+    memory = f"{row['memory'] / 1e6:.1f}" if "memory" in row else ""
+    return (
+        f"{start} {row['median'] * 1e3:>10.3f} {row['spread'] * 1e3:>8.3f} {ratio:>8} "
+        f"{row['units']:>6.2f} {row['error']:>9.1e} {memory:>9}"
+        + "".join(f"  MISSED: {text}" for text in row["failed"])
+    )
+
+
+def machine() -> dict[str, str]:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    model = next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), "")
+    facts = {
+        "processor": model or platform.processor(),
+        "cores": str(os.cpu_count()),
+        "threads": str(torch.get_num_threads()),
+        "instruction set": _native.C.isa() if _native.C is not None else "none",
+        "tsssl_fast": tsssl_fast.__version__,
+        "torch": torch.__version__,
+    }
+    for name in ("lightly", "pytorch-metric-learning"):
+        try:
+            facts[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            facts[name] = "not installed"
+    return facts
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", default="", help="parts of names, comma-separated")
+    parser.add_argument("--providers", default="", help="names, comma-separated; default: all")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--no-memory", action="store_true")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
+    chosen = cases(arguments.cases)
+    known = sorted({name for case in chosen for name in case.providers})
+    wanted = arguments.providers.split(",") if arguments.providers else known
+    if not chosen or not set(wanted) <= set(known):
+        parser.error(f"no such case or provider; providers: {', '.join(known)}")
+    facts = machine()
+    print(", ".join(f"{k} {v}" for k, v in facts.items()))
+    print(HEADER)
+    rows = []
+    for case in chosen:
+        names = [name for name in case.providers if name in wanted]
+        for row in measure(case, names, arguments.rounds, not arguments.no_memory):
+            rows.append(row)
+            print(show(row), flush=True)
+    timed = [row for row in rows if "gemm_gflops" in row]
+    if timed:
+        print(
+            f"ceilings of the last case: matrix product {timed[-1]['gemm_gflops']:.0f} GFLOP/s, "
+            f"copy {timed[-1]['copy_gbytes']:.1f} GB/s"
+        )
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"machine": facts, "rows": rows}, indent=1) + "\n")
+    return 1 if any(row.get("failed") for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

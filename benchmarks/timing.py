@@ -1,0 +1,65 @@
+"""Times that can be compared: candidates take turns in one process; medians and quartiles."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+# A sample lasts at least this long, so that the clock and a call's overhead do not show.
+SAMPLE_SECONDS = 0.005
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds per call: the median and the distance between the quartiles."""
+
+    median: float
+    spread: float
+
+
+def interleaved(candidates: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Times]:
+    """Times every candidate once per round; each has run once before.
+
+    A disturbance hits neighbours in a round alike, so that ratios hold where times do not.
+    """
+    repeats = {name: _repeats(candidate) for name, candidate in candidates.items()}
+    samples: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(rounds):
+        for name, candidate in candidates.items():
+            start = time.perf_counter()
+            for _ in range(repeats[name]):
+                candidate()
+            samples[name].append((time.perf_counter() - start) / repeats[name])
+    return {name: _summary(s) for name, s in samples.items()}
+
+
+def ratio(slow: Times, fast: Times) -> float:
+    return slow.median / fast.median
+
+
+def _repeats(candidate: Callable[[], object]) -> int:
+    candidate()
+    start = time.perf_counter()
+    candidate()
+    return max(1, round(SAMPLE_SECONDS / (time.perf_counter() - start)))
+
+
+def _summary(samples: list[float]) -> Times:
+    if len(samples) < 2:
+        return Times(samples[0], 0.0)
+    low, median, high = statistics.quantiles(samples, n=4, method="inclusive")
+    return Times(median, high - low)
+
+
+def ceilings() -> dict[str, Callable[[], object]]:
+    """The machine's limits as candidates: torch's matrix product and its copy (GEMM, COPY)."""
+    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+    source = torch.randn(1 << 24)
+    target = torch.empty_like(source)
+    return {"gemm": lambda: a @ b, "copy": lambda: target.copy_(source)}
+
+
+GEMM_FLOPS = 2.0 * 1024**3
+COPY_BYTES = 2.0 * 4 * (1 << 24)

@@ -1,0 +1,76 @@
+// Decorrelation family: signatures over raw pointers. See tsssl_fast/ops/decorrelation/README.md
+// for the derivation, the flop count and what is saved.
+#pragma once
+#include <cstdint>
+
+namespace tsssl {
+
+// Row-major views of the same n series, each n x dim, n >= 2.
+template <class T>
+struct Views {
+  const T* const* z;
+  const std::int64_t* stride;  // elements between the rows of each view; columns are contiguous
+  int count;
+  std::int64_t n;
+  std::int64_t dim;
+  // The side on which second moments are taken: Gram matrices (n x n) or covariances (dim x dim).
+  bool gram;
+};
+
+enum VicregPart { kInvariance = 1, kVariance = 2, kCovariance = 4 };
+
+struct VicregOptions {
+  double gamma;
+  double eps;
+  bool correlation;  // columns over max(their norm, eps) before the second moments (VIbCReg)
+  int parts;         // VicregPart, those that are wanted; the others' sums are 0
+};
+
+// Raw sums of VICReg, equations (12) to (15) of the report without their factors. With x the
+// centred columns of a view, SS_j = sum_b x_bj^2, C = x^T x / (n - 1):
+//   pairs  = sum over views a < b of ||z_a - z_b||^2
+//   hinge  = sum_j max(0, gamma - sqrt(SS_j / (n - 1) + eps))        for each view
+//   off    = sum_{i != j} C_ij^2, diagonal = sum_j C_jj^2             for each view
+// With `correlation`, C = u^T u with u_j = x_j / max(||x_j||, eps).
+//   moments: [pairs, hinge[count], off[count], diagonal[count], mean[count][dim], SS[count][dim]]
+//     mean and SS are 0 with kInvariance alone;
+//   square: (count, side, side): x x^T or x^T x (of u with `correlation`), kept for the backward;
+//     written only with kCovariance.
+// backward: for upstream derivatives `upstream` = d loss / d (pairs, every hinge, every off),
+//   gradients[view] (n, dim) contiguous.
+template <class T>
+struct Vicreg {
+  void (*forward)(const Views<T>& views, const VicregOptions& options, int threads, double* moments,
+                  T* square);
+  void (*backward)(const Views<T>& views, const VicregOptions& options, const double* upstream,
+                   int threads, const double* moments, const T* square, T* const* gradients);
+};
+
+struct BarlowOptions {
+  double eps;
+  bool center;
+  bool unbiased;
+};
+
+// Raw sums of Barlow Twins, equations (10) and (11): with a, b the columns of the two views
+// (centred on request), a_j / sqrt(sum_b a_bj^2 / m + eps), m = n or n - 1, and C = a^T b / n:
+//   on = sum_j (1 - C_jj)^2, off = sum_{i != j} C_ij^2, diagonal = sum_j C_jj^2
+//   moments: [on, off, diagonal, mean[2][dim], SS[2][dim], sum_b a_bj b_bj [dim]]
+//   square: (2, side, side): with Gram matrices b b^T, a a^T; else the transpose of a^T b, and it.
+// backward: for upstream derivatives d loss / d (on, off).
+template <class T>
+struct Barlow {
+  void (*forward)(const Views<T>& views, const BarlowOptions& options, int threads, double* moments,
+                  T* square);
+  void (*backward)(const Views<T>& views, const BarlowOptions& options, const double* upstream,
+                   int threads, const double* moments, const T* square, T* const* gradients);
+};
+
+struct DecorrelationKernels {
+  Vicreg<float> vicreg_f32;
+  Vicreg<double> vicreg_f64;
+  Barlow<float> barlow_f32;
+  Barlow<double> barlow_f64;
+};
+
+}  // namespace tsssl

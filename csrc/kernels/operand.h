@@ -1,0 +1,156 @@
+// One side of a similarity product: rows normalised (or not), kept row-major and packed in panels;
+// and how rows are cut into blocks.
+#pragma once
+#include <cmath>
+
+#include "cpu/parallel.h"
+#include "cpu/scratch.h"
+#include "kernels/tiles.h"
+#include "tsssl/contrastive.h"
+
+namespace tsssl {
+namespace TSSSL_ISA {
+namespace {
+
+constexpr int kMaxBlock = 240;  // rows; a gradient tile of 240 x 240 floats is 225 KiB of L2
+constexpr double kTinyNorm = 1e-12;
+
+template <class T>
+TSSSL_INLINE std::int64_t count_rows(const RowPieces<T>& rows) {
+  return rows.count1 + rows.count2;
+}
+
+template <class T>
+TSSSL_INLINE const T* row_at(const RowPieces<T>& rows, std::int64_t i) {
+  return i < rows.count1 ? rows.first + i * rows.stride1
+                         : rows.second + (i - rows.count1) * rows.stride2;
+}
+
+// How rows are cut: a function of their number alone, never of the thread count, so that every sum
+// has one order. Few rows: small blocks, so that two or four threads find equal work.
+template <class T>
+struct Blocks {
+  std::int64_t rows, size, count;
+
+  explicit Blocks(std::int64_t m) : rows(m) {
+    constexpr std::int64_t kPanel = Panel<T>::kRows;
+    const std::int64_t target = m <= 4 * kPanel ? 1 : (m <= 8 * kMaxBlock ? 8 : 32);
+    size = min(round_up(ceil_div(m, target), kPanel), kMaxBlock / kPanel * kPanel);
+    count = ceil_div(m, size);
+  }
+  std::int64_t begin(std::int64_t block) const { return block * size; }
+  std::int64_t end(std::int64_t block) const { return min((block + 1) * size, rows); }
+  // The last block owns the padding.
+  std::int64_t padded_end(std::int64_t block) const {
+    return block + 1 == count ? round_up(rows, Panel<T>::kRows) : (block + 1) * size;
+  }
+};
+
+// In float64, so that no finite float32 row over- or underflows.
+template <class T>
+inline double sum_of_squares(const T* x, std::int64_t count) {
+  double parts[8] = {};
+  std::int64_t k = 0;
+  for (; k + 8 <= count; k += 8) {
+    for (int i = 0; i < 8; ++i) parts[i] += double(x[k + i]) * double(x[k + i]);
+  }
+  for (; k < count; ++k) parts[0] += double(x[k]) * double(x[k]);
+  return ((parts[0] + parts[4]) + (parts[1] + parts[5])) +
+         ((parts[2] + parts[6]) + (parts[3] + parts[7]));
+}
+
+// Over whole vectors: both operands are padded with zeros.
+template <class T>
+inline T dot(const T* a, const T* b, std::int64_t padded) {
+  Vec<T> total{};
+  for (std::int64_t k = 0; k < padded; k += Simd<T>::kLanes) total += load(a + k) * load(b + k);
+  return sum<T>(total);
+}
+
+template <class T>
+class Operand {
+ public:
+  // scale: one factor per row. Forward: written here, 1 / norm where `normalize` (0 for a norm of
+  // at most kTinyNorm), else 1. Backward: `known`, the factors of the forward.
+  Operand(const RowPieces<T>& rows, std::int64_t dim, bool normalize, bool known,
+          const std::uint8_t* valid, T* scale, int threads)
+      : blocks(count_rows(rows)),
+        depth(dim),
+        stride(round_up(dim, Simd<T>::kLanes)),
+        padded(round_up(count_rows(rows), Panel<T>::kRows)),
+        scale_(scale),
+        rows_(padded * stride),
+        panels_(padded * dim) {
+    constexpr std::int64_t kPanel = Panel<T>::kRows;
+    parallel_for(padded / kPanel, threads, [&](std::int64_t p, int) {
+      const std::int64_t first = p * kPanel, last = min(first + kPanel, blocks.rows);
+      for (std::int64_t i = first; i < last; ++i) {
+        const T* x = row_at(rows, i);
+        const bool live = valid == nullptr || valid[i] != 0;
+        // In double: a rounded factor would leave the row one ulp off the unit sphere.
+        const double factor = !live ? 0 : normalize ? inverse_norm(x) : 1;
+        if (!known) scale[i] = T(factor);
+        T* u = row(i);
+        for (std::int64_t k = 0; k < depth; ++k) u[k] = live ? T(x[k] * factor) : T(0);
+        for (std::int64_t k = depth; k < stride; ++k) u[k] = T(0);
+      }
+      pack_panel(row(first), stride, last - first, depth, panel(p));
+    });
+  }
+
+  T* row(std::int64_t i) const { return rows_.get() + i * stride; }
+  T* panel(std::int64_t p) const { return panels_.get() + p * Panel<T>::kRows * depth; }
+  // First of Shape::kRows rows as a left operand; i is a multiple of Shape::kRows.
+  const T* left(std::int64_t i) const { return panel(i / Panel<T>::kRows) + i % Panel<T>::kRows; }
+  T scale(std::int64_t i) const { return scale_[i]; }
+
+  const Blocks<T> blocks;
+  const std::int64_t depth, stride, padded;
+
+ private:
+  double inverse_norm(const T* x) const {
+    const double norm = std::sqrt(sum_of_squares(x, depth));
+    return norm <= kTinyNorm ? 0 : 1 / norm;
+  }
+
+  const T* scale_;
+  Scratch<T> rows_, panels_;
+};
+
+// Every pair of blocks once, in rounds in which no block occurs twice: tasks of one round write
+// different rows, and every row meets the blocks in one order whatever the thread count.
+// meet(block of rows, block of columns, thread)
+//
+// One set (both sides the same): the diagonal first, then the round-robin tournament, i <= j.
+template <class F>
+inline void meet_within(std::int64_t count, int threads, const F& meet) {
+  parallel_for(count, threads, [&](std::int64_t b, int thread) { meet(b, b, thread); });
+  const std::int64_t players = round_up(count, 2), last = players - 1;
+  for (std::int64_t round = 0; round < last; ++round) {
+    parallel_for(players / 2, threads, [&](std::int64_t k, int thread) {
+      const std::int64_t a = k == 0 ? last : (round + k) % last;
+      const std::int64_t b = k == 0 ? round : (round - k + last) % last;
+      if (a < count && b < count) meet(a < b ? a : b, a < b ? b : a, thread);
+    });
+  }
+}
+
+// Two sets: in round r the shorter side's block b meets block (b + r) of the longer.
+template <class F>
+inline void meet_across(std::int64_t rows, std::int64_t columns, int threads, const F& meet) {
+  const std::int64_t longer = max(rows, columns);
+  for (std::int64_t round = 0; round < longer; ++round) {
+    parallel_for(min(rows, columns), threads, [&](std::int64_t b, int thread) {
+      const std::int64_t other = (b + round) % longer;
+      if (rows <= columns) {
+        meet(b, other, thread);
+      } else {
+        meet(other, b, thread);
+      }
+    });
+  }
+}
+
+}  // namespace
+}  // namespace TSSSL_ISA
+}  // namespace tsssl

@@ -1,0 +1,174 @@
+// Second-moment matrices (side x side) of packed operands, and products with them.
+#pragma once
+#include "cpu/parallel.h"
+#include "kernels/columns.h"
+
+namespace tsssl {
+namespace TSSSL_ISA {
+namespace {
+
+// c (kRows x up to one panel, rows ldc apart) = or += a b over the depth.
+template <class T, int kVectors, int kRowStride, int kDepthStride>
+TSSSL_INLINE void accumulate_vectors(std::int64_t depth, const T* a, const T* b, T* c,
+                                     std::int64_t ldc, bool first) {
+  constexpr int kLanes = Simd<T>::kLanes;
+  Vec<T> acc[Shape::kRows][kVectors];
+#pragma GCC unroll 16
+  for (int r = 0; r < Shape::kRows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      acc[r][v] = first ? Vec<T>{} : load(c + r * ldc + v * kLanes);
+    }
+  }
+  multiply<T, Shape::kRows, kVectors, kRowStride, kDepthStride>(depth, a, b, Panel<T>::kRows, acc);
+#pragma GCC unroll 16
+  for (int r = 0; r < Shape::kRows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) store(c + r * ldc + v * kLanes, acc[r][v]);
+  }
+}
+
+// `columns` of the panel b are in use: the last panel costs only the vectors that it fills.
+template <class T, int kRowStride, int kDepthStride>
+inline void accumulate(std::int64_t depth, const T* a, const T* b, std::int64_t columns, T* c,
+                       std::int64_t ldc, bool first) {
+  constexpr int kLanes = Simd<T>::kLanes;
+  static_assert(Shape::kVectors == 3);
+  if (columns > 2 * kLanes) {
+    accumulate_vectors<T, 3, kRowStride, kDepthStride>(depth, a, b, c, ldc, first);
+  } else if (columns > kLanes) {
+    accumulate_vectors<T, 2, kRowStride, kDepthStride>(depth, a, b, c, ldc, first);
+  } else {
+    accumulate_vectors<T, 1, kRowStride, kDepthStride>(depth, a, b, c, ldc, first);
+  }
+}
+
+// How a side x side product is cut into tasks: pairs of blocks of panels, and for small sides also
+// the depth. A function of the shape alone, never of the thread count, so that every sum has one
+// order.
+struct Cut {
+  std::int64_t panels_per_block, blocks, pairs, splits;
+
+  Cut(std::int64_t panels, std::int64_t chunks, bool symmetric) {
+    constexpr std::int64_t kTasks = 12, kMaxPanels = 4;
+    panels_per_block = min(kMaxPanels, ceil_div(panels, kTasks));
+    blocks = ceil_div(panels, panels_per_block);
+    pairs = symmetric ? blocks * (blocks + 1) / 2 : blocks * blocks;
+    splits = max(1, min(chunks, kTasks / pairs));
+  }
+};
+
+// out (side x side) = a b^T. Symmetric (a is b): the upper triangle is computed and mirrored.
+template <class T>
+inline void square(const Operand<T>& a, const Operand<T>& b, bool symmetric, int threads, T* out) {
+  constexpr std::int64_t kPanel = Panel<T>::kRows;
+  const std::int64_t side = a.side, ld = Operand<T>::padded(side);
+  const Cut cut(a.panels(), a.chunks(), symmetric);
+  Scratch<T> partial(cut.splits * ld * ld);
+  parallel_for(cut.pairs * cut.splits, threads, [&](std::int64_t task, int) {
+    const std::int64_t split = task / cut.pairs;
+    std::int64_t bi = 0, bj = task % cut.pairs;
+    if (symmetric) {
+      for (std::int64_t row = cut.blocks; bj >= row; --row) {
+        bj -= row;
+        ++bi;
+      }
+      bj += bi;
+    } else {
+      bi = bj / cut.blocks;
+      bj %= cut.blocks;
+    }
+    T* sums = partial.get() + split * ld * ld;
+    const std::int64_t i0 = bi * cut.panels_per_block * kPanel;
+    const std::int64_t i1 = min(i0 + cut.panels_per_block * kPanel, round_up(side, Shape::kRows));
+    const std::int64_t p0 = bj * cut.panels_per_block;
+    const std::int64_t p1 = min(p0 + cut.panels_per_block, b.panels());
+    const std::int64_t first = split * a.chunks() / cut.splits;
+    const std::int64_t last = (split + 1) * a.chunks() / cut.splits;
+    for (std::int64_t chunk = first; chunk < last; ++chunk) {
+      for (std::int64_t p = p0; p < p1; ++p) {
+        const std::int64_t end = symmetric ? min(i1, (p + 1) * kPanel) : i1;
+        for (std::int64_t i = i0; i < end; i += Shape::kRows) {
+          accumulate<T, 1, Panel<T>::kRows>(a.chunk_depth(chunk), a.left(chunk, i),
+                                            b.panel(chunk, p), side - p * kPanel,
+                                            sums + i * ld + p * kPanel, ld, chunk == first);
+        }
+      }
+    }
+  });
+  // Tiles of 16 x 16, so that the mirrored half is written by whole cache lines.
+  constexpr std::int64_t kTile = 16;
+  parallel_for(ceil_div(side, kTile), threads, [&](std::int64_t block, int) {
+    const std::int64_t i0 = block * kTile, i1 = min(i0 + kTile, side);
+    for (std::int64_t j0 = symmetric ? i0 : 0; j0 < side; j0 += kTile) {
+      const std::int64_t j1 = min(j0 + kTile, side);
+      for (std::int64_t i = i0; i < i1; ++i) {
+        for (std::int64_t j = symmetric ? max(i, j0) : j0; j < j1; ++j) {
+          T total = partial[i * ld + j];
+          for (std::int64_t s = 1; s < cut.splits; ++s) total += partial[(s * ld + i) * ld + j];
+          out[i * side + j] = total;
+          if (symmetric) out[j * side + i] = total;
+        }
+      }
+    }
+  });
+}
+
+template <class T>
+TSSSL_INLINE double dot(const T* x, const T* y, std::int64_t count) {
+  constexpr std::int64_t kParts = 16;
+  double parts[kParts] = {};
+  std::int64_t k = 0;
+  for (; k + kParts <= count; k += kParts) {
+    for (int part = 0; part < kParts; ++part) {
+      parts[part] += double(x[k + part]) * double(y[k + part]);
+    }
+  }
+  for (; k < count; ++k) parts[k % kParts] += double(x[k]) * double(y[k]);
+  double total = 0;
+  for (int part = 0; part < kParts; ++part) total += parts[part];
+  return total;
+}
+
+// sum over i != j of a_ij b_ij in float64.
+template <class T>
+inline double inner_product(const T* a, const T* b, std::int64_t side, int threads) {
+  constexpr std::int64_t kRows = 16;
+  Scratch<double> sums(ceil_div(side, kRows));
+  parallel_for(ceil_div(side, kRows), threads, [&](std::int64_t block, int) {
+    double total = 0;
+    for (std::int64_t i = block * kRows; i < min((block + 1) * kRows, side); ++i) {
+      const T* x = a + i * side;
+      const T* y = b + i * side;
+      const std::int64_t rest = i + 1;
+      total += dot(x, y, i) + dot(x + rest, y + rest, side - rest);
+    }
+    sums[block] = total;
+  });
+  double total = 0;
+  for (std::int64_t block = 0; block < ceil_div(side, kRows); ++block) total += sums[block];
+  return total;
+}
+
+// A matrix (side x side, row-major) without its diagonal as an operand: its rows are the depth.
+template <class In, class T>
+inline void pack_square(const In* matrix, std::int64_t side, int threads, const Operand<T>& out) {
+  constexpr std::int64_t kPanel = Panel<T>::kRows;
+  parallel_for(out.chunks() * out.panels(), threads, [&](std::int64_t task, int) {
+    const std::int64_t chunk = task / out.panels(), p = task % out.panels();
+    T* panel = out.panel(chunk, p);
+    const std::int64_t columns = min(kPanel, side - p * kPanel);
+    for (std::int64_t k = 0; k < out.chunk_depth(chunk); ++k) {
+      const std::int64_t row = chunk * kDepth + k;
+      const In* source = matrix + row * side + p * kPanel;
+      for (std::int64_t c = 0; c < columns; ++c) panel[k * kPanel + c] = T(source[c]);
+      for (std::int64_t c = columns; c < kPanel; ++c) panel[k * kPanel + c] = T(0);
+      const std::int64_t self = row - p * kPanel;
+      if (self >= 0 && self < columns) panel[k * kPanel + self] = T(0);
+    }
+  });
+}
+
+}  // namespace
+}  // namespace TSSSL_ISA
+}  // namespace tsssl

@@ -1,0 +1,87 @@
+"""What every test gets: a seed and poisoned memory; on request every backend and thread count."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import hypothesis
+import pytest
+import torch
+
+import tsssl_fast
+from tsssl_fast import _native
+
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("fixed")
+
+ISAS: dict[str, bool] = _native.C.isas() if _native.C is not None else {}
+# A backend, or the C++ backend with an instruction set.
+KERNELS = ("reference", *(f"cpp-{isa}" for isa in ISAS))
+THREADS = (1, 2, 3, 7)
+
+
+def pytest_report_header() -> str:
+    isa = _native.C.isa() if _native.C is not None else "none"
+    return f"tsssl_fast: {tsssl_fast.__file__}, instruction set {isa}, torch {torch.__version__}"
+
+
+def pytest_sessionstart() -> None:
+    if _native.C is None and os.environ.get("TSSSL_BUILD_EXT") != "0":
+        pytest.exit(
+            f"the compiled extension did not load from {tsssl_fast.__file__} ({_native.ERROR}); "
+            "install the package, or set TSSSL_BUILD_EXT=0 to test it without kernels",
+            returncode=pytest.ExitCode.USAGE_ERROR,
+        )
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small tests on a busy machine wait mostly for threads; tests of threads set their own."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def _poisoned(allocate: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    def wrapper(*args: object, **kwargs: object) -> torch.Tensor:
+        x = allocate(*args, **kwargs)
+        if x.is_floating_point() or x.is_complex():
+            return x.fill_(torch.nan)
+        return x if x.dtype == torch.bool else x.fill_(torch.iinfo(x.dtype).max)
+
+    return wrapper
+
+
+@pytest.fixture(autouse=True)
+def poisoned_memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uninitialised tensors hold NaN (integers: the largest), so that an unwritten element shows.
+
+    `@pytest.mark.clean_memory` is for tests of torch.compile, which traces these functions.
+    """
+    if request.node.get_closest_marker("clean_memory"):
+        return
+    for owner in (torch, torch.Tensor):
+        for name in ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"):
+            if hasattr(owner, name):
+                monkeypatch.setattr(owner, name, _poisoned(getattr(owner, name)))
+
+
+@pytest.fixture(params=KERNELS)
+def kernel(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Name of a backend; the C++ one comes once for every instruction set that it is built for."""
+    backend, _, isa = request.param.partition("-")
+    if not isa:
+        yield backend
+        return
+    if not ISAS[isa]:
+        pytest.skip(f"this processor does not have {isa}")
+    native = _native.module()
+    native.set_isa(isa)
+    assert native.isa() == isa
+    yield backend
+    native.set_isa("")

@@ -1,0 +1,226 @@
+"""The commands end to end; every kind of bad input is one line on stderr and a non-zero status."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from toy import dataset
+
+from tsssl_fast import cli
+from tsssl_fast.training import checkpoint
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def npz(tmp_path):
+    path = tmp_path / "sines.npz"
+    write(path)
+    return path
+
+
+def write(path, **changes):
+    data = dataset()
+    arrays = {
+        "X_train": data.x_train.numpy(),
+        "y_train": data.y_train.numpy(),
+        "X_test": data.x_test.numpy(),
+        "y_test": data.y_test.numpy(),
+    } | changes
+    np.savez(path, **{key: value for key, value in arrays.items() if value is not None})
+
+
+@pytest.fixture
+def command(capfd):
+    """Runs a command: (exit status, stdout, stderr)."""
+
+    def run(*arguments):
+        status = cli.run([str(a) for a in arguments])
+        captured = capfd.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+def test_pretrain_then_evaluate(tmp_path, npz, command):
+    out = tmp_path / "run"
+    arguments = ("pretrain", "--method", "simclr", "--data", npz, "--out", out)
+    status, text, _ = command(*arguments, "--epochs", 3, "--batch-size", 8, "--seed", 5)
+    assert status == 0
+    assert "24 series of sines: loss" in text
+    assert str(out / "checkpoint.pt") in text
+    assert sorted(p.name for p in out.iterdir()) == ["checkpoint.pt", "log.csv"]
+    config = checkpoint.read(out)["config"]
+    assert (config["epochs"], config["batch_size"], config["seed"]) == (3, 8, 5)
+    for where in (out, out / "checkpoint.pt"):
+        status, text, _ = command("evaluate", "--checkpoint", where, "--data", npz)
+        assert status == 0
+        assert "accuracy on 24 test series" in text
+        for row in ("random initialisation", "simclr, 3 epochs"):
+            assert row in text
+
+
+def test_an_interrupted_run_goes_on_with_resume(tmp_path, npz, command, monkeypatch):
+    from tsssl_fast.cli.progress import EpochsBar
+
+    common = ("pretrain", "--data", npz, "--epochs", 4, "--batch-size", 8)
+    assert command(*common, "--out", tmp_path / "whole")[0] == 0
+    out = tmp_path / "run"
+    shown = EpochsBar.__call__
+
+    def interrupt(self, row):
+        shown(self, row)
+        if row["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(EpochsBar, "__call__", interrupt)
+    status, _, error = command(*common, "--out", out, "--checkpoint-every", 1)
+    assert status == 130
+    assert error.splitlines()[-1].startswith("tsssl-fast: error: interrupted")
+    assert checkpoint.read(out)["epoch"] == 2
+    monkeypatch.undo()
+    # What is not given is taken from the run.
+    assert command("pretrain", "--data", npz, "--out", out, "--resume")[0] == 0
+    whole, resumed = (checkpoint.read(tmp_path / name)["model"] for name in ("whole", "run"))
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_demo(tmp_path, command):
+    status, text, _ = command("demo", "--out", tmp_path / "demo")
+    assert status == 0
+    for row in ("random initialisation", "SimCLR-TS", "supervised"):
+        assert row in text
+    assert "loss" in text
+    assert checkpoint.read(tmp_path / "demo")["config"]["method"] == "simclr"
+    assert (tmp_path / "demo" / "demo.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_info_and_version(command):
+    from tsssl_fast import __version__
+
+    status, text, _ = command("info")
+    assert status == 0
+    assert "cpp" in text
+    assert "reference" in text
+    assert command("--version") == (0, f"tsssl_fast {__version__}\n", "")
+
+
+def bad(result, message, status=1):
+    got, _, error = result
+    assert got == status
+    lines = [line for line in error.splitlines() if line.strip()]
+    assert len(lines) == 1, error
+    assert lines[0].startswith("tsssl-fast: error: ")
+    assert message in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "lost.npz"], "data: lost.npz: no such file"),
+        (["--data", "Lost_TRAIN.ts"], "data: Lost_TRAIN.ts: no such file"),
+        (["--data", "NoSuchSet"], "data: 'NoSuchSet': no file and no data set"),
+        (["--method", "simcrl"], "method: 'simcrl'; accepted: simclr"),
+        (["--encoder", "lstm"], "encoder: 'lstm'"),
+        (["--batch-size", 25], "batch_size: 25; accepted: at most the 24 train series"),
+        (["--batch-size", 1], "batch_size: 1; accepted: 2 or more"),
+        (["--lr", 0], "lr: 0.0"),
+        (["--lr", "nan"], "lr: nan"),
+        (["--precision", "8"], "precision: '8'"),
+        (["--device", "tpu"], "device: 'tpu'"),
+        (["--scaling", "max"], "scaling: 'max'"),
+        (["--scale-group", 2], "scale_group: 2"),
+        (["--missing", "mean"], "missing: 'mean'"),
+        (["--option", "tau=1"], "option of simclr: 'tau'; accepted: temperature"),
+        (["--option", "temperature"], "option: 'temperature'; accepted: NAME=NUMBER"),
+        (["--option", "temperature=0"], "temperature: 0"),
+    ],
+)
+def test_bad_values(tmp_path, npz, command, arguments, message):
+    out = tmp_path / "out"
+    bad(command("pretrain", "--data", npz, "--out", out, *arguments), message)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pretrain"], "Missing option '--data'"),
+        (["pretrain", "--data", "x.npz"], "Missing option '--out'"),
+        (["pretrain", "--data", "x.npz", "--out", "o", "--epochs", "0"], "epochs"),
+        (["pretrain", "--data", "x.npz", "--out", "o", "--epochs", "many"], "epochs"),
+        (["pretrain", "--data", "x.npz", "--out", "o", "--sed", "1"], "No such option"),
+        (["pretrian"], "No such command 'pretrian'"),
+        (["evaluate", "--data", "x.npz"], "Missing option '--checkpoint'"),
+    ],
+)
+def test_bad_usage(command, arguments, message):
+    bad(command(*arguments), message, status=2)
+
+
+def test_bad_files(tmp_path, npz, command):
+    out = tmp_path / "out"
+    pretrain = ("pretrain", "--data", npz, "--out", out, "--epochs", 1)
+    evaluate = ("evaluate", "--checkpoint", out, "--data", npz)
+    bad(command(*evaluate), "checkpoint: ")
+
+    whole = npz.read_bytes()
+    npz.write_bytes(whole[: len(whole) // 2])
+    bad(command(*pretrain), "not a complete .npz file")
+    write(npz, y_train=None, y_test=None)
+    bad(command(*pretrain), "no labels")
+    assert not out.exists()
+    assert command(*pretrain, "--unlabelled")[0] == 0
+    bad(command(*evaluate), "no labels")
+
+    npz.write_bytes(whole)
+    bad(command(*pretrain), "holds a checkpoint")
+    bad(command(*pretrain, "--resume", "--lr", 0.1), "other settings: lr=0.1 (was 0.003)")
+    assert command(*pretrain, "--overwrite")[0] == 0
+    write(npz, X_train=np.zeros((24, 2, 40)), X_test=np.zeros((24, 2, 40)))
+    bad(command(*evaluate), "data: sines has 2 channels; accepted: 3")
+    write(npz, X_train=np.full((24, 3, 40), np.nan))
+    bad(command(*pretrain), "NaN; choose missing=")
+    npz.write_bytes(whole)
+    file = checkpoint.locate(out)
+    file.write_bytes(file.read_bytes()[:-100])
+    bad(command(*evaluate), "not a complete checkpoint")
+
+
+def test_the_process_ends_with_the_status_and_one_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "tsssl_fast", "pretrain", "--data", "lost.npz", "--out", "out"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == "tsssl-fast: error: data: lost.npz: no such file\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_training_extra(tmp_path):
+    """The command says what to install where typer is missing."""
+    code = (
+        "import sys; sys.modules['typer'] = None; from tsssl_fast.cli import main; main(['info'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "pip install 'tsssl_fast[train]'" in done.stderr

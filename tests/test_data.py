@@ -1,0 +1,185 @@
+import numpy as np
+import pytest
+import torch
+
+from tsssl_fast import data
+
+TS = """@problemName Toy
+@timeStamps false
+@missing false
+@univariate false
+@dimensions 2
+@equalLength true
+@seriesLength 3
+@classLabel true up down
+@data
+1,2,3:4,5,6:up
+3,2,1:6,5,4:down
+"""
+
+
+def arrays(**changes):
+    rng = np.random.default_rng(0)
+    content = {
+        "X_train": rng.normal(size=(6, 2, 5)),
+        "y_train": np.array([0, 1, 2, 0, 1, 2]),
+        "X_test": rng.normal(size=(3, 2, 5)),
+        "y_test": np.array([2, 1, 0]),
+    } | changes
+    return {key: value for key, value in content.items() if value is not None}
+
+
+@pytest.fixture
+def npz(tmp_path):
+    def write(**changes):
+        path = tmp_path / "toy.npz"
+        np.savez(path, **arrays(**changes))
+        return path
+
+    return write
+
+
+def test_npz(npz):
+    given = arrays()
+    loaded = data.load(npz(classes=np.array(["a", "b", "c"]), subject_train=[7, 7, 9, 9, 4, 4]))
+    assert loaded.name == "toy"
+    assert loaded.x_train.dtype == torch.float32
+    assert loaded.x_train.numpy() == pytest.approx(given["X_train"], abs=1e-6)
+    assert loaded.y_train.tolist() == [0, 1, 2, 0, 1, 2]
+    assert loaded.y_test.tolist() == [2, 1, 0]
+    assert loaded.y_test.dtype == torch.int64
+    assert loaded.classes == ("a", "b", "c")
+    assert loaded.groups.tolist() == [1, 1, 2, 2, 0, 0]
+    assert (loaded.channels, loaded.length) == (2, 5)
+
+
+def test_labels_of_any_kind_become_indices(npz):
+    loaded = data.load(
+        npz(y_train=np.array(["b", "a", "c", "b", "a", "c"]), y_test=np.array(["c", "a", "b"]))
+    )
+    assert loaded.classes == ("a", "b", "c")
+    assert loaded.y_train.tolist() == [1, 0, 2, 1, 0, 2]
+    assert loaded.y_test.tolist() == [2, 0, 1]
+
+
+def test_a_class_that_only_some_indices_use_keeps_its_name(npz):
+    loaded = data.load(
+        npz(
+            y_train=np.array([0, 2, 2, 0, 2, 2]),
+            y_test=np.array([2, 2, 0]),
+            classes=np.array(["a", "b", "c"]),
+        )
+    )
+    assert loaded.classes == ("a", "c")
+    assert loaded.y_test.tolist() == [1, 1, 0]
+
+
+def test_ts_pairs_train_with_test(tmp_path):
+    (tmp_path / "Toy_TRAIN.ts").write_text(TS)
+    (tmp_path / "Toy_TEST.ts").write_text(TS)
+    for split in ("TRAIN", "TEST"):
+        loaded = data.load(tmp_path / f"Toy_{split}.ts")
+        assert loaded.name == "Toy"
+        assert loaded.x_train.tolist() == [[[1, 2, 3], [4, 5, 6]], [[3, 2, 1], [6, 5, 4]]]
+        assert loaded.classes == ("down", "up")
+        assert loaded.y_train.tolist() == [1, 0]
+
+
+def test_basic_motions_ships_with_aeon():
+    loaded = data.load("BasicMotions")
+    assert loaded.x_train.shape == loaded.x_test.shape == (40, 6, 100)
+    assert loaded.classes == ("badminton", "running", "standing", "walking")
+    assert loaded.y_train.bincount().tolist() == [10, 10, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"y_train": None, "y_test": None}, "no labels, no array y_train, y_test"),
+        ({"y_train": np.full(6, np.nan)}, "no labels, y_train has NaN"),
+        ({"X_test": None}, "no array X_test"),
+        ({"y_train": np.zeros(5, int)}, r"y_train has shape \(5,\)"),
+        ({"y_test": np.array([0, 1, 3])}, r"y_test has labels that y_train lacks: \[3\]"),
+        ({"X_train": np.zeros((6, 5))}, r"X_train is float64 \(6, 5\); accepted: .*N, C, T"),
+        ({"X_train": np.zeros((6, 2, 0))}, r"X_train is float64 \(6, 2, 0\)"),
+        ({"X_train": np.full((6, 2, 5), "x")}, "X_train is <U1"),
+        ({"X_test": np.zeros((3, 1, 5))}, r"X_test holds \(C, T\) = \(1, 5\)"),
+        ({"X_train": np.full((6, 2, 5), np.nan)}, "X_train has 60 NaN; choose missing="),
+        ({"X_train": np.full((6, 2, 5), np.inf)}, "X_train has infinite values"),
+        ({"X_train": np.full((6, 2, 5), 1e300)}, "X_train has infinite values"),
+        ({"subject_train": [1, 2]}, "subject_train has 2 rows"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+def test_bad_arrays(npz, changes, message):
+    with pytest.raises(ValueError, match=message) as error:
+        data.load(npz(**changes))
+    assert str(error.value).startswith("data: ")
+
+
+def test_unlabelled_series_are_for_pretraining(npz):
+    loaded = data.load(npz(y_train=None, y_test=None), labels=False)
+    assert loaded.classes == ()
+    assert loaded.y_train.tolist() == [-1] * 6
+
+
+def test_missing_values(npz):
+    x = np.zeros((6, 2, 5))
+    x[0, 0] = [np.nan, 1, np.nan, np.nan, 4]
+    x[1, 1] = np.nan
+    path = npz(X_train=x)
+    assert data.load(path, missing="zero").x_train[0, 0].tolist() == [0, 1, 0, 0, 4]
+    linear = data.load(path, missing="linear").x_train
+    assert linear[0, 0].tolist() == [1, 1, 2, 3, 4]
+    assert linear[1, 1].tolist() == [0] * 5
+    with pytest.raises(ValueError, match="missing: 'mean'; accepted: raise, linear, zero"):
+        data.load(path, missing="mean")
+
+
+def test_truncated_files(npz, tmp_path):
+    path = npz()
+    whole = path.read_bytes()
+    for size in (0, 10, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(ValueError, match=r"data: .*toy\.npz: not a complete \.npz file"):
+            data.load(path)
+    (tmp_path / "Toy_TRAIN.ts").write_text(TS)
+    for size in (0, 30, TS.index("@data"), len(TS) - 8):
+        (tmp_path / "Toy_TEST.ts").write_text(TS[:size])
+        with pytest.raises(ValueError, match=r"data: .*Toy"):
+            data.load(tmp_path / "Toy_TRAIN.ts")
+
+
+@pytest.mark.parametrize("name", ["lost.npz", "Lost_TRAIN.ts", "lost.csv", "folder/Lost"])
+def test_missing_files(tmp_path, name):
+    with pytest.raises(FileNotFoundError, match=r"data: .*no such file"):
+        data.load(tmp_path / name)
+
+
+def test_what_is_no_data_set(tmp_path):
+    with pytest.raises(ValueError, match=r"data: 'BasicMotion': no file and no data set"):
+        data.load("BasicMotion")
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(ValueError, match="not a format that is read"):
+        data.load(tmp_path / "notes.txt")
+    (tmp_path / "Toy.ts").write_text(TS)
+    with pytest.raises(ValueError, match="NAME_TRAIN"):
+        data.load(tmp_path / "Toy.ts")
+
+
+def test_scaling():
+    x = torch.tensor([[[1.0, 3.0], [5.0, 5.0]], [[5.0, 7.0], [5.0, 5.0]]])
+    standard = data.Scaling.fit(x)
+    assert standard.shift.tolist() == [4, 5]
+    assert standard.scale.tolist() == pytest.approx([5**0.5, 1])
+    assert standard(x)[:, 1].tolist() == [[0, 0], [0, 0]]
+    together = data.Scaling.fit(x, "scale", group=2)
+    assert together.shift.tolist() == [0, 0]
+    assert together.scale.tolist() == pytest.approx([((21 + 25) / 2) ** 0.5] * 2)
+    assert torch.equal(data.Scaling.fit(x, "none")(x), x)
+    with pytest.raises(ValueError, match="scale_group: 3"):
+        data.Scaling.fit(x, group=3)
+    with pytest.raises(ValueError, match="scaling: 'minmax'"):
+        data.Scaling.fit(x, "minmax")
+    with pytest.raises(ValueError, match=r"x: shape \(2, 3, 2\); accepted: \(N, 2, T\)"):
+        standard(torch.zeros(2, 3, 2))

@@ -1,0 +1,82 @@
+"""What `import tsssl_fast` does and does not do, each in a fresh interpreter."""
+
+import os
+import sys
+
+import pytest
+from checks import run_python
+
+BLOCK = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name in {names!r}:
+            raise ImportError("blocked: " + name)
+sys.meta_path.insert(0, Block())
+"""
+OPTIONAL = ("aeon", "lightning_fabric", "matplotlib", "numba", "rich", "scipy", "sklearn", "triton")
+
+
+def python(code: str) -> str:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TSSSL_")}
+    result = run_python(code, environment)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_optional_packages_are_not_imported() -> None:
+    loaded = python(
+        "import torch, sys; a = set(sys.modules); import tsssl_fast; print(*(set(sys.modules) - a))"
+    ).split()
+    assert "tsssl_fast" in loaded
+    assert not {name.partition(".")[0] for name in loaded} & set(OPTIONAL)
+
+
+def test_works_without_optional_packages() -> None:
+    code = BLOCK.format(names=("typer", *OPTIONAL)) + (
+        "import torch, tsssl_fast as t; z = torch.randn(4, 3); "
+        "print(float(t.functional.nt_xent(z, z)))"
+    )
+    assert float(python(code)) >= 0
+
+
+def test_works_without_the_extension() -> None:
+    code = BLOCK.format(names=("tsssl_fast._C",)) + (
+        "import torch, tsssl_fast as t; from tsssl_fast import info\n"
+        "z = torch.randn(4, 3, requires_grad=True)\n"
+        "t.functional.nt_xent(z, z.detach()).backward()\n"
+        "print(t.explain('nt_xent', z)); print(info.report())"
+    )
+    printed = python(code)
+    assert "nt_xent: reference" in printed
+    assert (
+        "the extension tsssl_fast._C did not load (ImportError: blocked: tsssl_fast._C)" in printed
+    )
+    assert "Traceback" in printed
+
+
+def test_cuda_is_not_initialised() -> None:
+    assert python("import tsssl_fast, torch; print(torch.cuda.is_initialized())") == "False\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/maps")
+def test_one_openmp_runtime_in_the_process() -> None:
+    """The extension shares torch's: a second pool of threads would fight the first."""
+    paths = python(
+        "import tsssl_fast, torch; from tsssl_fast import info; z = torch.randn(500, 8); "
+        "tsssl_fast.functional.nt_xent(z, z); print(*info.openmp_runtimes())"
+    ).split()
+    assert len(paths) == 1, paths
+
+
+def test_info_names_what_runs() -> None:
+    printed = python("from tsssl_fast import info; info.main()")
+    for part in (
+        "tsssl_fast ",
+        "torch ",
+        "instruction set baseline",
+        "contrastive: cpp on cpu",
+        "contrastive: reference on",
+        "environment:",
+    ):
+        assert part in printed

@@ -1,0 +1,3 @@
+from tsssl_fast.cli import main
+
+main()

@@ -1,0 +1,164 @@
+"""The commands and their options; the work is done by the library."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    help="Self-supervised learning on time series with compiled kernels.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Data = Annotated[str, typer.Option(help="A .npz file, a NAME_TRAIN.ts file or a name aeon knows.")]
+Missing = Annotated[str, typer.Option(help="What to do with NaN: raise, linear or zero.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        from tsssl_fast import __version__
+
+        print(f"tsssl_fast {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the picture and the checkpoint.")] = Path(
+        "tsssl-fast-demo"
+    ),
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Pre-train SimCLR-TS on BasicMotions, evaluate the frozen encoder, draw what happened."""
+    from tsssl_fast.cli.demo import run
+
+    run(out, seed)
+
+
+@app.command()
+def pretrain(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder for checkpoint.pt and log.csv.")],
+    method: Annotated[str | None, typer.Option(help="[default: simclr]")] = None,
+    encoder: Annotated[str | None, typer.Option(help="auto, resnet or inception.")] = None,
+    views: Annotated[str | None, typer.Option(help="forward or simclr_ts.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="[default: by size, 10 to 100]")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="[default: up to 256]")] = None,
+    lr: Annotated[float | None, typer.Option(help="[default: 0.003]")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="[default: 0.001]")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="[default: 0]")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, 32 or bf16.")] = None,
+    device: Device = None,
+    scaling: Annotated[
+        str | None, typer.Option(help="Per channel: standard, scale (keeps zero) or none.")
+    ] = None,
+    scale_group: Annotated[
+        int | None, typer.Option(min=1, help="Channels that share a scale, 3 for a sensor's axes.")
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="NAME=NUMBER of the method, such as temperature=0.2.")
+    ] = None,
+    missing: Missing = "raise",
+    unlabelled: Annotated[bool, typer.Option(help="The data may come without labels.")] = False,
+    resume: Annotated[bool, typer.Option(help="Continue the run in --out.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace the run in --out.")] = False,
+    checkpoint_every: Annotated[
+        int, typer.Option(min=0, help="Epochs; 0: a tenth of the run.")
+    ] = 0,
+) -> None:
+    """Pre-train an encoder on the train split's series and keep it in a folder."""
+    from tsssl_fast import training
+    from tsssl_fast.cli.progress import EpochsBar
+    from tsssl_fast.data import load
+    from tsssl_fast.training import checkpoint
+
+    given: dict[str, Any] = {
+        "method": method,
+        "encoder": encoder,
+        "views": views,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "weight_decay": weight_decay,
+        "seed": seed,
+        "precision": precision,
+        "device": device,
+        "scaling": scaling,
+        "scale_group": scale_group,
+        "options": _numbers(option) if option else None,
+    }
+    config = training.Config()
+    if resume and checkpoint.locate(out).is_file():
+        config = training.Config(**checkpoint.read(out)["config"])
+    config = replace(config, **{k: v for k, v in given.items() if v is not None})
+    series = load(data, missing=missing, labels=not unlabelled)
+    config = config.resolved(series)
+    with EpochsBar(config.method, config.epochs) as progress:
+        training.pretrain(
+            series,
+            config,
+            out,
+            resume=resume,
+            overwrite=overwrite,
+            checkpoint_every=checkpoint_every,
+            progress=progress,
+        )
+    print(
+        f"{config.method}, {config.encoder} encoder, {len(series.x_train)} series of "
+        f"{series.name}: {progress.summary()}\ncheckpoint: {checkpoint.locate(out)}"
+    )
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[Path, typer.Option(help="The folder of a run, or its checkpoint.pt.")],
+    data: Data,
+    missing: Missing = "raise",
+) -> None:
+    """Accuracy of the frozen encoder on the test split, beside its random initialisation."""
+    from tsssl_fast import evaluate as evaluation
+    from tsssl_fast import training
+    from tsssl_fast.cli.progress import accuracy_table
+    from tsssl_fast.data import load
+
+    encoder, scaling, content = training.load_encoder(checkpoint)
+    series = load(data, missing=missing)
+    trained_on = content["data"]
+    if series.channels != trained_on["channels"]:
+        raise ValueError(
+            f"data: {series.name} has {series.channels} channels; accepted: "
+            f"{trained_on['channels']}, as {trained_on['name']} on which the encoder was trained"
+        )
+    config = training.Config(**content["config"])
+    untrained = config.build_encoder(trained_on["channels"], trained_on["length"])
+    rows = {
+        "random initialisation": evaluation.probe(untrained, scaling, series),
+        f"{config.method}, {content['epoch']} epochs": evaluation.probe(encoder, scaling, series),
+    }
+    accuracy_table(f"{series.name}: accuracy on {len(series.x_test)} test series", rows)
+
+
+@app.command()
+def info() -> None:
+    """Backends with their reasons, instruction set, versions, thread runtime, load errors."""
+    from tsssl_fast import info as information
+
+    print(information.report())
+
+
+def _numbers(options: list[str]) -> dict[str, int | float]:
+    values: dict[str, int | float] = {}
+    for text in options:
+        name, _, value = text.partition("=")
+        try:
+            values[name] = int(value) if value.isdecimal() else float(value)
+        except ValueError:
+            raise ValueError(f"option: {text!r}; accepted: NAME=NUMBER") from None
+    return values

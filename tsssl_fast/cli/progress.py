@@ -1,0 +1,60 @@
+"""What the commands show while they run, and the accuracy table at the end."""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from tsssl_fast.evaluate import Probes
+
+
+class EpochsBar:
+    """A progress bar on stderr from the first epoch on; call it with each epoch's means."""
+
+    def __init__(self, title: str, epochs: int) -> None:
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("epochs, loss {task.fields[loss]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self.task = self.bar.add_task(title, total=epochs, loss="-")
+        self.losses: list[float] = []
+        self.start = time.perf_counter()
+
+    def __enter__(self) -> "EpochsBar":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
+
+    def __call__(self, row: Mapping[str, float]) -> None:
+        self.bar.start()
+        self.losses.append(row["loss"])
+        self.bar.update(self.task, completed=int(row["epoch"]) + 1, loss=f"{row['loss']:.3f}")
+
+    def summary(self) -> str:
+        seconds = time.perf_counter() - self.start
+        if not self.losses:
+            return "already finished"
+        return f"loss {self.losses[0]:.3f} -> {self.losses[-1]:.3f} in {seconds:.1f} s"
+
+
+def accuracy_table(title: str, rows: Mapping[str, Probes]) -> None:
+    table = Table(title=title)
+    table.add_column("encoder")
+    for name in ("kNN", "linear probe"):
+        table.add_column(name, justify="right")
+    for name, probes in rows.items():
+        table.add_row(name, f"{probes.knn.accuracy:.3f}", f"{probes.linear.accuracy:.3f}")
+    Console().print(table)

@@ -1,0 +1,49 @@
+"""Encoders: series (N, C, T) -> features (N, out_features).
+
+Any `nn.Module` with that signature and an `out_features` attribute will do; these are the ones that
+the command line knows by name. Both compute 1-D convolutions as `conv2d` with H = 1 in
+channels_last, measured 1.3 to 1.8 times faster than `conv1d` in float32 on CPU.
+"""
+
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from tsssl_fast import _checks
+from tsssl_fast.encoders.inception import Inception
+from tsssl_fast.encoders.resnet import ResNet
+
+__all__ = ["ENCODERS", "Encoder", "Inception", "ResNet", "build", "resolve"]
+
+ENCODERS: dict[str, type[nn.Module]] = {"resnet": ResNet, "inception": Inception}
+
+
+class Encoder(Protocol):
+    """What a method needs of an encoder; an `nn.Module` in practice."""
+
+    out_features: int
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+
+def resolve(name: str, length: int) -> str:
+    """The encoder that "auto" stands for: "inception" from 192 steps on, "resnet" below.
+
+    On long series the receptive field was the only visible lever (UWaveGestureLibrary, 315 steps);
+    on 128 steps Inception is 3 times the cost for the same accuracy (UCI HAR).
+    """
+    if name == "auto":
+        return "inception" if length >= 192 else "resnet"
+    return name
+
+
+def build(name: str, channels: int, length: int, **options: Any) -> nn.Module:
+    """The encoder `name` (or "auto") for series of `channels` and about `length` steps.
+
+    Raises ValueError for an unknown name.
+    """
+    name = resolve(name, length)
+    _checks.choice("encoder", name, ("auto", *ENCODERS))
+    if name == "inception":
+        options.setdefault("stride", max(1, round(length / 80)))
+    return ENCODERS[name](channels, **options)

@@ -1,0 +1,58 @@
+"""InceptionTime-like network: long kernels side by side, for series where the receptive field
+matters.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from tsssl_fast.encoders.pool import mean_max
+
+
+class Module(nn.Module):
+    """Bottleneck 1x1, then kernels 39, 19 and 9 and a max-pooled 1x1 side by side, BN, relu."""
+
+    def __init__(self, inputs: int, filters: int) -> None:
+        super().__init__()
+        self.bottleneck = nn.Conv2d(inputs, filters, 1, bias=False)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(filters, filters, (1, k), padding=(0, k // 2), bias=False)
+            for k in (39, 19, 9)
+        )
+        self.pool = nn.MaxPool2d((1, 3), 1, (0, 1))
+        self.pooled = nn.Conv2d(inputs, filters, 1, bias=False)
+        self.norm = nn.BatchNorm2d(4 * filters)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b = self.bottleneck(x)
+        parts = [*(conv(b) for conv in self.convs), self.pooled(self.pool(x))]
+        return torch.relu(self.norm(torch.cat(parts, dim=1)))
+
+
+class Inception(nn.Module):
+    """(N, C, T) -> (N, 8 * filters): average pool by `stride`, Inception modules with one residual.
+
+    Source: Ismail Fawaz et al., InceptionTime, DMKD 2020; smaller, with the series averaged down
+    first.
+
+    Args:
+        channels: C.
+        filters: filters of each of the four branches.
+        depth: number of modules; the residual spans all of them.
+        stride: time steps averaged into one before the first module.
+    """
+
+    def __init__(self, channels: int, filters: int = 32, depth: int = 3, stride: int = 4) -> None:
+        super().__init__()
+        self.out_features = 8 * filters
+        self.reduce = nn.AvgPool2d((1, stride), ceil_mode=True)
+        self.modules_ = nn.Sequential(
+            *(Module(channels if i == 0 else 4 * filters, filters) for i in range(depth))
+        )
+        self.shortcut = nn.Sequential(
+            nn.Conv2d(channels, 4 * filters, 1, bias=False), nn.BatchNorm2d(4 * filters)
+        )
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.reduce(x.unsqueeze(2).contiguous(memory_format=torch.channels_last))
+        return mean_max(torch.relu(self.modules_(x) + self.shortcut(x)))

@@ -1,0 +1,61 @@
+"""The losses as functions: they check their arguments, then call a registered operator.
+
+Every function takes `backend=`: "reference", "cpp", "numba" or "triton"; None chooses the fastest
+that can run the inputs (see tsssl_fast.explain).
+"""
+
+from tsssl_fast.functional.alignment import (
+    mse_alignment,
+    negative_cosine_similarity,
+    smooth_l1_alignment,
+)
+from tsssl_fast.functional.contrastive import (
+    clip_loss,
+    dcl,
+    dclw,
+    info_nce,
+    nt_xent,
+    sigmoid_pair_loss,
+    sup_con,
+    triplet,
+)
+from tsssl_fast.functional.decorrelation import (
+    barlow_twins_loss,
+    covariance_penalty,
+    invariance,
+    variance_penalty,
+    vicreg_loss,
+)
+from tsssl_fast.functional.engine import ContrastiveStats, PairTemperature, contrastive
+from tsssl_fast.functional.hierarchical import hierarchical_contrastive
+from tsssl_fast.functional.synthesis import (
+    extrapolate_positives,
+    interpolate_negatives,
+    mix_hard_negatives,
+)
+
+__all__ = [
+    "ContrastiveStats",
+    "PairTemperature",
+    "barlow_twins_loss",
+    "clip_loss",
+    "contrastive",
+    "covariance_penalty",
+    "dcl",
+    "dclw",
+    "extrapolate_positives",
+    "hierarchical_contrastive",
+    "info_nce",
+    "interpolate_negatives",
+    "invariance",
+    "mix_hard_negatives",
+    "mse_alignment",
+    "negative_cosine_similarity",
+    "nt_xent",
+    "sigmoid_pair_loss",
+    "smooth_l1_alignment",
+    "sup_con",
+    "triplet",
+    "variance_penalty",
+    "vicreg_loss",
+]

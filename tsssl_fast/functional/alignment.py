@@ -1,0 +1,58 @@
+"""Alignment losses of methods without negatives (SimSiam, BYOL and their variants), in plain torch.
+
+Each pulls the prediction of one view to the target of the other. The targets carry no gradient:
+that stop is what keeps SimSiam and BYOL from collapsing. `tsssl_fast.functional` re-exports them.
+"""
+
+import torch
+from torch import Tensor
+
+from tsssl_fast import _checks
+
+__all__ = ["mse_alignment", "negative_cosine_similarity", "smooth_l1_alignment"]
+
+
+def negative_cosine_similarity(prediction: Tensor, target: Tensor, *, eps: float = 1e-8) -> Tensor:
+    """-(1/N) sum_i <p_i, t_i> / (||p_i|| ||t_i||), no gradient into the target.
+
+    SimSiam's loss (Chen and He, CVPR 2021); BYOL's is 2 + 2 times it. The symmetric loss of two
+    views is the mean of (p1, z2) and (p2, z1).
+
+    Args:
+        prediction, target: (N, D), floating, alike in shape, dtype and device.
+        eps: least norm of a row, > 0.
+
+    Returns: a scalar in [-1, 1]; float32 for 16-bit inputs.
+
+    Raises: TypeError, ValueError: inputs not floating (N, D) or not alike, eps not positive.
+    """
+    p, t = _pair(prediction, target)
+    return -torch.nn.functional.cosine_similarity(
+        p, t, dim=1, eps=_checks.positive("eps", eps)
+    ).mean()
+
+
+def mse_alignment(prediction: Tensor, target: Tensor) -> Tensor:
+    """(1/(N D)) ||p - t||², no gradient into the target.
+
+    Args, returns, raises: as for negative_cosine_similarity.
+    """
+    return torch.nn.functional.mse_loss(*_pair(prediction, target))
+
+
+def smooth_l1_alignment(prediction: Tensor, target: Tensor, *, beta: float = 1.0) -> Tensor:
+    """Mean of e² / (2 beta) where |e| < beta, else |e| - beta / 2, e = p - t; no gradient into t.
+
+    Args, returns, raises: as for negative_cosine_similarity; beta > 0.
+    """
+    p, t = _pair(prediction, target)
+    return torch.nn.functional.smooth_l1_loss(p, t, beta=_checks.positive("beta", beta))
+
+
+def _pair(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    _checks.matrix("prediction", prediction)
+    _checks.matrix("target", target)
+    _checks.alike(("prediction", "target"), (prediction, target))
+    half = prediction.dtype in (torch.float16, torch.bfloat16)
+    dtype = torch.float32 if half else prediction.dtype
+    return prediction.to(dtype), target.detach().to(dtype)

@@ -1,0 +1,288 @@
+"""Named contrastive losses; each is a few lines on the engine."""
+
+import torch
+from torch import Tensor
+
+from tsssl_fast import _checks, dispatch
+from tsssl_fast.functional.engine import contrastive
+from tsssl_fast.ops.contrastive import arguments, blocked, rows
+from tsssl_fast.ops.contrastive.reference import PLAIN, unit
+from tsssl_fast.ops.contrastive.rows import Temperature
+
+
+def nt_xent(
+    z1: Tensor,
+    z2: Tensor,
+    temperature: float = 0.1,
+    reduction: str = "mean",
+    *,
+    backend: str | None = None,
+) -> Tensor:
+    """NT-Xent (SimCLR): every series against its other view and all series of the batch.
+
+    With z = [z1; z2], u = z / ||z|| and p(i) the other view of i, for each of the 2N rows:
+    loss_i = -log( exp(<u_i, u_p(i)> / tau) / sum_{k != i} exp(<u_i, u_k> / tau) ).
+    Source: equation (1) of the SimCLR-TS report; Chen et al., ICML 2020.
+
+    Args:
+        z1, z2: (N, D) embeddings of two views of the same N series; float16, bfloat16, float32 or
+            float64, the same device. Row i of both belongs to series i. Not normalised: this is.
+        temperature: tau > 0.
+        reduction: "mean" over the 2N rows, "sum", or "none" for (2N,): the rows of z1, then of z2.
+        backend: see the module.
+
+    Returns:
+        The loss; float32 for 16-bit inputs (the arithmetic is float32), else the inputs' dtype.
+        N = 1 gives 0 with zero gradient. A row with norm <= 1e-12 has cosine 0 with everything and
+        gets zero gradient. Gradients flow to both inputs, in their dtype.
+
+    Raises:
+        TypeError: an input is no floating tensor, or dtypes differ.
+        ValueError: not (N, D), N = 0, shapes or devices differ, temperature not finite or <= 0,
+            unknown reduction or backend.
+        BackendUnavailableError: the backend asked for can not run these inputs.
+    """
+    _checks.matrix("z1", z1)
+    _checks.matrix("z2", z2)
+    _checks.alike(("z1", "z2"), (z1, z2))
+    temperature = _checks.positive("temperature", temperature)
+    _checks.choice("reduction", reduction, _checks.REDUCTIONS)
+    loss, _ = torch.ops.tsssl_fast.nt_xent(z1, z2, temperature, _backend(backend))
+    return _checks.reduce(loss, reduction)
+
+
+def _backend(name: str | None) -> str:
+    return dispatch.check_name(name, "backend") if name else ""
+
+
+def _arange(x: Tensor) -> Tensor:
+    return torch.arange(len(x), device=x.device)
+
+
+def info_nce(
+    q: Tensor,
+    k: Tensor,
+    temperature: Temperature = 0.1,
+    reduction: str = "mean",
+    *,
+    negatives: Tensor | None = None,
+    negatives_valid: Tensor | None = None,
+    symmetric: bool = False,
+    normalize: bool = True,
+    backend: str | None = None,
+) -> Tensor:
+    """InfoNCE: query i against its positive key i and the other keys (van den Oord et al., 2018).
+
+    With `negatives` (K, D) (a queue: MoCo, He et al., CVPR 2020) those alone are the negatives:
+    loss_i = -log(exp(a_ii) / (exp(a_ii) + sum_j exp(<q_i, n_j> / tau))).
+
+    Args:
+        q, k: (N, D). negatives, negatives_valid: (K, D) and (K,) bool flags of filled slots.
+        symmetric: also every key against all queries; only without `negatives`.
+        Others, result and errors as in :func:`contrastive`.
+    """
+    _checks.matrix("q", q)
+    _checks.matrix("k", k)
+    _checks.alike(("q", "k"), (q, k))
+    if negatives is None:
+        ids = _arange(q)
+        return _scalar(
+            contrastive(
+                q,
+                k,
+                temperature=temperature,
+                q_ids=ids,
+                k_ids=ids,
+                symmetric=symmetric,
+                normalize=normalize,
+                reduction=reduction,
+                backend=backend,
+            )
+        )
+    if symmetric:
+        raise ValueError("symmetric: True with negatives; accepted: False")
+    _checks.choice("reduction", reduction, _checks.REDUCTIONS)
+    arguments.check_temperature(temperature, q)
+    arguments.check_keys(q, negatives, negatives_valid, None, None)
+    rules = PLAIN._replace(normalize=normalize, k_valid=negatives_valid)
+    found = rows.rows(q, negatives, temperature, rules, backend=_backend(backend))
+    x = found.negative - _paired_logits(q, k, temperature, normalize)
+    some = found.has_negative
+    loss = torch.where(some, torch.logaddexp(torch.where(some, x, 0.0), x.new_zeros(())), 0.0)
+    return _checks.reduce(loss, reduction)
+
+
+def _scalar(result: object) -> Tensor:
+    assert isinstance(result, Tensor)
+    return result
+
+
+def _paired_logits(q: Tensor, k: Tensor, temperature: Temperature, normalize: bool) -> Tensor:
+    """<q_i, k_i> / tau, (N,)."""
+    dtype = torch.float32 if q.dtype in (torch.float16, torch.bfloat16) else q.dtype
+    q, k = q.to(dtype), k.to(dtype)
+    if normalize:
+        q, k = unit(q)[0], unit(k)[0]
+    return (q * k).sum(dim=1) * rows.inverse(temperature, q).to(dtype)
+
+
+def clip_loss(
+    image: Tensor,
+    text: Tensor,
+    logit_scale: float | Tensor = 1 / 0.07,
+    reduction: str = "mean",
+    *,
+    backend: str | None = None,
+) -> Tensor:
+    """CLIP: two towers, both directions (Radford et al., ICML 2021): the mean over all 2N rows of
+    -log softmax of the matching pair, logits logit_scale * cosine.
+
+    Args:
+        image, text: (N, D), row i of both belongs together.
+        logit_scale: the factor itself, not its logarithm; a 0-d tensor gets its gradient.
+    """
+    if isinstance(logit_scale, Tensor):
+        _checks.floating("logit_scale", logit_scale)
+        temperature: float | Tensor = 1 / logit_scale
+    else:
+        temperature = 1 / _checks.positive("logit_scale", logit_scale)
+    return info_nce(image, text, temperature, reduction, symmetric=True, backend=backend)
+
+
+def sup_con(
+    z: Tensor,
+    labels: Tensor,
+    temperature: Temperature = 0.1,
+    reduction: str = "mean",
+    *,
+    mean_over: str = "with_positive",
+    backend: str | None = None,
+) -> Tensor:
+    """Supervised contrastive loss, "out" form (Khosla et al., NeurIPS 2020, eq. 2):
+    mean over the positives p of -log(exp(a_ip) / sum_{k != i} exp(a_ik)).
+
+    Args:
+        z: (M, D), all views of all samples. labels: (M,) integers; equal labels are positives.
+        mean_over: the mean's denominator, rows "with_positive" or "all".
+    """
+    _checks.matrix("z", z)
+    if labels is None:
+        raise TypeError("labels: None; accepted: (M,) integers")
+    return _scalar(
+        contrastive(
+            z,
+            temperature=temperature,
+            q_ids=labels,
+            reduction=reduction,
+            mean_over=mean_over,
+            backend=backend,
+        )
+    )
+
+
+def dcl(
+    z1: Tensor,
+    z2: Tensor,
+    temperature: Temperature = 0.1,
+    reduction: str = "mean",
+    *,
+    backend: str | None = None,
+) -> Tensor:
+    """Decoupled contrastive loss (Yeh et al., ECCV 2022): NT-Xent without the positive in the
+    denominator: loss_i = -a_ip + log sum over the negatives exp(a_ik). (N, D), (N, D)."""
+    return _decoupled(z1, z2, None, temperature, reduction, backend)
+
+
+def dclw(
+    z1: Tensor,
+    z2: Tensor,
+    temperature: Temperature = 0.1,
+    sigma: float = 0.5,
+    reduction: str = "mean",
+    *,
+    backend: str | None = None,
+) -> Tensor:
+    """DCL with the positives weighted by a von Mises-Fisher kernel (Yeh et al., eq. 7):
+    loss_i = -w_i a_ip + log sum over the negatives exp(a_ik), w = 2 - N softmax(<u_i, u_p> /
+    sigma), the softmax over the N pairs; a constant for the gradient."""
+    _checks.positive("sigma", sigma)
+    return _decoupled(z1, z2, sigma, temperature, reduction, backend)
+
+
+def _decoupled(
+    z1: Tensor,
+    z2: Tensor,
+    sigma: float | None,
+    temperature: Temperature,
+    reduction: str,
+    backend: str | None,
+) -> Tensor:
+    _checks.matrix("z1", z1)
+    _checks.matrix("z2", z2)
+    _checks.alike(("z1", "z2"), (z1, z2))
+    _checks.choice("reduction", reduction, _checks.REDUCTIONS)
+    z = torch.cat([z1, z2])
+    arguments.check_temperature(temperature, z)
+    ids = _arange(z1).repeat(2)
+    rules = PLAIN._replace(q_id=ids, k_id=ids)
+    found = rows.rows(z, None, temperature, rules, backend=_backend(backend))
+    if sigma is None:
+        return _checks.reduce(rows.row_loss(found, "mean_log", "negatives"), reduction)
+    with torch.no_grad():
+        similarity = _paired_logits(z1, z2, sigma, True)
+        weight = (2 - len(z1) * similarity.softmax(dim=0)).repeat(2)
+    some = found.has_negative & found.has_positive
+    positive = torch.where(some, found.positive - found.gap, 0.0)
+    loss = torch.where(some, torch.where(some, found.negative, 0.0) - weight * positive, 0.0)
+    return _checks.reduce(loss, reduction)
+
+
+def sigmoid_pair_loss(
+    q: Tensor,
+    k: Tensor,
+    logit_scale: float | Tensor = 10.0,
+    logit_bias: float | Tensor = -10.0,
+    reduction: str = "mean",
+    *,
+    q_ids: Tensor | None = None,
+    k_ids: Tensor | None = None,
+) -> Tensor:
+    """Sigmoid loss over all pairs (SigLIP, Zhai et al., ICCV 2023): per query
+    sum_j log(1 + exp(-y_ij (scale <q_i, k_j> + bias))), y = 1 for positives, -1 otherwise.
+
+    Args:
+        q, k: (M, D), (P, D). q_ids, k_ids: integers, equal ids are positives; default: q_i and k_i.
+        logit_scale, logit_bias: numbers or 0-d tensors (get gradients).
+
+    Row blocks of torch in bounded memory (see ops/contrastive/blocked.py) for every backend.
+    """
+    arguments.check_operands(q, k)
+    arguments.check_rows(q, k, q_ids, k_ids, None, None, None, None)
+    _checks.choice("reduction", reduction, _checks.REDUCTIONS)
+    if q_ids is None or k_ids is None:
+        _checks.alike(("q", "k"), (q, k))
+        q_ids = k_ids = _arange(q)
+    rules = PLAIN._replace(q_id=q_ids, k_id=k_ids)
+    return _checks.reduce(blocked.sigmoid(q, k, logit_scale, logit_bias, rules), reduction)
+
+
+def triplet(
+    z: Tensor,
+    labels: Tensor,
+    margin: float = 0.2,
+    reduction: str = "mean",
+) -> Tensor:
+    """Triplet loss on the hardest negative, in cosine similarity (Schroff et al., CVPR 2015):
+    for row i and each other row p of its label, max(0, margin - s_ip + s_in), n the most similar
+    row of another label; the mean over p. Rows without a positive or without a negative contribute
+    0.
+
+    Args:
+        z: (M, D); labels: (M,) integers; margin >= 0.
+    """
+    arguments.check_operands(z, None)
+    arguments.check_rows(z, None, labels, None, None, None, None, None)
+    _checks.at_least("margin", margin, 0.0)
+    _checks.choice("reduction", reduction, _checks.REDUCTIONS)
+    rules = PLAIN._replace(q_id=labels, k_id=labels)
+    return _checks.reduce(blocked.triplet(z, margin, rules), reduction)

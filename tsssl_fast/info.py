@@ -1,0 +1,104 @@
+"""What runs here and why: `python -m tsssl_fast.info`.
+
+Versions, every family's backends with the reasons against them, the instruction sets, the OpenMP
+runtimes in this process, and the exception if the extension did not load.
+"""
+
+import os
+import platform
+import traceback
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from tsssl_fast import _native, dispatch, env
+from tsssl_fast import ops as ops  # registers the families
+from tsssl_fast._version import __version__
+
+PACKAGES = ("numpy", "numba", "triton", "scikit-learn", "aeon", "lightning-fabric")
+
+
+def report() -> str:
+    """The whole report, one fact a line."""
+    sections = {
+        "versions": _versions(),
+        "compiled extension": _extension(),
+        "threads": _threads(),
+        "backends": _backends(),
+        "environment": _environment(),
+    }
+    lines = []
+    for title, facts in sections.items():
+        lines += [f"{title}:", *(f"  {fact}" for fact in facts)]
+    return "\n".join(lines)
+
+
+def _versions() -> Iterator[str]:
+    yield f"tsssl_fast {__version__} in {Path(__file__).parent}"
+    yield f"python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    yield f"torch {torch.__version__}"
+    for name in PACKAGES:
+        try:
+            yield f"{name} {metadata.version(name)}"
+        except metadata.PackageNotFoundError:
+            yield f"{name} is not installed"
+
+
+def _extension() -> Iterator[str]:
+    if _native.C is None:
+        yield "did not load:"
+        error = _native.ERROR
+        yield from "".join(traceback.format_exception(error)).rstrip().splitlines()
+        return
+    yield f"{_native.C.__file__}"
+    for isa, supported in _native.C.isas().items():
+        state = (
+            "in use" if isa == _native.C.isa() else "supported" if supported else "not supported"
+        )
+        yield f"instruction set {isa}: {state}"
+
+
+def openmp_runtimes() -> list[str]:
+    """Paths of the OpenMP runtimes mapped into this process; empty where /proc does not tell.
+
+    Two of them mean two pools of threads, which slow each other down.
+    """
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        return []
+    paths = {line.split(maxsplit=5)[-1] for line in maps.read_text().splitlines() if "/" in line}
+    return sorted(p for p in paths if Path(p).name.startswith(("libgomp", "libomp", "libiomp")))
+
+
+def _threads() -> Iterator[str]:
+    yield f"{torch.get_num_threads()} threads (torch.get_num_threads), {os.cpu_count()} processors"
+    if _native.C is not None and not _native.C.openmp:
+        yield "the extension is built without OpenMP: its kernels run on one thread"
+    for path in openmp_runtimes():
+        yield f"OpenMP runtime {path}"
+
+
+def _backends() -> Iterator[str]:
+    for family, backends in dispatch.families().items():
+        for backend in backends:
+            why = backend.why_not(next(iter(backend.kernels)), ())
+            devices = ", ".join(sorted(backend.devices))
+            yield f"{family}: {backend.name} on {devices}: {'; '.join(why) if why else 'can run'}"
+
+
+def _environment() -> Iterator[str]:
+    variables = env.variables()
+    for name, value in variables.items():
+        yield f"{name}={value}"
+    if not variables:
+        yield "no TSSSL_ variable is set"
+
+
+def main() -> None:
+    print(report())
+
+
+if __name__ == "__main__":
+    main()

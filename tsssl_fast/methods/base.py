@@ -1,0 +1,94 @@
+"""The small interface of every method: `loss(batch) -> (loss, logs)`."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+Logs = dict[str, Tensor]
+
+
+class Batch(NamedTuple):
+    """What a method sees of one step.
+
+    x: (N, C, T) float series; sample_ids: (N,) int64, the rows' positions in the data set;
+    seed: of this step's augmentation, so that views are a function of (seed, sample id) alone;
+    labels: (N,) int64 for methods that learn from labels.
+    """
+
+    x: Tensor
+    sample_ids: Tensor
+    seed: int
+    labels: Tensor | None = None
+
+
+class Views(Protocol):
+    """Anything that makes V augmented views of a batch: (N, C, T) -> (V, N, C, T).
+
+    The result must depend on x, seed and sample_ids alone for training to be reproducible.
+    """
+
+    def __call__(self, x: Tensor, *, seed: int, sample_ids: Tensor) -> Tensor: ...
+
+
+class Method(nn.Module, ABC):
+    """A training objective around an encoder; a plain module that trains in anybody's loop.
+
+        loss, logs = method.loss(batch)
+        loss.backward(); optimizer.step(); method.after_step()
+
+    `encoder` is what remains after pre-training. `forward` is `loss`, because wrappers (Fabric,
+    DDP) hook into `forward`.
+    """
+
+    encoder: nn.Module
+    min_batch = 2  # a batch of one has no negatives, no variance and no batch statistics
+    needs_labels = False
+    bf16 = False
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
+        """The scalar loss of a batch with its graph, and detached scalars worth logging."""
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Logs]:
+        return self.loss(batch)
+
+    def encode(self, x: Tensor, encoder: nn.Module | None = None) -> Tensor:
+        """Features of `encoder`, or of `self.encoder`, in x's dtype.
+
+        With `bf16` the encoder alone runs under bfloat16 autocast: it is 80 to 95 % of a step, the
+        projector and the loss 4 %, and a covariance needs the digits.
+        """
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
+            h: Tensor = (encoder or self.encoder)(x)
+        return h.to(x.dtype)
+
+    def after_step(self) -> None:
+        """Called after each optimizer step; momentum encoders and queues update here."""
+
+
+def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """A projector with one hidden layer: linear, BN, relu, linear."""
+    return nn.Sequential(
+        nn.Linear(inputs, hidden, bias=False),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, outputs),
+    )
+
+
+def two_views(views: Views, batch: Batch) -> Tensor:
+    """(2N, C, T): the first views of all series, then the second views."""
+    v = views(batch.x, seed=batch.seed, sample_ids=batch.sample_ids)
+    if v.dim() != 4 or v.shape[:2] != (2, len(batch.x)):
+        raise ValueError(
+            f"views: returned shape {tuple(v.shape)}; accepted: (2, {len(batch.x)}, C, T)"
+        )
+    return v.flatten(0, 1)
+
+
+def alignment(z1: Tensor, z2: Tensor) -> Tensor:
+    """Mean cosine of the positive pairs, detached: 1 when both views of a series coincide."""
+    with torch.no_grad():
+        return torch.cosine_similarity(z1.float(), z2.float()).mean()

@@ -1,0 +1,54 @@
+"""Supervised training: the baseline beside every method, and full fine-tuning."""
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from tsssl_fast.methods.base import Batch, Logs, Method, Views
+
+
+class Supervised(Method):
+    """loss = cross_entropy(classifier(encoder(view(x))), label), averaged over the views.
+
+    From a random encoder this is the supervised baseline; from a pre-trained one, full fine-tuning
+    (the classifier of Algorithm 1 of the SimCLR-TS report with the encoder not frozen).
+
+    Args:
+        encoder: (N, C, T) -> (N, F).
+        classifier: (N, F) -> (N, classes) logits.
+        views: x, seed, sample_ids -> (V, N, C, T), or None to train on the series as they are.
+        smoothing: label smoothing in [0, 1).
+    """
+
+    needs_labels = True
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        classifier: nn.Module,
+        views: Views | None = None,
+        smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.classifier = classifier
+        self.views = views
+        self.smoothing = smoothing
+
+    @classmethod
+    def recipe(cls, encoder: nn.Module, classes: int, views: Views | None = None) -> "Supervised":
+        """A linear classifier on an encoder that has `out_features`."""
+        features: Any = encoder.out_features
+        return cls(encoder, nn.Linear(features, classes), views)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
+        if batch.labels is None:
+            raise ValueError("batch.labels: None; supervised training needs labels")
+        x, labels = batch.x, batch.labels
+        if self.views is not None:
+            views = self.views(x, seed=batch.seed, sample_ids=batch.sample_ids)
+            x, labels = views.flatten(0, 1), labels.repeat(len(views))
+        logits = self.classifier(self.encode(x))
+        loss = cross_entropy(logits, labels, label_smoothing=self.smoothing)
+        return loss, {"train_accuracy": (logits.argmax(1) == labels).float().mean()}

@@ -1,0 +1,152 @@
+"""A run in a folder: `checkpoint.pt` and `log.csv`, and how to go on with it."""
+
+import csv
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tsssl_fast.data import Dataset, Scaling
+from tsssl_fast.methods import Method
+from tsssl_fast.training import checkpoint
+from tsssl_fast.training.config import Config
+from tsssl_fast.training.loop import State, check_rows, fit
+
+LOG = "log.csv"
+
+Progress = Callable[[dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained method with the scaling of its input, and the resolved configuration."""
+
+    method: Method
+    scaling: Scaling
+    config: Config
+
+
+def pretrain(
+    data: Dataset,
+    config: Config,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    checkpoint_every: int = 0,
+    progress: Progress | None = None,
+) -> Run:
+    """Trains on the train split's series and leaves `checkpoint.pt` and `log.csv` in folder `out`.
+
+    Args:
+        resume: continue from the checkpoint in `out` where there is one. The finished run equals an
+            uninterrupted one bit for bit, on the same machine with the same number of threads.
+        overwrite: start anew where `out` holds a checkpoint; the old one stays until the first new
+            one.
+        checkpoint_every: epochs between checkpoints; 0: a tenth of the run. One is always written
+            at the end; an interrupted run goes on from the last one.
+        progress: called with each epoch's means.
+
+    Raises:
+        FileExistsError: `out` holds a checkpoint, and neither resume nor overwrite.
+        ValueError: the checkpoint is of another configuration or other data; labels missing; a
+            batch size that does not fit. Nothing has been written then.
+    """
+    out = Path(out)
+    if resume and overwrite:
+        raise ValueError("resume, overwrite: both are True; accepted: one of them")
+    config = config.resolved(data)
+    method = config.build(data.channels, data.length)
+    check_rows(method, len(data.x_train), config.settings())
+    if method.needs_labels and not data.classes:
+        raise ValueError(f"data: no labels; method {config.method} needs them")
+    scaling = Scaling.fit(data.x_train, config.scaling, config.scale_group)
+    description = describe(data)
+    state = None
+    if (out / checkpoint.NAME).exists() and not overwrite:
+        if not resume:
+            raise FileExistsError(
+                f"out: {out} holds a checkpoint; accepted: an empty folder, resume or overwrite"
+            )
+        state = _continue(checkpoint.read(out), config, description, out)
+    out.mkdir(parents=True, exist_ok=True)
+    log = Log(out / LOG, state.epoch if state else 0)
+    every = checkpoint_every or max(1, config.epochs // 10)
+
+    def on_epoch(row: dict[str, float], take: Callable[[], State]) -> None:
+        log.append(row)
+        done = int(row["epoch"]) + 1
+        if done % every == 0 or done == config.epochs:
+            taken = take()
+            content = {"config": config.as_dict(), "data": description, "scaling": asdict(scaling)}
+            checkpoint.write(
+                out,
+                content
+                | {"epoch": taken.epoch, "model": taken.model, "optimizer": taken.optimizer},
+            )
+        if progress is not None:
+            progress(row)
+
+    fit(
+        method,
+        scaling(data.x_train),
+        config.settings(),
+        labels=data.y_train if data.classes else None,
+        state=state,
+        on_epoch=on_epoch,
+    )
+    return Run(method, scaling, config)
+
+
+class Log:
+    """A CSV file with a line per epoch; continuing keeps the lines of the first `epochs`."""
+
+    def __init__(self, path: Path, epochs: int) -> None:
+        self.path = path
+        kept: list[dict[str, str]] = []
+        if epochs and path.exists():
+            with path.open(newline="") as file:
+                kept = [row for row in csv.DictReader(file) if int(row["epoch"]) < epochs]
+        self.columns: list[str] = []
+        path.unlink(missing_ok=True)
+        for row in kept:
+            self.append(row)
+
+    def append(self, row: Mapping[str, float | str]) -> None:
+        first = not self.columns
+        self.columns = self.columns or list(row)
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, self.columns)
+            if first:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+def describe(data: Dataset) -> dict[str, Any]:
+    """What a checkpoint remembers of its data: names, sizes and a digest of the train series."""
+    return {
+        "name": data.name,
+        "channels": data.channels,
+        "length": data.length,
+        "classes": list(data.classes),
+        "train_series": len(data.x_train),
+        "digest": hashlib.blake2b(data.x_train.numpy().data, digest_size=16).hexdigest(),
+    }
+
+
+def _continue(
+    content: dict[str, Any], config: Config, description: dict[str, Any], out: Path
+) -> State:
+    """The state in a checkpoint, if it is of the same run."""
+    given, saved = config.as_dict(), content["config"]
+    different = [
+        f"{k}={given[k]!r} (was {saved.get(k)!r})" for k in given if given[k] != saved.get(k)
+    ]
+    if different:
+        raise ValueError(f"resume: {out} is a run with other settings: {', '.join(different)}")
+    if content["data"]["digest"] != description["digest"]:
+        raise ValueError(
+            f"resume: {out} is a run on {content['data']['name']} with other train series"
+        )
+    return State(content["epoch"], content["model"], content["optimizer"])

@@ -1,0 +1,39 @@
+"""The augmentation pipelines that the command line knows by name.
+
+| name        | what it is                                                                    |
+| ----------- | ----------------------------------------------------------------------------- |
+| `forward`   | crop, time warp, magnitude warp and noise on every sample; time keeps its way |
+| `simclr_ts` | the seven augmentations of SimCLR-TS, `augment.presets.simclr_ts`             |
+
+`forward` is the default. Accuracy on UWaveGestureLibrary, where some gestures are others run
+backwards, by three folds inside the train split (SimCLR, 40 epochs, one seed, standard error 0.02):
+
+| pipeline                                        | linear | kNN   |
+| ----------------------------------------------- | ------ | ----- |
+| `simclr_ts`                                     | 0.817  | 0.667 |
+| `simclr_ts` without its time flip               | 0.900  | 0.867 |
+| `forward` with magnitude amplitude 0.1          | 0.900  | 0.858 |
+| `forward`                                       | 0.917  | 0.883 |
+"""
+
+from collections.abc import Callable
+
+from tsssl_fast.augment import Compose, CropResize, MagnitudeWarp, RandomNoise, TimeWarp, presets
+from tsssl_fast.methods import Views
+
+
+def forward() -> Views:
+    return Compose(
+        [
+            CropResize((0.6, 1.0)),
+            TimeWarp(0.6, knots=6),
+            MagnitudeWarp(0.3, periods=(0.5, 2.0)),
+            RandomNoise(0.05),
+        ]
+    )
+
+
+PRESETS: dict[str, Callable[[], Views]] = {
+    "forward": forward,
+    "simclr_ts": presets.simclr_ts,
+}
