@@ -1,6 +1,6 @@
 """The seven-operation SimCLR-TS pipeline, two views, against eager torch and per-sample numpy.
 
-    python benchmarks/augment.py [--threads 2] [--single]
+    python benchmarks/augment.py [--threads 2] [--single | --scaling]
 
 Rows are timed in turns inside one process; figures are medians in milliseconds. All three draw per
 sample; `torch` is vectorised over the batch, `numpy` repeats the document's snippets sample by
@@ -156,15 +156,40 @@ def overhead(rounds: int) -> None:
     print(f"one call at 1x3x64, two views: {1e3 * ms['call']:.0f} microseconds")
 
 
+def scaling(threads: int, rounds: int) -> None:
+    """The pipeline at one number of elements and several lengths, on one thread and on several."""
+    pipeline = augment.presets.simclr_ts(p=1.0)
+    batches = {t: torch.randn(1024 * 128 // t, 9, t) for t in (32, 128, 512, 4096)}
+    cases: dict[str, Callable[[], object]] = {}
+    for t, x in batches.items():
+        for count in (1, threads):
+
+            def run(x: Tensor = x, count: int = count) -> None:
+                torch.set_num_threads(count)
+                pipeline(x, 2, seed=0)
+
+            cases[f"{t} {count}"] = run
+    ms = interleaved(cases, rounds)
+    for t, x in batches.items():
+        one, several = ms[f"{t} 1"], ms[f"{t} {threads}"]
+        print(
+            f"T={t:5d}: {2e-3 * x.numel() / one:7.1f} million elements written per second on one "
+            f"thread, x {one / several:.2f} on {threads}"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--single", action="store_true", help="single operations and call overhead")
+    parser.add_argument("--scaling", action="store_true", help="series lengths and threads")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     print(f"torch {torch.__version__}, {arguments.threads} threads")
-    if arguments.single:
+    if arguments.scaling:
+        scaling(arguments.threads, arguments.rounds)
+    elif arguments.single:
         single_operations(3 * arguments.rounds)
         overhead(arguments.rounds)
     else:

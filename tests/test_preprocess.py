@@ -49,7 +49,9 @@ def test_kernel_equals_reference(name, isa_name):
     with isa(isa_name):
         for shape in SHAPES:
             for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
-                for x in (series(*shape).to(dtype), holed(*shape).to(dtype)):
+                infinite = series(*shape).to(dtype)
+                infinite[0, 0, -1] = torch.inf
+                for x in (series(*shape).to(dtype), holed(*shape).to(dtype), infinite):
                     expected = TASKS[name](x, backend="reference")
                     assert same_bits(TASKS[name](x, backend="cpp"), expected), (shape, dtype)
 

@@ -39,13 +39,13 @@ inline void scale_row(T* x, std::int64_t length, T factor) {
 // Masked steps of a row; a[0]: 0 every step by itself, 1 spans of geometric length.
 template <class T>
 inline void drop_steps(const Row& row, const Subject& s, std::int64_t channel, T value, T* x) {
-  const ElementStream stream{s.key, row.stream | kElementPurpose | s.view, s.id_lo, s.id_hi};
+  const WordStream stream{s.key, row.stream | kElementPurpose | s.view, s.id_lo, s.id_hi};
   std::uint32_t words[kChunk];
   bool masked = false;
   for (std::int64_t t = 0; t < s.length; t += kChunk) {
     const int count = static_cast<int>(s.length - t < kChunk ? s.length - t : kChunk);
-    element_words(stream, static_cast<std::uint32_t>((channel << kChannelShift) + t / 4),
-                  (count + 3) / 4, words);
+    stream_words(stream, static_cast<std::uint32_t>((channel << kChannelShift) + t / 4),
+                 (count + 63) / 64 * 16, words);
     for (int i = 0; i < count; ++i) {
       const double word = static_cast<double>(words[i]);
       if (row.a[0] == 0 || t + i == 0) {
@@ -166,7 +166,7 @@ inline void in_place(const Row& row, const double* slot, const Subject& s, bool 
 // Operations whose derivative is the identity: they add what counts as a constant, or round.
 template <class T>
 inline void add(const Row& row, const double* slot, const Subject& s, const Blocks<T>& b) {
-  const ElementStream stream{s.key, row.stream | kElementPurpose | s.view, s.id_lo, s.id_hi};
+  const WordStream stream{s.key, row.stream | kElementPurpose | s.view, s.id_lo, s.id_hi};
   const T scale = static_cast<T>(slot[1]);
   for (std::int64_t c = 0; c < s.channels; ++c) {
     T* x = b.x + c * b.t;

@@ -1,7 +1,7 @@
 // Operations on one channel: a contiguous row of `length` steps.
 #pragma once
 #include "augment/positions.h"
-#include "simd/vec.h"
+#include "rng/philox_blocks.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {
@@ -11,35 +11,45 @@ namespace {
 // that the order of additions is the same everywhere.
 constexpr int kPartials = 32;
 
-inline double sum_partials(double* part) {
-  for (int width = kPartials / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) part[i] = part[i] + part[i + width];
-  }
-  return part[0];
+constexpr int kSumLanes = Simd<double>::kLanes;
+
+TSSSL_INLINE Vec<double> load_wide(const double* x) { return load(x); }
+TSSSL_INLINE Vec<double> load_wide(const float* x) {
+  Vec<double> wide;
+  for (int i = 0; i < kSumLanes; ++i) wide[i] = static_cast<double>(x[i]);
+  return wide;
 }
 
-// f(value of step t) summed over the row.
+// f(value of step t) summed over the row; f takes a double or a vector of them.
 template <class T, class F>
-TSSSL_DEVICE double row_sum(const T* x, std::int64_t length, const F& f) {
-  double part[kPartials] = {};
+TSSSL_INLINE double row_sum(const T* x, std::int64_t length, const F& f) {
+  Vec<double> part[kPartials / kSumLanes] = {};
   const std::int64_t whole = length / kPartials * kPartials;
   for (std::int64_t t = 0; t < whole; t += kPartials) {
-    for (int i = 0; i < kPartials; ++i) part[i] += f(static_cast<double>(x[t + i]));
+    for (int i = 0; i < kPartials / kSumLanes; ++i) {
+      part[i] = part[i] + f(load_wide(x + t + i * kSumLanes));
+    }
   }
-  for (std::int64_t t = whole; t < length; ++t) part[t - whole] += f(static_cast<double>(x[t]));
-  return sum_partials(part);
+  for (std::int64_t t = whole; t < length; ++t) {
+    const std::int64_t i = t - whole;
+    part[i / kSumLanes][i % kSumLanes] += f(static_cast<double>(x[t]));
+  }
+  for (int width = kPartials / kSumLanes / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) part[i] = part[i] + part[i + width];
+  }
+  return sum<double>(part[0]);
 }
 
 template <class T>
 inline double row_mean(const T* x, std::int64_t length) {
-  return row_sum(x, length, [](double v) { return v; }) / static_cast<double>(length);
+  return row_sum(x, length, [](auto v) { return v; }) / static_cast<double>(length);
 }
 
 template <class T>
 inline double row_std(const T* x, std::int64_t length) {
   const double mean = row_mean(x, length);
-  const double sum = row_sum(x, length, [mean](double v) { return (v - mean) * (v - mean); });
-  return root(sum / static_cast<double>(length));
+  const double total = row_sum(x, length, [mean](auto v) { return (v - mean) * (v - mean); });
+  return root(total / static_cast<double>(length));
 }
 
 // One Philox block feeds 4 consecutive steps of a channel; the block index leaves 2^17 blocks to a
@@ -47,27 +57,10 @@ inline double row_std(const T* x, std::int64_t length) {
 constexpr int kChannelShift = 17;
 constexpr int kChunk = 256;  // steps whose words are drawn at a time: 1 KiB
 
-struct ElementStream {
-  Key key;
-  std::uint32_t stream, id_lo, id_hi;
-};
-
-inline void element_words(const ElementStream& s, std::uint32_t first, int blocks,
-                          std::uint32_t* words) {
-  for (int q = 0; q < blocks; ++q) {
-    const Block b =
-        philox(Block{first + static_cast<std::uint32_t>(q), s.stream, s.id_lo, s.id_hi}, s.key);
-    words[4 * q] = b.w0;
-    words[4 * q + 1] = b.w1;
-    words[4 * q + 2] = b.w2;
-    words[4 * q + 3] = b.w3;
-  }
-}
-
 // x += amplitude r, r uniform on [-1, 1) or standard normal.
 template <class T>
 inline void add_noise(T* x, std::int64_t length, std::int64_t channel, T amplitude, bool normal,
-                      const ElementStream& stream) {
+                      const WordStream& stream) {
   std::uint32_t words[kChunk];
   T r[kChunk];
   for (std::int64_t t = 0; t < length; t += kChunk) {
@@ -75,7 +68,7 @@ inline void add_noise(T* x, std::int64_t length, std::int64_t channel, T amplitu
     // Whole groups of 16 blocks: the tail of a vector loop costs more than words that nobody reads.
     const int blocks = (count + 63) / 64 * 16;
     const std::uint32_t first = static_cast<std::uint32_t>((channel << kChannelShift) + t / 4);
-    element_words(stream, first, blocks, words);
+    stream_words(stream, first, blocks, words);
     if (normal) {
       for (int i = 0; i < 2 * blocks; ++i) {
         const Normals<T> z = normals<T>(words[2 * i], words[2 * i + 1]);

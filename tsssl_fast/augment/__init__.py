@@ -16,9 +16,12 @@ from tsssl_fast.augment.channels import (
     Rotation,
 )
 from tsssl_fast.augment.compose import Compose, PerView
+from tsssl_fast.augment.crops import Crops, OverlappingCrops
 from tsssl_fast.augment.groups import OneOf, RandomApply, SomeOf
 from tsssl_fast.augment.masks import Blockout, ChannelDropout, RandomCrop, TimeDropout
+from tsssl_fast.augment.mixing import CutMix, Mixed, MixUp
 from tsssl_fast.augment.parameters import Parameters
+from tsssl_fast.augment.spectral import FrequencyMask, PhaseSurrogate
 from tsssl_fast.augment.time import (
     CropResize,
     SegmentPermutation,
@@ -51,14 +54,21 @@ __all__ = [
     "ChannelPermutation",
     "Compose",
     "CropResize",
+    "Crops",
+    "CutMix",
     "Drift",
+    "FrequencyMask",
     "Identity",
     "Jitter",
     "MagnitudeSpline",
     "MagnitudeWarp",
+    "MixUp",
+    "Mixed",
     "OneOf",
+    "OverlappingCrops",
     "Parameters",
     "PerView",
+    "PhaseSurrogate",
     "Quantize",
     "RandomApply",
     "RandomCrop",

@@ -14,7 +14,7 @@ NAN_POLICIES = ("propagate", "raise", "mask")
 
 
 def check_series(x: Tensor, layout: str) -> None:
-    accepted = ", ".join(f"({axes})" for axes in (", ".join(layout),))
+    accepted = f"({', '.join(layout)})"
     if x.dim() != 3:
         hint = ""
         if x.dim() == 2:

@@ -2,6 +2,7 @@
 
 from tsssl_fast.augment.channels import BidirectionalFlip, Rotation
 from tsssl_fast.augment.compose import Compose, PerView
+from tsssl_fast.augment.crops import OverlappingCrops
 from tsssl_fast.augment.masks import Blockout, TimeDropout
 from tsssl_fast.augment.time import (
     CropResize,
@@ -103,3 +104,11 @@ def um2017(triples: tuple[tuple[int, int, int], ...] = ((0, 1, 2),), p: float = 
 def simmtm_mask(rate: float = 0.5, span: float = 3.0) -> Compose:
     """Geometric masks in every channel, for masked modelling (Dong et al., NeurIPS 2023)."""
     return Compose([TimeDropout(rate=rate, span=span, per_channel=True)])
+
+
+def ts2vec_crops(min_overlap: int = 2) -> OverlappingCrops:
+    """The overlapping crops of TS2Vec (Yue et al., AAAI 2022); its masks act on the latent series.
+
+    Deviation: none in the draws; they come from one seed instead of the global generator.
+    """
+    return OverlappingCrops(min_overlap)

@@ -50,6 +50,14 @@ class Code(enum.IntEnum):
     QUANTIZE = 25
     MAGNITUDE_SPLINE = 26
     IDENTITY = 27
+    MIXUP = 28  # from here on: streams of operations in plain torch, no rows of a program
+    CUTMIX = 29
+    FREQUENCY_MASK = 30
+    PHASE_SURROGATE = 31
+    OVERLAPPING_CROPS = 32
+
+
+PLAIN = frozenset(Code) - frozenset(range(Code.MIXUP))
 
 
 # Columns of a row: VIEW -1 means every view; THRESHOLD is the coin's; PARENT is the row of the

@@ -1,0 +1,83 @@
+"""Crops of different lengths that share a stretch of time."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tsssl_fast import _checks, rng
+from tsssl_fast.augment import _calls, _ranges
+from tsssl_fast.ops.augment.draws import Subject
+from tsssl_fast.ops.augment.spec import Code
+
+
+class Crops(NamedTuple):
+    """first: (N, C, L1), second: (N, C, L2); start: (N, 2) int64, where they begin in the series.
+
+    The last `overlap` steps of first are the first ones of second.
+    """
+
+    first: Tensor
+    second: Tensor
+    overlap: int
+    start: Tensor
+
+
+@dataclass(frozen=True)
+class OverlappingCrops:
+    """The two views of TS2Vec (Yue et al., AAAI 2022).
+
+    Lengths and overlap are drawn once per batch, from seed, epoch, step and rank; every sample
+    moves the pair by its own offset. overlap is uniform from min_overlap to T, its place uniform;
+    the first crop begins and the second ends at a uniform place outside it.
+
+    Args:
+        min_overlap: >= 1 step.
+    """
+
+    min_overlap: int = 2
+
+    def __post_init__(self) -> None:
+        _ranges.integer("min_overlap", self.min_overlap, 1, 1 << 31)
+
+    def __call__(
+        self,
+        x: Tensor,
+        *,
+        seed: int | torch.Generator | Tensor | None = None,
+        sample_ids: Tensor | None = None,
+        epoch: int = 0,
+        step: int = 0,
+        rank: int = 0,
+    ) -> Crops:
+        """x: (N, C, T) with T >= min_overlap. Other arguments as Compose's call."""
+        _checks.floating("x", x)
+        _calls.check_series(x, "NCT")
+        n, _, t = x.shape
+        if t < self.min_overlap:
+            raise ValueError(
+                f"x: shape {tuple(x.shape)}; accepted: T >= min_overlap = {self.min_overlap}"
+            )
+        ids = _calls.per_sample("sample_ids", sample_ids, n)
+        subject = Subject.of(rng.seed_tensor(seed, epoch, step, rank), ids, None, 1, x.shape)
+        row = (Code.OVERLAPPING_CROPS, 0)
+        # Block 0 of sample 0 belongs to the batch, block 1 of every sample to the sample.
+        batch = dataclasses.replace(subject, ids=torch.zeros(1, dtype=torch.int64))
+        words = batch.words(row, 0, torch.zeros(1).long()).flatten()
+        overlap = self.min_overlap + int(rng.below(words[0], t - self.min_overlap + 1))
+        left = int(rng.below(words[1], t - overlap + 1))
+        right = left + overlap
+        begin = int(rng.below(words[2], left + 1))
+        end = right + int(rng.below(words[3], t - right + 1))
+        own = subject.words(row, 0, torch.ones(1).long()).flatten(2)[0, :, 0]
+        start = rng.below(own, t - (end - begin) + 1)
+        shifted = torch.stack([start, start + (left - begin)], dim=-1)
+
+        def cut(start: Tensor, length: int) -> Tensor:
+            steps = start[:, None] + torch.arange(length)
+            return x.gather(-1, steps[:, None].expand(n, x.shape[1], length).to(x.device))
+
+        first, second = cut(shifted[:, 0], right - begin), cut(shifted[:, 1], end - left)
+        return Crops(first, second, overlap, shifted)
