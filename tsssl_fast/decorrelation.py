@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tsssl_fast import _checks, dispatch
 from tsssl_fast.collapse import CollapseReport, collapse_report, report_from_moments
+from tsssl_fast.ops import decorrelation as ops
 from tsssl_fast.ops.decorrelation import spec
 
 __all__ = [
@@ -176,7 +177,7 @@ def barlow_twins_loss(
     eps = chosen.eps if eps is None else _checks.positive("eps", eps)
     centered = chosen.center if center is None else center
     unbiased = chosen.unbiased if unbiased is None else unbiased
-    loss, terms, moments, _ = torch.ops.tsssl_fast.barlow_twins(
+    loss, terms, moments, _ = ops.barlow_twins(
         *(z1, z2, [1.0, 1.0, scale, scale * lambd, eps]),
         *(spec.CENTER * centered | spec.UNBIASED * unbiased, _backend(backend)),
     )
@@ -272,10 +273,9 @@ def _term(
 def _vicreg(
     views: tuple[Tensor, ...], settings: list[float], flags: int, backend: str | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    ops = torch.ops.tsssl_fast
     if len(views) == 2:
         return ops.vicreg(*views, settings, flags, _backend(backend))
-    return ops.vicreg_views(views, settings, flags, _backend(backend))
+    return torch.ops.tsssl_fast.vicreg_views(views, settings, flags, _backend(backend))
 
 
 def _flags(weights: list[float]) -> int:
