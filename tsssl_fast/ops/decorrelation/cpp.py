@@ -14,7 +14,8 @@ _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 
 def _rows(z: Tensor) -> Tensor:
     """In the kernel's dtype, columns contiguous; rows may be strided."""
-    z = z.to(spec.compute_dtype(z.dtype))
+    if z.dtype not in _SUFFIX:
+        z = z.to(spec.compute_dtype(z.dtype))
     return z if z.stride(1) == 1 or z.shape[1] == 1 else z.contiguous()
 
 
