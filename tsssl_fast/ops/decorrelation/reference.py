@@ -33,18 +33,29 @@ def vicreg(
     max(0, gamma - sqrt(Var(z_j) + eps)), Var unbiased; off: sum over views and i != j of C_ij².
     """
     views = [v.to(spec.compute_dtype(v.dtype)) for v in z]
-    n = len(views[0])
-    pairs = views[0].new_zeros(())
+    hinge = torch.stack([_hinge(v, gamma, eps) for v in views]).sum()
+    return _pairs(views), hinge, torch.stack([_off(v, eps, correlation) for v in views]).sum()
+
+
+def _pairs(views: Sequence[Tensor]) -> Tensor:
+    total = views[0].new_zeros(())
     for a, first in enumerate(views):
         for second in views[a + 1 :]:
-            pairs = pairs + (first - second).square().sum()
-    hinge, off = pairs.new_zeros(()), pairs.new_zeros(())
-    for view in views:
-        hinge = hinge + (gamma - (view.var(dim=0) + eps).sqrt()).relu().sum()
-        x = _columns(view, correlation, eps)
-        c = x.T @ x if correlation else x.T @ x / (n - 1)
-        off = off + off_diagonal(c).square().sum()
-    return pairs, hinge, off
+            total = total + (first - second).square().sum()
+    return total
+
+
+def _hinge(z: Tensor, gamma: float, eps: float) -> Tensor:
+    return (gamma - (z.var(dim=0) + eps).sqrt()).relu().sum()
+
+
+def _second_moments(z: Tensor, eps: float, correlation: bool) -> Tensor:
+    x = _columns(z, correlation, eps)
+    return x.T @ x if correlation else x.T @ x / (len(z) - 1)
+
+
+def _off(z: Tensor, eps: float, correlation: bool) -> Tensor:
+    return off_diagonal(_second_moments(z, eps, correlation)).square().sum()
 
 
 def barlow_twins(
@@ -73,27 +84,23 @@ def _kept(left: Tensor, right: Tensor) -> Tensor:
 
 def _vicreg(z: Sequence[Tensor], gamma: float, eps: float, flags: int) -> tuple[Tensor, Tensor]:
     views = [v.to(spec.compute_dtype(v.dtype)) for v in z]
-    n = len(views[0])
     correlation = bool(flags & spec.CORRELATION)
-    scalars = [vicreg(views, gamma, eps, correlation)[0] if flags & spec.INVARIANCE else 0.0]
-    hinges, offs, diagonals, matrices = [], [], [], []
-    for view in views:
-        x = _columns(view, correlation, eps)
-        hinges.append(vicreg([view], gamma, eps, correlation)[1] if flags & spec.VARIANCE else 0.0)
-        c = x.T @ x / (1 if correlation else n - 1)
-        offs.append(off_diagonal(c).square().sum() if flags & spec.COVARIANCE else 0.0)
-        diagonals.append(c.diagonal().square().sum())
-        matrices.append(_kept(x, x))
-    moments = [torch.as_tensor(s, device=views[0].device) for s in scalars + hinges + offs]
+    zero = views[0].new_zeros(())
+    pairs = _pairs(views) if flags & spec.INVARIANCE else zero
+    hinge = [_hinge(v, gamma, eps) if flags & spec.VARIANCE else zero for v in views]
+    off, diagonal = [zero] * len(views), [zero] * len(views)
+    square = views[0].new_empty(0)
+    if flags & spec.COVARIANCE:
+        columns = [_columns(v, correlation, eps) for v in views]
+        square = torch.stack([_kept(x, x) for x in columns])
+        off = [_off(v, eps, correlation) for v in views]
+        c = [_second_moments(v, eps, correlation) for v in views]
+        diagonal = [m.diagonal().square().sum() for m in c]
     stacked = torch.stack(views)
     mean = stacked.mean(dim=1)
     squares = (stacked - mean[:, None]).square().sum(dim=1)
-    flat = [*(m.double().reshape(1) for m in [*moments, *diagonals])]
-    flat += [mean.double().flatten(), squares.double().flatten()]
-    if not flags & spec.COVARIANCE:
-        matrices = []
-    square = torch.stack(matrices) if matrices else views[0].new_empty(0)
-    return torch.cat(flat), square
+    sums = torch.stack([pairs, *hinge, *off, *diagonal])
+    return torch.cat([sums.double(), mean.double().flatten(), squares.double().flatten()]), square
 
 
 def _vicreg_backward(
