@@ -36,10 +36,11 @@ def draws_of(n: int, dim: int) -> int:
 
 def vicreg(kernel: str, correlation: bool = False, eps: float = 1e-4) -> Callable[..., Tensor]:
     def loss(*z: Tensor) -> Tensor:
-        result, *_ = torch.ops.tsssl_fast.vicreg(
-            z, [1.0] * 3, WEIGHTS, 1.0, eps, correlation, spec.ALL_TERMS, kernel
-        )
-        return result
+        settings = [1.0, 1.0, 1.0, *WEIGHTS, 1.0, eps]
+        flags = spec.ALL_TERMS | (spec.CORRELATION * correlation)
+        if len(z) == 2:
+            return torch.ops.tsssl_fast.vicreg(*z, settings, flags, kernel)[0]
+        return torch.ops.tsssl_fast.vicreg_views(z, settings, flags, kernel)[0]
 
     return loss
 
@@ -54,10 +55,9 @@ def vicreg_definition(correlation: bool = False, eps: float = 1e-4) -> Callable[
 
 def barlow(kernel: str, center: bool, unbiased: bool) -> Callable[..., Tensor]:
     def loss(z1: Tensor, z2: Tensor) -> Tensor:
-        result, *_ = torch.ops.tsssl_fast.barlow_twins(
-            z1, z2, [1.0, 1.0], [1.0, 0.4], 1e-5, center, unbiased, kernel
-        )
-        return result
+        settings = [1.0, 1.0, 1.0, 0.4, 1e-5]
+        flags = spec.CENTER * center | spec.UNBIASED * unbiased
+        return torch.ops.tsssl_fast.barlow_twins(z1, z2, settings, flags, kernel)[0]
 
     return loss
 
@@ -296,12 +296,12 @@ def test_forward_and_backward_on_different_backends() -> None:
         for first, second in (("reference", "cpp"), ("cpp", "reference")):
             kernel = {b.name: b for b in _backends()}
             moments, square = kernel[first].kernels["vicreg"](
-                [v.detach() for v in z], 1.0, 1e-4, False, spec.ALL_TERMS
+                [v.detach() for v in z], 1.0, 1e-4, spec.ALL_TERMS
             )
             d = shape[1]
             upstream = [25 / (shape[0] * d), 25 / (2 * d), 1 / d]
             found = kernel[second].kernels["vicreg_backward"](
-                upstream, [v.detach() for v in z], moments, square, 1.0, 1e-4, False, spec.ALL_TERMS
+                upstream, [v.detach() for v in z], moments, square, 1.0, 1e-4, spec.ALL_TERMS
             )
             for a, b in zip(found, expected, strict=True):
                 torch.testing.assert_close(a, b)

@@ -12,8 +12,8 @@ from tsssl_fast.collapse import RANK_EPS, collapse_report
 from tsssl_fast.ops.decorrelation import spec
 
 NAN = math.nan
-VICREG = ([1.0, 0.5, 0.2], [25.0, 25.0, 1.0], 1.0, 1e-4)
-BARLOW = ([1.0, 1.0], [1.0, 0.1], 1e-5, True, False)
+VICREG = [1.0, 0.5, 0.2, 25.0, 25.0, 1.0, 1.0, 1e-4]
+BARLOW = [1.0, 1.0, 1.0, 0.1, 1e-5]
 
 
 def pair(n: int = 12, d: int = 20, dtype: torch.dtype = torch.float32) -> list[Tensor]:
@@ -30,28 +30,21 @@ def test_opcheck(backend: str, shape: tuple[int, int], dtype: torch.dtype) -> No
     z = pair(*shape, dtype)
     half = dtype in (torch.float16, torch.bfloat16)
     tolerance = {"rtol": 1e-2, "atol": 1e-2} if half else {}
-    for parts in (spec.ALL_TERMS, spec.INVARIANCE, spec.COVARIANCE):
-        arguments = (z, *VICREG, False, parts, backend)
-        torch.library.opcheck(ops.vicreg.default, arguments, **tolerance)
-        _, terms, moments, square = ops.vicreg(*arguments)
-        plain = [v.detach() for v in z]
-        saved = (moments.detach(), square.detach())
-        grads = (terms.new_ones(()), terms.new_ones(3))
-        for given in (grads, (grads[0], None), (None, grads[1])):
-            torch.library.opcheck(
-                ops.vicreg_backward.default,
-                (*given, plain, *saved, *VICREG, False, parts, backend),
-            )
-    arguments = (*z, *BARLOW, backend)
-    torch.library.opcheck(ops.barlow_twins.default, arguments, **tolerance)
-    _, terms, moments, square = ops.barlow_twins(*arguments)
-    torch.library.opcheck(
-        ops.barlow_twins_backward.default,
-        (
-            *(terms.new_ones(()), None, *(v.detach() for v in z)),
-            *(moments.detach(), square.detach(), *BARLOW, backend),
-        ),
-    )
+    plain = [v.detach() for v in z]
+    for flags in (spec.ALL_TERMS, spec.INVARIANCE, spec.COVARIANCE | spec.CORRELATION):
+        options = (VICREG, flags, backend)
+        torch.library.opcheck(ops.vicreg.default, (*z, *options), **tolerance)
+        torch.library.opcheck(ops.vicreg_views.default, ([*z, z[0]], *options), **tolerance)
+        _, terms, *saved = ops.vicreg(*plain, *options)
+        one, ones = terms.new_ones(()), terms.new_ones(3)
+        for grads in ((one, ones), (one, None), (None, ones)):
+            arguments = (*grads, plain, *saved, *options)
+            torch.library.opcheck(ops.vicreg_backward.default, arguments)
+    options = (BARLOW, spec.CENTER, backend)
+    torch.library.opcheck(ops.barlow_twins.default, (*z, *options), **tolerance)
+    _, terms, *saved = ops.barlow_twins(*plain, *options)
+    arguments = (terms.new_ones(()), None, *plain, *saved, *options)
+    torch.library.opcheck(ops.barlow_twins_backward.default, arguments)
 
 
 @pytest.mark.clean_memory

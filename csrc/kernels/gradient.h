@@ -2,6 +2,7 @@
 // the second-moment matrix, column factors, and differences between views.
 #pragma once
 #include "kernels/square.h"
+#include "tsssl/decorrelation.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {

@@ -58,9 +58,10 @@ struct Cut {
   }
 };
 
-// out (side x side) = a b^T. Symmetric (a is b): the upper triangle is computed and mirrored.
+// out (side x side) = a b^T, mirror = b a^T. Symmetric (a is b): one triangle of out, mirrored.
 template <class T>
-inline void square(const Operand<T>& a, const Operand<T>& b, bool symmetric, int threads, T* out) {
+inline void square(const Operand<T>& a, const Operand<T>& b, int threads, T* out, T* mirror) {
+  const bool symmetric = out == mirror;
   constexpr std::int64_t kPanel = Panel<T>::kRows;
   const std::int64_t side = a.side, ld = Operand<T>::padded(side);
   const Cut cut(a.panels(), a.chunks(), symmetric);
@@ -107,7 +108,7 @@ inline void square(const Operand<T>& a, const Operand<T>& b, bool symmetric, int
           T total = partial[i * ld + j];
           for (std::int64_t s = 1; s < cut.splits; ++s) total += partial[(s * ld + i) * ld + j];
           out[i * side + j] = total;
-          if (symmetric) out[j * side + i] = total;
+          mirror[j * side + i] = total;
         }
       }
     }

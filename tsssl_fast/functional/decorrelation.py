@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tsssl_fast import _checks, dispatch
 from tsssl_fast.collapse import CollapseReport, collapse_report, report_from_moments
+from tsssl_fast.ops import decorrelation as ops
 from tsssl_fast.ops.decorrelation import spec
 
 __all__ = [
@@ -113,9 +114,9 @@ def vicreg_loss(
         chosen.covariance / (count * dim * (dim if normalise else 1)),
     ]
     wanted = return_terms or return_stats
-    parts = spec.ALL_TERMS if wanted else _parts(weights)
-    loss, terms, moments, square = torch.ops.tsssl_fast.vicreg(
-        views, factors, weights, gamma, eps, normalise, parts, _backend(backend)
+    flags = spec.ALL_TERMS if wanted else _flags(weights)
+    loss, terms, moments, square = _vicreg(
+        views, [*factors, *weights, gamma, eps], flags | (spec.CORRELATION * normalise), backend
     )
     if not wanted:
         return loss
@@ -175,15 +176,10 @@ def barlow_twins_loss(
     scale = chosen.scale_loss if scale_loss is None else _checks.positive("scale_loss", scale_loss)
     eps = chosen.eps if eps is None else _checks.positive("eps", eps)
     centered = chosen.center if center is None else center
-    loss, terms, moments, _ = torch.ops.tsssl_fast.barlow_twins(
-        z1,
-        z2,
-        [1.0, 1.0],
-        [scale, scale * lambd],
-        eps,
-        centered,
-        chosen.unbiased if unbiased is None else unbiased,
-        _backend(backend),
+    unbiased = chosen.unbiased if unbiased is None else unbiased
+    loss, terms, moments, _ = ops.barlow_twins(
+        *(z1, z2, [1.0, 1.0, scale, scale * lambd, eps]),
+        *(spec.CENTER * centered | spec.UNBIASED * unbiased, _backend(backend)),
     )
     if not (return_terms or return_stats):
         return loss
@@ -253,13 +249,8 @@ def invariance(*views: Tensor, reduction: str = "mean", backend: str | None = No
     n, dim = views[0].shape
     count = len(views)
     factor = 2.0 / (count * (count - 1) * n * (dim if reduction == "mean" else 1))
-    loss, *_ = torch.ops.tsssl_fast.vicreg(
-        views,
-        [factor, 0.0, 0.0],
-        [1.0, 0.0, 0.0],
-        *(1.0, 1.0, False, spec.INVARIANCE, _backend(backend)),
-    )
-    return loss
+    settings = [factor, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0]
+    return _vicreg(views, settings, spec.INVARIANCE, backend)[0]
 
 
 _WEIGHTS = ("invariance_weight", "variance_weight", "covariance_weight")
@@ -275,13 +266,19 @@ def _term(
     backend: str | None,
 ) -> Tensor:
     chosen = [float(part == p) for p in (spec.INVARIANCE, spec.VARIANCE, spec.COVARIANCE)]
-    loss, *_ = torch.ops.tsssl_fast.vicreg(
-        (z,), [factor * c for c in chosen], chosen, gamma, eps, correlation, part, _backend(backend)
-    )
-    return loss
+    settings = [*(factor * c for c in chosen), *chosen, gamma, eps]
+    return _vicreg((z,), settings, part | (spec.CORRELATION * correlation), backend)[0]
 
 
-def _parts(weights: list[float]) -> int:
+def _vicreg(
+    views: tuple[Tensor, ...], settings: list[float], flags: int, backend: str | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    if len(views) == 2:
+        return ops.vicreg(*views, settings, flags, _backend(backend))
+    return torch.ops.tsssl_fast.vicreg_views(views, settings, flags, _backend(backend))
+
+
+def _flags(weights: list[float]) -> int:
     bits = (spec.INVARIANCE, spec.VARIANCE, spec.COVARIANCE)
     return sum(bit for bit, weight in zip(bits, weights, strict=True) if weight)
 

@@ -14,7 +14,8 @@ _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 
 def _rows(z: Tensor) -> Tensor:
     """In the kernel's dtype, columns contiguous; rows may be strided."""
-    z = z.to(spec.compute_dtype(z.dtype))
+    if z.dtype not in _SUFFIX:
+        z = z.to(spec.compute_dtype(z.dtype))
     return z if z.stride(1) == 1 or z.shape[1] == 1 else z.contiguous()
 
 
@@ -23,17 +24,15 @@ def _arguments(rows: Sequence[Tensor]) -> tuple[list[int], list[int], int, int, 
     return [r.data_ptr() for r in rows], [r.stride(0) for r in rows], n, dim, spec.gram(n, dim)
 
 
-def _vicreg(
-    z: Sequence[Tensor], gamma: float, eps: float, correlation: bool, parts: int
-) -> tuple[Tensor, Tensor]:
+def _vicreg(z: Sequence[Tensor], gamma: float, eps: float, flags: int) -> tuple[Tensor, Tensor]:
     rows = [_rows(v) for v in z]
     count, (n, dim) = len(rows), rows[0].shape
     side = spec.side(n, dim)
     moments = rows[0].new_empty(spec.vicreg_moments(count, dim), dtype=torch.float64)
-    square = rows[0].new_empty((count, side, side) if parts & spec.COVARIANCE else 0)
+    square = rows[0].new_empty((count, side, side) if flags & spec.COVARIANCE else 0)
     kernel = getattr(_native.module(), f"vicreg_forward_{_SUFFIX[square.dtype]}")
     kernel(
-        *(*_arguments(rows), gamma, eps, correlation, parts),
+        *(*_arguments(rows), gamma, eps, bool(flags & spec.CORRELATION), flags),
         *(_native.threads(), moments.data_ptr(), square.data_ptr()),
     )
     return moments, square
@@ -46,23 +45,20 @@ def _vicreg_backward(
     square: Tensor,
     gamma: float,
     eps: float,
-    correlation: bool,
-    parts: int,
+    flags: int,
 ) -> list[Tensor]:
     rows = [_rows(v) for v in z]
     gradients = [r.new_empty(r.shape) for r in rows]
     kernel = getattr(_native.module(), f"vicreg_backward_{_SUFFIX[square.dtype]}")
     kernel(
-        *(*_arguments(rows), gamma, eps, correlation, parts, *upstream),
+        *(*_arguments(rows), gamma, eps, bool(flags & spec.CORRELATION), flags, *upstream),
         *(_native.threads(), moments.data_ptr(), square.data_ptr()),
         [g.data_ptr() for g in gradients],
     )
     return [g.to(v.dtype) for g, v in zip(gradients, z, strict=True)]
 
 
-def _barlow_twins(
-    z1: Tensor, z2: Tensor, eps: float, center: bool, unbiased: bool
-) -> tuple[Tensor, Tensor]:
+def _barlow_twins(z1: Tensor, z2: Tensor, eps: float, flags: int) -> tuple[Tensor, Tensor]:
     rows = [_rows(z1), _rows(z2)]
     n, dim = z1.shape
     side = spec.side(n, dim)
@@ -70,7 +66,7 @@ def _barlow_twins(
     square = rows[0].new_empty((2, side, side))
     kernel = getattr(_native.module(), f"barlow_forward_{_SUFFIX[square.dtype]}")
     kernel(
-        *(*_arguments(rows), eps, center, unbiased),
+        *(*_arguments(rows), eps, bool(flags & spec.CENTER), bool(flags & spec.UNBIASED)),
         *(_native.threads(), moments.data_ptr(), square.data_ptr()),
     )
     return moments, square
@@ -83,14 +79,19 @@ def _barlow_twins_backward(
     moments: Tensor,
     square: Tensor,
     eps: float,
-    center: bool,
-    unbiased: bool,
+    flags: int,
 ) -> tuple[Tensor, Tensor]:
     rows = [_rows(z1), _rows(z2)]
     gradients = [r.new_empty(r.shape) for r in rows]
     kernel = getattr(_native.module(), f"barlow_backward_{_SUFFIX[square.dtype]}")
     kernel(
-        *(*_arguments(rows), eps, center, unbiased, *upstream),
+        *(
+            *_arguments(rows),
+            eps,
+            bool(flags & spec.CENTER),
+            bool(flags & spec.UNBIASED),
+            *upstream,
+        ),
         *(_native.threads(), moments.data_ptr(), square.data_ptr()),
         [g.data_ptr() for g in gradients],
     )
@@ -110,6 +111,7 @@ BACKEND = Backend(
     "cpp",
     kernels={
         "vicreg": _vicreg,
+        "vicreg_views": _vicreg,
         "vicreg_backward": _vicreg_backward,
         "barlow_twins": _barlow_twins,
         "barlow_twins_backward": _barlow_twins_backward,

@@ -33,18 +33,29 @@ def vicreg(
     max(0, gamma - sqrt(Var(z_j) + eps)), Var unbiased; off: sum over views and i != j of C_ij².
     """
     views = [v.to(spec.compute_dtype(v.dtype)) for v in z]
-    n = len(views[0])
-    pairs = views[0].new_zeros(())
+    hinge = torch.stack([_hinge(v, gamma, eps) for v in views]).sum()
+    return _pairs(views), hinge, torch.stack([_off(v, eps, correlation) for v in views]).sum()
+
+
+def _pairs(views: Sequence[Tensor]) -> Tensor:
+    total = views[0].new_zeros(())
     for a, first in enumerate(views):
         for second in views[a + 1 :]:
-            pairs = pairs + (first - second).square().sum()
-    hinge, off = pairs.new_zeros(()), pairs.new_zeros(())
-    for view in views:
-        hinge = hinge + (gamma - (view.var(dim=0) + eps).sqrt()).relu().sum()
-        x = _columns(view, correlation, eps)
-        c = x.T @ x if correlation else x.T @ x / (n - 1)
-        off = off + off_diagonal(c).square().sum()
-    return pairs, hinge, off
+            total = total + (first - second).square().sum()
+    return total
+
+
+def _hinge(z: Tensor, gamma: float, eps: float) -> Tensor:
+    return (gamma - (z.var(dim=0) + eps).sqrt()).relu().sum()
+
+
+def _second_moments(z: Tensor, eps: float, correlation: bool) -> Tensor:
+    x = _columns(z, correlation, eps)
+    return x.T @ x if correlation else x.T @ x / (len(z) - 1)
+
+
+def _off(z: Tensor, eps: float, correlation: bool) -> Tensor:
+    return off_diagonal(_second_moments(z, eps, correlation)).square().sum()
 
 
 def barlow_twins(
@@ -71,30 +82,25 @@ def _kept(left: Tensor, right: Tensor) -> Tensor:
     return right @ right.T if spec.gram(*left.shape) else right.T @ left
 
 
-def _vicreg(
-    z: Sequence[Tensor], gamma: float, eps: float, correlation: bool, parts: int
-) -> tuple[Tensor, Tensor]:
+def _vicreg(z: Sequence[Tensor], gamma: float, eps: float, flags: int) -> tuple[Tensor, Tensor]:
     views = [v.to(spec.compute_dtype(v.dtype)) for v in z]
-    n = len(views[0])
-    scalars = [vicreg(views, gamma, eps, correlation)[0] if parts & spec.INVARIANCE else 0.0]
-    hinges, offs, diagonals, matrices = [], [], [], []
-    for view in views:
-        x = _columns(view, correlation, eps)
-        hinges.append(vicreg([view], gamma, eps, correlation)[1] if parts & spec.VARIANCE else 0.0)
-        c = x.T @ x / (1 if correlation else n - 1)
-        offs.append(off_diagonal(c).square().sum() if parts & spec.COVARIANCE else 0.0)
-        diagonals.append(c.diagonal().square().sum())
-        matrices.append(_kept(x, x))
-    moments = [torch.as_tensor(s, device=views[0].device) for s in scalars + hinges + offs]
+    correlation = bool(flags & spec.CORRELATION)
+    zero = views[0].new_zeros(())
+    pairs = _pairs(views) if flags & spec.INVARIANCE else zero
+    hinge = [_hinge(v, gamma, eps) if flags & spec.VARIANCE else zero for v in views]
+    off, diagonal = [zero] * len(views), [zero] * len(views)
+    square = views[0].new_empty(0)
+    if flags & spec.COVARIANCE:
+        columns = [_columns(v, correlation, eps) for v in views]
+        square = torch.stack([_kept(x, x) for x in columns])
+        off = [_off(v, eps, correlation) for v in views]
+        c = [_second_moments(v, eps, correlation) for v in views]
+        diagonal = [m.diagonal().square().sum() for m in c]
     stacked = torch.stack(views)
     mean = stacked.mean(dim=1)
     squares = (stacked - mean[:, None]).square().sum(dim=1)
-    flat = [*(m.double().reshape(1) for m in [*moments, *diagonals])]
-    flat += [mean.double().flatten(), squares.double().flatten()]
-    if not parts & spec.COVARIANCE:
-        matrices = []
-    square = torch.stack(matrices) if matrices else views[0].new_empty(0)
-    return torch.cat(flat), square
+    sums = torch.stack([pairs, *hinge, *off, *diagonal])
+    return torch.cat([sums.double(), mean.double().flatten(), squares.double().flatten()]), square
 
 
 def _vicreg_backward(
@@ -104,22 +110,22 @@ def _vicreg_backward(
     square: Tensor,
     gamma: float,
     eps: float,
-    correlation: bool,
-    parts: int,
+    flags: int,
 ) -> list[Tensor]:
     views = [v.to(spec.compute_dtype(v.dtype)) for v in z]
     n = len(views[0])
+    correlation = bool(flags & spec.CORRELATION)
     gradients = []
     for view in views:
         g = torch.zeros_like(view)
-        if parts & spec.INVARIANCE:
+        if flags & spec.INVARIANCE:
             for other in views:
                 g = g + 2 * upstream[0] * (view - other)
         centred = view - view.mean(dim=0)
-        if parts & spec.VARIANCE:
+        if flags & spec.VARIANCE:
             std = (view.var(dim=0) + eps).sqrt()
             g = g - upstream[1] * torch.where(std < gamma, 1 / ((n - 1) * std), 0.0) * centred
-        if parts & spec.COVARIANCE:
+        if flags & spec.COVARIANCE:
             x = _columns(view, correlation, eps)
             du = 4 * upstream[2] * (x @ off_diagonal(x.T @ x))
             if correlation:
@@ -133,9 +139,8 @@ def _vicreg_backward(
     return gradients
 
 
-def _barlow_twins(
-    z1: Tensor, z2: Tensor, eps: float, center: bool, unbiased: bool
-) -> tuple[Tensor, Tensor]:
+def _barlow_twins(z1: Tensor, z2: Tensor, eps: float, flags: int) -> tuple[Tensor, Tensor]:
+    center, unbiased = bool(flags & spec.CENTER), bool(flags & spec.UNBIASED)
     a, b = (_standard(z, eps, center, unbiased) for z in (z1, z2))
     c = a.T @ b / len(a)
     sums = [*barlow_twins(z1, z2, eps, center, unbiased), c.diagonal().square().sum()]
@@ -154,10 +159,10 @@ def _barlow_twins_backward(
     moments: Tensor,
     square: Tensor,
     eps: float,
-    center: bool,
-    unbiased: bool,
+    flags: int,
 ) -> tuple[Tensor, Tensor]:
     n = len(z1)
+    center, unbiased = bool(flags & spec.CENTER), bool(flags & spec.UNBIASED)
     a, b = (_standard(z, eps, center, unbiased) for z in (z1, z2))
     c = a.T @ b / n
     dc = 2 * upstream[1] * off_diagonal(c) - torch.diag(2 * upstream[0] * (1 - c.diagonal()))
@@ -179,6 +184,7 @@ BACKEND = Backend(
     "reference",
     kernels={
         "vicreg": _vicreg,
+        "vicreg_views": _vicreg,
         "vicreg_backward": _vicreg_backward,
         "barlow_twins": _barlow_twins,
         "barlow_twins_backward": _barlow_twins_backward,

@@ -11,9 +11,15 @@ DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 # result's largest element (values: the loss; gradients: of the largest component).
 ERROR_FACTOR = 2.0
 
-# Terms of VICReg, as bits: which are computed.
-INVARIANCE, VARIANCE, COVARIANCE = 1, 2, 4
+# Settings of the operators, in one list of numbers: for each term a factor of its raw sum, then for
+# each term its weight in the loss, then
+#   VICReg (invariance, variance, covariance): gamma, eps;
+#   Barlow Twins (on, off the diagonal): eps.
+# Flags of VICReg: the terms that are computed; second moments of columns of unit norm (VIbCReg).
+INVARIANCE, VARIANCE, COVARIANCE, CORRELATION = 1, 2, 4, 8
 ALL_TERMS = INVARIANCE | VARIANCE | COVARIANCE
+# Flags of Barlow Twins: columns are centred; mean squares over N - 1.
+CENTER, UNBIASED = 1, 2
 
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
