@@ -68,6 +68,10 @@ def torch_view(x: Tensor, p: float) -> Tensor:
     return where((1 - s) * x + s / 2 * (padded[..., :-2] + padded[..., 2:]))
 
 
+def torch_views(x: Tensor, p: float) -> Tensor:
+    return torch.stack([torch_view(x, p), torch_view(x, p)])
+
+
 def numpy_sample(x: np.ndarray, p: float, random: np.random.RandomState) -> np.ndarray:
     """One view of one (C, T) sample, snippet by snippet."""
     c, t = x.shape
@@ -102,9 +106,8 @@ def numpy_views(x: np.ndarray, p: float, random: np.random.RandomState) -> np.nd
 
 
 def pipelines(rounds: int) -> None:
-    print(
-        f"{'shape':>14} {'p':>4} {'ours':>8} {'torch':>8} {'numpy':>8}  {'x torch':>8} {'x numpy':>8}"
-    )
+    names = ("ours", "torch", "numpy", "x torch", "x numpy")
+    print(f"{'shape':>14} {'p':>4} " + " ".join(f"{name:>8}" for name in names))
     for shape in SHAPES:
         x = torch.randn(shape)
         array, random = x.numpy(), np.random.RandomState(0)
@@ -113,7 +116,7 @@ def pipelines(rounds: int) -> None:
             ms = interleaved(
                 {
                     "ours": lambda: pipeline(x, 2, seed=0),  # noqa: B023
-                    "torch": lambda: torch.stack([torch_view(x, p), torch_view(x, p)]),  # noqa: B023
+                    "torch": lambda: torch_views(x, p),  # noqa: B023
                     "numpy": lambda: numpy_views(array, p, random),  # noqa: B023
                 },
                 rounds,

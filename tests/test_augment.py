@@ -13,7 +13,7 @@ def parameters(transform, x, views=1, seed=0):
     """(views, N, slots) of a single operation."""
     program = augment.Compose([transform])._program
     return torch.ops.tsssl_fast.augment_sample(
-        program, rng.seed_tensor(seed), views, tuple(x.shape), None, ""
+        program, rng.seed_tensor(seed), views, tuple(x.shape), None, None, ""
     )
 
 
@@ -41,7 +41,7 @@ def test_sign_flip():
 
 @pytest.mark.parametrize("length", [0.2, (0.01, 1.0), 7, (1, 50)])
 def test_blockout(length):
-    for x, y, (_, steps, start) in views_and_slots(augment.Blockout(length, fill=3.0)):
+    for x, y, (_, steps, start, *_) in views_and_slots(augment.Blockout(length, fill=3.0)):
         expected = x.copy()
         expected[:, int(start) : int(start + steps)] = 3.0
         np.testing.assert_array_equal(y, expected)
@@ -116,14 +116,14 @@ def test_smooth(passes):
 def test_probability_is_that_of_the_coin():
     x = torch.ones(20000, 1, 1)
     for p, tolerance in ((0.0, 0.0), (0.3, 0.015), (1.0, 0.0)):
-        share = (augment.SignFlip(p)(x, 1, seed=0) < 0).double().mean()
+        share = (augment.SignFlip(p=p)(x, 1, seed=0) < 0).double().mean()
         assert abs(share - p) <= tolerance
 
 
 def test_coins_of_different_operations_are_independent():
     table = torch.ops.tsssl_fast.augment_sample(
-        augment.Compose([augment.TimeFlip(0.5), augment.SignFlip(0.5)])._program,
-        *(rng.seed_tensor(0), 2, (10000, 1, 4), None, ""),
+        augment.Compose([augment.TimeFlip(p=0.5), augment.SignFlip(p=0.5)])._program,
+        *(rng.seed_tensor(0), 2, (10000, 1, 4), None, None, ""),
     )
     flags = table.permute(0, 2, 1).flatten(0, 1).numpy()
     assert abs(np.corrcoef(flags)[np.triu_indices(4, 1)]).max() < 0.04
@@ -180,7 +180,10 @@ def test_gradient_of_the_kernel(name, isa_name):
 
 @pytest.mark.parametrize("backend", ["cpp", "reference"])
 def test_gradient_against_finite_differences(backend):
-    pipeline = augment.Compose([t for n, t in OPERATIONS.items() if "noise" not in n])
+    # Without those whose statistics or rounding count as constants.
+    constants = ("random_noise", "drift", "blockout_channels", "quantize", "some_of")
+    transforms = [t for n, t in OPERATIONS.items() if not n.startswith(constants)]
+    pipeline = augment.Compose([augment.SomeOf(transforms, count=4)])
     x = series(2, 2, 9, dtype=torch.float64).requires_grad_()
     torch.autograd.gradcheck(lambda x: pipeline(x, 2, seed=1, backend=backend), x)
 

@@ -75,9 +75,9 @@ def test_sampled_parameters_equal_the_reference(isa_name):
     seed = rng.seed_tensor(5, 1)
     with isa(isa_name):
         given = torch.ops.tsssl_fast.augment_sample(
-            pipeline._program, seed, 3, (4, 2, 31), None, "cpp"
+            pipeline._program, seed, 3, (4, 2, 31), None, None, "cpp"
         )
-    subject = draws.Subject.of(seed, None, 3, (4, 2, 31))
+    subject = draws.Subject.of(seed, None, None, 3, (4, 2, 31))
     assert torch.equal(given, draws.draw(pipeline._program.tolist(), subject))
 
 
@@ -86,9 +86,9 @@ def test_replayed_parameters_give_the_same_views(backend):
     pipeline = augment.presets.simclr_ts()
     x, seed = series(6, 3, 40), rng.seed_tensor(9)
     table = torch.ops.tsssl_fast.augment_sample(
-        pipeline._program, seed, 2, (6, 3, 40), None, backend
+        pipeline._program, seed, 2, (6, 3, 40), None, None, backend
     )
-    replay = torch.ops.tsssl_fast.augment(x, pipeline._program, seed, 2, None, table, backend)
+    replay = torch.ops.tsssl_fast.augment(x, pipeline._program, seed, 2, None, None, table, backend)
     assert torch.equal(replay, pipeline(x, 2, seed=9))
 
 
@@ -182,12 +182,20 @@ def test_opcheck():
     pipeline, seed = augment.presets.simclr_ts(), rng.seed_tensor(3)
     x = series(4, 3, 20).requires_grad_()
     for backend in ("cpp", "reference"):
-        arguments = (pipeline._program, seed, 2, torch.arange(4), None, backend)
+        arguments = (
+            pipeline._program,
+            seed,
+            2,
+            torch.arange(4),
+            torch.tensor([3, 20, 1, 9]),
+            None,
+            backend,
+        )
         torch.library.opcheck(torch.ops.tsssl_fast.augment.default, (x, *arguments))
-        arguments = (pipeline._program, seed, torch.arange(4), None, backend)
+        arguments = (True, pipeline._program, seed, torch.arange(4), None, None, backend)
         grad = series(2, 4, 3, 20)
         torch.library.opcheck(torch.ops.tsssl_fast.augment_backward.default, (grad, *arguments))
-        arguments = (pipeline._program, seed, 2, [4, 3, 20], None, backend)
+        arguments = (pipeline._program, seed, 2, [4, 3, 20], None, None, backend)
         torch.library.opcheck(torch.ops.tsssl_fast.augment_sample.default, arguments)
 
 

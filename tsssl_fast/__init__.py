@@ -8,7 +8,7 @@
 
 import torch as torch  # before the extension: it shares torch's OpenMP runtime
 
-from tsssl_fast import augment, functional, losses
+from tsssl_fast import augment, functional, losses, preprocess
 from tsssl_fast._version import __version__
 from tsssl_fast.dispatch import BackendUnavailableError, explain, use_backend
 
@@ -19,5 +19,6 @@ __all__ = [
     "explain",
     "functional",
     "losses",
+    "preprocess",
     "use_backend",
 ]

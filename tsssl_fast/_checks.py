@@ -51,15 +51,6 @@ def positive(name: str, value: float) -> float:
     return float(value)
 
 
-def non_negative(name: str, value: float) -> float:
-    """A finite number, zero or above, as a Python float."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name}: {type(value).__name__}; accepted: a number")
-    if not (value >= 0 and math.isfinite(value)):
-        raise ValueError(f"{name}: {value}; accepted: a finite number >= 0")
-    return float(value)
-
-
 def at_least(name: str, value: float, least: float) -> None:
     """A finite number >= least."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -73,6 +64,12 @@ def fraction(name: str, value: float) -> None:
     at_least(name, value, 0.0)
     if value >= 1:
         raise ValueError(f"{name}: {value}; accepted: a number in [0, 1)")
+
+
+def non_negative(name: str, value: float) -> float:
+    """A finite number, zero or above, as a Python float."""
+    at_least(name, value, 0.0)
+    return float(value)
 
 
 def choice(name: str, value: str, accepted: Sequence[str]) -> None:

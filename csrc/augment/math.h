@@ -103,6 +103,9 @@ TSSSL_DEVICE double log_fraction(std::uint32_t k, double) {
 TSSSL_DEVICE float root(float x) { return __builtin_sqrtf(x); }
 TSSSL_DEVICE double root(double x) { return __builtin_sqrt(x); }
 
+TSSSL_DEVICE float floor_whole(float x) { return __builtin_floorf(x); }
+TSSSL_DEVICE double floor_whole(double x) { return __builtin_floor(x); }
+
 // Box-Muller: two words give two independent normals; |z| <= 5.77.
 template <class T>
 struct Normals {

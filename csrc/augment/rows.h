@@ -1,6 +1,7 @@
 // Operations on one channel: a contiguous row of `length` steps.
 #pragma once
-#include "augment/math.h"
+#include "augment/positions.h"
+#include "simd/vec.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {
@@ -17,27 +18,28 @@ inline double sum_partials(double* part) {
   return part[0];
 }
 
-template <class T>
-inline double row_std(const T* x, std::int64_t length) {
+// f(value of step t) summed over the row.
+template <class T, class F>
+TSSSL_DEVICE double row_sum(const T* x, std::int64_t length, const F& f) {
   double part[kPartials] = {};
   const std::int64_t whole = length / kPartials * kPartials;
   for (std::int64_t t = 0; t < whole; t += kPartials) {
-    for (int i = 0; i < kPartials; ++i) part[i] += static_cast<double>(x[t + i]);
+    for (int i = 0; i < kPartials; ++i) part[i] += f(static_cast<double>(x[t + i]));
   }
-  for (std::int64_t t = whole; t < length; ++t) part[t - whole] += static_cast<double>(x[t]);
-  const double mean = sum_partials(part) / static_cast<double>(length);
-  for (int i = 0; i < kPartials; ++i) part[i] = 0;
-  for (std::int64_t t = 0; t < whole; t += kPartials) {
-    for (int i = 0; i < kPartials; ++i) {
-      const double d = static_cast<double>(x[t + i]) - mean;
-      part[i] += d * d;
-    }
-  }
-  for (std::int64_t t = whole; t < length; ++t) {
-    const double d = static_cast<double>(x[t]) - mean;
-    part[t - whole] += d * d;
-  }
-  return root(sum_partials(part) / static_cast<double>(length));
+  for (std::int64_t t = whole; t < length; ++t) part[t - whole] += f(static_cast<double>(x[t]));
+  return sum_partials(part);
+}
+
+template <class T>
+inline double row_mean(const T* x, std::int64_t length) {
+  return row_sum(x, length, [](double v) { return v; }) / static_cast<double>(length);
+}
+
+template <class T>
+inline double row_std(const T* x, std::int64_t length) {
+  const double mean = row_mean(x, length);
+  const double sum = row_sum(x, length, [mean](double v) { return (v - mean) * (v - mean); });
+  return root(sum / static_cast<double>(length));
 }
 
 // One Philox block feeds 4 consecutive steps of a channel; the block index leaves 2^17 blocks to a
@@ -70,7 +72,8 @@ inline void add_noise(T* x, std::int64_t length, std::int64_t channel, T amplitu
   T r[kChunk];
   for (std::int64_t t = 0; t < length; t += kChunk) {
     const int count = static_cast<int>(length - t < kChunk ? length - t : kChunk);
-    const int blocks = (count + 3) / 4;
+    // Whole groups of 16 blocks: the tail of a vector loop costs more than words that nobody reads.
+    const int blocks = (count + 63) / 64 * 16;
     const std::uint32_t first = static_cast<std::uint32_t>((channel << kChannelShift) + t / 4);
     element_words(stream, first, blocks, words);
     if (normal) {
@@ -107,10 +110,52 @@ inline void multiply_wave(T* x, std::int64_t length, std::uint32_t theta, std::u
   }
 }
 
+#if TSSSL_VECTOR_BYTES == 64 && defined(__GNUC__) && !defined(__clang__)
+// Steps that a loop over single loads need not do: 16 outputs whose sources, ascending, lie within
+// 32 neighbours are two permutations of two registers (0.2 against 0.6 ns a step).
+inline std::int64_t interpolate_windows(const float* x, float* y, std::int64_t length,
+                                        const std::int32_t* left, const float* weight) {
+  constexpr int kLanes = 16;
+  std::int64_t t = 0;
+  if (length < 2 * kLanes) return t;
+  for (; t + kLanes <= length; t += kLanes) {
+    const std::int64_t end = length - 2 * kLanes;
+    const std::int64_t base = left[t] < end ? left[t] : end;
+    if (left[t + kLanes - 1] + 1 - base >= 2 * kLanes) {
+      for (std::int64_t i = t; i < t + kLanes; ++i) {
+        const float a = x[left[i]], b = x[left[i] + 1];
+        y[i] = a + weight[i] * (b - a);
+      }
+      continue;
+    }
+    const Vec<float> low = load(x + base), high = load(x + base + kLanes);
+    IntVec<float> index;
+    __builtin_memcpy(&index, left + t, sizeof index);
+    index -= static_cast<std::int32_t>(base);
+    const Vec<float> a = __builtin_shuffle(low, high, index);
+    const Vec<float> b = __builtin_shuffle(low, high, index + 1);
+    store(y + t, a + load(weight + t) * (b - a));
+  }
+  return t;
+}
+#else
+inline std::int64_t interpolate_windows(const float*, float*, std::int64_t, const std::int32_t*,
+                                        const float*) {
+  return 0;
+}
+#endif
+
+inline std::int64_t interpolate_windows(const double*, double*, std::int64_t, const std::int32_t*,
+                                        const double*) {
+  return 0;
+}
+
+// `left` ascends.
 template <class T>
 inline void interpolate(const T* x, T* y, std::int64_t length, const std::int32_t* left,
                         const T* weight) {
-  for (std::int64_t t = 0; t < length; ++t) {
+  std::int64_t t = interpolate_windows(x, y, length, left, weight);
+  for (; t < length; ++t) {
     const T a = x[left[t]], b = x[left[t] + 1];
     y[t] = a + weight[t] * (b - a);
   }
@@ -133,21 +178,86 @@ inline void reverse(const T* x, T* y, std::int64_t length) {
   for (std::int64_t t = 0; t < length; ++t) y[t] = x[length - 1 - t];
 }
 
-// (1 - s) x[t] + (s / 2) (x[t-1] + x[t+1]), the ends repeated.
 template <class T>
-inline void smooth(const T* x, T* y, std::int64_t length, T centre, T side) {
-  const std::int64_t last = length - 1;
-  y[0] = centre * x[0] + side * (x[0] + x[last < 1 ? last : 1]);
-  for (std::int64_t t = 1; t < last; ++t) y[t] = centre * x[t] + side * (x[t - 1] + x[t + 1]);
-  if (last > 0) y[last] = centre * x[last] + side * (x[last - 1] + x[last]);
+inline void gather(const T* x, T* y, std::int64_t length, const std::int32_t* source) {
+  for (std::int64_t t = 0; t < length; ++t) y[t] = source[t] < 0 ? T(0) : x[source[t]];
 }
 
 template <class T>
-inline void smooth_adjoint(const T* grad, T* out, std::int64_t length, T centre, T side) {
-  for (std::int64_t t = 0; t < length; ++t) out[t] = centre * grad[t];
+inline void gather_adjoint(const T* grad, T* out, std::int64_t length, const std::int32_t* source) {
+  for (std::int64_t t = 0; t < length; ++t) out[t] = 0;
   for (std::int64_t t = 0; t < length; ++t) {
-    out[t > 0 ? t - 1 : 0] += side * grad[t];
-    out[t < length - 1 ? t + 1 : t] += side * grad[t];
+    if (source[t] >= 0) out[source[t]] += grad[t];
+  }
+}
+
+// The step that stands before the first; the one after the last is its mirror image.
+enum class Edge { repeat = 0, zero = 1, reflect = 2 };
+
+inline std::int64_t edge_step(Edge edge, std::int64_t length) {
+  return edge == Edge::zero ? -1 : (edge == Edge::reflect && length > 1 ? 1 : 0);
+}
+
+// (1 - s) x[t] + (s / 2) (x[t-1] + x[t+1])
+template <class T>
+inline void smooth(const T* x, T* y, std::int64_t length, T centre, T side, Edge edge) {
+  const std::int64_t last = length - 1, beyond = edge_step(edge, length);
+  const T before = beyond < 0 ? T(0) : x[beyond];
+  const T after = beyond < 0 ? T(0) : x[last - beyond];
+  y[0] = centre * x[0] + side * (before + (last > 0 ? x[1] : after));
+  for (std::int64_t t = 1; t < last; ++t) y[t] = centre * x[t] + side * (x[t - 1] + x[t + 1]);
+  if (last > 0) y[last] = centre * x[last] + side * (x[last - 1] + after);
+}
+
+template <class T>
+inline void smooth_adjoint(const T* grad, T* out, std::int64_t length, T centre, T side,
+                           Edge edge) {
+  const std::int64_t last = length - 1, beyond = edge_step(edge, length);
+  for (std::int64_t t = 0; t < length; ++t) out[t] = centre * grad[t];
+  for (std::int64_t t = 1; t < length; ++t) out[t - 1] += side * grad[t];
+  for (std::int64_t t = 0; t < last; ++t) out[t + 1] += side * grad[t];
+  if (beyond >= 0) {
+    out[beyond] += side * grad[0];
+    out[last - beyond] += side * grad[last];
+  }
+}
+
+// A cubic through `count` equidistant knots, the ends repeated (Catmull-Rom); act(t, value).
+template <class T, class F>
+TSSSL_DEVICE void along_curve(const double* knot, int count, std::int64_t length, const F& act) {
+  const int segments = count - 1;
+  const double step =
+      static_cast<double>(segments) / static_cast<double>(length > 1 ? length - 1 : 1);
+  std::int64_t t = 0;
+  for (int k = 0; k < segments; ++k) {
+    const double p0 = knot[k > 0 ? k - 1 : 0], p1 = knot[k], p2 = knot[k + 1];
+    const double p3 = knot[k + 2 < count ? k + 2 : count - 1];
+    const T c0 = static_cast<T>(p1), c1 = static_cast<T>((p2 - p0) * 0.5);
+    const T c2 = static_cast<T>((p0 - p1 * 2.5) + (p2 * 2.0 - p3 * 0.5));
+    const T c3 = static_cast<T>((p3 - p0) * 0.5 + (p1 - p2) * 1.5);
+    const double first = static_cast<double>(k);
+    const std::int64_t end = k < segments - 1 ? segment_end(k, step, t, length) : length;
+    for (; t < end; ++t) {
+      const T f = static_cast<T>(step_number(t) * step - first);
+      act(t, c0 + f * (c1 + f * (c2 + f * c3)));
+    }
+  }
+}
+
+// Rounds to `levels` equidistant values from the least to the greatest of the row.
+template <class T>
+inline void quantize(T* x, std::int64_t length, double levels) {
+  T low = x[0], high = x[0];
+  bool defined = true;
+  for (std::int64_t t = 0; t < length; ++t) {
+    low = x[t] < low ? x[t] : low;
+    high = x[t] > high ? x[t] : high;
+    defined = defined && x[t] == x[t];
+  }
+  if (!defined || !(high > low)) return;
+  const T width = (high - low) / static_cast<T>(levels - 1);
+  for (std::int64_t t = 0; t < length; ++t) {
+    x[t] = low + floor_whole((x[t] - low) / width + T(0.5)) * width;
   }
 }
 

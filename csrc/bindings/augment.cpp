@@ -13,43 +13,49 @@ namespace tsssl {
 namespace {
 
 using Address = std::uintptr_t;
-using Size3 = std::array<std::int64_t, 3>;
+using Shape = std::array<std::int64_t, 3>;   // n, c, t
+using Stride = std::array<std::int64_t, 4>;  // view, n, c, t
 
-Draws make_draws(Address program, std::int64_t rows, Address seed, Address ids) {
+// program, rows, seed, sample ids, lengths
+using Source = std::tuple<Address, std::int64_t, Address, Address, Address>;
+
+Draws make_draws(const Source& source) {
+  const auto& [program, rows, seed, ids, lengths] = source;
   const auto* s = pointer<const std::int64_t>(seed);
   return {pointer<const double>(program),
           rows,
           {s[0], s[1], s[2], s[3]},
-          pointer<const std::int64_t>(ids)};
+          pointer<const std::int64_t>(ids),
+          pointer<const std::int64_t>(lengths)};
 }
 
 template <class T>
-Series<T> make_series(Address x, const Size3& shape, const Size3& stride) {
-  return {pointer<const T>(x), stride[0], stride[1], stride[2], shape[0], shape[1], shape[2]};
+Series<T> make_series(Address x, const Shape& shape, const Stride& stride) {
+  return {pointer<const T>(x), stride[0], stride[1], stride[2],
+          stride[3],           shape[0],  shape[1],  shape[2]};
 }
 
 template <class T>
 void bind(py::module_& module, const char* suffix, Augment<T> AugmentKernels::* kernel) {
   const std::string name = "augment_";
   module.def((name + "forward_" + suffix).c_str(),
-             [kernel](Address x, Size3 shape, Size3 stride, Address program, std::int64_t rows,
-                      Address seed, Address ids, Address parameters, std::int64_t views,
-                      int threads, Address out) {
-               const Draws draws = make_draws(program, rows, seed, ids);
+             [kernel](Address x, Shape shape, Stride stride, Source source, Address parameters,
+                      std::int64_t views, int threads, Address out) {
+               const Draws draws = make_draws(source);
                py::gil_scoped_release release;
                (augments().*kernel)
                    .forward(make_series<T>(x, shape, stride), draws,
                             pointer<const double>(parameters), views, threads, pointer<T>(out));
              });
   module.def((name + "backward_" + suffix).c_str(),
-             [kernel](Address grad, Size3 shape, Size3 stride, Address program, std::int64_t rows,
-                      Address seed, Address ids, Address parameters, std::int64_t views,
-                      int threads, Address grad_x) {
-               const Draws draws = make_draws(program, rows, seed, ids);
+             [kernel](Address grad, Shape shape, Stride stride, Source source, Address parameters,
+                      std::int64_t views, int threads, bool sum, Address grad_x) {
+               const Draws draws = make_draws(source);
                py::gil_scoped_release release;
                (augments().*kernel)
                    .backward(make_series<T>(grad, shape, stride), draws,
-                             pointer<const double>(parameters), views, threads, pointer<T>(grad_x));
+                             pointer<const double>(parameters), views, threads, sum,
+                             pointer<T>(grad_x));
              });
 }
 
@@ -59,9 +65,8 @@ void bind_augment(py::module_& module) {
   bind<float>(module, "f32", &AugmentKernels::f32);
   bind<double>(module, "f64", &AugmentKernels::f64);
   module.def("augment_sample",
-             [](Address program, std::int64_t rows, Address seed, Address ids, std::int64_t views,
-                Size3 shape, int threads, Address parameters) {
-               const Draws draws = make_draws(program, rows, seed, ids);
+             [](Shape shape, Source source, std::int64_t views, int threads, Address parameters) {
+               const Draws draws = make_draws(source);
                py::gil_scoped_release release;
                augments().sample(draws, views, shape[0], shape[1], shape[2], threads,
                                  pointer<double>(parameters));

@@ -3,11 +3,13 @@
 #include "tsssl/augment.h"
 #include "tsssl/contrastive.h"
 #include "tsssl/decorrelation.h"
+#include "tsssl/preprocess.h"
 
 namespace tsssl {
 
 const AugmentKernels& augments();
 const ContrastiveKernels& contrastive();
 const DecorrelationKernels& decorrelation();
+const PreprocessKernels& preprocessing();
 
 }  // namespace tsssl

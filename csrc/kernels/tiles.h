@@ -74,13 +74,16 @@ TSSSL_INLINE void product_tile(std::int64_t depth, const T* a, const T* b, std::
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) acc[r][v] = load(c + r * ldc + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = Vec<T>{};
   }
   multiply<T, kRows, kVectors, kRowStride, kDepthStride>(depth, a, b, ldb, acc);
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) store(c + r * ldc + v * kLanes, acc[r][v]);
+    for (int v = 0; v < kVectors; ++v) {
+      T* out = c + r * ldc + v * kLanes;
+      store(out, load(out) + acc[r][v]);
+    }
   }
 }
 

@@ -9,29 +9,73 @@ batch, with any number of threads.
 """
 
 from tsssl_fast.augment import presets
-from tsssl_fast.augment.compose import Compose
-from tsssl_fast.augment.transforms import (
-    Blockout,
+from tsssl_fast.augment.channels import (
+    BidirectionalFlip,
+    ChannelFlip,
+    ChannelPermutation,
+    Rotation,
+)
+from tsssl_fast.augment.compose import Compose, PerView
+from tsssl_fast.augment.groups import OneOf, RandomApply, SomeOf
+from tsssl_fast.augment.masks import Blockout, ChannelDropout, RandomCrop, TimeDropout
+from tsssl_fast.augment.parameters import Parameters
+from tsssl_fast.augment.time import (
     CropResize,
-    MagnitudeWarp,
-    RandomNoise,
-    SignFlip,
+    SegmentPermutation,
     Smooth,
     TimeFlip,
+    TimeScale,
+    TimeShift,
     TimeWarp,
-    Transform,
+    WindowSlice,
+    WindowWarp,
+)
+from tsssl_fast.augment.transform import Transform
+from tsssl_fast.augment.values import (
+    Drift,
+    Identity,
+    Jitter,
+    MagnitudeSpline,
+    MagnitudeWarp,
+    Quantize,
+    RandomNoise,
+    Scale,
+    SignFlip,
 )
 
 __all__ = [
+    "BidirectionalFlip",
     "Blockout",
+    "ChannelDropout",
+    "ChannelFlip",
+    "ChannelPermutation",
     "Compose",
     "CropResize",
+    "Drift",
+    "Identity",
+    "Jitter",
+    "MagnitudeSpline",
     "MagnitudeWarp",
+    "OneOf",
+    "Parameters",
+    "PerView",
+    "Quantize",
+    "RandomApply",
+    "RandomCrop",
     "RandomNoise",
+    "Rotation",
+    "Scale",
+    "SegmentPermutation",
     "SignFlip",
     "Smooth",
+    "SomeOf",
+    "TimeDropout",
     "TimeFlip",
+    "TimeScale",
+    "TimeShift",
     "TimeWarp",
     "Transform",
+    "WindowSlice",
+    "WindowWarp",
     "presets",
 ]

@@ -2,6 +2,8 @@
 
 import math
 
+INFINITY = math.inf
+
 Range = float | tuple[float, float]
 
 
@@ -34,7 +36,7 @@ def pair(value: Range) -> tuple[float, float]:
 def is_whole(value: Range) -> bool:
     """Whether a range is given in integers."""
     ends = value if isinstance(value, tuple) else (value,)
-    return all(isinstance(end, int) for end in ends)
+    return all(isinstance(end, int) and not isinstance(end, bool) for end in ends)
 
 
 def interval(
@@ -58,3 +60,23 @@ def interval(
             f"{name}: {value}; accepted: a number or (low, high), low <= high, in "
             f"{left}{low:g}, {high:g}{right}"
         )
+
+
+def boolean(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: {type(value).__name__}; accepted: True or False")
+
+
+def whole_interval(name: str, value: object, low: int, high: int) -> None:
+    """An integer, or a pair (low, high) of integers."""
+    for end in value if isinstance(value, tuple) else (value,):
+        integer(name, end, low, high)
+    interval(name, value, low, high)
+
+
+def size(name: str, value: Range, most: int) -> None:
+    """A share in (0, 1] (floats) or a number (integers); or a pair."""
+    if is_whole(value):
+        whole_interval(name, value, 1, most)
+    else:
+        interval(name, value, 0, 1, open_low=True)

@@ -1,119 +1,178 @@
 """Operations in a row, run as one operator."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tsssl_fast import _checks, dispatch, rng
 from tsssl_fast import ops as ops  # registers the operators
-from tsssl_fast.augment.transforms import Transform
+from tsssl_fast.augment import _calls
+from tsssl_fast.augment.groups import RandomApply
+from tsssl_fast.augment.parameters import Parameters
+from tsssl_fast.augment.transform import Builder, Transform
 from tsssl_fast.ops.augment import spec
+
+Seed = int | torch.Generator | Tensor | None
 
 
 class Compose:
     """Runs operations one after the other on every sample of every view.
 
     Args:
-        transforms: the operations, in order.
+        transforms: the operations, in order; a Compose among them counts as the operations in it.
     """
 
-    def __init__(self, transforms: Sequence[Transform]) -> None:
-        for i, transform in enumerate(transforms):
-            if not isinstance(transform, Transform):
-                raise TypeError(
-                    f"transforms[{i}]: {type(transform).__name__}; accepted: a Transform"
-                )
-        self.transforms = tuple(transforms)
-        seen: Counter[int] = Counter()
-        rows = []
+    def __init__(self, transforms: "Sequence[Transform | Compose]") -> None:
+        self.transforms = _operations(transforms)
+        builder = Builder()
         for transform in self.transforms:
-            rows.append(transform.row(seen[transform.code]))
-            seen[transform.code] += 1
-        if max(seen.values(), default=0) > spec.MAX_OCCURRENCES:
-            raise ValueError(
-                f"transforms: one operation {max(seen.values())} times; "
-                f"accepted: at most {spec.MAX_OCCURRENCES}"
-            )
-        self._program = torch.tensor(rows, dtype=torch.float64).reshape(-1, spec.COLUMNS)
+            builder.add(transform)
+        self._build(builder, None)
+
+    def _build(self, builder: Builder, views: int | None) -> None:
+        self._program = builder.program()
+        self._members = tuple(builder.transforms)
+        self._views = views
 
     def __call__(
         self,
         x: Tensor,
-        views: int = 2,
+        views: int | None = None,
         *,
-        seed: int | torch.Generator | Tensor | None = None,
+        seed: Seed = None,
         sample_ids: Tensor | None = None,
         epoch: int = 0,
         step: int = 0,
         rank: int = 0,
+        lengths: Tensor | None = None,
+        layout: str = "NCT",
+        nan: str = "propagate",
+        return_params: bool = False,
         backend: str | None = None,
-    ) -> Tensor:
+    ) -> Any:
         """Augmented views of a batch: (N, C, T) -> (views, N, C, T).
 
-        What view v of sample i looks like depends on seed, epoch, step, rank, v, the sample's id
-        and the operations, and on nothing else: not on the batch, the threads, the backend or the
-        device.
+        What view v of sample i looks like depends on seed, epoch, step, rank, v, the sample's id,
+        its length and the operations, and on nothing else: not on the batch, the threads, the
+        backend or the device.
 
         Args:
             x: N series of C channels and T steps; float16, bfloat16, float32 or float64. 16-bit
-            series
-                are computed in float32 and rounded once. Any strides.
-            views: how many, 1 to 32768.
+                series are computed in float32 and rounded once. Any strides.
+            views: how many, 1 to 32768; None for 2, or for the number of pipelines of PerView.
             seed: an integer in [-2**63, 2**64), a torch.Generator (one 64-bit number is drawn from
                 it), a 0-d int64 tensor, or None (one draw from torch's global generator, so that
                 torch.manual_seed governs).
             sample_ids: (N,) int64, the samples' indices in the data set; None numbers the rows.
             epoch, step, rank: folded into the seed; no two of them share a stream.
+            lengths: (N,) int64, 1 to T: steps from there on are padding, which no operation reads
+                or changes. None: T for all.
+            layout: "NCT", or "NTC" for (N, T, C) in and (views, N, T, C), a transposed view, out.
+            nan: "propagate" lets a NaN reach what is computed from it; "raise" raises ValueError
+                (waits for the device); "mask" computes with 0 in its place and puts NaN at the
+                steps of that channel whose nearest source was NaN.
+            return_params: returns (views, Parameters) instead.
             backend: "reference" or "cpp"; None chooses the fastest that can run.
 
         Returns:
             (views, N, C, T), contiguous, in the dtype of x, differentiable with respect to x. The
-            random draws and the scale of relative noise count as constants in the derivative.
+            random draws, the scale of relative noise and rounding count as constants in the
+            derivative.
 
         Raises:
-            TypeError: x is no floating tensor, sample_ids no int64 tensor, seed of another type.
+            TypeError: x is no floating tensor, sample_ids or lengths no int64 tensor, seed of
+                another type.
             ValueError: x is not (N, C, T) with all sizes >= 1 (C <= 32768, T <= 524288), views or
-                seed out of range, sample_ids not (N,), an operation does not fit the shape,
-                unknown backend.
+                seed out of range, sample_ids or lengths not (N,), lengths outside 1 to T, an
+                operation does not fit the shape, unknown layout, nan or backend.
             BackendUnavailableError: the backend asked for can not run the inputs.
         """
-        self._check(x, views, sample_ids)
-        return torch.ops.tsssl_fast.augment(
-            x,
-            self._program,
+        _checks.choice("layout", layout, ("NCT", "NTC"))
+        _checks.choice("nan", nan, _calls.NAN_POLICIES)
+        _checks.floating("x", x)
+        _calls.check_series(x, layout)
+        series = x if layout == "NCT" else x.transpose(1, 2)
+        views = self._number_of_views(views)
+        n, c, t = series.shape
+        sample_ids = _calls.per_sample("sample_ids", sample_ids, n)
+        lengths = _calls.per_sample("lengths", lengths, n)
+        for transform in self.transforms:
+            transform.check_shape(c, t)
+        key = rng.seed_tensor(seed, epoch, step, rank)
+        name = dispatch.check_name(backend, "backend") if backend else ""
+        params = None
+        if return_params or nan == "mask":
+            params = self._draw(key, views, (n, c, t), sample_ids, lengths, name)
+        filled = _calls.without_nan(series, nan)
+        y = torch.ops.tsssl_fast.augment(
+            *(filled, self._program, key, views, sample_ids, lengths),
+            *(None if params is None else params.table, name),
+        )
+        if nan == "mask" and params is not None:
+            y = _calls.mark_missing(y, series, params)
+        y = y if layout == "NCT" else y.transpose(-1, -2)
+        return (y, params) if return_params else y
+
+    def sample(
+        self,
+        n: int,
+        c: int,
+        t: int,
+        views: int | None = None,
+        *,
+        seed: Seed = None,
+        sample_ids: Tensor | None = None,
+        epoch: int = 0,
+        step: int = 0,
+        rank: int = 0,
+        lengths: Tensor | None = None,
+        backend: str | None = None,
+    ) -> Parameters:
+        """The parameters that a call on n series of c channels and t steps draws.
+
+        Arguments and errors are those of the call. See Parameters for what can be done with them.
+        """
+        for name, size in (("n", n), ("c", c), ("t", t)):
+            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+                raise ValueError(f"{name}: {size}; accepted: an integer >= 1")
+        for transform in self.transforms:
+            transform.check_shape(c, t)
+        return self._draw(
             rng.seed_tensor(seed, epoch, step, rank),
-            views,
-            sample_ids if sample_ids is None else sample_ids.cpu().contiguous(),
-            None,
+            self._number_of_views(views),
+            (n, c, t),
+            _calls.per_sample("sample_ids", sample_ids, n),
+            _calls.per_sample("lengths", lengths, n),
             dispatch.check_name(backend, "backend") if backend else "",
         )
 
-    def _check(self, x: Tensor, views: int, sample_ids: Tensor | None) -> None:
-        _checks.floating("x", x)
-        if x.dim() != 3 or 0 in x.shape:
-            raise ValueError(f"x: shape {tuple(x.shape)}; accepted: (N, C, T), all sizes >= 1")
-        n, c, t = x.shape
-        if c > spec.MAX_CHANNELS or t > spec.MAX_STEPS:
-            raise ValueError(
-                f"x: shape {tuple(x.shape)}; accepted: C <= {spec.MAX_CHANNELS}, "
-                f"T <= {spec.MAX_STEPS}"
-            )
+    def _draw(
+        self,
+        key: Tensor,
+        views: int,
+        shape: tuple[int, int, int],
+        sample_ids: Tensor | None,
+        lengths: Tensor | None,
+        backend: str,
+    ) -> Parameters:
+        table = torch.ops.tsssl_fast.augment_sample(
+            self._program, key, views, shape, sample_ids, lengths, backend
+        )
+        labels = tuple((type(m).__name__, m.names) for m in self._members)
+        return Parameters(self._program, labels, key, shape, sample_ids, lengths, table)
+
+    def _number_of_views(self, views: int | None) -> int:
+        if views is None:
+            return self._views or 2
         if isinstance(views, bool) or not isinstance(views, int):
             raise TypeError(f"views: {type(views).__name__}; accepted: an integer")
         if not 1 <= views <= spec.MAX_VIEWS:
             raise ValueError(f"views: {views}; accepted: 1 to {spec.MAX_VIEWS}")
-        if sample_ids is not None:
-            if not isinstance(sample_ids, Tensor) or sample_ids.dtype != torch.int64:
-                given = getattr(sample_ids, "dtype", type(sample_ids).__name__)
-                raise TypeError(f"sample_ids: {given}; accepted: an int64 tensor")
-            if sample_ids.shape != (n,):
-                raise ValueError(
-                    f"sample_ids: shape {tuple(sample_ids.shape)}; accepted: (N,) = ({n},)"
-                )
-        for transform in self.transforms:
-            transform.check_shape(c, t)
+        if self._views is not None and views != self._views:
+            raise ValueError(f"views: {views}; accepted: {self._views}, one per pipeline")
+        return views
 
     def __iter__(self) -> Iterator[Transform]:
         return iter(self.transforms)
@@ -123,4 +182,48 @@ class Compose:
 
     def __repr__(self) -> str:
         lines = "".join(f"    {transform!r},\n" for transform in self.transforms)
-        return f"Compose([\n{lines}])" if lines else "Compose([])"
+        return f"{type(self).__name__}([\n{lines}])" if lines else f"{type(self).__name__}([])"
+
+
+class PerView(Compose):
+    """A pipeline of its own for every view, as one operator: weak and strong augmentation.
+
+    View v is what pipelines[v] alone would make of view v.
+
+    Args:
+        pipelines: one per view.
+    """
+
+    def __init__(self, pipelines: Sequence[Compose]) -> None:
+        for i, pipeline in enumerate(pipelines):
+            if not isinstance(pipeline, Compose) or isinstance(pipeline, PerView):
+                raise TypeError(f"pipelines[{i}]: {type(pipeline).__name__}; accepted: a Compose")
+        if not 1 <= len(pipelines) <= spec.MAX_VIEWS:
+            raise ValueError(f"pipelines: {len(pipelines)}; accepted: 1 to {spec.MAX_VIEWS}")
+        self.pipelines = tuple(pipelines)
+        self.transforms = tuple(t for pipeline in pipelines for t in pipeline.transforms)
+        builder = Builder()
+        for view, pipeline in enumerate(pipelines):
+            for transform in pipeline.transforms:
+                builder.add(transform, view)
+        self._build(builder, len(pipelines))
+
+    def __repr__(self) -> str:
+        return f"PerView({list(self.pipelines)!r})"
+
+
+def _operations(transforms: Sequence[Transform | Compose]) -> tuple[Transform, ...]:
+    members: list[Transform] = []
+    for i, transform in enumerate(transforms):
+        if isinstance(transform, Compose) and not isinstance(transform, PerView):
+            members.extend(transform.transforms)
+        elif isinstance(transform, Transform):
+            members.append(transform)
+        else:
+            raise TypeError(f"transforms[{i}]: {type(transform).__name__}; accepted: a Transform")
+    return tuple(members)
+
+
+def all_of(pipeline: Compose, p: float = 1.0) -> RandomApply:
+    """A pipeline as one operation, for OneOf and SomeOf."""
+    return RandomApply(pipeline.transforms, p=p)

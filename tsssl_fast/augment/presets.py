@@ -1,36 +1,105 @@
 """Pipelines from the literature, with every deviation declared."""
 
-from tsssl_fast.augment.compose import Compose
-from tsssl_fast.augment.transforms import (
-    Blockout,
+from tsssl_fast.augment.channels import BidirectionalFlip, Rotation
+from tsssl_fast.augment.compose import Compose, PerView
+from tsssl_fast.augment.masks import Blockout, TimeDropout
+from tsssl_fast.augment.time import (
     CropResize,
-    MagnitudeWarp,
-    RandomNoise,
+    SegmentPermutation,
     Smooth,
     TimeFlip,
     TimeWarp,
+    WindowSlice,
+    WindowWarp,
 )
+from tsssl_fast.augment.values import Jitter, MagnitudeSpline, MagnitudeWarp, RandomNoise, Scale
 
 
-def simclr_ts(p: float = 0.5) -> Compose:
+def simclr_ts(p: float = 0.5, literal: bool = False) -> Compose:
     """The seven augmentations of SimCLR-TS.
 
     Source: Pöppelbaum, Chadha, Schwung, Applied Soft Computing 2022.
 
     Left-to-right flip, blockout, random noise, crop and resize, magnitude warp, time warp, random
-    smoothing, each with probability p per sample.
+    smoothing, each with probability p per sample. The publication gives no probabilities and few
+    strengths; these follow its Figure 3 (blockout of a tenth of the series, sine of about a tenth).
 
-    Deviations: the publication gives no probabilities and few strengths; these follow its Figure 3
-    (blockout of a tenth of the series, sine of about a tenth).
+    literal: the formulas as printed where they differ from what the figures show: blockout of a
+    block of channels and time with inclusive ends, magnitude warp as a (1 + sin), and the
+    bidirectional flip of channels and time as an eighth operation.
     """
+    if not literal:
+        return Compose(
+            [
+                TimeFlip(p=p),
+                Blockout(length=0.1, p=p),
+                RandomNoise(scale=0.1, p=p),
+                CropResize(scale=(0.5, 1.0), p=p),
+                MagnitudeWarp(amplitude=0.1, periods=(1.0, 3.0), p=p),
+                TimeWarp(strength=0.5, p=p),
+                Smooth(strength=(0.0, 0.5), p=p),
+            ]
+        )
     return Compose(
         [
             TimeFlip(p=p),
-            Blockout(length=0.1, p=p),
+            BidirectionalFlip(p=p),
+            Blockout(length=0.1, form="literal", p=p),
             RandomNoise(scale=0.1, p=p),
             CropResize(scale=(0.5, 1.0), p=p),
-            MagnitudeWarp(amplitude=0.1, periods=(1.0, 3.0), p=p),
+            MagnitudeWarp(amplitude=1.0, periods=2.0, form="literal", p=p),
             TimeWarp(strength=0.5, p=p),
-            Smooth(strength=(0.0, 0.5), p=p),
+            Smooth(strength=(0.0, 1.0), p=p),
         ]
     )
+
+
+def ts_tcc(
+    jitter_scale: float = 1.1,
+    jitter: float = 0.8,
+    max_segments: int = 5,
+    literal: bool = False,
+) -> PerView:
+    """Weak and strong views of TS-TCC: view 0 jitter and scale, view 1 permutation and jitter.
+
+    Source: Eldele et al., IJCAI 2021; the defaults are those published for HAR.
+
+    Deviations: scaling is per channel around 1 (the published code draws a factor per time step
+    around 2), the permutation moves all channels (the code copies channel 0 into all), segments
+    are of equal length. literal: the mean factor of 2 (scale uniform on 2 +- jitter_scale per
+    channel); the two indexing errors are not reproduced.
+    """
+    scale = Scale(factor=jitter_scale, distribution="normal", per_channel=True)
+    if literal:
+        scale = Scale(factor=(2 - jitter_scale, 2 + jitter_scale), per_channel=True)
+    weak = Compose([scale])
+    strong = Compose([SegmentPermutation(segments=(1, max_segments)), Jitter(sigma=jitter)])
+    return PerView([weak, strong])
+
+
+def um2017(triples: tuple[tuple[int, int, int], ...] = ((0, 1, 2),), p: float = 0.5) -> Compose:
+    """Augmentation of wearable-sensor data after Um et al., ICMI 2017, each with probability p.
+
+    Jitter 0.05, scaling N(1, 0.1) per channel, magnitude warp 0.2, time warp, rotation of
+    three-axis sensors, permutation of four parts, window slice 0.9 and window warp after the
+    reference implementation of Iwana and Uchida.
+
+    Deviations: magnitude and time warp use other smooth curves (see MagnitudeSpline, TimeWarp).
+    """
+    return Compose(
+        [
+            Jitter(sigma=0.05, p=p),
+            Scale(factor=0.1, distribution="normal", per_channel=True, p=p),
+            MagnitudeSpline(sigma=0.2, knots=4, p=p),
+            TimeWarp(strength=0.5, knots=4, p=p),
+            Rotation(triples=triples, p=p),
+            SegmentPermutation(segments=4, p=p),
+            WindowSlice(ratio=0.9, p=p),
+            WindowWarp(length=0.1, p=p),
+        ]
+    )
+
+
+def simmtm_mask(rate: float = 0.5, span: float = 3.0) -> Compose:
+    """Geometric masks in every channel, for masked modelling (Dong et al., NeurIPS 2023)."""
+    return Compose([TimeDropout(rate=rate, span=span, per_channel=True)])

@@ -4,17 +4,10 @@ Every function takes `backend=`: "reference", "cpp", "numba" or "triton"; None c
 that can run the inputs (see tsssl_fast.explain).
 """
 
-from tsssl_fast.alignment import (
+from tsssl_fast.functional.alignment import (
     mse_alignment,
     negative_cosine_similarity,
     smooth_l1_alignment,
-)
-from tsssl_fast.decorrelation import (
-    barlow_twins_loss,
-    covariance_penalty,
-    invariance,
-    variance_penalty,
-    vicreg_loss,
 )
 from tsssl_fast.functional.contrastive import (
     clip_loss,
@@ -25,6 +18,13 @@ from tsssl_fast.functional.contrastive import (
     sigmoid_pair_loss,
     sup_con,
     triplet,
+)
+from tsssl_fast.functional.decorrelation import (
+    barlow_twins_loss,
+    covariance_penalty,
+    invariance,
+    variance_penalty,
+    vicreg_loss,
 )
 from tsssl_fast.functional.engine import ContrastiveStats, PairTemperature, contrastive
 from tsssl_fast.functional.hierarchical import hierarchical_contrastive

@@ -203,8 +203,8 @@ def dclw(
     backend: str | None = None,
 ) -> Tensor:
     """DCL with the positives weighted by a von Mises-Fisher kernel (Yeh et al., eq. 7):
-    loss_i = -w_i a_ip + log sum over the negatives exp(a_ik), w = 2 - N softmax(<u_i, u_p> / sigma),
-    the softmax over the N pairs; a constant for the gradient."""
+    loss_i = -w_i a_ip + log sum over the negatives exp(a_ik), w = 2 - N softmax(<u_i, u_p> /
+    sigma), the softmax over the N pairs; a constant for the gradient."""
     _checks.positive("sigma", sigma)
     return _decoupled(z1, z2, sigma, temperature, reduction, backend)
 
@@ -273,8 +273,9 @@ def triplet(
     reduction: str = "mean",
 ) -> Tensor:
     """Triplet loss on the hardest negative, in cosine similarity (Schroff et al., CVPR 2015):
-    for row i and each other row p of its label, max(0, margin - s_ip + s_in), n the most similar row
-    of another label; the mean over p. Rows without a positive or without a negative contribute 0.
+    for row i and each other row p of its label, max(0, margin - s_ip + s_in), n the most similar
+    row of another label; the mean over p. Rows without a positive or without a negative contribute
+    0.
 
     Args:
         z: (M, D); labels: (M,) integers; margin >= 0.

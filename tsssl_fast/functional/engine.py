@@ -31,10 +31,10 @@ class ContrastiveStats(NamedTuple):
     """What the loss saw, without gradient; rows are queries, then keys where `symmetric`.
 
     log_sum_exp: (rows,) log of the denominator. The others are 0-d: mean similarity of the positive
-    and of the negative pairs; share of rows whose most similar partner is a positive; alignment, mean
-    ||u_i - u_j||^2 over positive pairs; uniformity, log mean exp(-2 ||u_i - u_j||^2) over all pairs
-    (both of Wang & Isola, ICML 2020; NaN without normalisation); how many rows had no positive, no
-    negative.
+    and of the negative pairs; share of rows whose most similar partner is a positive; alignment,
+    mean ||u_i - u_j||^2 over positive pairs; uniformity, log mean exp(-2 ||u_i - u_j||^2) over all
+    pairs (both of Wang & Isola, ICML 2020; NaN without normalisation); how many rows had no
+    positive, no negative.
     """
 
     log_sum_exp: Tensor
@@ -80,39 +80,39 @@ def contrastive(
 ) -> Tensor | tuple[Tensor, ContrastiveStats]:
     """Contrastive loss of M queries against P keys, or of one set against itself (k = None).
 
-    Logits a_ij = s_ij / tau + log w_ij, with s the cosine (dot product for normalize=False). Pairs of
-    equal ids are positives, all others negatives; the rules take pairs away. Per row, with P and N the
-    row's positives and negatives and p its mean or sum over P:
+    Logits a_ij = s_ij / tau + log w_ij, with s the cosine (dot product for normalize=False). Pairs
+    of equal ids are positives, all others negatives; the rules take pairs away. Per row, with P
+    and N the row's positives and negatives and p its mean or sum over P:
 
         mean_log: -mean_P a + log(sum over the denominator of exp a)
         log_sum:  -log sum_P exp a + log(sum over the denominator of exp a)
 
-    denominator: "all" (P and N), "negatives" (N: decoupled, DCL), "own_positive" (each positive with
-    N only; mean_log). Sources: SimCLR (ICML 2020), SupCon (NeurIPS 2020), DCL (ECCV 2022).
+    denominator: "all" (P and N), "negatives" (N: decoupled, DCL), "own_positive" (each positive
+    with N only; mean_log). Sources: SimCLR (ICML 2020), SupCon (NeurIPS 2020), DCL (ECCV 2022).
 
     Args:
         q, k: (M, D), (P, D), a floating dtype; 16-bit inputs are computed in float32.
         temperature: float > 0; 0-d tensor (gets its gradient); (M,) tensor, one per query;
             PairTemperature.
         q_ids, k_ids: (M,), (P,) integers. One set: q_ids alone.
-        q_groups, k_groups, groups: integers; "exclude_same": negatives of the same group do not count
-            (pseudo-labels); "only_same": only they do (cluster-restricted).
-        q_valid, k_valid: bool flags; a row flagged False takes part in no pair, is no query, gets zero
-            gradient and may hold NaN.
+        q_groups, k_groups, groups: integers; "exclude_same": negatives of the same group do not
+            count (pseudo-labels); "only_same": only they do (cluster-restricted).
+        q_valid, k_valid: bool flags; a row flagged False takes part in no pair, is no query, gets
+            zero gradient and may hold NaN.
         mask: (M, P) bool, False: the pair takes no part.
-        pair_weight: (M, P) >= 0, dense or torch.sparse_csr (absent: 0); in numerator and denominator,
-            a constant.
-        extra_keys, extra_valid: (K, D) more negatives for every query (queue, prototypes) and flags;
-            gradients flow to them unless detached.
+        pair_weight: (M, P) >= 0, dense or torch.sparse_csr (absent: 0); in numerator and
+            denominator, a constant.
+        extra_keys, extra_valid: (K, D) more negatives for every query (queue, prototypes) and
+            flags; gradients flow to them unless detached.
         query_keys, query_keys_valid: (M, S, D) negatives of each query's own, and (M, S) flags.
         query_weight: (M,) factor on each query's loss.
         targets: (M, P) soft targets t, dense or CSR, instead of ids:
             loss_i = sum_j t_ij (log sum exp a_i - a_ij).
-        hardness, debias: exponent b >= 0 (Robinson et al., ICLR 2021) and prior t in [0, 1) (Chuang et
-            al., NeurIPS 2020) of the negatives; see ops/contrastive/reweighted.py.
+        hardness, debias: exponent b >= 0 (Robinson et al., ICLR 2021) and prior t in [0, 1)
+            (Chuang et al., NeurIPS 2020) of the negatives; see ops/contrastive/reweighted.py.
         symmetric: two sets: also every key against all queries (CLIP); the mean is over both.
-        reduction: "mean", "sum", "none". mean_over: the mean's denominator, "all" valid rows or those
-            "with_positive". Rows without a positive or without a negative contribute 0.
+        reduction: "mean", "sum", "none". mean_over: the mean's denominator, "all" valid rows or
+            those "with_positive". Rows without a positive or without a negative contribute 0.
         return_stats: also a ContrastiveStats.
 
     Returns:
@@ -191,7 +191,7 @@ def _soft_target_loss(
     temperature: Temperature,
     normalize: bool,
 ) -> Tensor:
-    """sum_j t_ij (lse_i - a_ij), with sum_j t_ij s_ij = <q_i, (T K)_i>: one product, nothing M x P."""
+    """sum_j t_ij (lse_i - a_ij): since sum_j t_ij s_ij = <q_i, (T K)_i>, one product with T."""
     beta = inverse(temperature, q)
     u, v = q.to(found.negative.dtype), (q if k is None else k).to(found.negative.dtype)
     if normalize:

@@ -20,9 +20,9 @@ def hierarchical_contrastive(
 ) -> Tensor:
     """Instance and temporal contrast on every level of a max-pooled pyramid (TS2Vec, Yue et al.,
     AAAI 2022): the mean over levels of alpha L_instance + (1 - alpha) L_temporal, where L_instance
-    contrasts the series of the batch at each step, L_temporal the steps of each series; both NT-Xent
-    of the two views on dot products, the mean over rows. The last level (one step) has L_instance
-    only. One operator forward and one backward; nothing of size T x T is stored.
+    contrasts the series of the batch at each step, L_temporal the steps of each series; both
+    NT-Xent of the two views on dot products, the mean over rows. The last level (one step) has
+    L_instance only. One operator forward and one backward; nothing of size T x T is stored.
 
     Args:
         z1, z2: (B, T, D) representations of two views, aligned in time.

@@ -60,7 +60,8 @@ def extrapolate_positives(
     q: Tensor, k: Tensor, *, alpha: float = 2.0, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
     """Positive extrapolation (Zhu et al., ICCV 2021): both sides are pushed apart, which makes the
-    pair harder: q' = m q + (1 - m) k, k' = m k + (1 - m) q, with m = 1 + Beta(alpha, alpha) per pair.
+    pair harder: q' = m q + (1 - m) k, k' = m k + (1 - m) q, with m = 1 + Beta(alpha, alpha) per
+    pair.
 
     Args:
         q, k: (N, D). alpha > 0.

@@ -175,9 +175,9 @@ class MoCoLoss(_Contrastive):
     Args:
         dim, size: of the queue; see :class:`FeatureQueue`.
 
-    forward(q, k): (N, D), (N, D) -> scalar, or (N,). k, the momentum encoder's, gets no gradient. In
-    training mode it enters the queue when the next forward starts, or the state is saved: the backward
-    still reads the queue as it was, and nothing is copied.
+    forward(q, k): (N, D), (N, D) -> scalar, or (N,). k, the momentum encoder's, gets no gradient.
+    In training mode it enters the queue when the next forward starts, or the state is saved: the
+    backward still reads the queue as it was, and nothing is copied.
     """
 
     def __init__(

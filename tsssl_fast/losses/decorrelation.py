@@ -1,9 +1,9 @@
-"""The decorrelation losses as modules; see :mod:`tsssl_fast.decorrelation`."""
+"""Decorrelation losses as modules, with the names that the field uses."""
 
 from torch import Tensor, nn
 
 from tsssl_fast import _checks, functional
-from tsssl_fast.decorrelation import BarlowTwinsTerms, VICRegTerms
+from tsssl_fast.functional.decorrelation import BarlowTwinsTerms, VICRegTerms
 from tsssl_fast.ops.decorrelation import spec as decorrelation_spec
 
 __all__ = ["BarlowTwinsLoss", "VICRegLoss"]

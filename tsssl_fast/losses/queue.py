@@ -11,8 +11,8 @@ __all__ = ["FeatureQueue"]
 class FeatureQueue(nn.Module):
     """Ring buffer of the last `size` features, in the state_dict, updated in place.
 
-    A batch longer than what is left wraps to the start; of one longer than the queue the last `size`
-    rows stay. Unfilled slots are zero and flagged by `valid()`.
+    A batch longer than what is left wraps to the start; of one longer than the queue the last
+    `size` rows stay. Unfilled slots are zero and flagged by `valid()`.
 
     Args:
         dim: columns. size: rows. dtype: of the buffer; None: torch's default.

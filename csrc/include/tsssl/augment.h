@@ -10,31 +10,33 @@ namespace tsssl {
 struct Draws {
   const double* program;  // (rows, kProgramColumns), row-major
   std::int64_t rows;
-  std::int64_t seed[4];     // seed, epoch, step, rank: folded in this order
-  const std::int64_t* ids;  // (n) sample ids, or null: the row of the batch
+  std::int64_t seed[4];         // seed, epoch, step, rank: folded in this order
+  const std::int64_t* ids;      // (n) sample ids, or null: the row of the batch
+  const std::int64_t* lengths;  // (n) steps that are no padding, 1 to t, or null: t
 };
 
-constexpr int kProgramColumns = 16;
+constexpr int kProgramColumns = 24;
 
-// n series of c channels and t steps; strides in elements.
+// n series of c channels and t steps, the same for every view (stride_v 0) or not; strides in
+// elements.
 template <class T>
 struct Series {
   const T* x;
-  std::int64_t stride_n, stride_c, stride_t;
+  std::int64_t stride_v, stride_n, stride_c, stride_t;
   std::int64_t n, c, t;
 };
 
 // forward: out (views, n, c, t), contiguous. Every (view, sample) is one work item: its c x t block
 // stays in cache while the operations run over it in order.
-// backward: the adjoint of the linear part, grad (views, n, c, t) contiguous -> grad_x (n, c, t)
-// contiguous, summed over the views in ascending order.
+// backward: the adjoint of the linear part, grad (views, n, c, t) -> grad_x, contiguous: (n, c, t),
+// summed over the views in ascending order, where `sum` is set, else (views, n, c, t).
 // parameters: (views, n, slots) to replay, or null to draw them.
 template <class T>
 struct Augment {
   void (*forward)(const Series<T>& x, const Draws& draws, const double* parameters,
                   std::int64_t views, int threads, T* out);
   void (*backward)(const Series<T>& grad, const Draws& draws, const double* parameters,
-                   std::int64_t views, int threads, T* grad_x);
+                   std::int64_t views, int threads, bool sum, T* grad_x);
 };
 
 struct AugmentKernels {

@@ -16,37 +16,48 @@ dispatch.register_family(
 )
 
 
+def _check_lengths(lengths: Tensor | None, steps: int) -> None:
+    # Here and not in the public function: a compiled graph can not branch on values.
+    if lengths is not None and not 1 <= int(lengths.min()) <= int(lengths.max()) <= steps:
+        low, high = int(lengths.min()), int(lengths.max())
+        raise ValueError(f"lengths: {low} to {high}; accepted: 1 to T = {steps}")
+
+
 def _augment(
     x: Tensor,
     program: Tensor,
     seed: Tensor,
     views: int,
     sample_ids: Tensor | None,
+    lengths: Tensor | None,
     parameters: Tensor | None,
     backend: str,
 ) -> Tensor:
+    _check_lengths(lengths, x.shape[-1])
     kernel = dispatch.select("augment", (x,), backend)
-    return kernel(x, program, seed, views, sample_ids, parameters)
+    return kernel(x, program, seed, views, sample_ids, lengths, parameters)
 
 
 def _augment_fake(x: Tensor, program: Tensor, seed: Tensor, views: int, *_: Any) -> Tensor:
-    return x.new_empty((views, *x.shape))
+    return x.new_empty((views, *x.shape[-3:]))
 
 
 def _backward(
     grad: Tensor,
+    sum_views: bool,
     program: Tensor,
     seed: Tensor,
     sample_ids: Tensor | None,
+    lengths: Tensor | None,
     parameters: Tensor | None,
     backend: str,
 ) -> Tensor:
     kernel = dispatch.select("augment_backward", (grad,), backend)
-    return kernel(grad, program, seed, sample_ids, parameters)
+    return kernel(grad, sum_views, program, seed, sample_ids, lengths, parameters)
 
 
-def _backward_fake(grad: Tensor, *_: Any) -> Tensor:
-    return grad.new_empty(grad.shape[1:])
+def _backward_fake(grad: Tensor, sum_views: bool, *_: Any) -> Tensor:
+    return grad.new_empty(grad.shape[1:] if sum_views else grad.shape)
 
 
 def _sample(
@@ -55,10 +66,12 @@ def _sample(
     views: int,
     shape: Sequence[int],
     sample_ids: Tensor | None,
+    lengths: Tensor | None,
     backend: str,
 ) -> Tensor:
+    _check_lengths(lengths, shape[2])
     kernel = dispatch.select("augment_sample", (program,), backend)
-    return kernel(program, seed, views, shape, sample_ids)
+    return kernel(program, seed, views, shape, sample_ids, lengths)
 
 
 def _sample_fake(
@@ -69,34 +82,35 @@ def _sample_fake(
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, program, seed, _, sample_ids, parameters, backend = inputs
+    x, program, seed, _, *rest, backend = inputs
     ctx.backend = dispatch.requested(backend)  # the backward runs where the forward was asked to
-    ctx.save_for_backward(program, seed, sample_ids, parameters)
+    ctx.sum_views = x.dim() == 3
+    ctx.save_for_backward(program, seed, *rest)
 
 
 def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    gx = torch.ops.tsssl_fast.augment_backward(grad, *ctx.saved_tensors, ctx.backend)
-    return gx, None, None, None, None, None, None
+    gx = torch.ops.tsssl_fast.augment_backward(grad, ctx.sum_views, *ctx.saved_tensors, ctx.backend)
+    return (gx, *(None,) * 7)
 
 
 _library.define(
     "augment(Tensor x, Tensor program, Tensor seed, int views, Tensor? sample_ids, "
-    "Tensor? parameters, str backend) -> Tensor",
+    "Tensor? lengths, Tensor? parameters, str backend) -> Tensor",
     _augment,
     _augment_fake,
     setup_context=_setup_context,
     backward=_differentiate,
 )
 _library.define(
-    "augment_backward(Tensor grad, Tensor program, Tensor seed, Tensor? sample_ids, "
-    "Tensor? parameters, str backend) -> Tensor",
+    "augment_backward(Tensor grad, bool sum_views, Tensor program, Tensor seed, "
+    "Tensor? sample_ids, Tensor? lengths, Tensor? parameters, str backend) -> Tensor",
     _backward,
     _backward_fake,
     backward=_library.no_second_derivative("augment"),
 )
 _library.define(
     "augment_sample(Tensor program, Tensor seed, int views, int[] shape, Tensor? sample_ids, "
-    "str backend) -> Tensor",
+    "Tensor? lengths, str backend) -> Tensor",
     _sample,
     _sample_fake,
 )

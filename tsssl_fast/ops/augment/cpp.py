@@ -14,55 +14,70 @@ def _address(x: Tensor | None) -> int:
     return 0 if x is None else x.data_ptr()
 
 
+def _source(
+    program: Tensor, seed: Tensor, sample_ids: Tensor | None, lengths: Tensor | None
+) -> tuple[int, ...]:
+    addresses = (_address(sample_ids), _address(lengths))
+    return (program.data_ptr(), len(program), seed.data_ptr(), *addresses)
+
+
 def _forward(
     x: Tensor,
     program: Tensor,
     seed: Tensor,
     views: int,
     sample_ids: Tensor | None,
+    lengths: Tensor | None,
     parameters: Tensor | None,
 ) -> Tensor:
-    dtype = x.dtype
+    dtype, shape = x.dtype, x.shape[-3:]
     x = x.to(spec.compute_dtype(dtype))
-    out = x.new_empty((views, *x.shape))
+    stride = x.stride() if x.dim() == 4 else (0, *x.stride())
+    out = x.new_empty((views, *shape))
     module = _native.module()
     kernel = module.augment_forward_f32 if x.dtype == torch.float32 else module.augment_forward_f64
     kernel(
-        *(x.data_ptr(), x.shape, x.stride(), program.data_ptr(), len(program), seed.data_ptr()),
-        *(_address(sample_ids), _address(parameters), views, _native.threads(), out.data_ptr()),
+        *(x.data_ptr(), shape, stride, _source(program, seed, sample_ids, lengths)),
+        *(_address(parameters), views, _native.threads(), out.data_ptr()),
     )
     return out.to(dtype)
 
 
 def _backward(
     grad: Tensor,
+    sum_views: bool,
     program: Tensor,
     seed: Tensor,
     sample_ids: Tensor | None,
+    lengths: Tensor | None,
     parameters: Tensor | None,
 ) -> Tensor:
-    dtype, views = grad.dtype, grad.shape[0]
-    grad = grad.to(spec.compute_dtype(dtype)).contiguous()
-    out = grad.new_empty(grad.shape[1:])
-    kernel = getattr(
-        _native.module(), f"augment_backward_{'f32' if grad.dtype == torch.float32 else 'f64'}"
-    )
+    dtype, views, shape = grad.dtype, grad.shape[0], grad.shape[1:]
+    grad = grad.to(spec.compute_dtype(dtype))
+    out = grad.new_empty(shape if sum_views else grad.shape)
+    module = _native.module()
+    single = grad.dtype == torch.float32
+    kernel = module.augment_backward_f32 if single else module.augment_backward_f64
     kernel(
-        *(grad.data_ptr(), out.shape, out.stride(), program.data_ptr(), len(program)),
-        *(seed.data_ptr(), _address(sample_ids), _address(parameters), views),
-        *(_native.threads(), out.data_ptr()),
+        *(grad.data_ptr(), shape, grad.stride(), _source(program, seed, sample_ids, lengths)),
+        *(_address(parameters), views, _native.threads(), sum_views, out.data_ptr()),
     )
     return out.to(dtype)
 
 
 def _sample(
-    program: Tensor, seed: Tensor, views: int, shape: Sequence[int], sample_ids: Tensor | None
+    program: Tensor,
+    seed: Tensor,
+    views: int,
+    shape: Sequence[int],
+    sample_ids: Tensor | None,
+    lengths: Tensor | None,
 ) -> Tensor:
     slots = spec.bounds(program.tolist(), shape[1])[-1]
     out = torch.empty((views, shape[0], slots), dtype=torch.float64)
     _native.module().augment_sample(
-        *(program.data_ptr(), len(program), seed.data_ptr(), _address(sample_ids), views),
-        *(tuple(shape), _native.threads(), out.data_ptr()),
+        *(tuple(shape), _source(program, seed, sample_ids, lengths), views),
+        *(_native.threads(), out.data_ptr()),
     )
     return out
 

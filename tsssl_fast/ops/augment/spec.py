@@ -31,12 +31,32 @@ class Code(enum.IntEnum):
     MAGNITUDE_WARP = 6
     TIME_WARP = 7
     SMOOTH = 8
+    GROUP = 9
+    CHANNEL_FLIP = 10
+    BIDIRECTIONAL_FLIP = 11
+    JITTER = 12
+    RANDOM_CROP = 13
+    SCALE = 14
+    TIME_SCALE = 15
+    CHANNEL_PERMUTATION = 16
+    ROTATION = 17
+    SEGMENT_PERMUTATION = 18
+    TIME_SHIFT = 19
+    WINDOW_SLICE = 20
+    WINDOW_WARP = 21
+    DRIFT = 22
+    CHANNEL_DROPOUT = 23
+    TIME_DROPOUT = 24
+    QUANTIZE = 25
+    MAGNITUDE_SPLINE = 26
+    IDENTITY = 27
 
 
-# Columns of a row.
-CODE, OCCURRENCE, VIEW, THRESHOLD, FIXED_SLOTS, CHANNEL_SLOTS = range(6)
-ARGUMENTS = 8
-COLUMNS = 16
+# Columns of a row: VIEW -1 means every view; THRESHOLD is the coin's; PARENT is the row of the
+# group that the operation belongs to, or -1, and CHILD its number there. Arguments follow.
+CODE, OCCURRENCE, VIEW, THRESHOLD, FIXED_SLOTS, CHANNEL_SLOTS, PARENT, CHILD = range(8)
+ARGUMENTS = 16
+COLUMNS = 24
 
 ALWAYS = 2.0**32  # threshold of the coin: it falls below for every 32-bit word
 
@@ -48,6 +68,10 @@ MAX_CHANNELS = 1 << 15
 ELEMENT_PURPOSE = 0x8000
 CHANNEL_SHIFT = 17
 MAX_KNOTS = 62
+MAX_SEGMENTS = 64
+MAX_CHILDREN = 64
+MAX_WEIGHTS = 12
+MAX_TRIPLES = 5
 
 STD_PARTIALS = 32
 

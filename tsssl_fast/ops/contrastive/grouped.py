@@ -54,8 +54,8 @@ def _halve_backward(grad: Tensor, z: Tensor) -> Tensor:
 
 def parts(level: Level) -> Iterator[tuple[Tensor, Tensor, Tensor | None, float, bool]]:
     """The level's grouped problems: views (G, L, D), lengths, weight over the number of valid rows,
-    and whether the groups are steps (instance contrast). Series are sorted by length, longest first,
-    so that the series still running at step t come first."""
+    and whether the groups are steps (instance contrast). Series are sorted by length, longest
+    first, so that the series still running at step t come first."""
     z1, z2, lengths = level.z1, level.z2, level.lengths
     rows = 2 * z1.shape[0] * z1.shape[1] if lengths is None else 2 * int(lengths.sum())
     if level.instance and rows:

@@ -1,4 +1,5 @@
-"""NT-Xent of two views as one operator: the engine with its row formula fused, for small batches."""
+"""NT-Xent of two views as one operator: the engine with its row formula fused, for small
+batches."""
 
 from typing import Any
 

@@ -37,8 +37,8 @@ def _two_views(z1: Tensor, z2: Tensor, temperature: float) -> tuple[Tensor, None
 def pair_logsumexp(q: Tensor, k: Tensor | None, beta: Tensor, rules: Rules) -> Tensor:
     """Row statistics of the logits a = beta s: (3, M), with `rules.columns` (3, M + P).
 
-    Row 0: log sum exp over the negatives; row 1: over the positives; row 2: the gap, row 1 minus the
-    (weighted) mean of the positives' logits. Empty classes: -inf, -inf, 0.
+    Row 0: log sum exp over the negatives; row 1: over the positives; row 2: the gap, row 1 minus
+    the (weighted) mean of the positives' logits. Empty classes: -inf, -inf, 0.
     """
     s, negative, positive = _pairs(q, k, rules)
     a = s * beta.to(s.dtype)

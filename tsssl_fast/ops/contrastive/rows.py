@@ -16,8 +16,9 @@ from tsssl_fast.ops.contrastive.rules import GROUP_RULES, Rules
 
 @dataclass(frozen=True)
 class PairTemperature:
-    """Temperature by the relation of a pair: tau of positives, of negatives, and of negatives in the
-    same group (None: as the other negatives). Floats > 0 or 0-d tensors (which get gradients)."""
+    """Temperature by the relation of a pair: tau of positives, of negatives, and of negatives in
+    the same group (None: as the other negatives). Floats > 0 or 0-d tensors (which get
+    gradients)."""
 
     positive: float | Tensor
     negative: float | Tensor
@@ -38,8 +39,8 @@ class Keys(NamedTuple):
 
 class Rows(NamedTuple):
     """One entry per query (then per key where both sides have rows): log-sum-exp of the negatives'
-    and of the positives' logits, the gap between the latter and the positives' mean logit, and where
-    asked for the rows of spec.STATISTICS."""
+    and of the positives' logits, the gap between the latter and the positives' mean logit, and
+    where asked for the rows of spec.STATISTICS."""
 
     negative: Tensor
     positive: Tensor
@@ -194,12 +195,12 @@ def _own_keys(q: Tensor, keys: Keys, beta: Tensor, normalize: bool) -> Tensor:
 
 
 def row_loss(found: Rows, positives: str, denominator: str) -> Tensor:
-    """The loss per row; 0 where the row has no positive or no negative.
+    """The loss per row, with x = negative - positive; 0 where the row lacks either class.
 
-    mean_log, all:       mean over positives of -log p        = gap + log(1 + exp(negative - positive))
-    mean_log, negatives: without the positives below (DCL)    = gap + negative - positive
-    log_sum, all:        -log of the summed p                 = log(1 + exp(negative - positive))
-    log_sum, negatives:                                       = negative - positive
+    mean_log, all:       mean over positives of -log p       = gap + log(1 + exp(x))
+    mean_log, negatives: without the positives below (DCL)   = gap + x
+    log_sum, all:        -log of the summed p                = log(1 + exp(x))
+    log_sum, negatives:                                      = x
     """
     x = found.margin
     loss = torch.logaddexp(x, x.new_zeros(())) if denominator == "all" else x

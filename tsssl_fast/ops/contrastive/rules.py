@@ -14,8 +14,8 @@ class Rules(NamedTuple):
     q_id, k_id: (M,), (P,) int64: a pair with equal ids is a positive, every other a negative.
     q_group, k_group: (M,), (P,) int64; group_rule: index into GROUP_RULES, which negatives count.
     q_valid, k_valid: (M,), (P,) bool: False takes part in no pair.
-    mask: (M, P) bool: False takes no part. weight: (M, P) >= 0: multiplies exp(logit) and weighs the
-    mean over positives; a constant, no gradient.
+    mask: (M, P) bool: False takes no part. weight: (M, P) >= 0: multiplies exp(logit) and weighs
+    the mean over positives; a constant, no gradient.
     normalize: cosine instead of dot product. columns: also one row per key, against all queries.
     skip_diagonal: two sets of the same rows: pair (i, i) takes no part.
     """

@@ -4,9 +4,9 @@ import torch
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
-# Rows of the tensor that nt_xent saves for its backward, each with one value per embedding. Over the
-# negatives (positives): sum exp(a) = exp(shift) * total; count and summed logit of the positives;
-# share = 1 - P(positive); scale = 1 / ||z||, 0 for a row that counts as zero.
+# Rows of the tensor that nt_xent saves for its backward, each with one value per embedding. Over
+# the negatives (positives): sum exp(a) = exp(shift) * total; count and summed logit of the
+# positives; share = 1 - P(positive); scale = 1 / ||z||, 0 for a row that counts as zero.
 SUM_ROWS = (
     "negative_shift",
     "positive_shift",
@@ -15,8 +15,9 @@ SUM_ROWS = (
     "count",
     "logit",
 )
-# On request, from the same pass: the negatives' summed logit; the number of negatives, of positives;
-# over all pairs of the row sum exp(-2 ||u_i - u_j||^2); the largest logit of either class.
+# On request, from the same pass: the negatives' summed logit; the number of negatives, of
+# positives; over all pairs of the row sum exp(-2 ||u_i - u_j||^2); the largest logit of either
+# class.
 STATISTICS = (
     "negative_logit",
     "negative_count",

@@ -1,0 +1,198 @@
+// Operations that leave every value where it is: they scale, cut, mix channels, or add. Steps from
+// s.length on are padding and stay out of everything.
+#pragma once
+#include "augment/draws.h"
+#include "augment/rows.h"
+
+namespace tsssl {
+namespace TSSSL_ISA {
+namespace {
+
+// A block and where its next version goes; t is the distance between channels.
+template <class T>
+struct Blocks {
+  T* x;
+  T* other;
+  std::int64_t t;
+
+  TSSSL_DEVICE void swap() {
+    T* const old = x;
+    x = other;
+    other = old;
+  }
+  template <class F>
+  TSSSL_DEVICE void each_channel(std::int64_t channels, const F& f) const {
+    for (std::int64_t c = 0; c < channels; ++c) f(x + c * t, other + c * t);
+  }
+};
+
+template <class T>
+inline void fill(T* x, std::int64_t begin, std::int64_t end, T value) {
+  for (std::int64_t t = begin; t < end; ++t) x[t] = value;
+}
+
+template <class T>
+inline void scale_row(T* x, std::int64_t length, T factor) {
+  for (std::int64_t t = 0; t < length; ++t) x[t] = x[t] * factor;
+}
+
+// Masked steps of a row; a[0]: 0 every step by itself, 1 spans of geometric length.
+template <class T>
+inline void drop_steps(const Row& row, const Subject& s, std::int64_t channel, T value, T* x) {
+  const ElementStream stream{s.key, row.stream | kElementPurpose | s.view, s.id_lo, s.id_hi};
+  std::uint32_t words[kChunk];
+  bool masked = false;
+  for (std::int64_t t = 0; t < s.length; t += kChunk) {
+    const int count = static_cast<int>(s.length - t < kChunk ? s.length - t : kChunk);
+    element_words(stream, static_cast<std::uint32_t>((channel << kChannelShift) + t / 4),
+                  (count + 3) / 4, words);
+    for (int i = 0; i < count; ++i) {
+      const double word = static_cast<double>(words[i]);
+      if (row.a[0] == 0 || t + i == 0) {
+        masked = word < row.a[1];
+      } else {
+        masked = masked ? word >= row.a[2] : word < row.a[3];
+      }
+      if (masked) x[t + i] = value;
+    }
+  }
+}
+
+template <class T>
+inline void blockout(const Row& row, const double* slot, const Subject& s, bool adjoint,
+                     const Blocks<T>& b) {
+  const std::int64_t begin = static_cast<std::int64_t>(slot[2]);
+  const std::int64_t end = begin + static_cast<std::int64_t>(slot[1]);
+  const std::int64_t channel = static_cast<std::int64_t>(slot[4]);
+  for (std::int64_t c = channel; c < channel + static_cast<std::int64_t>(slot[3]); ++c) {
+    T* x = b.x + c * b.t;
+    T value = static_cast<T>(row.a[3]);
+    if (row.a[7] != 0) value = static_cast<T>(row_mean(x, s.length));
+    fill(x, begin, end, adjoint ? T(0) : value);
+  }
+}
+
+template <class T>
+inline void magnitude_warp(const Row& row, const double* slot, const Subject& s,
+                           const Blocks<T>& b) {
+  const T amplitude = static_cast<T>(slot[1]);
+  const T offset = row.a[4] == 0 ? T(1) : amplitude;
+  const std::uint32_t step = phase_step(slot[2], s.length);
+  for (std::int64_t c = 0; c < s.channels; ++c) {
+    const std::uint32_t theta =
+        static_cast<std::uint32_t>(static_cast<std::int64_t>(slot[3 + c] * 4294967296.0));
+    multiply_wave(b.x + c * b.t, s.length, theta, step, offset, amplitude);
+  }
+}
+
+template <class T>
+inline void rotate(const Row& row, const double* slot, const Subject& s, bool adjoint,
+                   const Blocks<T>& b) {
+  const double w = slot[2], i = slot[3], j = slot[4], k = slot[5];
+  double m[9] = {
+      1.0 - 2.0 * (j * j + k * k), 2.0 * (i * j - k * w),       2.0 * (i * k + j * w),
+      2.0 * (i * j + k * w),       1.0 - 2.0 * (i * i + k * k), 2.0 * (j * k - i * w),
+      2.0 * (i * k - j * w),       2.0 * (j * k + i * w),       1.0 - 2.0 * (i * i + j * j)};
+  T r[9];
+  for (int p = 0; p < 3; ++p) {
+    for (int q = 0; q < 3; ++q)
+      r[3 * p + q] = static_cast<T>(adjoint ? m[3 * q + p] : m[3 * p + q]);
+  }
+  for (int n = 0; n < static_cast<int>(row.a[0]); ++n) {
+    T* x0 = b.x + static_cast<std::int64_t>(row.a[1 + 3 * n]) * b.t;
+    T* x1 = b.x + static_cast<std::int64_t>(row.a[2 + 3 * n]) * b.t;
+    T* x2 = b.x + static_cast<std::int64_t>(row.a[3 + 3 * n]) * b.t;
+    for (std::int64_t t = 0; t < s.length; ++t) {
+      const T a0 = x0[t], a1 = x1[t], a2 = x2[t];
+      x0[t] = (r[0] * a0 + r[1] * a1) + r[2] * a2;
+      x1[t] = (r[3] * a0 + r[4] * a1) + r[5] * a2;
+      x2[t] = (r[6] * a0 + r[7] * a1) + r[8] * a2;
+    }
+  }
+}
+
+// Operations that scale, cut or mix what stands at a step; the adjoint cuts with zeros.
+template <class T>
+inline void in_place(const Row& row, const double* slot, const Subject& s, bool adjoint,
+                     const Blocks<T>& b) {
+  const std::int64_t length = s.length;
+  const T value = adjoint ? T(0) : static_cast<T>(row.a[3]);
+  switch (row.code) {
+    case kBlockout:
+      blockout(row, slot, s, adjoint, b);
+      return;
+    case kMagnitudeWarp:
+      magnitude_warp(row, slot, s, b);
+      return;
+    case kRotation:
+      rotate(row, slot, s, adjoint, b);
+      return;
+    default:
+      break;
+  }
+  for (std::int64_t c = 0; c < s.channels; ++c) {
+    T* x = b.x + c * b.t;
+    switch (row.code) {
+      case kSignFlip:
+        if (row.channel_slots == 0 || slot[1 + c] != 0) {
+          for (std::int64_t t = 0; t < length; ++t) x[t] = -x[t];
+        }
+        break;
+      case kRandomCrop:
+        fill(x, 0, static_cast<std::int64_t>(slot[2]), value);
+        fill(x, static_cast<std::int64_t>(slot[2] + slot[1]), length, value);
+        break;
+      case kScale:
+        scale_row(x, length, static_cast<T>(slot[2 + c]));
+        break;
+      case kChannelDropout:
+        if (slot[1 + c] != 0) fill(x, 0, length, value);
+        break;
+      case kTimeDropout:
+        drop_steps(row, s, row.a[4] == 0 ? 0 : c, adjoint ? T(0) : static_cast<T>(row.a[5]), x);
+        break;
+      case kMagnitudeSpline: {
+        const T sigma = static_cast<T>(slot[1]);
+        along_curve<T>(slot + 2 + c * row.channel_slots, row.channel_slots, length,
+                       [&](std::int64_t t, T v) { x[t] = x[t] * (T(1) + sigma * v); });
+        break;
+      }
+      default:
+        break;
+    }
+  }
+}
+
+// Operations whose derivative is the identity: they add what counts as a constant, or round.
+template <class T>
+inline void add(const Row& row, const double* slot, const Subject& s, const Blocks<T>& b) {
+  const ElementStream stream{s.key, row.stream | kElementPurpose | s.view, s.id_lo, s.id_hi};
+  const T scale = static_cast<T>(slot[1]);
+  for (std::int64_t c = 0; c < s.channels; ++c) {
+    T* x = b.x + c * b.t;
+    switch (row.code) {
+      case kRandomNoise:
+        add_noise(x, s.length, c, scale * static_cast<T>(row_std(x, s.length)), row.a[2] != 0,
+                  stream);
+        break;
+      case kJitter:
+        add_noise(x, s.length, c, scale, row.a[2] != 0, stream);
+        break;
+      case kDrift: {
+        const T size = row.a[2] == 0 ? scale : scale * static_cast<T>(row_std(x, s.length));
+        along_curve<T>(slot + 2 + c * row.channel_slots, row.channel_slots, s.length,
+                       [&](std::int64_t t, T v) { x[t] = x[t] + size * v; });
+        break;
+      }
+      case kQuantize:
+        quantize(x, s.length, slot[1]);
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace TSSSL_ISA
+}  // namespace tsssl

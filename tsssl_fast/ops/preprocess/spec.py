@@ -1,0 +1,32 @@
+"""The contract of the preprocessing family: dtypes and tasks.
+
+`cpp` equals `reference` bit for bit: double arithmetic in one order, rounded once to the series'
+dtype. Not differentiable: preprocessing prepares data.
+"""
+
+import enum
+
+import torch
+
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+class Task(enum.IntEnum):
+    """What happens to a row; the numbers are those of csrc/include/tsssl/preprocess.h."""
+
+    FILL_CONSTANT = 0
+    FILL_FORWARD = 1
+    FILL_BACKWARD = 2
+    FILL_BOTH = 3
+    FILL_LINEAR = 4
+    STANDARDIZE = 5
+    MINMAX = 6
+    MOVING_AVERAGE = 7
+    EXPONENTIAL = 8
+    CLIP_DEVIATIONS = 9
+    CLIP_INTERQUARTILE = 10
+
+
+def compute_dtype(dtype: torch.dtype) -> torch.dtype:
+    """What the kernels read and write: float32 for 16-bit series, else their own."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
