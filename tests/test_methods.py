@@ -102,6 +102,87 @@ def test_simsiam_is_its_formula_and_stops_the_targets_gradient():
     assert 0 < logs["spread"] < 1
 
 
+def test_moco_is_its_formula_with_a_queue_of_past_keys():
+    torch.manual_seed(0)
+    method = METHODS["moco"](Mean(), Jitter(), temperature=0.3, momentum=0.9, queue=12).double()
+    method.momentum_encoder.linear.weight.mul_(1.1)
+    past, past_ids = torch.empty(0, 128).double(), torch.empty(0, dtype=torch.int64)
+    for step in range(4):
+        # Series 2 and 3 come again: their own earlier keys are no negatives of theirs.
+        given = batch(8, seed=step)
+        ids = given.sample_ids if step % 2 else torch.tensor([8, 9, 2, 3, 10, 11, 12, 13])
+        given = given._replace(x=given.x.double(), sample_ids=ids)
+        v1, v2 = Jitter()(given.x, seed=step, sample_ids=ids)
+        q = normalize(method.projector(method.encoder(v1)))
+        k = normalize(method.momentum_projector(method.momentum_encoder(v2))).detach()
+        logits = q @ torch.cat([k, past]).T / 0.3
+        own = torch.cat([torch.zeros(8, 8).bool(), ids[:, None] == past_ids], dim=1)
+        expected = cross_entropy(logits.masked_fill(own, -torch.inf), torch.arange(8))
+        loss, _ = method.loss(given)
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+        past, past_ids = torch.cat([past, k])[-12:], torch.cat([past_ids, ids])[-12:]
+    assert own.any()
+    loss.backward()
+    assert all(p.grad is None for p in method.momentum_encoder.parameters())
+    assert all(p.grad is not None for p in method.encoder.parameters())
+
+
+def test_mocos_teacher_follows():
+    torch.manual_seed(0)
+    method = METHODS["moco"](Mean(), Jitter(), momentum=0.75)
+    before = method.momentum_encoder.linear.weight.clone()
+    assert torch.equal(before, method.encoder.linear.weight)
+    with torch.no_grad():
+        method.encoder.linear.weight.add_(1)
+    method.after_step()
+    assert torch.allclose(method.momentum_encoder.linear.weight, before + 0.25)
+    with pytest.raises(ValueError, match="momentum: 1"):
+        METHODS["moco"](Mean(), Jitter(), momentum=1)
+
+
+def test_supcon_is_its_formula():
+    torch.manual_seed(0)
+    method = METHODS["supcon"](Mean(), Jitter(), temperature=0.3).double()
+    given = batch(8)
+    given = given._replace(x=given.x.double())
+    views = Jitter()(given.x, seed=5, sample_ids=given.sample_ids).flatten(0, 1)
+    u, y = normalize(method.projector(method.encoder(views))), given.labels.repeat(2)
+    self = torch.eye(16, dtype=torch.bool)
+    log_p = (u @ u.T / 0.3).masked_fill(self, -torch.inf).log_softmax(1)
+    positive = (y[:, None] == y) & ~self
+    expected = -(log_p.masked_fill(~positive, 0).sum(1) / positive.sum(1)).mean()
+    loss, _ = method.loss(given)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-9)
+    with pytest.raises(ValueError, match=r"batch\.labels: None"):
+        method.loss(given._replace(labels=None))
+
+
+def test_transform_prediction_shows_each_series_its_transform():
+    seen = []
+
+    class Identity(nn.Module):
+        out_features = 120
+
+        def forward(self, x):
+            seen.append(x)
+            return x.flatten(1)
+
+    def views(x, *, seed, sample_ids):
+        return x[None]
+
+    method = METHODS["transform_prediction"](Identity(), views)
+    given = batch(24)
+    loss, logs = method.loss(given)
+    k = torch.randint(4, (24,), generator=torch.Generator().manual_seed(5))
+    assert k.bincount(minlength=4).min() > 0
+    swapped = torch.cat([given.x[..., 20:], given.x[..., :20]], dim=-1)
+    expected = torch.stack([given.x, given.x.flip(-1), -given.x, swapped])[k, torch.arange(24)]
+    assert torch.equal(seen[0], expected)
+    logits = method.classifier(expected.flatten(1))
+    assert loss.item() == pytest.approx(cross_entropy(logits, k).item(), rel=1e-6)
+    assert logs["transform_accuracy"] == (logits.argmax(1) == k).float().mean()
+
+
 def test_bf16_is_for_the_encoder_alone():
     seen = {}
 

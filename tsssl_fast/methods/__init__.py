@@ -10,9 +10,12 @@ from typing import Any
 
 from tsssl_fast.methods.barlow_twins import BarlowTwins
 from tsssl_fast.methods.base import Batch, Logs, Method, Views
+from tsssl_fast.methods.moco import MoCo
 from tsssl_fast.methods.simclr import SimCLR
 from tsssl_fast.methods.simsiam import SimSiam
+from tsssl_fast.methods.supcon import SupCon
 from tsssl_fast.methods.supervised import Supervised
+from tsssl_fast.methods.transform_prediction import TransformPrediction
 from tsssl_fast.methods.vicreg import VICReg
 
 __all__ = [
@@ -21,9 +24,12 @@ __all__ = [
     "Batch",
     "Logs",
     "Method",
+    "MoCo",
     "SimCLR",
     "SimSiam",
+    "SupCon",
     "Supervised",
+    "TransformPrediction",
     "VICReg",
     "Views",
 ]
@@ -34,4 +40,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "vicreg": VICReg.recipe,
     "barlow_twins": BarlowTwins.recipe,
     "simsiam": SimSiam.recipe,
+    "moco": MoCo.recipe,
+    "supcon": SupCon.recipe,
+    "transform_prediction": TransformPrediction.recipe,
 }

@@ -1,0 +1,115 @@
+"""MoCo on time series."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tsssl_fast import _checks
+from tsssl_fast.functional import contrastive
+from tsssl_fast.losses import FeatureQueue
+from tsssl_fast.methods.base import Batch, Logs, Method, Views, alignment, mlp, two_views
+
+
+class MoCo(Method):
+    """MoCo v2: a view against the other view's momentum embedding and a queue of past ones.
+
+        q = projector(encoder(view_1));  k = momentum_projector(momentum_encoder(view_2))
+        loss_i = -log( exp(<q_i, k_i> / tau) / sum_j exp(<q_i, k_j> / tau) )
+        after each step: momentum weights <- m momentum weights + (1 - m) weights
+
+    Source: the report's MoCo v1 and v2 (v1 with SimCLR's projector); He et al., CVPR 2020; Chen et
+    al., 2020. Deviations: j runs over the batch and the queue, but not over earlier keys of series
+    i, which a data set smaller than the queue would have as negatives of themselves; no shuffled
+    batch statistics, both networks normalise by their own batch. The logged loss may rise while the
+    queue fills and the teacher settles: older keys are easier to tell apart.
+
+    Args:
+        encoder: (N, C, T) -> (N, F).
+        projector: (N, F) -> (N, D).
+        views: x, seed, sample_ids -> (2, N, C, T).
+        queue: of columns D.
+        temperature: tau > 0.
+        momentum: m in [0, 1).
+    """
+
+    queue_ids: Tensor
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        projector: nn.Module,
+        views: Views,
+        queue: FeatureQueue,
+        temperature: float,
+        momentum: float,
+    ) -> None:
+        super().__init__()
+        _checks.fraction("momentum", momentum)
+        self.encoder = encoder
+        self.projector = projector
+        self.momentum_encoder = copy.deepcopy(encoder).requires_grad_(False)
+        self.momentum_projector = copy.deepcopy(projector).requires_grad_(False)
+        self.views = views
+        self.queue = queue
+        self.register_buffer("queue_ids", torch.full((len(queue.features),), -1))
+        self.temperature = _checks.positive("temperature", temperature)
+        self.momentum = momentum
+
+    @classmethod
+    def recipe(
+        cls,
+        encoder: nn.Module,
+        views: Views,
+        temperature: float = 0.2,
+        momentum: float = 0.95,
+        queue: int = 1024,
+    ) -> "MoCo":
+        """A 256-128 projector, a short queue and a fast teacher, as suit small data sets.
+
+        The paper's momentum of 0.999 would leave the teacher near its start in a run of a few
+        hundred steps.
+        """
+        features: Any = encoder.out_features
+        memory = FeatureQueue(128, queue)
+        return cls(encoder, mlp(features, 256, 128), views, memory, temperature, momentum)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
+        v1, v2 = two_views(self.views, batch).chunk(2)
+        q = self.projector(self.encode(v1))
+        with torch.no_grad():
+            k = self.momentum_projector(self.encode(v2, self.momentum_encoder))
+        rows = torch.arange(len(q), device=q.device)
+        valid = torch.cat([torch.ones_like(rows, dtype=torch.bool), self.queue.valid()])
+        loss = contrastive(
+            q,
+            torch.cat([k, self.queue.features.to(k.dtype)]),
+            temperature=self.temperature,
+            q_ids=rows,
+            k_ids=torch.cat([rows, torch.full_like(self.queue_ids, -1)]),
+            q_groups=batch.sample_ids,
+            k_groups=torch.cat([batch.sample_ids, self.queue_ids]),
+            groups="exclude_same",
+            k_valid=valid,
+        )
+        assert isinstance(loss, Tensor)
+        if self.training:
+            self._enqueue(k, batch.sample_ids)
+        return loss, {"alignment": alignment(q, k)}
+
+    def _enqueue(self, k: Tensor, ids: Tensor) -> None:
+        size = len(self.queue_ids)
+        slots = (self.queue.position + torch.arange(len(k), device=k.device)) % size
+        self.queue_ids[slots[-size:]] = ids[-size:]
+        self.queue.push(k)
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        for teacher, student in (
+            (self.momentum_encoder, self.encoder),
+            (self.momentum_projector, self.projector),
+        ):
+            torch._foreach_lerp_(
+                list(teacher.parameters()), list(student.parameters()), 1 - self.momentum
+            )

@@ -1,0 +1,73 @@
+"""Predicting which transform a series went through: rotation and jigsaw, in one dimension."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from tsssl_fast.methods.base import Batch, Logs, Method, Views
+
+Transform = Callable[[Tensor], Tensor]
+
+
+def halves_swapped(x: Tensor) -> Tensor:
+    """The jigsaw of two pieces: (N, C, T) with the second half first."""
+    return x.roll(x.shape[-1] // 2, -1)
+
+
+# Four classes, as rotation prediction has four angles.
+TRANSFORMS: tuple[Transform, ...] = (
+    lambda x: x,
+    lambda x: x.flip(-1),
+    lambda x: -x,
+    halves_swapped,
+)
+
+
+class TransformPrediction(Method):
+    """Each series goes through one of K transforms, drawn from the step's seed; guess which.
+
+        k_i uniform in 0..K-1;  loss = cross_entropy(classifier(encoder(transform_{k_i}(x_i))), k_i)
+
+    Source: the report's context-based pretexts (rotation, jigsaw; Gidaris et al., ICLR 2018), whose
+    equation (3) it does not print. Deviation: a series has no angle; as it stands, time reversed,
+    sign flipped and halves swapped take the place of the four rotations.
+
+    Args:
+        encoder: (N, C, T) -> (N, F).
+        classifier: (N, F) -> (N, K) logits.
+        views: augmentation before the transform, of which the first view is used.
+        transforms: K callables (N, C, T) -> (N, C, T).
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        classifier: nn.Module,
+        views: Views,
+        transforms: Sequence[Transform] = TRANSFORMS,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.classifier = classifier
+        self.views = views
+        self.transforms = tuple(transforms)
+
+    @classmethod
+    def recipe(cls, encoder: nn.Module, views: Views) -> "TransformPrediction":
+        """A linear classifier of the four transforms on an encoder that has `out_features`."""
+        features: Any = encoder.out_features
+        return cls(encoder, nn.Linear(features, len(TRANSFORMS)), views)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
+        x = self.views(batch.x, seed=batch.seed, sample_ids=batch.sample_ids)[0]
+        generator = torch.Generator().manual_seed(batch.seed)
+        k = torch.randint(len(self.transforms), (len(x),), generator=generator).to(x.device)
+        shape = (-1, *(1,) * (x.dim() - 1))
+        for index, transform in enumerate(self.transforms):
+            x = torch.where((k == index).view(shape), transform(x), x)
+        logits = self.classifier(self.encode(x))
+        accuracy = (logits.detach().argmax(1) == k).float().mean()
+        return cross_entropy(logits, k), {"transform_accuracy": accuracy}
