@@ -54,10 +54,11 @@ def eager(
     setup_context: Callable[..., None],
     backward: Callable[..., Any],
 ) -> Callable[..., Any]:
-    """`op` for tensors first and options last, past the dispatcher where nothing is traced.
+    """`op`, past the dispatcher where nothing is traced: the same functions, called directly.
 
-    The same functions, called directly: of 212 microseconds forward and backward that VICReg takes
-    at 16 x 16 through the operator, 86 are torch's way from the operator to them.
+    Of 212 microseconds forward and backward that VICReg takes at 16 x 16 through the operator, 86
+    are torch's way from the operator to them. It is also the way of torch.func.grad, which the
+    operators of torch.library do not have.
     """
 
     class Direct(torch.autograd.Function):
@@ -71,15 +72,61 @@ def eager(
         def backward(ctx: Any, *grads: Any) -> Any:
             return backward(ctx, *grads)
 
+    transformable = _transformable(run, setup_context, backward)
+
     def call(*args: Any) -> Any:
         tensors = [a for a in args if isinstance(a, Tensor)]
         if traced(tensors):
             return op(*args)
+        if torch._C._are_functorch_transforms_active():
+            return transformable.apply(*args)
         if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
             return Direct.apply(*args)
         return run(*args)
 
     return call
+
+
+def first_order(op: Callable[..., Any], run: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The same for a backward operator: `run` directly where nothing can differentiate or trace
+    it, else `op`, whose own derivative is an error in words."""
+
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        pass
+
+    transformable = _transformable(run, setup_context, no_second_derivative(name))
+
+    def call(*args: Any) -> Any:
+        tensors = [a for a in args if isinstance(a, Tensor)]
+        if traced(tensors):
+            return op(*args)
+        if torch._C._are_functorch_transforms_active():
+            return transformable.apply(*args)
+        return op(*args) if torch.is_grad_enabled() else run(*args)
+
+    return call
+
+
+def _transformable(
+    run: Callable[..., Any], setup: Callable[..., None], derivative: Callable[..., Any]
+) -> Any:
+    """The form of an autograd.Function that torch.func asks for; torch inspects its signature at
+    every call (20 microseconds), so it serves only there."""
+
+    class Transformable(torch.autograd.Function):
+        @staticmethod
+        def forward(*args: Any) -> Any:
+            return run(*args)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+            setup(ctx, inputs, output)
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Any) -> Any:
+            return derivative(ctx, *grads)
+
+    return Transformable
 
 
 def no_second_derivative(op: str) -> Callable[..., Any]:

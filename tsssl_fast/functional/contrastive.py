@@ -6,6 +6,7 @@ from torch import Tensor
 from tsssl_fast import _checks, dispatch
 from tsssl_fast.functional.engine import contrastive
 from tsssl_fast.ops.contrastive import arguments, blocked, rows
+from tsssl_fast.ops.contrastive import nt_xent as operator
 from tsssl_fast.ops.contrastive.reference import PLAIN, unit
 from tsssl_fast.ops.contrastive.rows import Temperature
 
@@ -47,7 +48,7 @@ def nt_xent(
     _checks.alike(("z1", "z2"), (z1, z2))
     temperature = _checks.positive("temperature", temperature)
     _checks.choice("reduction", reduction, _checks.REDUCTIONS)
-    loss, _ = torch.ops.tsssl_fast.nt_xent(z1, z2, temperature, _backend(backend))
+    loss, _ = operator.nt_xent(z1, z2, temperature, _backend(backend))
     return _checks.reduce(loss, reduction)
 
 

@@ -47,9 +47,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 
 def _differentiate(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor, Tensor, None, None]:
     z1, z2, saved = ctx.saved_tensors
-    g1, g2 = torch.ops.tsssl_fast.nt_xent_backward(
-        grad, z1, z2, saved, ctx.temperature, ctx.backend
-    )
+    g1, g2 = _first_order(grad, z1, z2, saved, ctx.temperature, ctx.backend)
     return g1, g2, None, None
 
 
@@ -66,4 +64,9 @@ _library.define(
     _nt_xent_backward,
     _nt_xent_backward_fake,
     backward=_library.no_second_derivative("nt_xent"),
+)
+
+nt_xent = _library.eager(torch.ops.tsssl_fast.nt_xent, _nt_xent, _setup_context, _differentiate)
+_first_order = _library.first_order(
+    torch.ops.tsssl_fast.nt_xent_backward, _nt_xent_backward, "nt_xent"
 )

@@ -20,14 +20,14 @@ def pair_logsumexp(
     q: Tensor, k: Tensor | None, beta: Tensor, rules: Rules, backend: str = ""
 ) -> Tensor:
     """The (3, rows) statistics of reference.pair_logsumexp; gradients to q, k and beta."""
-    return torch.ops.tsssl_fast.pair_logsumexp(q, k, beta, *rules, False, backend)[0]
+    return _operator(q, k, beta, *rules, False, backend)[0]
 
 
 def pair_statistics(
     q: Tensor, k: Tensor | None, beta: Tensor, rules: Rules, backend: str = ""
 ) -> tuple[Tensor, Tensor]:
     """The same, and from the same pass the rows of spec.STATISTICS, without gradient."""
-    out, _, _, statistics = torch.ops.tsssl_fast.pair_logsumexp(q, k, beta, *rules, True, backend)
+    out, _, _, statistics = _operator(q, k, beta, *rules, True, backend)
     return out, statistics
 
 
@@ -101,7 +101,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]
 
 def _differentiate(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
     q, k, beta, sums, scale, *arrays = ctx.saved_tensors
-    dq, dk, d_beta = torch.ops.tsssl_fast.pair_logsumexp_backward(
+    dq, dk, d_beta = _first_order(
         *(grad, q, k, beta, sums, scale, ctx.needs_input_grad[1]),
         *(*arrays, *ctx.tail, ctx.backend),
     )
@@ -123,4 +123,11 @@ _library.define(
     _backward,
     _backward_fake,
     backward=_library.no_second_derivative("pair_logsumexp"),
+)
+
+_operator = _library.eager(
+    torch.ops.tsssl_fast.pair_logsumexp, _forward, _setup_context, _differentiate
+)
+_first_order = _library.first_order(
+    torch.ops.tsssl_fast.pair_logsumexp_backward, _backward, "pair_logsumexp"
 )
