@@ -199,6 +199,7 @@ def test_opcheck():
         torch.library.opcheck(torch.ops.tsssl_fast.augment_sample.default, arguments)
 
 
+@pytest.mark.clean_memory
 def test_compiled_graph_stays_whole():
     pipeline, x = augment.presets.simclr_ts(), series(4, 3, 20)
     compiled = torch.compile(lambda x, step: pipeline(x, 2, seed=1, step=step) * 2, fullgraph=True)

@@ -224,3 +224,14 @@ def test_without_the_training_extra(tmp_path):
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert "pip install 'tsssl_fast[train]'" in done.stderr
+
+
+def test_augment_draws_every_operation(tmp_path, npz, command):
+    file = tmp_path / "operations.png"
+    status, text, _ = command("augment", npz, "--out", file, "--index", 2)
+    assert status == 0
+    assert str(file) in text
+    assert file.read_bytes()[:4] == b"\x89PNG"
+    status, _, error = command("augment", npz, "--out", file, "--index", 9999)
+    assert status != 0
+    assert "index: 9999; accepted: 0 to" in error

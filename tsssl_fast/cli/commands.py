@@ -162,3 +162,22 @@ def _numbers(options: list[str]) -> dict[str, int | float]:
         except ValueError:
             raise ValueError(f"option: {text!r}; accepted: NAME=NUMBER") from None
     return values
+
+
+@app.command()
+def augment(
+    data: Annotated[str, typer.Argument(help="A .npz file, a NAME_TRAIN.ts file or a name.")],
+    out: Annotated[Path, typer.Option(help="The picture, such as augment.png.")],
+    index: Annotated[int, typer.Option(min=0, help="Which training series.")] = 0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    missing: Missing = "raise",
+) -> None:
+    """Draw what every augmentation makes of one series of DATA."""
+    from tsssl_fast import data as datasets
+    from tsssl_fast.augment import gallery
+
+    x = datasets.load(data, missing=missing, labels=False).x_train
+    if index >= len(x):
+        raise ValueError(f"index: {index}; accepted: 0 to {len(x) - 1}")
+    gallery.draw(x[index], out, seed=seed)
+    typer.echo(f"{out}: every augmentation of series {index} of {data}")
