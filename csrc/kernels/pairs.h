@@ -130,7 +130,7 @@ inline void block_maxima(const Operand<T>& q, const Operand<T>& k, const PairRul
       Vec<T> top_negative = low, top_positive = low;
       for (int v = 0; v < Shape::kVectors; ++v) {
         const std::int64_t first = j + v * kLanes;
-        const Vec<T> a = acc[r][v] * beta;
+        const Vec<T> a = rounded(acc[r][v] * beta);
         Vec<T> negative = a, positive = low;
         if (mixed) {
           const Classes<T> classes = rules.classify(i + r, first, window.upper);
@@ -201,7 +201,7 @@ inline void block_sums(const Operand<T>& q, const Operand<T>& k, const PairRules
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
         const std::int64_t first = j + v * kLanes;
-        const Vec<T> a = acc[r][v] * beta;
+        const Vec<T> a = kFixed ? acc[r][v] * beta : rounded(acc[r][v] * beta);
         Vec<T> by_row, by_column;
         if (kFixed) {
           by_row = by_column = exp_scaled(a, power);
@@ -326,7 +326,7 @@ inline void gradient_tile(const Operand<T>& q, const Operand<T>& k, const PairRu
       const Vec<T> column_negative = load(columns.negative.get() + first);
 #pragma GCC unroll 16
       for (int r = 0; r < Shape::kRows; ++r) {
-        const Vec<T> a = acc[r][v] * beta;
+        const Vec<T> a = kFixed ? acc[r][v] * beta : rounded(acc[r][v] * beta);
         Vec<T> w;
         if (kFixed) {
           w = exp_scaled(a, power) * (rows.negative[i + r] + column_negative);

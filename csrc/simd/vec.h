@@ -77,6 +77,18 @@ TSSSL_INLINE T sum(Vec<T> v) {
   return lanes[0];
 }
 
+// x, rounded to T here: the compiler may not carry a product's extra bits into a fused operation.
+// What is both compared and subtracted (a row's maximum) has to be one number.
+template <class V>
+TSSSL_INLINE V rounded(V x) {
+#if defined(__x86_64__)
+  asm("" : "+v"(x));
+#elif defined(__aarch64__)
+  asm("" : "+w"(x));
+#endif
+  return x;
+}
+
 // exp(x) 2^-power: n = round(x / ln 2), r = x - n ln 2, result = 2^(n - power) p(r). The shift by a
 // power of two costs no rounding. The caller sees to it that the result is a normal number; NaN
 // stays.

@@ -1,0 +1,182 @@
+"""Other settings of the contrastive engine, forward and backward, float32."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from nt_xent import compiled_by_torch, run
+from registry import Case, Run, Unavailable
+from torch import Tensor
+from torch.nn.functional import cross_entropy, max_pool1d, normalize
+
+from tsssl_fast import BackendUnavailableError, functional, use_backend
+from tsssl_fast.ops.contrastive import spec
+
+TEMPERATURE = 0.1
+CLASSES = 10
+Loss = Callable[..., Tensor]
+
+
+def labels(rows: int) -> Tensor:
+    return torch.arange(rows) % CLASSES
+
+
+def logits(q: Tensor, k: Tensor) -> Tensor:
+    return normalize(q) @ normalize(k).T / TEMPERATURE
+
+
+def eager_sup_con(z: Tensor) -> Tensor:
+    y, itself = labels(len(z)), torch.eye(len(z), dtype=torch.bool)
+    a = logits(z, z).masked_fill(itself, -torch.inf)
+    positive = (y[:, None] == y) & ~itself
+    share = (a - a.logsumexp(1, keepdim=True)).masked_fill(~positive, 0)
+    return -(share.sum(1) / positive.sum(1)).mean()
+
+
+def eager_clip(q: Tensor, k: Tensor) -> Tensor:
+    a, target = logits(q, k), torch.arange(len(q))
+    return (cross_entropy(a, target) + cross_entropy(a.T, target)) / 2
+
+
+def _positives(n: int) -> Tensor:
+    return torch.arange(2 * n).roll(n)
+
+
+def eager_dcl(z1: Tensor, z2: Tensor) -> Tensor:
+    a = logits(z := torch.cat([z1, z2]), z)
+    rows, other = torch.arange(len(a)), _positives(len(z1))
+    hidden = (rows[:, None] == rows) | (other[:, None] == rows)
+    return (a.masked_fill(hidden, -torch.inf).logsumexp(1) - a[rows, other]).mean()
+
+
+def eager_groups(z1: Tensor, z2: Tensor) -> Tensor:
+    """Negatives of the same pseudo-label do not count."""
+    a = logits(z := torch.cat([z1, z2]), z)
+    rows, other = torch.arange(len(a)), _positives(len(z1))
+    group = labels(len(z1)).repeat(2)
+    positive = other[:, None] == rows
+    a = a.masked_fill((group[:, None] == group) & ~positive, -torch.inf)
+    return cross_entropy(a, other)
+
+
+def groups(z1: Tensor, z2: Tensor) -> Tensor:
+    ids = torch.arange(len(z1)).repeat(2)
+    z = torch.cat([z1, z2])
+    out = functional.contrastive(
+        z, q_ids=ids, q_groups=labels(len(z1)).repeat(2), temperature=TEMPERATURE
+    )
+    assert isinstance(out, Tensor)
+    return out
+
+
+def queue_case() -> tuple[Loss, Loss]:
+    queue = normalize(torch.randn(65536, 128, generator=torch.Generator().manual_seed(1)))
+
+    def eager(q: Tensor, k: Tensor) -> Tensor:
+        q, k, old = normalize(q), normalize(k), queue.to(q.dtype)
+        a = torch.cat([(q * k).sum(1, keepdim=True), q @ old.T], dim=1) / TEMPERATURE
+        return cross_entropy(a, torch.zeros(len(q), dtype=torch.int64))
+
+    def ours(q: Tensor, k: Tensor) -> Tensor:
+        return functional.info_nce(q, k, TEMPERATURE, negatives=queue.to(q.dtype))
+
+    return ours, eager
+
+
+def _contrast(z1: Tensor, z2: Tensor) -> Tensor:
+    n = z1.shape[1]
+    z = torch.cat([z1, z2], dim=1)
+    itself = torch.eye(2 * n, dtype=torch.bool)
+    a = (z @ z.transpose(1, 2)).masked_fill(itself, -torch.inf)
+    return cross_entropy(a.flatten(0, 1), _positives(n).repeat(len(z)))
+
+
+def eager_hierarchical(z1: Tensor, z2: Tensor) -> Tensor:
+    total, levels = z1.new_zeros(()), 0
+    while True:
+        levels += 1
+        total = total + _contrast(z1.transpose(0, 1), z2.transpose(0, 1)) / 2
+        if z1.shape[1] == 1:
+            return total / levels
+        total = total + _contrast(z1, z2) / 2
+        z1, z2 = (max_pool1d(z.transpose(1, 2), 2).transpose(1, 2) for z in (z1, z2))
+
+
+def make(
+    name: str,
+    shapes: Sequence[tuple[int, ...]],
+    ours: Loss,
+    eager: Loss,
+    pairs: float,
+    bars: dict[str, float],
+    scale: float = 1.0,
+) -> Case:
+    def inputs() -> tuple[Tensor, ...]:
+        generator = torch.Generator().manual_seed(0)
+        first = scale * torch.randn(shapes[0], generator=generator)
+        noise = [scale * torch.randn(s, generator=generator) / 2 for s in shapes[1:]]
+        return (first, *(first + x for x in noise))
+
+    def kernel(z: tuple[Tensor, ...]) -> Run:
+        try:
+            with use_backend("cpp"):
+                ours(*(x[:2] for x in z))
+        except BackendUnavailableError as error:
+            raise Unavailable(str(error)) from error
+        return run(ours, z)
+
+    return Case(
+        name=name,
+        inputs=inputs,
+        truth=lambda z: run(eager, tuple(x.double() for x in z))(),
+        providers={
+            "cpp": kernel,
+            "eager": lambda z: run(eager, z),
+            "compiled": lambda z: run(compiled_by_torch(eager), z),
+        },
+        ours="cpp",
+        baseline="eager",
+        factor=spec.ERROR_FACTOR,
+        flops=2.0 * pairs * shapes[0][-1],
+        bytes=8.0 * sum(torch.Size(s).numel() for s in shapes),
+        bars=bars,
+    )
+
+
+PAIR = [(1024, 128), (1024, 128)]
+CASES = [
+    make(
+        "sup_con 2048x128",
+        [(2048, 128)],
+        lambda z: functional.sup_con(z, labels(len(z)), TEMPERATURE),
+        eager_sup_con,
+        2048**2,
+        {},
+    ),
+    make(
+        "clip 2048x128",
+        [(2048, 128), (2048, 128)],
+        lambda q, k: functional.clip_loss(q, k, 1 / TEMPERATURE),
+        eager_clip,
+        2048**2,
+        {},
+    ),
+    make(
+        "dcl 1024x128",
+        PAIR,
+        lambda a, b: functional.dcl(a, b, TEMPERATURE),
+        eager_dcl,
+        2048**2,
+        {},
+    ),
+    make("groups 1024x128", PAIR, groups, eager_groups, 2048**2, {}),
+    make("queue 256x128x65536", [(256, 128)] * 2, *queue_case(), 256 * 65536, {"ratio": 3.0}),
+    make(
+        "hierarchical 8x1024x320",
+        [(8, 1024, 320)] * 2,
+        functional.hierarchical_contrastive,
+        eager_hierarchical,
+        2 * 8 * 2048**2,
+        {"ratio": 5.0},
+        scale=0.1,
+    ),
+]
