@@ -49,9 +49,10 @@ def one_thread() -> Iterator[None]:
 def _poisoned(allocate: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
     def wrapper(*args: object, **kwargs: object) -> torch.Tensor:
         x = allocate(*args, **kwargs)
-        if x.is_floating_point() or x.is_complex():
-            return x.fill_(torch.nan)
-        return x if x.dtype == torch.bool else x.fill_(torch.iinfo(x.dtype).max)
+        with torch.no_grad():
+            if x.is_floating_point() or x.is_complex():
+                return x.fill_(torch.nan)
+            return x if x.dtype == torch.bool else x.fill_(torch.iinfo(x.dtype).max)
 
     return wrapper
 
