@@ -32,6 +32,7 @@ USES: dict[str, Callable[[], Tensor | None]] = {
     "groups": lambda: functional.grouped_nt_xent(leaf(2, 4, 3), leaf(2, 4, 3)),
     "hierarchical": lambda: functional.hierarchical_contrastive(leaf(2, 4, 3), leaf(2, 4, 3)),
     "vicreg": lambda: functional.vicreg_loss(leaf(6, 4), leaf(6, 4)),
+    "vicreg of three views": lambda: functional.vicreg_loss(leaf(6, 4), leaf(6, 4), leaf(6, 4)),
     "barlow_twins": lambda: functional.barlow_twins_loss(leaf(6, 4), leaf(6, 4)),
     "augment": lambda: augment.presets.simclr_ts()(leaf(4, 3, 20), views=2, seed=3),
     "augment_sample": _sample,
