@@ -117,38 +117,46 @@ class Operand {
   Scratch<T> rows_, panels_;
 };
 
-// Every pair of blocks once, in rounds in which no block occurs twice: tasks of one round write
-// different rows, and every row meets the blocks in one order whatever the thread count.
-// meet(block of rows, block of columns, thread)
+// Every pair of blocks once, each block's meetings in one order whatever the thread count, those of
+// different blocks side by side: f(block of rows, block of columns, thread).
 //
-// One set (both sides the same): the diagonal first, then the round-robin tournament, i <= j.
+// One set (both sides the same): the diagonal first, then a round-robin tournament, i <= j.
 template <class F>
-inline void meet_within(std::int64_t count, int threads, const F& meet) {
-  parallel_for(count, threads, [&](std::int64_t b, int thread) { meet(b, b, thread); });
-  const std::int64_t players = round_up(count, 2), last = players - 1;
+inline void meet_within(std::int64_t blocks, int threads, const F& f) {
+  Scratch<Meeting> list(blocks * (blocks + 1) / 2);
+  std::int64_t count = 0;
+  const auto add = [&](std::int64_t a, std::int64_t b) {
+    list[count++] = {static_cast<std::int32_t>(min(a, b)), static_cast<std::int32_t>(max(a, b))};
+  };
+  for (std::int64_t b = 0; b < blocks; ++b) add(b, b);
+  const std::int64_t players = round_up(blocks, 2), last = players - 1;
   for (std::int64_t round = 0; round < last; ++round) {
-    parallel_for(players / 2, threads, [&](std::int64_t k, int thread) {
+    for (std::int64_t k = 0; k < players / 2; ++k) {
       const std::int64_t a = k == 0 ? last : (round + k) % last;
       const std::int64_t b = k == 0 ? round : (round - k + last) % last;
-      if (a < count && b < count) meet(a < b ? a : b, a < b ? b : a, thread);
-    });
+      if (a < blocks && b < blocks) add(a, b);
+    }
   }
+  parallel_meetings(list.get(), count, blocks, threads,
+                    [&](std::int64_t i, int thread) { f(list[i].first, list[i].second, thread); });
 }
 
 // Two sets: in round r the shorter side's block b meets block (b + r) of the longer.
 template <class F>
-inline void meet_across(std::int64_t rows, std::int64_t columns, int threads, const F& meet) {
-  const std::int64_t longer = max(rows, columns);
+inline void meet_across(std::int64_t rows, std::int64_t columns, int threads, const F& f) {
+  Scratch<Meeting> list(rows * columns);
+  std::int64_t count = 0;
+  const std::int64_t shorter = min(rows, columns), longer = max(rows, columns);
   for (std::int64_t round = 0; round < longer; ++round) {
-    parallel_for(min(rows, columns), threads, [&](std::int64_t b, int thread) {
+    for (std::int64_t b = 0; b < shorter; ++b) {
       const std::int64_t other = (b + round) % longer;
-      if (rows <= columns) {
-        meet(b, other, thread);
-      } else {
-        meet(other, b, thread);
-      }
-    });
+      const std::int64_t i = rows <= columns ? b : other, j = rows <= columns ? other : b;
+      list[count++] = {static_cast<std::int32_t>(i), static_cast<std::int32_t>(rows + j)};
+    }
   }
+  parallel_meetings(list.get(), count, rows + columns, threads, [&](std::int64_t i, int thread) {
+    f(list[i].first, list[i].second - rows, thread);
+  });
 }
 
 }  // namespace
