@@ -65,6 +65,16 @@ def test_float32(kernel: str, shape: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_equal_steps_pool_to_the_earlier(backend: str) -> None:
+    z1, z2 = (z[:, [0, 0, 1, 1, 2, 3]].requires_grad_() for z in views(3, 4, 5))
+    found = hierarchical_contrastive(z1, z2, backend=backend)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, (z1, z2)),
+        torch.autograd.grad(published(z1, z2, 0.5), (z1, z2)),
+    )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_padding_is_invisible(backend: str) -> None:
     lengths = torch.tensor([5, 13, 1, 8])
     z1, z2 = views(4, 13, 3)

@@ -4,14 +4,72 @@
 #include <new>
 
 namespace tsssl {
+namespace {
+
+constexpr std::size_t kAlign = 64;           // also the size of the header before every block
+constexpr std::size_t kKept = 48u << 20;     // bytes a thread may keep
+constexpr std::size_t kSmallest = 16 << 10;  // below, malloc is as fast
+
+// Blocks that a thread has freed, for its next call: fresh pages cost 0.25 microseconds each, a
+// fifth of NT-Xent at 256 x 128, and malloc gives large blocks back to the system.
+class Kept {
+ public:
+  ~Kept() {
+    for (void*& block : blocks_) std::free(block);
+  }
+
+  // The smallest that fits and is at most twice as large; nullptr where there is none.
+  void* take(std::size_t bytes) {
+    void** best = nullptr;
+    for (void*& block : blocks_) {
+      if (block == nullptr || size(block) < bytes || size(block) > 2 * bytes) continue;
+      if (best == nullptr || size(block) < size(*best)) best = &block;
+    }
+    if (best == nullptr) return nullptr;
+    void* block = *best;
+    *best = nullptr;
+    total_ -= size(block);
+    return block;
+  }
+
+  bool keep(void* block) {
+    if (size(block) < kSmallest || total_ + size(block) > kKept) return false;
+    for (void*& place : blocks_) {
+      if (place == nullptr) {
+        place = block;
+        total_ += size(block);
+        return true;
+      }
+    }
+    return false;
+  }
+
+  static std::size_t& size(void* block) { return *static_cast<std::size_t*>(block); }
+
+ private:
+  void* blocks_[16] = {};
+  std::size_t total_ = 0;
+};
+
+thread_local Kept kept;
+
+}  // namespace
 
 void* scratch_allocate(std::size_t bytes) {
-  constexpr std::size_t kAlign = 64;
-  void* pointer = std::aligned_alloc(kAlign, (bytes + kAlign) / kAlign * kAlign);
-  if (pointer == nullptr) throw std::bad_alloc();
-  return pointer;
+  const std::size_t needed = (bytes + 2 * kAlign) / kAlign * kAlign;
+  void* block = needed < kSmallest ? nullptr : kept.take(needed);
+  if (block == nullptr) {
+    block = std::aligned_alloc(kAlign, needed);
+    if (block == nullptr) throw std::bad_alloc();
+    Kept::size(block) = needed;
+  }
+  return static_cast<char*>(block) + kAlign;
 }
 
-void scratch_free(void* pointer) { std::free(pointer); }
+void scratch_free(void* pointer) {
+  if (pointer == nullptr) return;
+  void* block = static_cast<char*>(pointer) - kAlign;
+  if (!kept.keep(block)) std::free(block);
+}
 
 }  // namespace tsssl

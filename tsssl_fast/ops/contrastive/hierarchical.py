@@ -42,10 +42,10 @@ def _halve(z: Tensor) -> Tensor:
 
 
 def _halve_backward(grad: Tensor, z: Tensor) -> Tensor:
-    """To the larger of each pair; split evenly where they are equal, as torch.maximum does."""
+    """To the larger of each pair, the earlier where they are equal, as torch's max_pool1d does."""
     steps = z.shape[1] // 2
     even, odd = z[:, 0 : 2 * steps : 2], z[:, 1 : 2 * steps : 2]
-    share = (even > odd).to(grad.dtype) + 0.5 * (even == odd)
+    share = (even >= odd).to(grad.dtype)
     out = torch.zeros_like(z)
     out[:, 0 : 2 * steps : 2] = grad * share
     out[:, 1 : 2 * steps : 2] = grad * (1 - share)
