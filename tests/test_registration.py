@@ -49,7 +49,7 @@ def test_compiled_graph_is_whole(backend: str) -> None:
 
 
 def test_definition_has_functional_and_second_derivatives() -> None:
-    """torch.library gives operators no torch.func support; the definition is the way there."""
+    """Plain torch: every transform of torch.func, and derivatives of any order."""
     z1, z2 = (torch.randn(4, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
     gradient = torch.func.grad(lambda a, b: reference.nt_xent(a, b, 0.5).mean())(z1, z2)
     functional.nt_xent(z1, z2, 0.5).backward()

@@ -111,7 +111,7 @@ def _transformable(
     run: Callable[..., Any], setup: Callable[..., None], derivative: Callable[..., Any]
 ) -> Any:
     """The form of an autograd.Function that torch.func asks for; torch inspects its signature at
-    every call (20 microseconds), so it serves only there."""
+    every call, so it serves only there."""
 
     class Transformable(torch.autograd.Function):
         @staticmethod

@@ -19,8 +19,8 @@ struct Meeting {
 
 // Calls task(context, index, thread) for every meeting of the list. A member's meetings happen one
 // after the other in the order of the list, whatever the thread count; meetings without a common
-// member run side by side. One parallel region and no barrier: a round-robin tournament in rounds
-// took 12 regions for 512 rows, and every barrier waits for the slowest thread of a busy machine.
+// member run side by side. One parallel region and no barrier: at the end of a round all wait
+// for the slowest thread, which on a busy machine may not be running.
 void run_meetings(const Meeting* list, std::int64_t count, std::int64_t members, int threads,
                   void (*task)(void*, std::int64_t, int), void* context);
 

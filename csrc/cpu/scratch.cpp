@@ -10,8 +10,8 @@ constexpr std::size_t kAlign = 64;           // also the size of the header befo
 constexpr std::size_t kKept = 48u << 20;     // bytes a thread may keep
 constexpr std::size_t kSmallest = 16 << 10;  // below, malloc is as fast
 
-// Blocks that a thread has freed, for its next call: fresh pages cost 0.25 microseconds each, a
-// fifth of NT-Xent at 256 x 128, and malloc gives large blocks back to the system.
+// Blocks that a thread has freed, for its next call: malloc gives large blocks back to the system,
+// and every call would pay for fresh pages.
 class Kept {
  public:
   ~Kept() {

@@ -33,7 +33,8 @@ TINY_NORM = 1e-12
 
 # A kernel passes where its error against the float64 reference is at most ERROR_FACTOR times the
 # error of the reference in the kernel's own arithmetic on the same input, plus one ulp of the
-# result's largest element (values: of the largest loss; gradients: of the largest component).
+# result's largest element (values: of the largest loss; gradients: of the largest component), the
+# mean over several draws of both (tests/checks.py says why).
 ERROR_FACTOR = 2.0
 
 
