@@ -52,6 +52,22 @@ def test_shapes_and_temperatures(kernel: str, shape: tuple[int, int], temperatur
     check((d for _ in range(count) for d in orders(*views(*shape), 2)), temperature, kernel)
 
 
+@pytest.mark.parametrize("temperature", [0.5, 0.1, 0.01])
+@pytest.mark.parametrize("shape", [(1, 3), (7, 129), (61, 33), (130, 8)])
+def test_exponentials_computed_again(
+    kernel: str, shape: tuple[int, int], temperature: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for larger batches: the backward finds nothing kept."""
+    monkeypatch.setattr(spec, "kept_rows", lambda rows, dim: 0)
+    check(orders(*views(*shape)), temperature, kernel)
+
+
+def test_what_is_kept_is_bounded() -> None:
+    assert spec.kept_rows(1024, 8) == 1056
+    assert spec.kept_rows(1026, 8) == 0
+    assert spec.kept_rows(2048, 512) == 2064
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.1, 0.005])
 @pytest.mark.parametrize("n", [2, 3, 61])
 def test_one_dimension(kernel: str, n: int, temperature: float) -> None:

@@ -48,8 +48,7 @@ def nt_xent(
     _checks.alike(("z1", "z2"), (z1, z2))
     temperature = _checks.positive("temperature", temperature)
     _checks.choice("reduction", reduction, _checks.REDUCTIONS)
-    loss, _ = operator.nt_xent(z1, z2, temperature, _backend(backend))
-    return _checks.reduce(loss, reduction)
+    return operator.nt_xent(z1, z2, temperature, reduction, _backend(backend))
 
 
 def _backend(name: str | None) -> str:

@@ -20,36 +20,49 @@ def _kernel(name: str, dtype: torch.dtype) -> Any:
 
 def _rows(z: Tensor) -> Tensor:
     """In the kernel's dtype, columns contiguous; rows may be strided."""
-    z = z.to(spec.compute_dtype(z.dtype))
+    if z.dtype not in _SUFFIX:
+        z = z.to(spec.compute_dtype(z.dtype))
     return z if z.stride(-1) == 1 or z.shape[-1] == 1 else z.contiguous()
 
 
-def _nt_xent_forward(z1: Tensor, z2: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def _nt_xent_forward(
+    z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool
+) -> tuple[Tensor, Tensor, Tensor]:
     n, dim = z1.shape
     z1, z2 = _rows(z1), _rows(z2)
-    loss = z1.new_empty(2 * n)
+    loss = z1.new_empty(2 * n if reduction == "none" else ())
     saved = z1.new_empty((len(spec.NT_XENT_ROWS), 2 * n))
+    kept = z1.new_empty(spec.kept_rows(2 * n, dim) ** 2 if keep else 0)
     _kernel("nt_xent_forward", z1.dtype)(
         *(z1.data_ptr(), z1.stride(0), z2.data_ptr(), z2.stride(0), n, dim),
-        *(1 / temperature, _native.threads(), loss.data_ptr(), saved.data_ptr()),
+        *(1 / temperature, spec.REDUCTIONS.index(reduction), _native.threads()),
+        *(loss.data_ptr(), saved.data_ptr(), kept.data_ptr()),
     )
-    return loss, saved
+    return loss, saved, kept
 
 
 def _nt_xent_backward(
-    grad: Tensor, z1: Tensor, z2: Tensor, saved: Tensor, temperature: float
+    grad: Tensor,
+    z1: Tensor,
+    z2: Tensor,
+    saved: Tensor,
+    kept: Tensor,
+    temperature: float,
+    reduction: str,
 ) -> tuple[Tensor, Tensor]:
     n, dim = z1.shape
     dtype = z1.dtype
     z1, z2 = _rows(z1), _rows(z2)
-    grad = grad.to(z1.dtype)
+    if grad.dtype != z1.dtype:
+        grad = grad.to(z1.dtype)
     grad1, grad2 = z1.new_empty((n, dim)), z2.new_empty((n, dim))
     _kernel("nt_xent_backward", z1.dtype)(
         *(z1.data_ptr(), z1.stride(0), z2.data_ptr(), z2.stride(0), n, dim),
-        *(1 / temperature, _native.threads(), saved.data_ptr()),
-        *(grad.data_ptr(), grad.stride(0), grad1.data_ptr(), grad2.data_ptr()),
+        *(1 / temperature, spec.REDUCTIONS.index(reduction), _native.threads()),
+        *(saved.data_ptr(), kept.data_ptr(), grad.data_ptr()),
+        *(grad.stride(0) if reduction == "none" else 0, grad1.data_ptr(), grad2.data_ptr()),
     )
-    return grad1.to(dtype), grad2.to(dtype)
+    return (grad1, grad2) if dtype == z1.dtype else (grad1.to(dtype), grad2.to(dtype))
 
 
 def _groups(
@@ -181,10 +194,9 @@ def _pairs_backward(
 
 def _why_not(op: str, tensors: Sequence[Tensor]) -> list[str]:
     why = list(_native.why_not())
-    dtypes = {t.dtype for t in tensors} - set(spec.DTYPES)
-    if dtypes:
-        names = ", ".join(sorted(map(str, dtypes)))
-        why.append(f"dtype={names} (supported: {', '.join(map(str, spec.DTYPES))})")
+    for tensor in tensors:
+        if tensor.dtype not in spec.DTYPES:
+            why.append(f"dtype={tensor.dtype} (supported: {', '.join(map(str, spec.DTYPES))})")
     return why
 
 
