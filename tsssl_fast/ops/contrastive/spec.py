@@ -29,6 +29,10 @@ STATISTICS = (
 NT_XENT_ROWS = ("share", "scale", *SUM_ROWS)
 
 
+# The kernels shift exponents by one power of two while every exp stays a normal number: unit rows
+# and 2 |beta| below this (kFixedShiftLimit in csrc/kernels/pairs.h).
+FIXED_SHIFT_LIMIT = {torch.float32: 60.0, torch.float64: 600.0}
+
 REDUCTIONS = ("none", "sum", "mean")  # of nt_xent, in the order of csrc's Reduction
 
 
