@@ -10,7 +10,7 @@ from torch import nn
 
 from tsssl_fast import _checks, encoders
 from tsssl_fast.data import SCALINGS, Dataset
-from tsssl_fast.methods import METHODS, Method, Views
+from tsssl_fast.methods import METHODS, NEEDS_TOKENS, Method, Views
 from tsssl_fast.training.loop import Settings, fold
 from tsssl_fast.training.views import PRESETS
 
@@ -54,7 +54,7 @@ class Config:
         batch = self.batch_size or min(256, len(data.x_train))
         steps = max(1, len(data.x_train) // batch)
         epochs = self.epochs or max(10, min(100, math.ceil(300 / steps)))
-        name = encoders.resolve(self.encoder, data.length)
+        name = encoders.resolve(self.encoder, data.length, self.method in NEEDS_TOKENS)
         return replace(self, batch_size=batch, epochs=epochs, encoder=name)
 
     def settings(self) -> Settings:
