@@ -86,7 +86,7 @@ def sinkhorn(scores: Tensor, temperature: float = 0.05, iterations: int = 3) -> 
 
 
 class Centring(nn.Module):
-    """Assignments of a teacher, kept apart by a running centre: softmax((scores - c) / temperature).
+    """A teacher's assignments, kept apart by a running centre: softmax((scores - c) / temperature).
 
     c <- momentum c + (1 - momentum) mean(scores) in training (Caron et al., DINO, ICCV 2021).
 

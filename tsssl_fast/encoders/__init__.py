@@ -66,5 +66,5 @@ def build(name: str, channels: int, length: int, **options: Any) -> nn.Module:
     if name == "inception":
         options.setdefault("stride", max(1, round(length / 80)))
     if name == "patch_transformer":
-        options.setdefault("patch", max(1, round(length / 20)))
+        options.setdefault("patch", max(1, round(length / 12)))
     return ENCODERS[name](channels, **options)

@@ -52,18 +52,13 @@ class Causal(nn.Module):
         features: filters of the last block.
     """
 
-    def __init__(
-        self, channels: int, width: int = 48, depth: int = 6, features: int = 128
-    ) -> None:
+    def __init__(self, channels: int, width: int = 48, depth: int = 6, features: int = 128) -> None:
         super().__init__()
         self.channels = channels
         self.out_features = 2 * features
         self.stem = nn.Conv2d(channels, width, 1, bias=False)
         self.blocks = nn.Sequential(
-            *(
-                Block(width, features if i == depth - 1 else width, 2**i)
-                for i in range(depth)
-            )
+            *(Block(width, features if i == depth - 1 else width, 2**i) for i in range(depth))
         )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

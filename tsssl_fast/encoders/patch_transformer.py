@@ -59,13 +59,15 @@ class PatchTransformer(nn.Module):
         x = pad(x, (0, -x.shape[-1] % self.patch), mode="replicate")
         return x.unfold(2, self.patch, self.patch).transpose(1, 2).flatten(2)
 
-    def embed(self, patches: Tensor, mask: Tensor | None = None, token: Tensor | None = None) -> Tensor:
+    def embed(
+        self, patches: Tensor, mask: Tensor | None = None, token: Tensor | None = None
+    ) -> Tensor:
         """(N, L, C * patch) -> tokens (N, L, width) with positions.
 
         mask: (N, L) bool, where `token` (width,) stands in place of the patch.
         """
         tokens = self.embedding(patches)
-        if mask is not None:
+        if mask is not None and token is not None:
             tokens = torch.where(mask[..., None], token, tokens)
         return tokens + positions(tokens.shape[1], tokens)
 

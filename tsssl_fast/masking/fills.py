@@ -75,9 +75,7 @@ def fill(
 def _check_token(token: Tensor, x: Tensor, width: int, letter: str, name: str = "value") -> None:
     _checks.floating(name, token)
     if token.shape != (width,):
-        raise ValueError(
-            f"{name}: shape {tuple(token.shape)}; accepted: ({letter},) = ({width},)"
-        )
+        raise ValueError(f"{name}: shape {tuple(token.shape)}; accepted: ({letter},) = ({width},)")
     if token.dtype != x.dtype:
         raise TypeError(f"{name}: dtype {token.dtype}; accepted: {x.dtype} as the rest")
     if token.device != x.device:

@@ -55,6 +55,9 @@ def masked_loss(
         weight = None if weight is None else weight[:, None]
     value: Tensor = torch.ops.tsssl_fast.masked_loss(
         *(pred, target, mask, weight, int(Loss[kind.upper()]), delta),
-        *(int(Reduction[reduction.upper()]), dispatch.check_name(backend, "backend") if backend else ""),
+        *(
+            int(Reduction[reduction.upper()]),
+            dispatch.check_name(backend, "backend") if backend else "",
+        ),
     )[0]
     return value

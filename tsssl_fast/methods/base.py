@@ -15,8 +15,8 @@ class Batch(NamedTuple):
 
     x: (N, C, T) float series; sample_ids: (N,) int64, the rows' positions in the data set;
     seed: of this step's augmentation, so that views are a function of (seed, sample id) alone;
-    labels: (N,) int64 for methods that learn from labels; other: a second modality of the same rows,
-    whatever its encoder takes.
+    labels: (N,) int64 for methods that learn from labels;
+    other: a second modality of the same rows, whatever its encoder takes.
     """
 
     x: Tensor

@@ -1,12 +1,11 @@
 """BEiT on time series."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from tsssl_fast import clustering
+from tsssl_fast.encoders import PatchTransformer
 from tsssl_fast.methods.base import Batch, Logs, Method, Views, one_view
 from tsssl_fast.methods.tokens import check_encoder, check_ratio, hidden_patches
 
@@ -17,8 +16,8 @@ class BEiT(Method):
         c(patch) = the nearest of K k-means centres;  h = blocks(tokens with hidden ones replaced)
         loss = mean over hidden patches of cross_entropy(classifier(h), c(patch))
 
-    Source: the report's BEiT (tokens as targets); Bao et al., ICLR 2022. Deviations: the codebook is
-    k-means over the patches of the first batch, and stays, in place of a discrete VAE trained
+    Source: the report's BEiT (tokens as targets); Bao et al., ICLR 2022. Deviations: the codebook
+    is k-means over the patches of the first batch, and stays, in place of a discrete VAE trained
     before; 40 % are hidden, as in the paper, where the report says 25 %.
 
     Args:
@@ -28,6 +27,7 @@ class BEiT(Method):
         ratio: share of hidden patches, in (0, 1).
     """
 
+    encoder: PatchTransformer
     min_batch = 1
     codebook: Tensor
     fitted: Tensor
@@ -51,11 +51,10 @@ class BEiT(Method):
         return cls(encoder, int(codes), views, ratio)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
-        encoder: Any = self.encoder
-        patches = encoder.patches(one_view(self.views, batch))
+        patches = self.encoder.patches(one_view(self.views, batch))
         codes = self.codes_of(patches)
         mask = hidden_patches(batch, patches.shape[1], self.ratio)[0]
-        h = self.encode(encoder.embed(patches, mask, self.token), encoder.blocks)
+        h = self.encode(self.encoder.embed(patches, mask, self.token), self.encoder.blocks)
         logits = self.classifier(h[mask])
         accuracy = (logits.detach().argmax(1) == codes[mask]).float().mean()
         return cross_entropy(logits, codes[mask]), {"code_accuracy": accuracy}

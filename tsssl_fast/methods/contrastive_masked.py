@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tsssl_fast.encoders import PatchTransformer
 from tsssl_fast.losses import NTXentLoss
 from tsssl_fast.methods.base import Batch, Logs, Method, Views, alignment, at_least, mlp, one_view
 from tsssl_fast.methods.masked_autoencoder import MaskedAutoencoder
@@ -27,6 +28,8 @@ class ContrastiveMasked(Method):
         views: augmentation before both masks, of which the first view is used, or None.
         weight: of the contrastive term, >= 0.
     """
+
+    encoder: PatchTransformer
 
     def __init__(
         self,
@@ -63,10 +66,11 @@ class ContrastiveMasked(Method):
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         at_least(2, batch)
         self.autoencoder.bf16 = self.bf16
-        encoder: Any = self.encoder
-        patches = encoder.patches(one_view(self.views, batch))
+        patches = self.encoder.patches(one_view(self.views, batch))
         masks = hidden_patches(batch, patches.shape[1], self.autoencoder.ratio, views=2)
-        rebuilt, visible = self.autoencoder.reconstruct(patches.repeat(2, 1, 1), masks.flatten(0, 1))
+        rebuilt, visible = self.autoencoder.reconstruct(
+            patches.repeat(2, 1, 1), masks.flatten(0, 1)
+        )
         z1, z2 = self.projector(torch.cat([visible.mean(1), visible.amax(1)], 1)).chunk(2)
         contrast = self.criterion(z1, z2)
         logs = {"reconstruction": rebuilt.detach(), "alignment": alignment(z1, z2)}

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from tsssl_fast.encoders.patch_transformer import positions, transformer
+from tsssl_fast.encoders.patch_transformer import PatchTransformer, positions, transformer
 from tsssl_fast.masking import gather, keep_indices, masked_loss, restore
 from tsssl_fast.methods.base import Batch, Logs, Method, Views, one_view
 from tsssl_fast.methods.tokens import check_encoder, check_ratio, hidden_patches
@@ -27,6 +27,7 @@ class MaskedAutoencoder(Method):
         ratio: share of hidden patches, in (0, 1).
     """
 
+    encoder: PatchTransformer
     min_batch = 1
 
     def __init__(

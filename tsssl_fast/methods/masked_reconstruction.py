@@ -6,9 +6,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from tsssl_fast import masking
-from tsssl_fast.augment import _ranges
 from tsssl_fast.methods.base import Batch, Logs, Method, Views, one_view
-from tsssl_fast.methods.tokens import check_ratio
+from tsssl_fast.methods.tokens import check_hides, check_ratio
 
 
 class MaskedReconstruction(Method):
@@ -40,11 +39,12 @@ class MaskedReconstruction(Method):
         per_channel: bool = True,
     ) -> None:
         super().__init__()
-        _ranges.probability("ratio", ratio)
         self.encoder = encoder
         self.head = head
         self.views = views
-        self.mask = {"ratio": check_ratio(ratio), "mode": mode, "size": size}
+        self.ratio = check_ratio(ratio)
+        self.mode = mode
+        self.size = size
         self.per_channel = per_channel
 
     @classmethod
@@ -60,7 +60,9 @@ class MaskedReconstruction(Method):
         x = one_view(self.views, batch)
         mask = masking.random_mask(
             x.shape,
-            **self.mask,
+            check_hides(self.ratio, x.shape[1 if self.mode == "channel" else 2], self.mode),
+            self.mode,
+            size=self.size,
             per_channel=self.per_channel,
             seed=batch.seed,
             sample_ids=batch.sample_ids,

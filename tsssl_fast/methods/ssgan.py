@@ -13,7 +13,7 @@ from tsssl_fast.methods.transform_prediction import TRANSFORMS, Transform, trans
 
 
 class Generator(nn.Module):
-    """Noise (N, noise) -> series (N, C, T): from 8 steps, doubled three times, interpolated to T."""
+    """Noise (N, noise) -> series (N, C, T): 8 steps, doubled three times, interpolated to T."""
 
     def __init__(self, channels: int, noise: int = 64, width: int = 64) -> None:
         super().__init__()
@@ -117,7 +117,9 @@ class SSGAN(Method):
         """Inside, neither the discriminator's weights nor its running statistics learn."""
         parts = (self.encoder, self.judge, self.classifier)
         weights = [p for part in parts for p in part.parameters() if p.requires_grad]
-        norms = [m for part in parts for m in part.modules() if hasattr(m, "track_running_stats")]
+        norms: list[Any] = [
+            m for part in parts for m in part.modules() if hasattr(m, "track_running_stats")
+        ]
         for weight in weights:
             weight.requires_grad_(False)
         for norm in norms:

@@ -17,7 +17,7 @@ class TestTimeTraining(Method):
     """Learns by masked reconstruction, and goes on learning by it on every batch that it is given.
 
         training:  loss = reconstruction(x)
-        testing:   w' = w - lr sum over a few steps of grad reconstruction(x_test; masks of the step)
+        testing:   w' = w after a few steps w <- w - lr grad reconstruction(x_test)
                    features(x_test) = encoder(x_test; w'), and w stays for the next batch
 
     Source: the report's TTT ("combining with MAE works even better"); Sun et al., ICML 2020;

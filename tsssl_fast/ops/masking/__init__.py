@@ -147,7 +147,13 @@ def _loss_backward(
 
 
 def _loss_backward_fake(
-    grad: Tensor, saved: Tensor, pred: Tensor, target: Any, mask: Any, weight: Tensor | None, *_: Any
+    grad: Tensor,
+    saved: Tensor,
+    pred: Tensor,
+    target: Any,
+    mask: Any,
+    weight: Tensor | None,
+    *_: Any,
 ) -> tuple[Tensor, Tensor]:
     gw = pred.new_empty(0) if weight is None else weight.new_empty(weight.shape)
     return pred.new_empty(pred.shape), gw

@@ -48,7 +48,9 @@ def _runs(words: Tensor, second: Tensor, plan: Sequence[int]) -> Tensor:
         short = rng.below(second, runs)[..., None]  # the span that has what is left
         first, rest = short * size, count - (runs - 1) * size
         after = short + 1 + (step - first - rest).div(size, rounding_mode="floor")
-        run = torch.where(step < first, step // size, torch.where(step < first + rest, short, after))
+        run = torch.where(
+            step < first, step // size, torch.where(step < first + rest, short, after)
+        )
     else:
         # Lengths and gaps are uniform compositions, which is what geometric ones are given their
         # sum; at least one visible step lies between two runs.
@@ -171,7 +173,9 @@ def loss(
     axes = (1, 2) if reduction == Reduction.NONE else (0, 1, 2)
     total = torch.where(mask, w * e, 0.0).sum(axes)
     if reduction == Reduction.SUM:
-        return total, torch.stack([torch.zeros_like(total), torch.ones_like(total)]).double()[:, None]
+        return total, torch.stack([torch.zeros_like(total), torch.ones_like(total)]).double()[
+            :, None
+        ]
     divisor = torch.where(mask, w, 0.0).sum(axes)
     value = torch.where(divisor == 0, 0.0, total / torch.where(divisor == 0, 1.0, divisor))
     saved = torch.stack([value.detach().double(), divisor.detach().double()])
