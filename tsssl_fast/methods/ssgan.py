@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate, softplus
+from torch.nn.utils.parametrizations import spectral_norm
 
 from tsssl_fast.methods.base import Batch, Logs, Method, Views, at_least, one_view
 from tsssl_fast.methods.transform_prediction import TRANSFORMS, Transform, transformed
@@ -81,10 +82,11 @@ class SSGAN(Method):
     def recipe(
         cls, encoder: nn.Module, views: Views | None, alpha: float = 0.2, beta: float = 1.0
     ) -> "SSGAN":
-        """A convolutional generator and linear heads."""
+        """A convolutional generator and linear heads, D's with spectral norm 1 as in the paper."""
         parts: Any = encoder
-        heads = (nn.Linear(parts.out_features, 1), nn.Linear(parts.out_features, len(TRANSFORMS)))
-        return cls(encoder, Generator(parts.channels), *heads, views, alpha, beta)
+        judge = spectral_norm(nn.Linear(parts.out_features, 1))
+        classifier = nn.Linear(parts.out_features, len(TRANSFORMS))
+        return cls(encoder, Generator(parts.channels), judge, classifier, views, alpha, beta)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         at_least(2, batch)
