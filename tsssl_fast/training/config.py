@@ -10,7 +10,7 @@ from torch import nn
 
 from tsssl_fast import _checks, encoders
 from tsssl_fast.data import SCALINGS, Dataset
-from tsssl_fast.methods import METHODS, Method, Views
+from tsssl_fast.methods import METHODS, NEEDS_TOKENS, Method, Views
 from tsssl_fast.training.loop import Settings, fold
 from tsssl_fast.training.views import PRESETS
 
@@ -21,15 +21,15 @@ class Config:
     `Settings`.
 
     epochs = 0: enough for about 300 steps, but 10 to 100; batch_size = 0: 256, or all series where
-    there are fewer. `resolved` replaces these, and encoder="auto", by what a data set makes of
-    them.
+    there are fewer; lr = None: 0.003, or 0.001 for a patch transformer. `resolved` replaces these,
+    and encoder="auto", by what a data set makes of them.
     """
 
     method: str = "simclr"
     encoder: str = "auto"
     epochs: int = 0
     batch_size: int = 0
-    lr: float = 3e-3
+    lr: float | None = None
     weight_decay: float = 1e-3
     warmup: float = 0.05
     seed: int = 0
@@ -54,15 +54,16 @@ class Config:
         batch = self.batch_size or min(256, len(data.x_train))
         steps = max(1, len(data.x_train) // batch)
         epochs = self.epochs or max(10, min(100, math.ceil(300 / steps)))
-        name = encoders.resolve(self.encoder, data.length)
-        return replace(self, batch_size=batch, epochs=epochs, encoder=name)
+        name = encoders.resolve(self.encoder, data.length, self.method in NEEDS_TOKENS)
+        lr = (1e-3 if name == "patch_transformer" else 3e-3) if self.lr is None else self.lr
+        return replace(self, batch_size=batch, epochs=epochs, encoder=name, lr=lr)
 
     def settings(self) -> Settings:
         """Raises ValueError for a value out of range."""
         return Settings(
             self.epochs or 1,
             self.batch_size or 1,
-            self.lr,
+            3e-3 if self.lr is None else self.lr,
             self.weight_decay,
             self.warmup,
             self.seed,
