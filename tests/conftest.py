@@ -14,7 +14,7 @@ hypothesis.settings.load_profile("fixed")
 
 ISAS: dict[str, bool] = _native.C.isas() if _native.C is not None else {}
 # A backend, or the C++ backend with an instruction set.
-KERNELS = ("reference", *(f"cpp-{isa}" for isa in ISAS))
+KERNELS = ("reference", "numba", *(f"cpp-{isa}" for isa in ISAS))
 THREADS = (1, 2, 3, 7)
 
 

@@ -56,7 +56,7 @@ SETTINGS: dict[str, Callable[[int], dict[str, Any]]] = {
     "debias": lambda keys: {"hardness": 0.5, "debias": 0.1, "temperature": 0.5},
     "dot product": lambda keys: {"normalize": False, "temperature": 1.3},
 }
-BACKENDS = ["reference", "cpp"]
+BACKENDS = ["reference", "cpp", "numba"]
 
 
 def groups(keys: int | None) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from tsssl_fast import functional, losses
 from tsssl_fast.functional import grouped_nt_xent, hierarchical_contrastive, nt_xent
 from tsssl_fast.ops.contrastive import reference, spec
 
-BACKENDS = ["reference", "cpp"]
+BACKENDS = ["reference", "cpp", "numba"]
 
 
 def contrast(z1: Tensor, z2: Tensor) -> Tensor:

@@ -182,12 +182,12 @@ def _slots(row, subject, words, slot):
             slot[1 + c] = 1.0 if words[1 + c] < _HALF else 0.0
     elif code == BLOCKOUT:
         _blockout(a, subject, words, slot)
-    elif code == RANDOM_CROP or code == WINDOW_WARP:
+    elif code in (RANDOM_CROP, WINDOW_WARP):
         slot[1] = _length(words[1], a[0], a[1], a[2], length)
         slot[2] = _start(words[2], slot[1], length)
         if code == WINDOW_WARP:
             slot[3] = a[3] if words[3] < _HALF else a[4]
-    elif code == CROP_RESIZE or code == WINDOW_SLICE:
+    elif code in (CROP_RESIZE, WINDOW_SLICE):
         crop = _between(words[1], a[0], a[1]) * length
         slot[1] = 1.0 if crop < 1 else crop
         slot[2] = unit(words[2]) * (length - slot[1])
@@ -216,7 +216,7 @@ def _slots(row, subject, words, slot):
         slot[1] = np.floor(_between(words[1], a[1], a[2]) * length + 0.5)
     elif code == TIME_SHIFT:
         slot[1] = _whole_between(words[1], a[1], a[2])
-    elif code == DRIFT or code == MAGNITUDE_SPLINE:
+    elif code in (DRIFT, MAGNITUDE_SPLINE):
         slot[1] = _between(words[1], a[0], a[1])
         _normals(words, 2, channels * np.int64(row[spec.CHANNEL_SLOTS]), slot)
     elif code == CHANNEL_DROPOUT:
@@ -224,7 +224,7 @@ def _slots(row, subject, words, slot):
             slot[1 + c] = 1.0 if np.float64(words[1 + c]) < a[0] else 0.0
     elif code == QUANTIZE:
         slot[1] = _whole_between(words[1], a[0], a[1])
-    elif code == TIME_SCALE or code == RANDOM_NOISE or code == JITTER or code == SMOOTH:
+    elif code in (TIME_SCALE, RANDOM_NOISE, JITTER, SMOOTH):
         slot[1] = _between(words[1], a[0], a[1])
 
 

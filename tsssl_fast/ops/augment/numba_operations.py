@@ -52,7 +52,7 @@ def moves(row, length):
         return 1 if length > 1 else 0
     if code == code_of.SMOOTH:
         return np.int64(row[-A + 2])
-    if _gathers(code) or code == TIME_FLIP or code == CHANNEL_FLIP:
+    if _gathers(code) or code in (TIME_FLIP, CHANNEL_FLIP):
         return 1
     return 1 if code == BIDIRECTIONAL_FLIP or code == code_of.CHANNEL_PERMUTATION else 0
 
@@ -129,7 +129,7 @@ def move_block(row, slot, subject, adjoint, work, x, y):
             if code == code_of.CHANNEL_PERMUTATION:
                 source = np.int64(slot[1 + c])
             given, out = (x[c], y[source]) if adjoint else (x[source], y[c])
-            if code == TIME_FLIP or code == BIDIRECTIONAL_FLIP:
+            if code in (TIME_FLIP, BIDIRECTIONAL_FLIP):
                 for t in range(length):
                     out[t] = given[length - 1 - t]
             else:

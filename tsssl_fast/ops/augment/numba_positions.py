@@ -1,5 +1,5 @@
-"""Time maps in numba: csrc/augment/positions.h. For every output step the position that it reads, in
-float64, split into a left neighbour and a weight in the dtype of the series."""
+"""Time maps in numba: csrc/augment/positions.h. For every output step the position that it reads,
+in float64, split into a left neighbour and a weight in the dtype of the series."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from tsssl_fast._jit import part
 
 @part
 def segment_end(k, step, t, length):
-    """The first step at or after t whose number times `step` reaches k + 1: where segment k ends."""
+    """Where segment k ends: the first step from t on whose number times `step` reaches k + 1."""
     border = np.float64(k + 1)
     end = min(np.int64(border / step), length)
     while end > t and np.float64(end - 1) * step >= border:

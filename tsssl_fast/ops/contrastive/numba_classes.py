@@ -38,10 +38,10 @@ def mixed(rules, i0, i1, j0, j1):
         return True
     if (rules.one_set or rules.skip_diagonal) and i0 < j1 and j0 < i1:
         return True
+    found = False
     for i in range(i0, i1 if rules.partner.size > 0 else i0):
-        if j0 <= rules.partner[i] < j1:
-            return True
-    return False
+        found = found or j0 <= rules.partner[i] < j1
+    return found
 
 
 @part

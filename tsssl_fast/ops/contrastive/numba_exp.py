@@ -26,7 +26,6 @@ _LOG2E32, _HIGH32, _LOW32 = _single(1.44269504, 0.693359375, 2.12194440e-4)
 _P0, _P1, _P2, _P3, _P4, _P5 = _single(
     0.00139411608, 0.00837516829, 0.0416663523, 0.166664150, 0.5, 1.0
 )
-_LOWEST32, _ZERO32 = np.float32(-87.33), np.float32(0)
 
 
 @part(fastmath=FUSED)
@@ -56,7 +55,7 @@ def exp_scaled(x, power):
     """exp(x) 2^-power, which the caller keeps in the range of normal numbers."""
 
 
-@overload(exp_scaled, inline="always")
+@overload(exp_scaled)
 def _exp_scaled(x, power):
     run = _exp32 if x == types.float32 else _exp64
     return lambda x, power: run(x, power)
@@ -70,16 +69,15 @@ def exp_negative(x):
     """
 
 
-@overload(exp_negative, inline="always")
+@overload(exp_negative)
 def _exp_negative(x):
-    if x == types.float32:
+    exp = _exp32 if x == types.float32 else _exp64
+    number = np.float32 if x == types.float32 else np.float64
+    zero, lowest = number(0), number(-87.33 if x == types.float32 else -708.3)
 
-        def run32(x):
-            return _ZERO32 if x < _LOWEST32 else _exp32(_ZERO32 if x > _ZERO32 else x, 0)
+    def run(x):
+        top = zero if x > zero else x
+        e = exp(top, 0)
+        return zero if top < lowest else e
 
-        return run32
-
-    def run64(x):
-        return 0.0 if x < -708.3 else _exp64(0.0 if x > 0.0 else x, 0)
-
-    return run64
+    return run

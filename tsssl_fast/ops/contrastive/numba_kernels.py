@@ -22,8 +22,10 @@ MAXIMA, SUMS, GRADIENT = 0, 1, 2
 
 @kernel
 def prepare(counter, thread, z, place, valid, normalize, rows, scale):
-    """Row i of z, over its norm where asked, to row place[i] of `rows` (-1: nowhere); scale: 1 / norm,
-    0 for rows that count as zero or are flagged."""
+    """Row i of z, over its norm where asked, to row place[i] of `rows` (-1: nowhere).
+
+    scale: 1 / norm, 0 for rows that count as zero or are flagged.
+    """
     count, dim = z.shape
     while True:
         begin = take(counter) * _ROWS
@@ -85,7 +87,7 @@ def report(counter, thread, side, settings, live, saved, statistics):
             saved[3, i] = side.total[blocks.POSITIVES, i] * factor
             saved[4, i] = side.total[blocks.COUNT, i]
             saved[5, i] = side.total[blocks.LOGIT, i]
-            for x in range(len(statistics)):
+            for x in range(len(statistics) if settings.statistics else 0):
                 statistics[x, i] = side.total[blocks.NEGATIVE_LOGIT + x, i]
 
 
