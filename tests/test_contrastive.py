@@ -277,8 +277,9 @@ def test_only_one_input_requires_a_gradient(kernel: str, which: int) -> None:
 @pytest.mark.parametrize("temperature", [0.1, 0.01])
 @pytest.mark.parametrize("shape", [(5, 3), (100, 17), (700, 24)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("backend", ["cpp", "numba"])
 def test_same_bits_for_any_number_of_threads(
-    shape: tuple[int, int], temperature: float, dtype: torch.dtype
+    backend: str, shape: tuple[int, int], temperature: float, dtype: torch.dtype
 ) -> None:
     z = views(*shape, dtype=dtype)
     g = torch.randn(2 * shape[0], dtype=dtype)
@@ -286,7 +287,7 @@ def test_same_bits_for_any_number_of_threads(
     def run(threads: int) -> tuple[Tensor, ...]:
         torch.set_num_threads(threads)
         return value_and_gradients(
-            lambda a, b: functional.nt_xent(a, b, temperature, "none", backend="cpp"), z, g
+            lambda a, b: functional.nt_xent(a, b, temperature, "none", backend=backend), z, g
         )
 
     first = run(THREADS[0])
