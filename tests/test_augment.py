@@ -186,6 +186,19 @@ def test_gradient_against_finite_differences(backend):
     torch.autograd.gradcheck(lambda x: pipeline(x, 2, seed=1, backend=backend), x)
 
 
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_backward_does_not_depend_on_the_forward_s_backend(name):
+    """What is saved is the program and the seed: every backend's backward takes it."""
+    program, seed = augment.Compose([OPERATIONS[name]])._program, rng.seed_tensor(11)
+    grad = series(2, 3, 3, 37, dtype=torch.float64)
+    given = [
+        torch.ops.tsssl_fast.augment_backward(grad, True, program, seed, None, None, None, backend)
+        for backend in ("reference", "cpp", "numba")
+    ]
+    for other in given[1:]:
+        torch.testing.assert_close(other, given[0], rtol=0, atol=1e-14 * given[0].abs().max())
+
+
 def test_gradient_of_noise_treats_its_scale_as_constant():
     x = series(2, 2, 9).requires_grad_()
     (g,) = torch.autograd.grad(augment.RandomNoise()(x, 2, seed=1).sum(), x)
