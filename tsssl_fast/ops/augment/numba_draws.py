@@ -1,6 +1,8 @@
 """The parameters of an operation for one (view, sample), in float64: csrc/augment/draws.h in numba.
 The definition is draws.py; slot i belongs to word i."""
 
+# mypy: allow-untyped-defs  (numba infers the types)
+
 from typing import NamedTuple
 
 import numpy as np

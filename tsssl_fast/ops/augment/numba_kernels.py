@@ -2,6 +2,8 @@
 (view, sample) items; the parameters are drawn first, then the operations run in order over the
 item's (C, T) block."""
 
+# mypy: allow-untyped-defs  (numba infers the types)
+
 from typing import NamedTuple
 
 import numpy as np

@@ -1,6 +1,8 @@
 """The operations on the (C, T) block of one (view, sample) in numba, and their adjoints:
 csrc/augment/operations.h and pointwise.h. Steps from subject.length on are padding."""
 
+# mypy: allow-untyped-defs  (numba infers the types)
+
 from typing import NamedTuple
 
 import numpy as np

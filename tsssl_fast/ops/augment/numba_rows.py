@@ -3,6 +3,8 @@
 Constants are cast to that dtype: a float32 times a Python number would be a float64.
 """
 
+# mypy: allow-untyped-defs  (numba infers the types)
+
 import numpy as np
 
 from tsssl_fast._jit import part

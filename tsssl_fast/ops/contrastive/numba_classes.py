@@ -1,6 +1,8 @@
 """Which pairs of a row are positives, which negatives: csrc/kernels/pair_rules.h in numba, from
 arrays with one entry per row."""
 
+# mypy: allow-untyped-defs  (numba infers the types)
+
 from typing import NamedTuple
 
 import numpy as np

@@ -1,6 +1,8 @@
 """exp as a polynomial that becomes vectors: csrc/simd/vec.h in numba. libm's is called number by
 number, 5 ns each."""
 
+# mypy: allow-untyped-defs  (numba infers the types)
+
 import numpy as np
 from numba.core import types
 

@@ -5,6 +5,8 @@ number of threads, so that sums into its rows have one order too; a thread waits
 are free. Groups are problems of their own side by side in one list of rows.
 """
 
+# mypy: allow-untyped-defs  (numba infers the types)
+
 import math
 
 import numpy as np

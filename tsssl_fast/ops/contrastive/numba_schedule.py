@@ -5,6 +5,8 @@ not wait for each other; an odd one out has a task with nothing to do. Two sets:
 of the shorter side meets block b + r of the longer. Nothing is stored per task.
 """
 
+# mypy: allow-untyped-defs  (numba infers the types)
+
 import numpy as np
 
 from tsssl_fast._jit import part

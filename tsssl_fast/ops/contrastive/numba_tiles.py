@@ -4,6 +4,8 @@ sums over the columns are added to; nothing of the tile is kept.
 Loops without branches or calls, so that they become vectors. `ones` stands in for weights.
 """
 
+# mypy: allow-untyped-defs  (numba infers the types)
+
 from tsssl_fast._jit import SUMS, part
 from tsssl_fast.ops.contrastive.numba_classes import NONE, POSITIVE
 from tsssl_fast.ops.contrastive.numba_exp import exp_negative, exp_scaled

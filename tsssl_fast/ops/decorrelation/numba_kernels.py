@@ -4,6 +4,8 @@ Every task owns what it writes, and its sums go to a place of their own: the sam
 number of threads. Matrices of one or two sides are products of row blocks by np.dot.
 """
 
+# mypy: allow-untyped-defs  (numba infers the types)
+
 import numpy as np
 
 from tsssl_fast._jit import SUMS, kernel, part, take

@@ -1,6 +1,8 @@
 """Rows of series in numba: csrc/kernels/preprocess.cpp. Double arithmetic in the definition's
 order, rounded once; statistics skip NaN and add up in 32 partial sums and a tree."""
 
+# mypy: allow-untyped-defs  (numba infers the types)
+
 import math
 
 import numpy as np
