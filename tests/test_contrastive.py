@@ -53,6 +53,22 @@ def test_shapes_and_temperatures(kernel: str, shape: tuple[int, int], temperatur
     check((d for _ in range(count) for d in orders(*views(*shape), 2)), temperature, kernel)
 
 
+@pytest.mark.parametrize("temperature", [0.5, 0.1, 0.01])
+@pytest.mark.parametrize("shape", [(1, 3), (7, 129), (61, 33), (130, 8)])
+def test_exponentials_computed_again(
+    kernel: str, shape: tuple[int, int], temperature: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for larger batches: the backward finds nothing kept."""
+    monkeypatch.setattr(spec, "kept_rows", lambda rows, dim: 0)
+    check(orders(*views(*shape)), temperature, kernel)
+
+
+def test_what_is_kept_is_bounded() -> None:
+    assert spec.kept_rows(1024, 8) == 1056
+    assert spec.kept_rows(1026, 8) == 0
+    assert spec.kept_rows(2048, 512) == 2064
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.1, 0.005])
 @pytest.mark.parametrize("n", [2, 3, 61])
 def test_one_dimension(kernel: str, n: int, temperature: float) -> None:
@@ -304,10 +320,12 @@ def test_forward_on_one_backend_backward_on_another(temperature: float) -> None:
     groups = (z1.view(5, 30, 9), z2.view(5, 30, 9))
     found = []
     for forward in BACKENDS:
-        _, saved = torch.ops.tsssl_fast.nt_xent(z1, z2, temperature, forward)
+        _, saved, kept = torch.ops.tsssl_fast.nt_xent(z1, z2, temperature, "none", True, forward)
         _, many = torch.ops.tsssl_fast.grouped_nt_xent(*groups, lengths, temperature, True, forward)
         for backward in BACKENDS:
-            one = torch.ops.tsssl_fast.nt_xent_backward(g, z1, z2, saved, temperature, backward)
+            one = torch.ops.tsssl_fast.nt_xent_backward(
+                g, z1, z2, saved, kept, temperature, "none", backward
+            )
             rest = torch.ops.tsssl_fast.grouped_nt_xent_backward(
                 g.view(5, 60), *groups, many, lengths, temperature, True, backward
             )

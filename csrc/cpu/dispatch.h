@@ -3,12 +3,14 @@
 #include "tsssl/augment.h"
 #include "tsssl/contrastive.h"
 #include "tsssl/decorrelation.h"
+#include "tsssl/keys.h"
 #include "tsssl/preprocess.h"
 
 namespace tsssl {
 
 const AugmentKernels& augments();
 const ContrastiveKernels& contrastive();
+const KeyKernels& contrastive_keys();
 const DecorrelationKernels& decorrelation();
 const PreprocessKernels& preprocessing();
 

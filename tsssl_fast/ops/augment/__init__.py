@@ -83,7 +83,7 @@ def _sample_fake(
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, program, seed, _, *rest, backend = inputs
-    ctx.backend = dispatch.requested(backend)  # the backward runs where the forward was asked to
+    ctx.backend = dispatch.resolve(backend)  # the backward runs where the forward was asked to
     ctx.sum_views = x.dim() == 3
     ctx.save_for_backward(program, seed, *rest)
 

@@ -1,7 +1,7 @@
 """The parameters of an operation for one (view, sample), in float64: csrc/augment/draws.h in numba.
 The definition is draws.py; slot i belongs to word i."""
 
-# mypy: allow-untyped-defs  (numba infers the types)
+# mypy: disable-error-code=no-untyped-def
 
 from typing import NamedTuple
 

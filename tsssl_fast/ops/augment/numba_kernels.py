@@ -2,7 +2,7 @@
 (view, sample) items; the parameters are drawn first, then the operations run in order over the
 item's (C, T) block."""
 
-# mypy: allow-untyped-defs  (numba infers the types)
+# mypy: disable-error-code=no-untyped-def
 
 from typing import NamedTuple
 

@@ -1,7 +1,7 @@
 """The operations on the (C, T) block of one (view, sample) in numba, and their adjoints:
 csrc/augment/operations.h and pointwise.h. Steps from subject.length on are padding."""
 
-# mypy: allow-untyped-defs  (numba infers the types)
+# mypy: disable-error-code=no-untyped-def
 
 from typing import NamedTuple
 

@@ -1,7 +1,7 @@
 """Time maps in numba: csrc/augment/positions.h. For every output step the position that it reads,
 in float64, split into a left neighbour and a weight in the dtype of the series."""
 
-# mypy: allow-untyped-defs  (numba infers the types)
+# mypy: disable-error-code=no-untyped-def
 
 import numpy as np
 

@@ -4,7 +4,7 @@ IEEE operation after the other, so that the bits are those of arithmetic.py.
 Words are uint64 below 2^32: numba turns mixtures of signed and unsigned integers into float64.
 """
 
-# mypy: allow-untyped-defs  (numba infers the types)
+# mypy: disable-error-code=no-untyped-def
 
 import numpy as np
 from numba.core import types

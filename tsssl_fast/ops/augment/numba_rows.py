@@ -3,7 +3,7 @@
 Constants are cast to that dtype: a float32 times a Python number would be a float64.
 """
 
-# mypy: allow-untyped-defs  (numba infers the types)
+# mypy: disable-error-code=no-untyped-def
 
 import numpy as np
 

@@ -1,7 +1,7 @@
 """Blocks of pairs in numba: a tile of similarities by np.dot, then row by row its sums or its
 gradient. csrc/kernels/pairs.h has the exponent shift that `fixed` and `power` are about."""
 
-# mypy: allow-untyped-defs  (numba infers the types)
+# mypy: disable-error-code=no-untyped-def
 
 from typing import NamedTuple
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsssl_fast import _jit
+from tsssl_fast import _checks, _jit
 from tsssl_fast.ops.contrastive import numba_kernels, numba_problem, spec
 from tsssl_fast.ops.contrastive.numba_kernels import GRADIENT, MAXIMA, SUMS
 from tsssl_fast.ops.contrastive.numba_problem import Schedule, Set
@@ -85,14 +85,26 @@ def grouped_backward(
     return out[0].to(problem.dtype), out[1].to(problem.dtype)
 
 
-def nt_xent_forward(z1: Tensor, z2: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def nt_xent_forward(
+    z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Keeps no exponentials: `keep` only allows it."""
     loss, saved = grouped_forward(z1[None], z2[None], None, temperature, True)
-    return loss[0], saved[:, 0]
+    return _checks.reduce(loss[0], reduction), saved[:, 0], loss.new_empty(0)
 
 
 def nt_xent_backward(
-    grad: Tensor, z1: Tensor, z2: Tensor, saved: Tensor, temperature: float
+    grad: Tensor,
+    z1: Tensor,
+    z2: Tensor,
+    saved: Tensor,
+    kept: Tensor,
+    temperature: float,
+    reduction: str,
 ) -> tuple[Tensor, Tensor]:
+    rows = saved.shape[1]
+    grad = grad.to(saved.dtype) / (rows if reduction == "mean" else 1)
+    grad = grad.expand(rows)[None]
     out = grouped_backward(grad, z1[None], z2[None], saved[:, None], None, temperature, True)
     return out[0][0], out[1][0]
 

@@ -1,7 +1,7 @@
 """Which pairs of a row are positives, which negatives: csrc/kernels/pair_rules.h in numba, from
 arrays with one entry per row."""
 
-# mypy: allow-untyped-defs  (numba infers the types)
+# mypy: disable-error-code=no-untyped-def
 
 from typing import NamedTuple
 

@@ -1,7 +1,7 @@
 """exp as a polynomial that becomes vectors: csrc/simd/vec.h in numba. libm's is called number by
 number, 5 ns each."""
 
-# mypy: allow-untyped-defs  (numba infers the types)
+# mypy: disable-error-code=no-untyped-def
 
 import numpy as np
 from numba.core import types

@@ -5,7 +5,7 @@ number of threads, so that sums into its rows have one order too; a thread waits
 are free. Groups are problems of their own side by side in one list of rows.
 """
 
-# mypy: allow-untyped-defs  (numba infers the types)
+# mypy: disable-error-code=no-untyped-def
 
 import math
 

@@ -124,23 +124,21 @@ class Schedule:
 _NO_CODES = np.empty(0, np.int64)
 
 
-def _codes(x: Tensor | None) -> np.ndarray:
-    return _NO_CODES if x is None else _jit.array(x.to(torch.int64))
+def _codes(x: Tensor | None, other: Tensor | None) -> np.ndarray:
+    return _NO_CODES if x is None or other is None else _jit.array(x.to(torch.int64))
 
 
 def classes(like: Tensor, rules: Rules, one_set: bool, partner: np.ndarray = _NO_CODES) -> Classes:
     no_pairs = torch.empty((0, 0), dtype=torch.bool)
     weight = like.new_empty((0, 0)) if rules.weight is None else rules.weight.to(like.dtype)
-    pairs_of = (rules.q_id, rules.k_id), (rules.q_group, rules.k_group)
-    codes = [_codes(x if None not in pair else None) for pair in pairs_of for x in pair]
+    ids = _codes(rules.q_id, rules.k_id), _codes(rules.k_id, rules.q_id)
+    groups = _codes(rules.q_group, rules.k_group), _codes(rules.k_group, rules.q_group)
     return Classes(
-        *codes,
-        _jit.flags(rules.q_valid),
-        _jit.flags(rules.k_valid),
-        _jit.flags(no_pairs if rules.mask is None else rules.mask),
-        _jit.array(weight),
-        partner,
-        one_set,
-        rules.skip_diagonal,
-        GROUP_RULES[rules.group_rule] == "only_same",
+        *(*ids, *groups, _jit.flags(rules.q_valid), _jit.flags(rules.k_valid)),
+        mask=_jit.flags(no_pairs if rules.mask is None else rules.mask),
+        weight=_jit.array(weight),
+        partner=partner,
+        one_set=one_set,
+        skip_diagonal=rules.skip_diagonal,
+        only_same=GROUP_RULES[rules.group_rule] == "only_same",
     )

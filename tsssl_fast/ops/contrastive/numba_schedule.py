@@ -5,7 +5,7 @@ not wait for each other; an odd one out has a task with nothing to do. Two sets:
 of the shorter side meets block b + r of the longer. Nothing is stored per task.
 """
 
-# mypy: allow-untyped-defs  (numba infers the types)
+# mypy: disable-error-code=no-untyped-def
 
 import numpy as np
 

@@ -4,7 +4,7 @@ sums over the columns are added to; nothing of the tile is kept.
 Loops without branches or calls, so that they become vectors. `ones` stands in for weights.
 """
 
-# mypy: allow-untyped-defs  (numba infers the types)
+# mypy: disable-error-code=no-untyped-def
 
 from tsssl_fast._jit import SUMS, part
 from tsssl_fast.ops.contrastive.numba_classes import NONE, POSITIVE

@@ -69,7 +69,7 @@ def _upstream(
 
 def _save(ctx: Any, z: Sequence[Tensor], settings: Any, flags: int, backend: str, out: Any) -> None:
     ctx.settings, ctx.flags = settings, flags
-    ctx.backend = dispatch.requested(backend)  # the backward runs where the forward was asked to
+    ctx.backend = dispatch.resolve(backend)  # the backward runs where the forward was asked to
     ctx.mark_non_differentiable(out[2], out[3])
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(*z, out[2], out[3])

@@ -148,7 +148,7 @@ def barlow_twins(z1: Tensor, z2: Tensor, eps: float, flags: int) -> tuple[Tensor
         for w, gram_of in zip(wide, grams, strict=True):
             w.gram_matrix(gram_of)
         off = difference(_gram_product(wide[0], grams[0], wide[1], grams[1]) / n**2, diagonal)
-    parts = [[on, off, diagonal], *(m for m, _ in found), *(s for _, s in found), cross]
+    parts = [np.array([on, off, diagonal]), *(m for m, _ in found), *(s for _, s in found), cross]
     return torch.from_numpy(np.concatenate(parts)), square
 
 

@@ -4,7 +4,7 @@ Every task owns what it writes, and its sums go to a place of their own: the sam
 number of threads. Matrices of one or two sides are products of row blocks by np.dot.
 """
 
-# mypy: allow-untyped-defs  (numba infers the types)
+# mypy: disable-error-code=no-untyped-def
 
 import numpy as np
 

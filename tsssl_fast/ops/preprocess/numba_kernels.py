@@ -1,7 +1,7 @@
 """Rows of series in numba: csrc/kernels/preprocess.cpp. Double arithmetic in the definition's
 order, rounded once; statistics skip NaN and add up in 32 partial sums and a tree."""
 
-# mypy: allow-untyped-defs  (numba infers the types)
+# mypy: disable-error-code=no-untyped-def
 
 import math
 
