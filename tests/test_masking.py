@@ -219,5 +219,5 @@ def test_visible_indices():
         masking.keep_indices(torch.ones(2, 4, dtype=torch.bool))
     with pytest.raises(ValueError, match="mask: rows with 1 to 2 visible"):
         masking.keep_indices(torch.tensor([[True, False, True], [False, True, False]]))
-    with pytest.raises(ValueError, match="mask: torch.float32"):
+    with pytest.raises(ValueError, match=r"mask: torch\.float32"):
         masking.keep_indices(torch.zeros(2, 4))

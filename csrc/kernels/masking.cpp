@@ -102,17 +102,18 @@ void loss(const T* pred, const T* target, const MaskView& mask, const T* weight,
   const Scratch<Sums> sums(e.n);
   with_penalty<T>(kind, delta, [&](const auto& penalty) {
     for_samples(e.n, e.c * e.t, kStreamed, threads, [&](std::int64_t n, int thread) {
-      Sums s{0, 0};
+      Lanes<T> lanes;
       for (std::int64_t c = 0; c < e.c; ++c) {
         const std::int64_t at = (n * e.c + c) * e.t;
         const std::uint8_t* m = mask_row(mask, n, c, e.t, masks.get() + thread * e.t);
         if (weight != nullptr) {
-          add_row<T, true>(penalty, m, pred + at, target + at, weight + at, e.t, s);
+          add_row<T, true>(penalty, m, pred + at, target + at, weight + at, e.t, lanes);
         } else {
-          add_row<T, false>(penalty, m, pred + at, target + at, weight, e.t, s);
+          add_row<T, false>(penalty, m, pred + at, target + at, weight, e.t, lanes);
         }
       }
-      sums[n] = s;
+      lanes.fold();
+      sums[n] = lanes.sums;
     });
   });
   const auto mean = [](Sums s) { return s.divisor == 0 ? 0.0 : s.total / s.divisor; };

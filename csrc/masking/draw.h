@@ -40,6 +40,11 @@ class RowWords {
     if (i >= end_) refill(i);
     return words_[i & (kWordChunk - 1)];
   }
+  // The words from i, a multiple of kWordChunk, to the end of the chunk.
+  const std::uint32_t* chunk(std::int64_t i) {
+    refill(i);
+    return words_;
+  }
 
  private:
   void refill(std::int64_t i) {
@@ -61,9 +66,11 @@ class RowWords {
 struct Selection {
   std::uint32_t units, left;
 
-  TSSSL_INLINE bool take(std::int64_t i, std::uint32_t word) {
-    const bool taken = multiply_high(word, units - static_cast<std::uint32_t>(i)) < left;
-    left -= taken ? 1u : 0u;
+  // 1 or 0, without a branch: no processor can guess it.
+  TSSSL_INLINE std::uint32_t take(std::int64_t i, std::uint32_t word) {
+    const std::uint32_t taken =
+        multiply_high(word, units - static_cast<std::uint32_t>(i)) < left ? 1u : 0u;
+    left -= taken;
     return taken;
   }
 };
@@ -72,12 +79,18 @@ inline void hide_units(RowWords& words, const MaskPlan& plan, std::int64_t t, st
   const std::int64_t size = plan.size, units = (t + size - 1) / size;
   Selection chosen{static_cast<std::uint32_t>(units), static_cast<std::uint32_t>(plan.count)};
   if (size == 1) {
-    for (std::int64_t i = 0; i < units; ++i) out[i] = chosen.take(i, words(i)) ? 1 : 0;
+    for (std::int64_t base = 0; base < units; base += kWordChunk) {
+      const std::uint32_t* word = words.chunk(base);
+      const std::int64_t end = units - base < kWordChunk ? units - base : kWordChunk;
+      for (std::int64_t i = 0; i < end; ++i) {
+        out[base + i] = static_cast<std::uint8_t>(chosen.take(base + i, word[i]));
+      }
+    }
     return;
   }
   for (std::int64_t i = 0; i < units; ++i) {
     const std::int64_t begin = i * size, end = begin + size < t ? begin + size : t;
-    __builtin_memset(out + begin, chosen.take(i, words(i)) ? 1 : 0,
+    __builtin_memset(out + begin, static_cast<int>(chosen.take(i, words(i))),
                      static_cast<std::size_t>(end - begin));
   }
 }
@@ -91,7 +104,7 @@ inline void hide_spans(RowWords& words, std::uint32_t second, const MaskPlan& pl
   Selection chosen{static_cast<std::uint32_t>(units), static_cast<std::uint32_t>(plan.runs)};
   std::int64_t run = 0;
   for (std::int64_t i = 0; i < units; ++i) {
-    if (!chosen.take(i, words(i))) {
+    if (chosen.take(i, words(i)) == 0) {
       *out++ = 0;
       continue;
     }
@@ -111,11 +124,11 @@ inline void hide_runs(RowWords& ends, RowWords& starts, const MaskPlan& plan, st
                    static_cast<std::uint32_t>(plan.runs - 1)};
   std::int64_t j = 0;
   for (std::int64_t g = 0; g < gaps; ++g) {
-    if (starting.take(g, starts(count - 1 + g))) {
+    if (starting.take(g, starts(count - 1 + g)) != 0) {
       do {
         *out++ = 1;
         ++j;
-      } while (j < count && !ending.take(j - 1, ends(j - 1)));
+      } while (j < count && ending.take(j - 1, ends(j - 1)) == 0);
     }
     if (g < gaps - 1) *out++ = 0;
   }

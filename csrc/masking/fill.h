@@ -2,6 +2,7 @@
 #pragma once
 #include "augment/rows.h"
 #include "masking/draw.h"
+#include "masking/lanes.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {
@@ -24,7 +25,11 @@ inline const std::uint8_t* mask_row(const MaskView& mask, std::int64_t n, std::i
 
 template <class T>
 inline void write_where(const std::uint8_t* m, const T* x, T value, std::int64_t t, T* out) {
-  for (std::int64_t i = 0; i < t; ++i) out[i] = m[i] != 0 ? value : x[i];
+  std::int64_t i = 0;
+  for (; i + Simd<T>::kLanes <= t; i += Simd<T>::kLanes) {
+    store(out + i, hidden_lanes(m + i, T()) ? broadcast(value) : load(x + i));
+  }
+  for (; i < t; ++i) out[i] = m[i] != 0 ? value : x[i];
 }
 
 struct RowMoments {

@@ -1,8 +1,7 @@
 // Penalties of the hidden elements of a row. Lanes add up in T over at most kFold vectors and are
 // then folded into float64: the sum of a long series keeps its digits, and its order is fixed.
 #pragma once
-#include "simd/vec.h"
-#include "tsssl/masking.h"
+#include "masking/lanes.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {
@@ -51,44 +50,44 @@ struct HuberOf {
 
 constexpr int kFold = 32;
 
-// Lanes of all ones where the byte is not 0.
-TSSSL_INLINE IntVec<float> hidden_lanes(const std::uint8_t* m, float) {
-  Simd<float>::Int8 bytes;
-  __builtin_memcpy(&bytes, m, sizeof bytes);
-  return __builtin_convertvector(bytes, IntVec<float>) != 0;
-}
-TSSSL_INLINE IntVec<double> hidden_lanes(const std::uint8_t* m, double) {
-  Simd<double>::Int8 bytes;
-  __builtin_memcpy(&bytes, m, sizeof bytes);
-  return __builtin_convertvector(bytes, IntVec<double>) != 0;
-}
-
 struct Sums {
   double total, divisor;
 };
 
-template <class T, bool kWeighted, class P>
-inline void add_row(const P& penalty, const std::uint8_t* m, const T* pred, const T* target,
-                    const T* weight, std::int64_t t, Sums& sums) {
-  constexpr int kLanes = Simd<T>::kLanes;
-  std::int64_t i = 0;
-  while (i + kLanes <= t) {
-    Vec<T> total{}, divisor{};
-    for (int k = 0; k < kFold && i + kLanes <= t; ++k, i += kLanes) {
-      const IntVec<T> hidden = hidden_lanes(m + i, T());
-      const Vec<T> e = penalty.value(load(pred + i) - load(target + i));
-      const Vec<T> w = kWeighted ? load(weight + i) : broadcast(T(1));
-      total += hidden ? w * e : Vec<T>{};
-      divisor += hidden ? w : Vec<T>{};
-    }
+// The running sums of a sample. Rows share the lanes: adding lanes up takes longer than a row of
+// 128 steps.
+template <class T>
+struct Lanes {
+  Vec<T> total{}, divisor{};
+  int used = 0;
+  Sums sums{0, 0};
+
+  TSSSL_INLINE void fold() {
     sums.total += static_cast<double>(sum<T>(total));
     sums.divisor += static_cast<double>(sum<T>(divisor));
+    total = divisor = Vec<T>{};
+    used = 0;
+  }
+};
+
+template <class T, bool kWeighted, class P>
+inline void add_row(const P& penalty, const std::uint8_t* m, const T* pred, const T* target,
+                    const T* weight, std::int64_t t, Lanes<T>& lanes) {
+  constexpr int kLanes = Simd<T>::kLanes;
+  std::int64_t i = 0;
+  for (; i + kLanes <= t; i += kLanes) {
+    const IntVec<T> hidden = hidden_lanes(m + i, T());
+    const Vec<T> e = penalty.value(load(pred + i) - load(target + i));
+    const Vec<T> w = kWeighted ? load(weight + i) : broadcast(T(1));
+    lanes.total += hidden ? w * e : Vec<T>{};
+    lanes.divisor += hidden ? w : Vec<T>{};
+    if (++lanes.used == kFold) lanes.fold();
   }
   for (; i < t; ++i) {
     if (m[i] == 0) continue;
     const T w = kWeighted ? weight[i] : T(1);
-    sums.total += static_cast<double>(w * penalty.value(pred[i] - target[i]));
-    sums.divisor += static_cast<double>(w);
+    lanes.sums.total += static_cast<double>(w * penalty.value(pred[i] - target[i]));
+    lanes.sums.divisor += static_cast<double>(w);
   }
 }
 

@@ -7,6 +7,7 @@ from tsssl_fast import _checks, dispatch, rng
 from tsssl_fast.augment import _calls, _ranges
 from tsssl_fast.masking.masks import Seed
 from tsssl_fast.ops.augment.spec import MAX_VIEWS
+from tsssl_fast.ops.masking import mask_fill
 from tsssl_fast.ops.masking.spec import Fill
 
 
@@ -66,9 +67,7 @@ def fill(
         ids = _calls.per_sample("sample_ids", sample_ids, len(x))
     _ranges.integer("view", view, 0, MAX_VIEWS - 1)
     name = dispatch.check_name(backend, "backend") if backend else ""
-    filled: Tensor = torch.ops.tsssl_fast.mask_fill(
-        x, mask, int(kind), token, source, view, ids, name
-    )
+    filled: Tensor = mask_fill(x, mask, int(kind), token, source, view, ids, name)
     return filled
 
 

@@ -1,10 +1,10 @@
 """The reconstruction loss over hidden values."""
 
-import torch
 from torch import Tensor
 
 from tsssl_fast import _checks, dispatch
 from tsssl_fast.masking.fills import check_mask
+from tsssl_fast.ops.masking import masked_loss as _masked_loss
 from tsssl_fast.ops.masking.spec import Loss, Reduction
 
 
@@ -53,7 +53,7 @@ def masked_loss(
     if pred.dim() == 2:
         pred, target, mask = pred[:, None], target[:, None], mask[:, None]
         weight = None if weight is None else weight[:, None]
-    value: Tensor = torch.ops.tsssl_fast.masked_loss(
+    value: Tensor = _masked_loss(
         *(pred, target, mask, weight, int(Loss[kind.upper()]), delta),
         *(
             int(Reduction[reduction.upper()]),

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from tsssl_fast import _checks, dispatch
 from tsssl_fast.masking.fills import _check_token
+from tsssl_fast.ops.masking import gather_tokens, restore_tokens
 
 
 def keep_indices(mask: Tensor) -> Tensor:
@@ -47,7 +48,7 @@ def gather(tokens: Tensor, keep: Tensor, *, backend: str | None = None) -> Tenso
     """
     _check_tokens("tokens", tokens, keep)
     name = dispatch.check_name(backend, "backend") if backend else ""
-    taken: Tensor = torch.ops.tsssl_fast.gather_tokens(tokens, keep, name)
+    taken: Tensor = gather_tokens(tokens, keep, name)
     return taken
 
 
@@ -75,5 +76,5 @@ def restore(
     if token is not None:
         _check_token(token, visible, visible.shape[2], "D", "token")
     name = dispatch.check_name(backend, "backend") if backend else ""
-    restored: Tensor = torch.ops.tsssl_fast.restore_tokens(visible, keep, length, token, name)
+    restored: Tensor = restore_tokens(visible, keep, length, token, name)
     return restored

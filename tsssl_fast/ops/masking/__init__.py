@@ -78,7 +78,7 @@ def _fill_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _fill_differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     (mask,) = ctx.saved_tensors
-    gx, gt = _OPS.mask_fill_backward(grad, mask, ctx.token, ctx.backend)
+    gx, gt = _first_fill(grad, mask, ctx.token, ctx.backend)
     return (gx, None, None, gt if ctx.token else None, None, None, None, None)
 
 
@@ -123,9 +123,7 @@ def _loss_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]
 
 def _loss_differentiate(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
     saved, pred, target, mask, weight = ctx.saved_tensors
-    gp, gw = _OPS.masked_loss_backward(
-        grad, saved, pred, target, mask, weight, ctx.kind, ctx.delta, ctx.backend
-    )
+    gp, gw = _first_loss(grad, saved, pred, target, mask, weight, ctx.kind, ctx.delta, ctx.backend)
     needs = ctx.needs_input_grad
     return (gp, -gp if needs[1] else None, None, gw if needs[3] else None, *(None,) * 4)
 
@@ -186,7 +184,7 @@ def _gather_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _gather_differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     (keep,) = ctx.saved_tensors
-    return _OPS.restore_tokens(grad, keep, ctx.length, None, ctx.backend), None, None
+    return restore_tokens(grad, keep, ctx.length, None, ctx.backend), None, None
 
 
 def _restore(
@@ -211,8 +209,8 @@ def _restore_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _restore_differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     (keep,) = ctx.saved_tensors
     if not ctx.token:
-        return _OPS.gather_tokens(grad, keep, ctx.backend), None, None, None, None
-    gv, gt = _OPS.restore_tokens_backward(grad, keep, ctx.backend)
+        return gather_tokens(grad, keep, ctx.backend), None, None, None, None
+    gv, gt = _first_restore(grad, keep, ctx.backend)
     return gv, None, None, gt, None
 
 
@@ -280,4 +278,16 @@ _library.define(
     backward=_library.no_second_derivative("restore_tokens"),
 )
 
-__all__ = ["spec"]
+mask_fill = _library.eager(_OPS.mask_fill, _fill, _fill_setup, _fill_differentiate)
+masked_loss = _library.eager(_OPS.masked_loss, _loss, _loss_setup, _loss_differentiate)
+gather_tokens = _library.eager(_OPS.gather_tokens, _gather, _gather_setup, _gather_differentiate)
+restore_tokens = _library.eager(
+    _OPS.restore_tokens, _restore, _restore_setup, _restore_differentiate
+)
+_first_fill = _library.first_order(_OPS.mask_fill_backward, _fill_backward, "mask_fill")
+_first_loss = _library.first_order(_OPS.masked_loss_backward, _loss_backward, "masked_loss")
+_first_restore = _library.first_order(
+    _OPS.restore_tokens_backward, _restore_backward, "restore_tokens"
+)
+
+__all__ = ["gather_tokens", "mask_fill", "masked_loss", "restore_tokens", "spec"]
