@@ -3,6 +3,7 @@
 | name        | what it is                                                                    |
 | ----------- | ----------------------------------------------------------------------------- |
 | `forward`   | crop, time warp, magnitude warp and noise on every sample; time keeps its way |
+| `wearable`  | for body-worn sensors: as `forward`, and every channel's scale and offset     |
 | `simclr_ts` | the seven augmentations of SimCLR-TS, `augment.presets.simclr_ts`             |
 
 `forward` is the default. Accuracy on UWaveGestureLibrary, where some gestures are others run
@@ -18,7 +19,17 @@ backwards, by three folds inside the train split (SimCLR, 40 epochs, one seed, s
 
 from collections.abc import Callable
 
-from tsssl_fast.augment import Compose, CropResize, MagnitudeWarp, RandomNoise, TimeWarp, presets
+from tsssl_fast.augment import (
+    Compose,
+    CropResize,
+    Drift,
+    MagnitudeSpline,
+    MagnitudeWarp,
+    RandomNoise,
+    Scale,
+    TimeWarp,
+    presets,
+)
 from tsssl_fast.methods import Views
 
 
@@ -33,7 +44,21 @@ def forward() -> Views:
     )
 
 
+def wearable() -> Views:
+    return Compose(
+        [
+            CropResize((0.6, 1.0)),
+            TimeWarp(0.2, knots=4),
+            Scale(0.1, distribution="normal", per_channel=True),
+            Drift(0.2, knots=0),
+            MagnitudeSpline(0.1, knots=4),
+            RandomNoise(0.1, distribution="normal"),
+        ]
+    )
+
+
 PRESETS: dict[str, Callable[[], Views]] = {
     "forward": forward,
+    "wearable": wearable,
     "simclr_ts": presets.simclr_ts,
 }

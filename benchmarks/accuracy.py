@@ -1,0 +1,194 @@
+"""Accuracy of every method on real series: frozen features, all protocols, several seeds.
+
+    python benchmarks/accuracy.py --data DIR --sets uwave har --seeds 5  # goes on where it stopped
+    python benchmarks/accuracy.py --data DIR --quick            # UWave, 2 methods, 1 seed: minutes
+    python benchmarks/accuracy.py --show validation             # figures inside the train split
+    python benchmarks/accuracy.py --write docs/results.md       # the test tables
+
+DIR holds UWaveGestureLibrary.npz and UCI_HAR.npz. A result is one record in `--store`; the trained
+encoders' features stay in `--cache`. Nothing is chosen by test rows: hyper-parameters of a read-out
+come from folds of the train rows, recipes (accuracy_recipes.py) from the same folds' accuracy.
+"""
+
+import argparse
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from accuracy_recipes import FRACTIONS, SETS, Recipe, label, recipe
+from accuracy_store import Store
+from accuracy_table import table, write
+from torch import Tensor
+
+from tsssl_fast import evaluate
+from tsssl_fast.collapse import collapse_report
+from tsssl_fast.data import Dataset, Scaling, load
+from tsssl_fast.methods import Supervised
+from tsssl_fast.training import Config, fit
+from tsssl_fast.training.views import PRESETS
+
+HERE = Path(__file__).parent
+METHODS = (
+    *("1nn", "random", "simclr", "vicreg", "barlow_twins", "moco", "simsiam", "supervised"),
+    "simclr+vicreg+barlow_twins",
+)
+QUICK = ("random", "vicreg")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="folder of the .npz files")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--methods", nargs="+", default=list(METHODS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--store", type=Path, default=HERE / "data" / "accuracy.json")
+    parser.add_argument("--cache", type=Path, default=Path("runs/accuracy"))
+    parser.add_argument("--quick", action="store_true", help="UWave, 2 methods, 1 seed")
+    parser.add_argument("--show", choices=("test", "validation"), help="print the store and end")
+    parser.add_argument("--write", type=Path, help="put the test tables between a file's marks")
+    given = parser.parse_args()
+    store = Store(given.store)
+    if given.show or given.write:
+        if given.write:
+            write(given.write, store.read())
+        if given.show:
+            print(table(store.read(), given.show))
+        return
+    if given.data is None:
+        parser.error("--data: the folder of the .npz files")
+    if given.quick:
+        given.sets, given.methods, given.seeds = ["uwave"], list(QUICK), 1
+        store = Store(given.cache / "quick.json")
+    torch.set_num_threads(1)  # small kernels; and the same digits on every machine of a kind
+    run(given, store)
+    if given.quick:
+        print(table(store.read(), "test"))
+
+
+def run(given: argparse.Namespace, store: Store) -> None:
+    recipes = [[recipe(dataset, method) for method in given.methods] for dataset in given.sets]
+    sets = {name: load(given.data / f"{SETS[name]}.npz") for name in given.sets}
+    for seed in range(given.seeds):
+        for chosen in (r for of_set in recipes for r in of_set):
+            key = {"dataset": chosen.dataset, "method": chosen.method, "recipe": chosen.digest()}
+            record: dict[str, Any] = key | {"seed": seed}
+            if (chosen.method == "1nn" and seed) or (not given.quick and store.has(record)):
+                continue
+            record |= evaluated(chosen, sets[chosen.dataset], seed, given.cache)
+            store.add(record)
+            figures = ", ".join(f"{k} {v['test']:.3f}" for k, v in record["accuracy"].items())
+            print(f"{chosen.dataset} {label(chosen.method)} seed {seed}: {figures}", flush=True)
+
+
+def evaluated(chosen: Recipe, data: Dataset, seed: int, cache: Path) -> dict[str, Any]:
+    """The figures of one recipe and seed."""
+    start = time.process_time()
+    if chosen.method == "1nn":
+        x = Scaling.fit(data.x_train, "none")
+        train, test = (x(part).flatten(1) for part in (data.x_train, data.x_test))
+        from sklearn.neighbors import KNeighborsClassifier
+
+        nearest = KNeighborsClassifier(1).fit(train.numpy(), data.y_train.numpy())
+        accuracy = nearest.score(test.numpy(), data.y_test.numpy())
+        return {"accuracy": {"kNN": {"test": accuracy}}, "train_seconds": 0.0}
+    kept = features(chosen, data, seed, cache)
+    accuracy = {}
+    if kept["classified"] is not None:
+        hit = (kept["classified"] == data.y_test).double().mean().item()
+        accuracy["supervised"] = {"test": hit}
+    else:
+        width = kept["final"].shape[1]
+        accuracy = read_out(chosen, data, kept["train"], kept["test"], width, seed)
+    report = collapse_report(kept["final"])
+    return {
+        "accuracy": accuracy,
+        "train_seconds": round(kept["seconds"], 1),
+        "read_out_seconds": round(time.process_time() - start, 1),
+        "effective_rank": report.effective_rank,
+        "mean_abs_correlation": report.mean_abs_correlation,
+        "config": chosen.config,
+    }
+
+
+def read_out(
+    chosen: Recipe, data: Dataset, train: Tensor, test: Tensor, width: int, seed: int
+) -> dict[str, dict[str, float]]:
+    split = (train, data.y_train, test, data.y_test)
+    grid = {"grid": chosen.svm} if chosen.svm else {}
+    results = {
+        "linear": evaluate.linear_probe(*split, groups=data.groups),
+        "ridge": evaluate.ridge_probe(*split, groups=data.groups),
+        "SVM": evaluate.svm_probe(*split, groups=data.groups, **grid),
+        "kNN": evaluate.knn_classify(*split, groups=data.groups, standardize=True),
+    }
+    if not chosen.members:
+        last = (train[:, -width:], data.y_train, test[:, -width:], data.y_test)
+        results["linear, last layer"] = evaluate.linear_probe(*last, groups=data.groups)
+        results["kNN, last layer"] = evaluate.knn_classify(*last, groups=data.groups)
+    for fraction in FRACTIONS:
+        rows = evaluate.stratified(data.y_train, fraction, seed)
+        groups = None if data.groups is None else data.groups[rows]
+        few = (train[rows], data.y_train[rows], test, data.y_test)
+        results[f"linear {fraction:.0%}"] = evaluate.linear_probe(*few, groups=groups)
+    return {k: {"test": r.accuracy, "validation": r.validation} for k, r in results.items()}
+
+
+def features(chosen: Recipe, data: Dataset, seed: int, cache: Path) -> dict[str, Any]:
+    """Features of both splits, from the cache or after training; seconds: of the processor."""
+    if chosen.members:
+        parts = [features(recipe(chosen.dataset, m), data, seed, cache) for m in chosen.members]
+        # In one scale, so that no member outweighs the others in a distance.
+        scales = [part["train"].norm(dim=1).mean() for part in parts]
+        joined: dict[str, Any] = {
+            key: torch.cat([p[key] / s for p, s in zip(parts, scales, strict=True)], dim=1)
+            for key in ("train", "test", "final")
+        }
+        return joined | {"seconds": sum(p["seconds"] for p in parts), "classified": None}
+    file = cache / f"{chosen.dataset}-{chosen.method}-{seed}-{chosen.digest()}.pt"
+    if file.exists():
+        content: dict[str, Any] = torch.load(file)
+        return content
+    content = trained(chosen, data, seed)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(".partial")
+    torch.save(content, temporary)
+    temporary.replace(file)
+    return content
+
+
+def trained(chosen: Recipe, data: Dataset, seed: int) -> dict[str, Any]:
+    start = time.process_time()
+    config = Config(**chosen.config, seed=seed).resolved(data)
+    scaling = Scaling.fit(data.x_train, config.scaling, config.scale_group)
+    x_train, x_test = scaling(data.x_train), scaling(data.x_test)
+    classified = None
+    if chosen.method == "random":
+        encoder = config.build_encoder(data.channels, data.length)
+    elif chosen.method == "supervised":
+        encoder = config.build_encoder(data.channels, data.length)
+        torch.manual_seed(seed)
+        method: Any = Supervised.recipe(encoder, len(data.classes), PRESETS[config.views]())
+        fit(method, x_train, config.settings(), labels=data.y_train)
+        with torch.inference_mode():
+            parts = [method.classifier(encoder(part)).argmax(1) for part in x_test.split(512)]
+        classified = torch.cat(parts)
+    else:
+        method = config.build(data.channels, data.length)
+        fit(method, x_train, config.settings(), labels=data.y_train)
+        encoder = method.encoder
+    seconds = time.process_time() - start
+    pooled = {"train": x_train, "test": x_test}
+    return {
+        **{k: evaluate.features(encoder, x, pooling=chosen.pooling) for k, x in pooled.items()},
+        "final": evaluate.features(encoder, x_test),
+        "seconds": seconds,
+        "classified": classified,
+        "encoder": encoder.state_dict(),
+        "recipe": asdict(chosen),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""What `accuracy.py` trains: a recipe per data set and method, in plain values.
+
+Chosen by figures inside the train split alone: `accuracy.py --show validation` prints the accuracy
+of the read-outs by folds of the train rows (subjects apart on UCI HAR).
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+SETS = {"uwave": "UWaveGestureLibrary", "har": "UCI_HAR"}
+LABELS = {
+    "1nn": "1-NN Euclidean",
+    "random": "random encoder",
+    "supervised": "supervised from scratch",
+    "simclr": "SimCLR",
+    "vicreg": "VICReg",
+    "barlow_twins": "Barlow Twins",
+    "moco": "MoCo",
+    "simsiam": "SimSiam",
+}
+FRACTIONS = (0.01, 0.05, 0.1, 0.5)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """config: keyword arguments of `training.Config`; pooling: of `evaluate.features`; members:
+    recipes whose features are concatenated; svm: values of C, empty for TS2Vec's.
+    """
+
+    dataset: str
+    method: str
+    config: dict[str, Any] = field(default_factory=dict)
+    pooling: str = "stages"
+    members: tuple[str, ...] = ()
+    svm: tuple[float, ...] = ()
+
+    def digest(self) -> str:
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+COMMON: dict[str, dict[str, Any]] = {
+    "uwave": {"encoder": "inception", "views": "forward", "epochs": 100, "precision": "bf16"},
+    "har": {
+        "encoder": "resnet",
+        "views": "wearable",
+        "epochs": 10,
+        "precision": "bf16",
+        "scaling": "scale",
+        "scale_group": 3,
+    },
+}
+POOLING = {"uwave": "stages", "har": "input+stages"}
+# 7352 rows: TS2Vec's ten values of C would take ten minutes a run.
+SVM = {"uwave": (), "har": (1.0, 10.0, 100.0)}
+OWN: dict[tuple[str, str], dict[str, Any]] = {
+    ("uwave", "supervised"): {"batch_size": 32},
+    ("har", "vicreg"): {"options": {"width": 512}},
+    ("har", "barlow_twins"): {"options": {"width": 512, "lambd": 0.005}},
+}
+
+
+def recipe(dataset: str, method: str) -> Recipe:
+    """By name; "a+b" concatenates the features of a and b."""
+    members = tuple(method.split("+")) if "+" in method else ()
+    for name in members or (method,):
+        if name not in LABELS:
+            raise ValueError(f"method: {name!r}; accepted: {', '.join(LABELS)}, or several with +")
+    config: dict[str, Any] = {}
+    if not members and method != "1nn":
+        config = COMMON[dataset] | OWN.get((dataset, method), {})
+        if method not in ("random", "supervised"):
+            config = {"method": method} | config
+    return Recipe(dataset, method, config, POOLING[dataset], members, SVM[dataset])
+
+
+def label(method: str) -> str:
+    return " + ".join(LABELS[name] for name in method.split("+"))
