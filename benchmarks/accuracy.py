@@ -31,8 +31,8 @@ from tsssl_fast.training.views import PRESETS
 
 HERE = Path(__file__).parent
 METHODS = (
-    *("1nn", "random", "simclr", "vicreg", "barlow_twins", "moco", "simsiam", "supervised"),
-    "simclr+vicreg+barlow_twins",
+    *("1nn", "random", "vicreg", "simclr", "barlow_twins", "simclr+vicreg+barlow_twins"),
+    *("supervised", "moco", "simsiam"),
 )
 QUICK = ("random", "vicreg")
 
@@ -116,22 +116,25 @@ def read_out(
     chosen: Recipe, data: Dataset, train: Tensor, test: Tensor, width: int, seed: int
 ) -> dict[str, dict[str, float]]:
     split = (train, data.y_train, test, data.y_test)
-    grid = {"grid": chosen.svm} if chosen.svm else {}
+    groups, folds = data.groups, chosen.read_out.get("folds", 5)
+    linear, svm = (
+        {"folds": folds} | ({"grid": chosen.read_out[k]} if k in chosen.read_out else {})
+        for k in ("linear", "svm")
+    )
     results = {
-        "linear": evaluate.linear_probe(*split, groups=data.groups),
-        "ridge": evaluate.ridge_probe(*split, groups=data.groups),
-        "SVM": evaluate.svm_probe(*split, groups=data.groups, **grid),
-        "kNN": evaluate.knn_classify(*split, groups=data.groups, standardize=True),
+        "linear": evaluate.linear_probe(*split, groups=groups, **linear),
+        "ridge": evaluate.ridge_probe(*split, groups=groups),
+        "SVM": evaluate.svm_probe(*split, groups=groups, **svm),
+        "kNN": evaluate.knn_classify(*split, groups=groups, folds=folds, standardize=True),
     }
     if not chosen.members:
         last = (train[:, -width:], data.y_train, test[:, -width:], data.y_test)
-        results["linear, last layer"] = evaluate.linear_probe(*last, groups=data.groups)
-        results["kNN, last layer"] = evaluate.knn_classify(*last, groups=data.groups)
+        results["linear, last layer"] = evaluate.linear_probe(*last, groups=groups, **linear)
     for fraction in FRACTIONS:
         rows = evaluate.stratified(data.y_train, fraction, seed)
-        groups = None if data.groups is None else data.groups[rows]
+        some = None if groups is None else groups[rows]
         few = (train[rows], data.y_train[rows], test, data.y_test)
-        results[f"linear {fraction:.0%}"] = evaluate.linear_probe(*few, groups=groups)
+        results[f"linear {fraction:.0%}"] = evaluate.linear_probe(*few, groups=some, **linear)
     return {k: {"test": r.accuracy, "validation": r.validation} for k, r in results.items()}
 
 

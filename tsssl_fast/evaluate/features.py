@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from tsssl_fast import _checks
 
-__all__ = ["POOLINGS", "features"]
+__all__ = ["POOLINGS", "features", "stages"]
 
 POOLINGS = ("final", "stages", "input+stages")
 
@@ -36,10 +36,10 @@ def features(
     training = encoder.training
     encoder.eval()
     seen: list[Tensor] = []
-    stages = () if pooling == "final" else _stages(encoder)
+    parts_of = () if pooling == "final" else stages(encoder)
     hooks = [
         stage.register_forward_hook(lambda _module, _inputs, output: seen.append(_pool(output)))
-        for stage in stages[:-1]
+        for stage in parts_of[:-1]
     ]
     try:
         with torch.inference_mode():
@@ -56,7 +56,7 @@ def features(
     return torch.cat(parts)
 
 
-def _stages(encoder: nn.Module) -> Sequence[nn.Module]:
+def stages(encoder: nn.Module) -> Sequence[nn.Module]:
     """The parts of an encoder one after another, as far as they can be told."""
     named = getattr(encoder, "stages", None)
     if named is not None:

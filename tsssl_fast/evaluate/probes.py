@@ -64,16 +64,19 @@ def linear_probe(
     test_z: Tensor,
     test_y: Tensor,
     *,
+    grid: Sequence[float] = C_GRID,
+    folds: int = FOLDS,
     groups: Tensor | None = None,
 ) -> Result:
     """Logistic regression on standardised features, C by cross-validation inside the train rows.
 
     Args:
         train_z, test_z: (N, F) and (M, F) features; train_y, test_y: (N,) and (M,) int64 labels.
+        grid: values of C > 0; folds: stratified ones, 2 or more.
         groups: (N,) int64 or None; rows of a group (a subject) never stand on both sides of a fold.
 
-    Five stratified folds, fewer where a class has fewer rows; with one row in a class, C = 1
-    without cross-validation. Raises ValueError for mismatched shapes, non-finite features or a
+    Fewer folds where a class has fewer rows; with one row in a class, C = 1 without
+    cross-validation. Raises ValueError for mismatched shapes, non-finite features or a
     single class.
     """
     from sklearn.linear_model import LogisticRegression
@@ -82,7 +85,14 @@ def linear_probe(
 
     _check(train_z, train_y, test_z, test_y)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=2000))
-    return _search(model, "logisticregression__C", C_GRID, train_z, train_y, test_z, test_y, groups)
+    name = "logisticregression__C"
+    return _search(model, name, _positive(grid), train_z, train_y, test_z, test_y, groups, folds)
+
+
+def _positive(grid: Sequence[float]) -> tuple[float, ...]:
+    if not grid or not all(c > 0 for c in grid):
+        raise ValueError(f"grid: {tuple(grid)}; accepted: one or more numbers > 0")
+    return tuple(grid)
 
 
 def ridge_probe(
@@ -115,6 +125,7 @@ def svm_probe(
     test_y: Tensor,
     *,
     grid: Sequence[float] = SVM_GRID,
+    folds: int = FOLDS,
     groups: Tensor | None = None,
     seed: int = 0,
 ) -> Result:
@@ -130,9 +141,7 @@ def svm_probe(
     from sklearn.svm import SVC
 
     _check(train_z, train_y, test_z, test_y)
-    for c in grid:
-        if not c > 0:
-            raise ValueError(f"grid: {c}; accepted: numbers > 0")
+    grid = _positive(grid)
     if len(train_z) > SVM_MOST_ROWS:
         rows = stratified(train_y, SVM_MOST_ROWS / len(train_y), seed)[:SVM_MOST_ROWS]
         train_z, train_y = train_z[rows], train_y[rows]
@@ -141,7 +150,7 @@ def svm_probe(
     if len(train_z) < SVM_LEAST_ROWS or per_class < SVM_LEAST_PER_CLASS:
         grid = (math.inf,)
     model = SVC(kernel="rbf", gamma="scale", decision_function_shape="ovr")
-    return _search(model, "C", tuple(grid), train_z, train_y, test_z, test_y, groups)
+    return _search(model, "C", grid, train_z, train_y, test_z, test_y, groups, folds)
 
 
 def knn_classify(
@@ -153,6 +162,7 @@ def knn_classify(
     k: int | None = None,
     temperature: float = 0.07,
     standardize: bool = False,
+    folds: int = FOLDS,
     groups: Tensor | None = None,
 ) -> Result:
     """The k nearest train rows by cosine vote with weight exp(cosine / temperature).
@@ -186,7 +196,7 @@ def knn_classify(
     if standardize:
         scaler = StandardScaler().fit(train_z.numpy())
         train_z, test_z = (torch.from_numpy(scaler.transform(z.numpy())) for z in (train_z, test_z))
-    return _search(model, "n_neighbors", grid, train_z, train_y, test_z, test_y, groups)
+    return _search(model, "n_neighbors", grid, train_z, train_y, test_z, test_y, groups, folds)
 
 
 def _check(train_z: Tensor, train_y: Tensor, test_z: Tensor, test_y: Tensor) -> None:
@@ -215,13 +225,16 @@ def _search(
     test_z: Tensor,
     test_y: Tensor,
     groups: Tensor | None,
+    folds: int = FOLDS,
 ) -> Result:
     """Fits `model` with the parameter of the best cross-validated accuracy, then predicts."""
     from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, StratifiedKFold
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     z, y = train_z.numpy(), train_y.numpy()
-    folds = min(FOLDS, int(np.unique(y, return_counts=True)[1].min()))
+    if folds < 2:
+        raise ValueError(f"folds: {folds}; accepted: 2 or more")
+    folds = min(folds, int(np.unique(y, return_counts=True)[1].min()))
     group_ids = None if groups is None else groups.numpy()
     if group_ids is not None:
         folds = min(folds, len(np.unique(group_ids)))

@@ -19,6 +19,7 @@ backwards, by three folds inside the train split (SimCLR, 40 epochs, one seed, s
 
 from collections.abc import Callable
 
+from tsssl_fast import _checks
 from tsssl_fast.augment import (
     Compose,
     CropResize,
@@ -62,3 +63,9 @@ PRESETS: dict[str, Callable[[], Views]] = {
     "wearable": wearable,
     "simclr_ts": presets.simclr_ts,
 }
+
+
+def preset(name: str) -> Views:
+    """The pipeline `name`. Raises ValueError for an unknown one."""
+    _checks.choice("views", name, tuple(PRESETS))
+    return PRESETS[name]()
