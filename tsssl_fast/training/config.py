@@ -11,7 +11,7 @@ from torch import nn
 
 from tsssl_fast import _checks, encoders
 from tsssl_fast.data import SCALINGS, Dataset
-from tsssl_fast.methods import METHODS, Method, Views
+from tsssl_fast.methods import METHODS, NEEDS_TOKENS, Method, Views
 from tsssl_fast.training.loop import Settings, fold
 from tsssl_fast.training.views import PRESETS
 
@@ -22,15 +22,15 @@ class Config:
     `Settings`.
 
     epochs = 0: enough for about 300 steps, but 10 to 100; batch_size = 0: 256, or all series where
-    there are fewer. `resolved` replaces these, and encoder="auto", by what a data set makes of
-    them.
+    there are fewer; lr = None: 0.003, or 0.001 for a patch transformer. `resolved` replaces these,
+    and encoder="auto", by what a data set makes of them.
     """
 
     method: str = "simclr"
     encoder: str = "auto"
     epochs: int = 0
     batch_size: int = 0
-    lr: float = 3e-3
+    lr: float | None = None
     weight_decay: float = 1e-3
     warmup: float = 0.05
     seed: int = 0
@@ -58,15 +58,16 @@ class Config:
         batch -= 0 if self.batch_size else batch % self.devices
         steps = max(1, len(data.x_train) // max(1, batch * self.accumulate))
         epochs = self.epochs or max(10, min(100, math.ceil(300 / steps)))
-        name = encoders.resolve(self.encoder, data.length)
-        return replace(self, batch_size=batch, epochs=epochs, encoder=name)
+        name = encoders.resolve(self.encoder, data.length, self.method in NEEDS_TOKENS)
+        lr = (1e-3 if name == "patch_transformer" else 3e-3) if self.lr is None else self.lr
+        return replace(self, batch_size=batch, epochs=epochs, encoder=name, lr=lr)
 
     def settings(self) -> Settings:
         """Raises ValueError for a value out of range."""
         return Settings(
             self.epochs or 1,
             self.batch_size or self.devices,
-            self.lr,
+            3e-3 if self.lr is None else self.lr,
             self.weight_decay,
             self.warmup,
             self.seed,
@@ -117,8 +118,8 @@ def read_settings(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"config: {path}: not YAML ({error})") from error
     if not isinstance(content, dict):
         raise ValueError(f"config: {path}: no settings; accepted: lines such as method: simclr")
-    types = {f.name: type(f.default) for f in fields(Config) if f.name != "options"}
-    types["options"] = dict
+    types: dict[str, Any] = {f.name: type(f.default) for f in fields(Config)}
+    types |= {"options": dict, "lr": float}
     for name, value in content.items():
         _checks.choice(f"setting in {path}", name, tuple(types))
         wanted = types[name]
