@@ -47,7 +47,7 @@ def figures(
     """All protocols on frozen features; seed: of label fractions and k-means."""
     train, test = (features(encoder, scaling(x)) for x in (data.x_train, data.x_test))
     split = (train, data.y_train, test, data.y_test)
-    searched = {} if len(train) <= SVM_ROWS else {"grid": (10.0,)}
+    searched: dict[str, Any] = {} if len(train) <= SVM_ROWS else {"grid": (10.0,)}
     results = {
         "kNN": knn_classify(*split, groups=data.groups),
         "linear probe": linear_probe(*split, groups=data.groups),
