@@ -19,6 +19,12 @@ LABELS = {
     "barlow_twins": "Barlow Twins",
     "moco": "MoCo",
     "simsiam": "SimSiam",
+    "masked_autoencoder": "MAE",
+    "contrastive_masked": "hybrid (contrastive + masked)",
+    "masked_reconstruction": "masked reconstruction, convolutional",
+    "ssgan": "SS-GAN features",
+    "clip": "CLIP, accelerometer and gyroscope",
+    "random_transformer": "random patch transformer",
 }
 FRACTIONS = (0.01, 0.05, 0.1, 0.5)
 
@@ -27,7 +33,7 @@ FRACTIONS = (0.01, 0.05, 0.1, 0.5)
 class Recipe:
     """config: keyword arguments of `training.Config`; pooling: of `evaluate.features`; members:
     recipes whose features are concatenated; read_out: folds and values of C for the linear probe
-    and the SVM, empty for the defaults.
+    and the SVM, empty for the defaults; channels: of the series, empty for all.
     """
 
     dataset: str
@@ -36,10 +42,20 @@ class Recipe:
     pooling: str = "stages"
     members: tuple[str, ...] = ()
     read_out: dict[str, Any] = field(default_factory=dict)
+    channels: tuple[int, ...] = ()
 
     def digest(self) -> str:
-        text = json.dumps(asdict(self), sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+        """Of everything, for the store."""
+        return _digest(asdict(self))
+
+    def training_digest(self) -> str:
+        """Of what the encoder depends on, for the cache."""
+        return _digest([self.dataset, self.method, self.config, self.channels])
+
+
+def _digest(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
 COMMON: dict[str, dict[str, Any]] = {
@@ -53,7 +69,7 @@ COMMON: dict[str, dict[str, Any]] = {
         "scale_group": 3,
     },
 }
-POOLING = {"uwave": "stages", "har": "input+stages"}
+POOLING = {"uwave": "stages+thirds", "har": "input+stages"}
 # 7352 rows: the full grids over five folds would take ten minutes a run.
 READ_OUT: dict[str, dict[str, Any]] = {
     "uwave": {},
@@ -61,6 +77,11 @@ READ_OUT: dict[str, dict[str, Any]] = {
 }
 OWN: dict[tuple[str, str], dict[str, Any]] = {
     ("uwave", "supervised"): {"batch_size": 32},
+    **{
+        (dataset, method): {"encoder": "patch_transformer"}
+        for dataset in ("uwave", "har")
+        for method in ("masked_autoencoder", "contrastive_masked", "random_transformer")
+    },
     ("har", "vicreg"): {"options": {"width": 512}},
     ("har", "barlow_twins"): {"options": {"width": 512, "lambd": 0.005}},
 }
@@ -75,9 +96,12 @@ def recipe(dataset: str, method: str) -> Recipe:
     config: dict[str, Any] = {}
     if not members and method != "1nn":
         config = COMMON[dataset] | OWN.get((dataset, method), {})
-        if method not in ("random", "supervised"):
+        if method not in ("random", "random_transformer", "supervised"):
             config = {"method": method} | config
-    return Recipe(dataset, method, config, POOLING[dataset], members, READ_OUT[dataset])
+    # Body acceleration and gyroscope: the halves of the channels are the two sensors.
+    channels = tuple(range(6)) if (dataset, method) == ("har", "clip") else ()
+    read_out = READ_OUT[dataset]
+    return Recipe(dataset, method, config, POOLING[dataset], members, read_out, channels)
 
 
 def label(method: str) -> str:

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool1d
 
 from tsssl_fast import _checks
 
 __all__ = ["POOLINGS", "features", "stages"]
 
-POOLINGS = ("final", "stages", "input+stages")
+POOLINGS = ("final", "stages", "stages+thirds", "input+stages")
 
 
 def features(
@@ -21,10 +22,12 @@ def features(
 
     Args:
         pooling: "final": the encoder's output; "stages": before it, the mean and maximum over
-            time of what every stage but the last returns; "input+stages": before these, the mean,
-            standard deviation, minimum and maximum over time of the series themselves. A stage is
-            an entry of the encoder's `stages`, or a child of its only `nn.Sequential` of composite
-            modules that return (N, channels, ..., time).
+            time of what every stage but the last returns; "stages+thirds": also the means over the
+            three thirds of time of what every stage returns, for series whose order of events
+            matters; "input+stages": before "stages", the mean, standard deviation, minimum and
+            maximum over time of the series themselves. A stage is an entry of the encoder's
+            `stages`, or a child of its only `nn.Sequential` of composite modules that return (N,
+            channels, ..., time).
 
     Raises TypeError, ValueError for x of another kind or shape, or an unknown pooling.
     """
@@ -38,8 +41,8 @@ def features(
     seen: list[Tensor] = []
     parts_of = () if pooling == "final" else stages(encoder)
     hooks = [
-        stage.register_forward_hook(lambda _module, _inputs, output: seen.append(_pool(output)))
-        for stage in parts_of[:-1]
+        stage.register_forward_hook(lambda _module, _inputs, output: seen.append(output.flatten(2)))
+        for stage in parts_of
     ]
     try:
         with torch.inference_mode():
@@ -48,7 +51,10 @@ def features(
                 seen.clear()
                 h = encoder(part.to(device))
                 levels = [_statistics(part).to(device)] if pooling == "input+stages" else []
-                parts.append(torch.cat([*levels, *seen, h], dim=1).float().cpu())
+                if pooling == "stages+thirds":
+                    levels += [_thirds(y) for y in seen]
+                levels += [_pool(y) for y in seen[:-1]]
+                parts.append(torch.cat([*levels, h], dim=1).float().cpu())
     finally:
         encoder.train(training)
         for hook in hooks:
@@ -70,8 +76,11 @@ def stages(encoder: nn.Module) -> Sequence[nn.Module]:
 
 
 def _pool(h: Tensor) -> Tensor:
-    h = h.flatten(2)
     return torch.cat([h.mean(-1), h.amax(-1)], dim=1)
+
+
+def _thirds(h: Tensor) -> Tensor:
+    return adaptive_avg_pool1d(h, 3).flatten(1)
 
 
 def _statistics(x: Tensor) -> Tensor:
