@@ -18,23 +18,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accuracy_recipes import FRACTIONS, SETS, Recipe, label, recipe
+from accuracy_recipes import FRACTIONS, OTHER, SETS, SHAPES, Recipe, label, recipe
 from accuracy_store import Store
 from accuracy_table import table, write
 from torch import Tensor, nn
 
-from tsssl_fast import evaluate
+from tsssl_fast import encoders, evaluate
 from tsssl_fast.collapse import collapse_report
 from tsssl_fast.data import Dataset, Scaling, load
 from tsssl_fast.methods import Supervised
-from tsssl_fast.training import Config, fit
+from tsssl_fast.training import Config, adapt, fit
 from tsssl_fast.training.views import PRESETS
 
 HERE = Path(__file__).parent
 METHODS = (
     *("1nn", "random", "vicreg", "simclr", "barlow_twins", "simclr+vicreg+barlow_twins"),
     *("supervised", "moco", "simsiam", "masked_autoencoder", "contrastive_masked"),
-    *("random_transformer", "masked_reconstruction", "ssgan", "clip"),
+    *("random_transformer", "masked_reconstruction", "ssgan", "clip", "simclr_noise"),
+    *("vicreg_no_covariance", "finetuned_simclr", "finetuned_vicreg"),
+    *("transferred", "finetuned_transferred"),
 )
 QUICK = ("random", "vicreg")
 
@@ -161,16 +163,16 @@ def features(chosen: Recipe, data: Dataset, seed: int, cache: Path) -> dict[str,
     config = Config(**chosen.config, seed=seed).resolved(data)
     scaling = Scaling.fit(data.x_train, config.scaling, config.scale_group)
     x = {"train": scaling(data.x_train), "test": scaling(data.x_test)}
-    file = cache / f"{chosen.dataset}-{chosen.method}-{seed}-{chosen.training_digest()}.pt"
+    file = cached(chosen, seed, cache)
     if file.exists():
         content = torch.load(file)
     else:
-        content = trained(chosen, config, data, x)
+        content = trained(chosen, config, data, x, initial(chosen, config, data, cache))
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary = file.with_suffix(".partial")
         torch.save(content, temporary)
         temporary.replace(file)
-    encoder = config.build_encoder(data.channels, data.length)
+    encoder = initial(chosen, config, data, cache)
     if chosen.method == "clip":
         encoder = TwoTowers(encoder, copy.deepcopy(encoder))
     encoder.load_state_dict(content["encoder"])
@@ -199,13 +201,38 @@ def sensors(x: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(half, x, 0.0), torch.where(half, 0.0, x)
 
 
-def trained(chosen: Recipe, config: Config, data: Dataset, x: dict[str, Tensor]) -> dict[str, Any]:
+def initial(chosen: Recipe, config: Config, data: Dataset, cache: Path) -> Any:
+    """The encoder before training: random, or where fine-tuning and transfer start."""
+    _, _, source = chosen.method.partition("finetuned_")
+    if "transferred" in chosen.method:
+        other = recipe(OTHER[chosen.dataset], "simclr")
+        shape = SHAPES[other.dataset]
+    elif source:
+        other, shape = recipe(chosen.dataset, source), (data.channels, data.length)
+    else:
+        return config.build_encoder(data.channels, data.length)
+    file = cached(other, config.seed, cache)
+    if not file.exists():
+        raise SystemExit(f"{chosen.method}: train {other.method} on {other.dataset} first")
+    content = torch.load(file)
+    pretrained = Config(**other.config, seed=config.seed)
+    encoder = encoders.build(pretrained.encoder, *shape)
+    encoder.load_state_dict(content["encoder"])
+    return adapt(encoder, shape, (data.channels, data.length))
+
+
+def cached(chosen: Recipe, seed: int, cache: Path) -> Path:
+    return cache / f"{chosen.dataset}-{chosen.method}-{seed}-{chosen.training_digest()}.pt"
+
+
+def trained(
+    chosen: Recipe, config: Config, data: Dataset, x: dict[str, Tensor], encoder: Any
+) -> dict[str, Any]:
     start = time.process_time()
     classified = None
-    if chosen.method.startswith("random"):
-        encoder = config.build_encoder(data.channels, data.length)
-    elif chosen.method == "supervised":
-        encoder = config.build_encoder(data.channels, data.length)
+    if chosen.method.startswith("random") or chosen.method == "transferred":
+        pass
+    elif chosen.method == "supervised" or chosen.method.startswith("finetuned_"):
         torch.manual_seed(config.seed)
         method: Any = Supervised.recipe(encoder, len(data.classes), PRESETS[config.views]())
         fit(method, x["train"], config.settings(), labels=data.y_train)

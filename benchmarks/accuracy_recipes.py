@@ -9,6 +9,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tsssl_fast.methods import METHODS
+
 SETS = {"uwave": "UWaveGestureLibrary", "har": "UCI_HAR"}
 LABELS = {
     "1nn": "1-NN Euclidean",
@@ -25,6 +27,12 @@ LABELS = {
     "ssgan": "SS-GAN features",
     "clip": "CLIP, accelerometer and gyroscope",
     "random_transformer": "random patch transformer",
+    "vicreg_no_covariance": "VICReg without covariance term",
+    "simclr_noise": "SimCLR, views of noise alone",
+    "finetuned_simclr": "SimCLR, fine-tuned",
+    "finetuned_vicreg": "VICReg, fine-tuned",
+    "transferred": "SimCLR of the other data set",
+    "finetuned_transferred": "SimCLR of the other data set, fine-tuned",
 }
 FRACTIONS = (0.01, 0.05, 0.1, 0.5)
 
@@ -75,12 +83,23 @@ READ_OUT: dict[str, dict[str, Any]] = {
     "uwave": {},
     "har": {"folds": 3, "linear": (0.01, 0.1, 1.0), "svm": (1.0, 10.0, 100.0)},
 }
+SHAPES = {"uwave": (3, 315), "har": (9, 128)}
+OTHER = {"uwave": "har", "har": "uwave"}
 OWN: dict[tuple[str, str], dict[str, Any]] = {
     ("uwave", "supervised"): {"batch_size": 32},
     **{
         (dataset, method): {"encoder": "patch_transformer"}
         for dataset in ("uwave", "har")
         for method in ("masked_autoencoder", "contrastive_masked", "random_transformer")
+    },
+    ("uwave", "vicreg_no_covariance"): {"method": "vicreg", "options": {"covariance_weight": 0.0}},
+    ("har", "vicreg_no_covariance"): {
+        "method": "vicreg",
+        "options": {"width": 512, "covariance_weight": 0.0},
+    },
+    **{
+        (dataset, "simclr_noise"): {"method": "simclr", "views": "noise"}
+        for dataset in ("uwave", "har")
     },
     ("har", "vicreg"): {"options": {"width": 512}},
     ("har", "barlow_twins"): {"options": {"width": 512, "lambd": 0.005}},
@@ -95,8 +114,10 @@ def recipe(dataset: str, method: str) -> Recipe:
             raise ValueError(f"method: {name!r}; accepted: {', '.join(LABELS)}, or several with +")
     config: dict[str, Any] = {}
     if not members and method != "1nn":
-        config = COMMON[dataset] | OWN.get((dataset, method), {})
-        if method not in ("random", "random_transformer", "supervised"):
+        # Fine-tuning differs from the supervised baseline in the initial weights alone.
+        like = "supervised" if method.startswith("finetuned_") else method
+        config = COMMON[dataset] | OWN.get((dataset, like), {})
+        if method in METHODS:
             config = {"method": method} | config
     # Body acceleration and gyroscope: the halves of the channels are the two sensors.
     channels = tuple(range(6)) if (dataset, method) == ("har", "clip") else ()

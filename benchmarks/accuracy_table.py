@@ -47,8 +47,9 @@ def _table(records: Records, split: str) -> str:
         rows = by_method[method]
         cells = [label(method), str(len(rows))]
         for column in columns:
-            # A supervised network has no read-out: its own classifier stands in the linear column.
-            name = "supervised" if column == "linear" and method == "supervised" else column
+            # Of a trained classifier its own predictions stand in the linear column.
+            own = column == "linear" and "supervised" in rows[0]["accuracy"]
+            name = "supervised" if own else column
             values = [r["accuracy"][name].get(split) for r in rows if name in r["accuracy"]]
             cells.append(spread([v for v in values if v is not None and not math.isnan(v)]))
         cells.append(f"{statistics.mean(r['train_seconds'] for r in rows):.0f}")

@@ -4,6 +4,7 @@
 | ----------- | ----------------------------------------------------------------------------- |
 | `forward`   | crop, time warp, magnitude warp and noise on every sample; time keeps its way |
 | `wearable`  | for body-worn sensors: as `forward`, and every channel's scale and offset     |
+| `noise`     | a little noise and nothing else, to measure what the other operations do      |
 | `simclr_ts` | the seven augmentations of SimCLR-TS, `augment.presets.simclr_ts`             |
 
 `forward` is the default. Accuracy on UWaveGestureLibrary, where some gestures are others run
@@ -58,9 +59,14 @@ def wearable() -> Views:
     )
 
 
+def noise() -> Views:
+    return Compose([RandomNoise(0.05)])
+
+
 PRESETS: dict[str, Callable[[], Views]] = {
     "forward": forward,
     "wearable": wearable,
+    "noise": noise,
     "simclr_ts": presets.simclr_ts,
 }
 
