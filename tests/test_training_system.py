@@ -11,11 +11,11 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
-from toy import Jitter, dataset
+from toy import Jitter, dataset, plain
 
 from tsssl_fast import encoders, training
 from tsssl_fast.data import Scaling
-from tsssl_fast.methods import Batch, Method, Supervised
+from tsssl_fast.methods import Batch, Method
 from tsssl_fast.training import Config, Monitor, Settings, StepProfile, checkpoint, fit, pretrain
 from tsssl_fast.training.monitor import CollapseWarning, leave_one_out_knn, uniformity
 from tsssl_fast.training.views import PRESETS
@@ -25,13 +25,6 @@ from tsssl_fast.training.views import PRESETS
 def config(monkeypatch):
     monkeypatch.setitem(PRESETS, "toy", Jitter)
     return Config(encoder="resnet", views="toy", epochs=2, batch_size=8, precision="32", seed=3)
-
-
-def plain():
-    """A classifier without batch statistics: the mean of two batches' gradients is the whole's."""
-    torch.manual_seed(0)
-    encoder = nn.Sequential(nn.Flatten(), nn.Linear(120, 8), nn.Tanh())
-    return Supervised(encoder, nn.Linear(8, 3))
 
 
 def test_accumulated_batches_make_the_step_of_one_large_batch():
@@ -59,8 +52,7 @@ RANKS = """
 import sys, torch
 torch.set_num_threads(1)
 sys.path[:0] = {path!r}
-from toy import dataset
-from test_training_system import plain
+from toy import dataset, plain
 from tsssl_fast.training import Settings, fit
 data, method = dataset(), plain()
 rows = []
@@ -87,7 +79,7 @@ def test_two_gloo_ranks_train_as_one_process(tmp_path):
             launch += ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         done = subprocess.run(
-            [*launch, str(file)], capture_output=True, text=True, env=environment, timeout=300
+            [*launch, str(file)], capture_output=True, text=True, env=environment, timeout=900
         )
         assert done.returncode == 0, done.stderr
     one, losses = torch.load(tmp_path / "1-0.pt")
@@ -280,9 +272,7 @@ def test_a_fresh_process_runs_the_exported_program(tmp_path, config, encoder):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == about["features"] == frozen.out_features
-    with pytest.raises(
-        ValueError, match=r"out: .*\.onnx; accepted: a name that ends in \.pt2"
-    ):
+    with pytest.raises(ValueError, match=r"out: .*\.onnx; accepted: a name that ends in \.pt2"):
         training.export(tmp_path / "run", tmp_path / "encoder.onnx")
 
 
