@@ -2,7 +2,8 @@
 
 import inspect
 import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,6 +39,8 @@ class Config:
     views: str = "forward"
     scaling: str = "standard"
     scale_group: int = 1
+    accumulate: int = 1
+    devices: int = 1
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -51,8 +54,9 @@ class Config:
         self.settings()
 
     def resolved(self, data: Dataset) -> "Config":
-        batch = self.batch_size or min(256, len(data.x_train))
-        steps = max(1, len(data.x_train) // batch)
+        batch = self.batch_size or min(256, len(data.x_train) // self.accumulate)
+        batch -= 0 if self.batch_size else batch % self.devices
+        steps = max(1, len(data.x_train) // max(1, batch * self.accumulate))
         epochs = self.epochs or max(10, min(100, math.ceil(300 / steps)))
         name = encoders.resolve(self.encoder, data.length, self.method in NEEDS_TOKENS)
         lr = (1e-3 if name == "patch_transformer" else 3e-3) if self.lr is None else self.lr
@@ -62,13 +66,15 @@ class Config:
         """Raises ValueError for a value out of range."""
         return Settings(
             self.epochs or 1,
-            self.batch_size or 1,
+            self.batch_size or self.devices,
             3e-3 if self.lr is None else self.lr,
             self.weight_decay,
             self.warmup,
             self.seed,
             self.precision,
             self.device,
+            self.accumulate,
+            self.devices,
         )
 
     def build(self, channels: int, length: int, views: Views | None = None) -> Method:
@@ -89,3 +95,38 @@ class Config:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """The fields of `Config` in a YAML file, such as `method: vicreg` and `options: {width: 512}`.
+
+    Raises FileNotFoundError; ValueError for a file that is no mapping of fields; ImportError
+    without PyYAML.
+    """
+    try:
+        import yaml
+    except ImportError as error:
+        raise ImportError(
+            "config: YAML is read by PyYAML; install it: pip install pyyaml"
+        ) from error
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"config: {path}: no such file")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"config: {path}: not YAML ({error})") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"config: {path}: no settings; accepted: lines such as method: simclr")
+    types: dict[str, Any] = {f.name: type(f.default) for f in fields(Config)}
+    types |= {"options": dict, "lr": float}
+    for name, value in content.items():
+        _checks.choice(f"setting in {path}", name, tuple(types))
+        wanted = types[name]
+        number = wanted is float and isinstance(value, int) and not isinstance(value, bool)
+        if not number and (not isinstance(value, wanted) or isinstance(value, bool)):
+            raise ValueError(
+                f"config: {path}: {name} is {value!r}; accepted: {wanted.__name__} (a number with "
+                "an exponent needs a point in YAML: 1.0e-3)"
+            )
+    return {name: types[name](value) for name, value in content.items()}
