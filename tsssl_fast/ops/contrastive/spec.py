@@ -38,6 +38,12 @@ TINY_NORM = 1e-12
 ERROR_FACTOR = 2.0
 
 
+# The Triton backend declines float64 (no tensor-core product; the reference takes it) and more rows
+# than this on a side.
+TRITON_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+TRITON_ROWS = 2**24
+
+
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
     """The arithmetic, and the dtype of the loss: float32 for 16-bit inputs, else their own."""
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype

@@ -1,0 +1,31 @@
+"""The Triton kernels as a backend: GPUs, and Triton's interpreter on the CPU."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.gpu.backend import TritonBackend, dtype_reasons
+from tsssl_fast.ops.contrastive import spec
+
+
+def _limits(op: str, tensors: Sequence[Tensor]) -> list[str]:
+    why = dtype_reasons(tensors, spec.TRITON_DTYPES)
+    most = max((len(t) for t in tensors), default=0)
+    if most > spec.TRITON_ROWS:
+        why.append(f"{most} rows (supported: {spec.TRITON_ROWS})")
+    return why
+
+
+BACKEND = TritonBackend(
+    "tsssl_fast.ops.contrastive.triton_operators",
+    (
+        "nt_xent",
+        "nt_xent_backward",
+        "grouped_nt_xent",
+        "grouped_nt_xent_backward",
+        "pair_logsumexp",
+        "pair_logsumexp_backward",
+    ),
+    _limits,
+)
