@@ -17,9 +17,9 @@ from tsssl_fast.ops.contrastive.triton_tiles import (
     LOWEST,
     above,
     classes,
+    entry_of,
     product,
     rows_of,
-    weights_of,
 )
 
 # Fields of the partial sums, in this order: spec.SUM_ROWS, then the first of spec.STATISTICS.
@@ -28,7 +28,17 @@ SUMS, STATISTICS = 6, 4
 
 @triton.jit
 def _grow(
-    s, beta, negative, positive, w, shift_n, shift_p, total_n, total_p, count, logit,
+    s,
+    beta,
+    negative,
+    positive,
+    w,
+    shift_n,
+    shift_p,
+    total_n,
+    total_p,
+    count,
+    logit,
     AXIS: tl.constexpr,
 ):
     """The sums with a tile added, along an axis."""
@@ -51,9 +61,7 @@ def _grow(
 
 
 @triton.jit
-def _count(
-    s, beta, negative, positive, logit, negatives, positives, uniform, AXIS: tl.constexpr
-):
+def _count(s, beta, negative, positive, logit, negatives, positives, uniform, AXIS: tl.constexpr):
     spread = tl.exp2(tl.minimum(4 * s - 4, 0.0) * LOG2E)
     logit += tl.sum(tl.where(negative, s * beta, 0.0), AXIS)
     negatives += tl.sum(tl.where(negative, 1.0, 0.0), AXIS)
@@ -138,7 +146,7 @@ def pair_sums(
     for i0 in range(a * row_span, tl.minimum((a + 1) * row_span, m), BM):
         i = i0 + tl.arange(0, BM)
         if RESIDENT:
-            tile = rows_of(x, i, m, pitch, 0, BK)
+            tile = rows_of(x, i0, m, pitch, 0, BM, BK)
         if rx is not None:
             by_row = tl.load(rx + i, mask=i < m, other=0.0)
         shift_n = tl.full([BM], LOWEST, tl.float32)
@@ -154,31 +162,60 @@ def pair_sums(
         for j0 in range(low, high, BN):
             j = j0 + tl.arange(0, BN)
             if scores is not None:
-                at = i.to(tl.int64)[:, None] * p + j[None, :]
-                s = tl.load(scores + at, mask=(i < m)[:, None] & (j < p)[None, :], other=0.0)
+                at = entry_of(scores, i0, j0, p, 1, BM, BN)
+                s = tl.load(at, mask=(i < m)[:, None] & (j < p)[None, :], other=0.0)
             elif RESIDENT:
-                keys = rows_of(y, j, p, pitch, 0, BK)
+                keys = rows_of(y, j0, p, pitch, 0, BN, BK)
                 s = dot(tile, tl.trans(keys), tl.zeros([BM, BN], tl.float32), PRECISION)
             else:
-                s = product(x, y, i, j, m, p, pitch, BM, BN, BK, PRECISION)
+                s = product(x, y, i0, j0, m, p, pitch, BM, BN, BK, PRECISION)
             if rx is not None:
                 s *= by_row[:, None] * tl.load(ry + j, mask=j < p, other=0.0)[None, :]
             negative, positive = classes(
-                i, j, m, p, half, first, row_id, column_id, row_group, column_group, row_valid,
-                column_valid, mask, mask_row, mask_column, SELF, POSITIVES, GROUPS,
+                i0,
+                j0,
+                m,
+                p,
+                half,
+                first,
+                row_id,
+                column_id,
+                row_group,
+                column_group,
+                row_valid,
+                column_valid,
+                mask,
+                mask_row,
+                mask_column,
+                SELF,
+                POSITIVES,
+                GROUPS,
+                BM,
+                BN,
             )
             w = None
             if weight is not None:
-                w = weights_of(weight, i, j, m, p, first, mask_row, mask_column)
+                at = entry_of(weight, first + i0, j0, mask_row, mask_column, BM, BN)
+                w = tl.load(at, mask=negative | positive, other=0.0)
             shift_n, shift_p, total_n, total_p, count, logit = _grow(
-                s, strength, negative, positive, w, shift_n, shift_p, total_n, total_p, count,
-                logit, 1,
+                s,
+                strength,
+                negative,
+                positive,
+                w,
+                shift_n,
+                shift_p,
+                total_n,
+                total_p,
+                count,
+                logit,
+                1,
             )
             if STATS:
                 logit_n, count_n, count_p, uniform = _count(
                     s, strength, negative, positive, logit_n, count_n, count_p, uniform, 1
                 )
-            if COLUMNS:
+            if COLUMNS:  # noqa: SIM102  at compile time
                 if with_columns:
                     keep = j < p
                     old = j < tl.where(i0 > a * row_span, p, 0)

@@ -64,9 +64,7 @@ def grouped_nt_xent_backward(
     temperature: float,
     normalize: bool,
 ) -> tuple[Tensor, Tensor]:
-    return _paired_backward(
-        grad, z1, z2, saved, _all_lengths(z1, lengths), temperature, normalize
-    )
+    return _paired_backward(grad, z1, z2, saved, _all_lengths(z1, lengths), temperature, normalize)
 
 
 def _all_lengths(z: Tensor, lengths: Tensor | None) -> Tensor:
@@ -117,7 +115,7 @@ def _paired_forward(
 
 def _one_shift_forward(sweep: Sweep, beta: float, loss: Tensor, saved: Tensor) -> None:
     x, r = sweep.rows
-    tile = configs.tiles("sums", x.dtype, x.shape[1], family(x))
+    tile = configs.tiles("paired sums", x.dtype, x.shape[1], family(x))
     slots, span = slots_of(sweep.m, max(tile.rows, tile.columns), configs.SLOTS)
     part = torch.empty((slots, len(x)), device=x.device)
     strength = beta / math.log(2)
@@ -176,7 +174,7 @@ def _one_shift_backward(
     sweep: Sweep, beta: float, pull: Tensor, rows: Tensor, gain: Tensor | None
 ) -> tuple[Tensor, int]:
     x, r = sweep.rows
-    tile = configs.tiles("gradients", x.dtype, x.shape[1], family(x))
+    tile = configs.tiles("paired gradients", x.dtype, x.shape[1], family(x))
     blocks = triton.cdiv(sweep.m, tile.rows)
     splits, span = slots_of(
         sweep.p, tile.columns, max(1, configs.PROGRAMS // (blocks * sweep.groups))
@@ -191,12 +189,11 @@ def _one_shift_backward(
     paired_gradients[(blocks, splits, sweep.groups)](
         *(x, r, sweep.lengths, to_negative, gain, part, strength, power),
         *(sweep.m, sweep.half, x.shape[1], span),
-        *(tile.rows, tile.columns, tile.step, configs.width(x.shape[1])),
+        *(tile.rows, tile.columns, tile.step, configs.width(x.shape[1], family(x))),
         *(tile.resident, dot_precision(x)),
         **options(tile.warps, tile.stages),
     )
     return part, splits
-
 
 
 def _pair_sweeps(
@@ -213,7 +210,12 @@ def _pair_sweeps(
     p = m if k is None else len(k)
     sides = (rows, columns)
     forth, back = (
-        Sweep(*sides[:: 1 - 2 * swap], beta, rule_arguments(rules, bool(swap), k is None, p), k is None)
+        Sweep(
+            *sides[:: 1 - 2 * swap],
+            beta,
+            rule_arguments(rules, bool(swap), k is None, p),
+            k is None,
+        )
         for swap in (0, 1)
     )
     return forth, back

@@ -15,7 +15,7 @@ import triton.language as tl
 
 from tsssl_fast.gpu.numbers import dot, log1p
 from tsssl_fast.ops.contrastive.triton_reduce import LN2
-from tsssl_fast.ops.contrastive.triton_tiles import product, rows_of
+from tsssl_fast.ops.contrastive.triton_tiles import entry_of, product, rows_of
 
 
 @triton.jit
@@ -78,15 +78,15 @@ def paired_sums(
         if r is not None:
             by_row *= tl.load(r + i, mask=i < n, other=0.0)
         if RESIDENT:
-            tile = rows_of(x, i, n, pitch, 0, BK)
+            tile = rows_of(x, i0, n, pitch, 0, BM, BK)
         total = tl.zeros([BM], tl.float32)
         for j0 in range(b * span, tl.minimum((b + 1) * span, n), BN):
             j = j0 + tl.arange(0, BN)
             empty = tl.zeros([BM, BN], tl.float32)
             if RESIDENT:
-                s = dot(tile, tl.trans(rows_of(x, j, n, pitch, 0, BK)), empty, PRECISION)
+                s = dot(tile, tl.trans(rows_of(x, j0, n, pitch, 0, BN, BK)), empty, PRECISION)
             else:
-                s = product(x, x, i, j, n, n, pitch, BM, BN, BK, PRECISION)
+                s = product(x, x, i0, j0, n, n, pitch, BM, BN, BK, PRECISION)
             if r is not None:
                 s *= tl.load(r + j, mask=j < n, other=0.0)[None, :]
             e = tl.exp2(s * by_row[:, None] - power)
@@ -213,17 +213,17 @@ def paired_gradients(
         amount = tl.load(gain)
     on_row = tl.load(to_negative + i, mask=i < n, other=0.0) * amount
     if RESIDENT:
-        tile = rows_of(x, i, n, pitch, 0, BK)
+        tile = rows_of(x, i0, n, pitch, 0, BM, BK)
     acc = tl.zeros([BM, BD], tl.float32)
     for j0 in range(split * span, tl.minimum((split + 1) * span, n), BN):
         j = j0 + tl.arange(0, BN)
         empty = tl.zeros([BM, BN], tl.float32)
         on_column = tl.load(to_negative + j, mask=j < n, other=0.0) * amount
         if RESIDENT:
-            keys = rows_of(x, j, n, pitch, 0, BK)
+            keys = rows_of(x, j0, n, pitch, 0, BN, BK)
             s = dot(tile, tl.trans(keys), empty, PRECISION)
         else:
-            s = product(x, x, i, j, n, n, pitch, BM, BN, BK, PRECISION)
+            s = product(x, x, i0, j0, n, n, pitch, BM, BN, BK, PRECISION)
         slope = on_row[:, None] + on_column[None, :]
         if r is not None:
             by_column = tl.load(r + j, mask=j < n, other=0.0)[None, :]
@@ -233,8 +233,8 @@ def paired_gradients(
         if _special(i0, j0, n, half, BM, BN):
             slope = tl.where(_negatives(i, j, n, half), slope, 0.0)
         if not RESIDENT:
-            keys = rows_of(x, j, n, pitch, 0, BD)
+            keys = rows_of(x, j0, n, pitch, 0, BN, BD)
         acc = dot(slope, keys, acc, PRECISION)
     d = tl.arange(0, BD)
-    to = part + i.to(tl.int64)[:, None] * pitch + d[None, :]
+    to = entry_of(part, i0, 0, pitch, 1, BM, BD)
     tl.store(to, acc, mask=(i < n)[:, None] & (d < pitch)[None, :])

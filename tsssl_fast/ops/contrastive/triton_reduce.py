@@ -1,4 +1,4 @@
-"""Row statistics from partial sums, and what a row's gradient pulls on: vectors, one entry a row."""
+"""Row statistics from partial sums, and what a row's gradient pulls on: one entry a row."""
 
 import triton
 import triton.language as tl

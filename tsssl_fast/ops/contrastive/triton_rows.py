@@ -194,9 +194,7 @@ def finish(
         if NORMALIZE:
             dz = du - u * along[:, None]
         dz = narrow(dz * (tl.zeros([BM], tl.float32) + strength)[:, None], out1.dtype.element_ty)
-        tl.store(
-            out1 + (g * group + i)[:, None] * dim + d, dz, mask=keep & (i < half)[:, None]
-        )
+        tl.store(out1 + (g * group + i)[:, None] * dim + d, dz, mask=keep & (i < half)[:, None])
         tl.store(
             out2 + (g * group + i - half)[:, None] * dim + d, dz, mask=keep & (i >= half)[:, None]
         )

@@ -38,6 +38,10 @@ class Sweep(NamedTuple):
         return len(self.columns.x) // self.groups
 
     @property
+    def matrices(self) -> bool:
+        return self.rules["mask"] is not None or self.rules["weight"] is not None
+
+    @property
     def fused(self) -> bool:
         return configs.fused(self.rows.x.dtype, self.rows.x.shape[1])
 
@@ -82,18 +86,17 @@ def _chunks(sweep: Sweep) -> Iterator[tuple[int, int, Tensor, dict[str, Any]]]:
         yield first, last, matrix_product(rows.x[first:last], columns.x.T), arguments
 
 
-def sums_of(
-    sweep: Sweep, results: Results, columns: bool, weighted: bool, row: int = 0
-) -> None:
+def sums_of(sweep: Sweep, results: Results, columns: bool, weighted: bool, row: int = 0) -> None:
     """Fills the rows of one side from `row` on; with `columns`, those of the other behind them."""
     if not sweep.fused:
         _chunked_sums(sweep, results, row, weighted)
         return
     x = sweep.rows.x
     kind = family(x)
-    tile = configs.tiles("sums", x.dtype, x.shape[1], kind)
-    symmetric = sweep.one_set and sweep.rules["mask"] is None and sweep.rules["weight"] is None
+    symmetric = sweep.one_set and not sweep.matrices
     both = symmetric or columns
+    load = configs.load_of(both, results.found is not None, sweep.matrices)
+    tile = configs.tiles("sums", x.dtype, x.shape[1], kind, load)
     fields = SUMS + (STATISTICS if results.found is not None else 0)
     if both:
         row_slots, row_span = slots_of(sweep.m, max(tile.rows, tile.columns), configs.SLOTS)
@@ -142,9 +145,7 @@ def _chunked_sums(sweep: Sweep, results: Results, row: int, weighted: bool) -> N
             **{"PRECISION": "ieee"},
             **options(tile.warps, tile.stages),
         )
-        combine_rows(
-            *(part, None, *results, last - first, 1, sweep.p, 1, row + first, weighted)
-        )
+        combine_rows(*(part, None, *results, last - first, 1, sweep.p, 1, row + first, weighted))
 
 
 def gradients_of(
@@ -155,7 +156,8 @@ def gradients_of(
     if not sweep.fused:
         part, _, d_beta = chunked_gradients(sweep, row_pull, column_pull, gain, False)
         return part, d_beta, 1
-    tile = configs.tiles("gradients", x.dtype, x.shape[1], family(x))
+    load = configs.load_of(column_pull is not None, False, sweep.matrices)
+    tile = configs.tiles("gradients", x.dtype, x.shape[1], family(x), load)
     blocks = triton.cdiv(sweep.m, tile.rows)
     splits, span = _splits(blocks * sweep.groups, sweep.p, tile.columns)
     part = torch.empty((splits, *x.shape), device=x.device)
@@ -167,7 +169,7 @@ def gradients_of(
         **{"m": sweep.m, "p": sweep.p, "half": sweep.half, "first": 0},
         **{"pitch": x.shape[1], **_pulls(row_pull, column_pull), **sweep.rules},
         **{"ONE_SET": sweep.one_set, "BM": tile.rows, "BN": tile.columns, "BK": tile.step},
-        **{"BD": configs.width(x.shape[1]), "RESIDENT": tile.resident},
+        **{"BD": configs.width(x.shape[1], family(x)), "RESIDENT": tile.resident},
         **{"PRECISION": dot_precision(x)},
         **options(tile.warps, tile.stages),
     )
@@ -216,4 +218,3 @@ def _pulls(row_pull: Tensor | None, column_pull: Tensor | None) -> dict[str, Any
 def _splits(programs: int, p: int, tile: int) -> tuple[int, int]:
     """(splits, columns of a split) so that about PROGRAMS programs run."""
     return slots_of(p, tile, max(1, configs.PROGRAMS // programs))
-

@@ -13,22 +13,30 @@ NO_IDS, IDS, PAIRED = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
 
 
 @triton.jit
-def rows_of(x, i, n, pitch, first, BK: tl.constexpr):
-    """Rows i of x in columns [first, first + BK), zeros outside."""
-    d = first + tl.arange(0, BK)
-    return tl.load(
-        x + i.to(tl.int64)[:, None] * pitch + d[None, :],
-        mask=(i < n)[:, None] & (d < pitch)[None, :],
-        other=0.0,
-    )
+def rows_of(x, i0, n, pitch, first, SIZE: tl.constexpr, BK: tl.constexpr):
+    """Rows [i0, i0 + SIZE) of x in columns [first, first + BK), zeros outside.
+
+    64 bits reach the tile, 32 what is in it: fewer registers hold the addresses.
+    """
+    i, d = tl.arange(0, SIZE), first + tl.arange(0, BK)
+    at = x + tl.cast(i0, tl.int64) * pitch + (i[:, None] * pitch + d[None, :])
+    return tl.load(at, mask=(i0 + i < n)[:, None] & (d < pitch)[None, :], other=0.0)
+
+
+@triton.jit
+def entry_of(x, i0, j0, row, column, BM: tl.constexpr, BN: tl.constexpr):
+    """Addresses of the entries of a tile of a matrix with these strides."""
+    i, j = tl.arange(0, BM)[:, None], tl.arange(0, BN)[None, :]
+    base = x + tl.cast(i0, tl.int64) * row + tl.cast(j0, tl.int64) * column
+    return base + (i * row + j * column)
 
 
 @triton.jit
 def product(
     x,
     y,
-    i,
-    j,
+    i0,
+    j0,
     m,
     p,
     pitch,
@@ -37,19 +45,19 @@ def product(
     BK: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """<x_i, y_j>, walking over the columns BK at a time."""
+    """<x_i, y_j> of a tile, walking over the columns BK at a time."""
     s = tl.zeros([BM, BN], tl.float32)
     for d in range(0, pitch, BK):
-        a = rows_of(x, i, m, pitch, d, BK)
-        b = rows_of(y, j, p, pitch, d, BK)
+        a = rows_of(x, i0, m, pitch, d, BM, BK)
+        b = rows_of(y, j0, p, pitch, d, BN, BK)
         s = dot(a, tl.trans(b), s, PRECISION)
     return s
 
 
 @triton.jit
 def classes(
-    i,
-    j,
+    i0,
+    j0,
     m,
     p,
     half,
@@ -66,12 +74,15 @@ def classes(
     SELF: tl.constexpr,
     POSITIVES: tl.constexpr,
     GROUPS: tl.constexpr,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
 ):
-    """Negatives and positives of rows i against columns j: rules.Rules on a tile.
+    """Negatives and positives of a tile: rules.Rules.
 
     first: the number of row 0, where the rows are a chunk. SELF: pair (i, i) takes no part.
     POSITIVES: NO_IDS, IDS, or PAIRED (i and i +- half). GROUPS: index into GROUP_RULES.
     """
+    i, j = i0 + tl.arange(0, BM), j0 + tl.arange(0, BN)
     rows, columns = i < m, j < p
     if row_valid is not None:
         rows = rows & (tl.load(row_valid + i, mask=rows, other=0) != 0)
@@ -82,8 +93,8 @@ def classes(
     if SELF:
         live = live & (number[:, None] != j[None, :])
     if mask is not None:
-        at = number.to(tl.int64)[:, None] * mask_row + j.to(tl.int64)[None, :] * mask_column
-        live = live & (tl.load(mask + at, mask=live, other=0) != 0)
+        at = entry_of(mask, first + i0, j0, mask_row, mask_column, BM, BN)
+        live = live & (tl.load(at, mask=live, other=0) != 0)
     if POSITIVES == 1:
         a = tl.load(row_id + i, mask=i < m, other=0)
         b = tl.load(column_id + j, mask=j < p, other=0)
@@ -100,12 +111,6 @@ def classes(
         same = a[:, None] == b[None, :]
         negative = negative & (same if GROUPS == 2 else same == 0)
     return negative, positive
-
-
-@triton.jit
-def weights_of(weight, i, j, m, p, first, weight_row, weight_column):
-    at = (first + i).to(tl.int64)[:, None] * weight_row + j.to(tl.int64)[None, :] * weight_column
-    return tl.load(weight + at, mask=(i < m)[:, None] & (j < p)[None, :], other=0.0)
 
 
 @triton.jit
