@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from checks import Draw, accept_all, value_and_gradients
+from checks import Draw, accept, accept_all, value_and_gradients
 from torch import Tensor
 
 from tsssl_fast import functional
@@ -109,15 +109,14 @@ def check_pairs(
 
     def run(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def rows(*x: Tensor) -> Tensor:
-            q, k, b = x if p is not None else (x[0], None, x[1])
-            out = function(q, k, b, given)
+            q, k = x if p is not None else (x[0], None)
+            out = function(q, k, torch.tensor(beta), given)
             return torch.where(out.isneginf(), 0.0, out)
 
         return rows
 
     def make() -> list[Tensor]:
-        sides = [torch.randn(n, dim).to(dtype) for n in (m, p) if n is not None]
-        return [*sides, torch.tensor(beta, dtype=torch.float32)]
+        return [torch.randn(n, dim).to(dtype) for n in (m, p) if n is not None]
 
     rows = m + (p or 0) if given.columns else m
     drawn = ((x, torch.randn(3, rows, dtype=torch.float64)) for x in (make() for _ in range(count)))
@@ -146,6 +145,32 @@ def test_sixteen_bits(name: str, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("name", ["weight", "everything"])
 def test_wide_rows(name: str, dtype: torch.dtype) -> None:
     check_pairs(name, 13, None if name == "weight" else 18, WIDE[dtype], 10.0, dtype)
+
+
+@pytest.mark.parametrize("name", ["ids", "weight", "everything"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradient_of_beta(name: str, dtype: torch.dtype) -> None:
+    """One number, whose error is luck: many small draws, some of them by row chunks."""
+    results = []
+    for draw in range(16):
+        p = 6 if name == "everything" or draw % 2 else None
+        given = generator_rules(name, 7, p)
+        dim = 8 if draw % 8 else WIDE[dtype]
+        sides = [torch.randn(n, dim).to(dtype) for n in (7, p) if n is not None]
+        upstream = torch.randn(3, 7 + (p or 0) if given.columns else 7)
+
+        def gradient(function: Callable[..., Tensor], kind: torch.dtype) -> Tensor:
+            beta = torch.tensor(6.0, dtype=torch.float64, requires_grad=True)
+            q, k = (*(x.to(kind) for x in sides), None)[:2]  # noqa: B023
+            out = function(q, k, beta, given)  # noqa: B023
+            rows = torch.where(out.isneginf(), 0.0, out)
+            return torch.autograd.grad(rows, beta, upstream.to(out.dtype))[0]  # noqa: B023
+
+        found = gradient(lambda *a: pairs.pair_logsumexp(*a, "triton"), dtype)
+        truth = gradient(reference.pair_logsumexp, torch.float64)
+        plain = gradient(reference.pair_logsumexp, dtype)
+        results.append((found.float(), truth, plain.float()))
+    accept("gradient of beta", results, spec.ERROR_FACTOR)
 
 
 def test_large_beta() -> None:

@@ -4,6 +4,9 @@ bits of bfloat16 operands in tl.dot, and truncates where a GPU rounds to bfloat1
 Imports triton: only for kernel modules.
 """
 
+# The body of a kernel is Triton's language, not Python.
+# mypy: ignore-errors
+
 import triton
 import triton.language as tl
 

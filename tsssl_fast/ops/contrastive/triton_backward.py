@@ -8,6 +8,9 @@ exchanged: no atomics, two runs are bit-equal. Of a row chunk V stays in memory,
 product.
 """
 
+# The body of a kernel is Triton's language, not Python.
+# mypy: ignore-errors
+
 import triton
 import triton.language as tl
 

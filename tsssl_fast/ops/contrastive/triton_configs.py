@@ -53,7 +53,7 @@ def fused(dtype: torch.dtype, columns: int) -> bool:
 
 # (kernel, architecture) of 16-bit operands -> by width: rows, columns, warps, stages.
 _NARROW = {
-    ("paired sums", "sm_80"): {64: (128, 64, 8, 2), 128: (128, 64, 8, 2), 256: (64, 64, 4, 2)},
+    ("paired sums", "sm_80"): {64: (128, 64, 8, 2), 128: (128, 64, 8, 2), 256: (64, 64, 8, 2)},
     ("paired sums", "sm_90"): {64: (128, 128, 8, 2), 128: (128, 128, 8, 2), 256: (128, 64, 8, 2)},
     ("paired sums", "gfx942"): {64: (64, 64, 4, 2), 128: (64, 64, 4, 2), 256: (64, 32, 4, 2)},
     ("paired gradients", "sm_80"): {64: (128, 32, 8, 2), 128: (128, 32, 8, 2), 256: (64, 32, 8, 2)},
@@ -68,7 +68,7 @@ _NARROW = {
 # warps, by what the rules ask for (Load).
 _GENERAL = {
     "sums": ((64, 4), (32, 8), (16, 8)),
-    "gradients": ((32, 4), (32, 4), (16, 4)),
+    "gradients": ((32, 4), (32, 8), (16, 8)),
 }
 # float32: rows, columns, step, warps, stages.
 _FLOAT32 = {
@@ -99,7 +99,8 @@ def tiles(
         stages = 1 if family == "gfx942" else 2
         if dtype == torch.float32:
             return Tiles(32, keys, 16, 8 if load == Load.HEAVY else 4, stages, False)
-        return Tiles(64, keys, wide, 8 if wide > 128 else warps, stages, True)
+        rows = 32 if wide > 128 and kernel == "gradients" and family != "sm_90" else 64
+        return Tiles(rows, keys, wide, 8 if wide > 128 else warps, stages, True)
     if dtype == torch.float32:
         return Tiles(*_FLOAT32[kernel], False)
     rows, keys, warps, stages = _NARROW[kernel, family][wide]

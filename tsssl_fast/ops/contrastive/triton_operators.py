@@ -143,7 +143,7 @@ def _paired_backward(
 ) -> tuple[Tensor, Tensor]:
     groups, n = _shape(z1)
     new = torch.empty if lengths is None else torch.zeros
-    outs = tuple(new(z.shape, dtype=z.dtype, device=z.device) for z in (z1, z2))
+    grad1, grad2 = (new(z.shape, dtype=z.dtype, device=z.device) for z in (z1, z2))
     beta = 1 / temperature
     with on(z1):
         scale = torch.empty(groups * n, device=z1.device)
@@ -152,22 +152,19 @@ def _paired_backward(
         rows = saved.view(len(spec.NT_XENT_ROWS), -1)
         pull = grad.reshape(-1).float() * rows[0]
         gain = gain_of(4 * pull.abs().amax(), z1.dtype)
-        end = (lengths, outs, n // 2)
         if _one_shift(beta, normalize) and sweep.fused:
             part, splits = _one_shift_backward(sweep, beta, pull, rows, gain)
-            finish_rows(
-                *(part, operands, scale, sweep.beta, gain, pull, *end, splits, groups),
-                *(normalize, False),
-            )
+            positive: Tensor | None = pull
         else:
             grads = torch.stack([pull, -pull, torch.zeros_like(pull)])
             coefficients = pull_rows(grads, rows[2:], False)
             part, _, splits = gradients_of(sweep, coefficients, coefficients, gain)
-            finish_rows(
-                *(part, operands, scale, sweep.beta, gain, None, *end, splits, groups),
-                *(normalize, not sweep.fused),
-            )
-    return outs[0], outs[1]
+            positive = None
+        finish_rows(
+            *(part, operands, scale, sweep.beta, gain, positive, lengths, (grad1, grad2)),
+            *(n // 2, splits, groups, normalize, not sweep.fused),
+        )
+    return grad1, grad2
 
 
 def _one_shift_backward(
@@ -207,17 +204,9 @@ def _pair_sweeps(
         columns = prepare_rows(k, k, scale[m:], len(k), rules.normalize, rules.k_valid)
     else:
         rules = rules._replace(k_valid=rules.q_valid)
-    p = m if k is None else len(k)
-    sides = (rows, columns)
-    forth, back = (
-        Sweep(
-            *sides[:: 1 - 2 * swap],
-            beta,
-            rule_arguments(rules, bool(swap), k is None, p),
-            k is None,
-        )
-        for swap in (0, 1)
-    )
+    one_set, p = k is None, len(columns.x)
+    forth = Sweep(rows, columns, beta, rule_arguments(rules, False, one_set, p), one_set)
+    back = Sweep(columns, rows, beta, rule_arguments(rules, True, one_set, p), one_set)
     return forth, back
 
 

@@ -10,6 +10,9 @@ edge (all but 3 of N / BN) need no comparison.
 Programs, slots and the circle are those of triton_forward.
 """
 
+# The body of a kernel is Triton's language, not Python.
+# mypy: ignore-errors
+
 import triton
 import triton.language as tl
 

@@ -54,8 +54,8 @@ def _form(
     **rest: Any,
 ) -> Specialisation:
     """Types from the arguments' names; `absent` are None, numbers in `constants` fixed."""
-    fixed = {**dict.fromkeys(absent), **constants}
-    types = {}
+    fixed: dict[str, Any] = {**dict.fromkeys(absent), **constants}
+    types: dict[str, str] = {}
     for name in kernel.arg_names:
         if name in fixed:
             continue
@@ -77,7 +77,8 @@ def _tile(
     load: configs.Load = configs.Load.LIGHT,
 ) -> dict[str, Any]:
     tile = configs.tiles(kernel, _TORCH[dtype], configs.pitch(dim), target, load)
-    constants = {"BM": tile.rows, "BN": tile.columns, "BK": tile.step, "RESIDENT": tile.resident}
+    constants: dict[str, Any] = {"BM": tile.rows, "BN": tile.columns, "BK": tile.step}
+    constants["RESIDENT"] = tile.resident
     constants["PRECISION"] = precision
     if kernel.endswith("gradients"):
         constants["BD"] = configs.width(dim, target)
@@ -118,14 +119,14 @@ def _of_pairs(target: str) -> Iterator[Specialisation]:
             )
         if precision != "ieee":
             continue
-        unit = ("rx", "ry") if dtype == "fp32" else ()
+        factors = ("rx", "ry") if dtype == "fp32" else ()
         for options, absent, constants in _options():
-            if options != "ids" and dim != 128 or dtype == "fp16" and options != "queue":
+            if (options != "ids" and dim != 128) or (dtype == "fp16" and options != "queue"):
                 continue
             for kernel, name in ((pair_sums, "sums"), (pair_gradients, "gradients")):
                 more = _tile(name, dtype, dim, target, precision, _LOADS[options])
                 own = {n: v for n, v in constants.items() if n in kernel.arg_names}
-                none = {*absent, *unit, *gain, "scores", "lengths"} & set(kernel.arg_names)
+                none = {*absent, *factors, *gain, "scores", "lengths"} & set(kernel.arg_names)
                 more["constants"] |= own
                 label = _label(dtype, dim, precision, f" {options}")
                 yield _form(kernel, label, dtype, tuple(sorted(none)), **more, **rest)

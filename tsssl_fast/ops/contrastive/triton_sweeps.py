@@ -134,12 +134,14 @@ def _chunked_sums(sweep: Sweep, results: Results, row: int, weighted: bool) -> N
     tile = configs.chunk_tiles(family(sweep.rows.x))
     fields = SUMS + (STATISTICS if results.found is not None else 0)
     for first, last, scores, arguments in _chunks(sweep):
-        part = torch.empty((fields, 1, last - first), device=scores.device)
-        pair_sums[(triton.cdiv(last - first, tile.rows), 1, 1)](
+        blocks = triton.cdiv(last - first, tile.rows)
+        slots, span = _splits(blocks, sweep.p, tile.columns)
+        part = torch.empty((fields, slots, last - first), device=scores.device)
+        pair_sums[(blocks, slots, 1)](
             **arguments,
             **{"scores": scores, "row_part": part, "column_part": part},
-            **{"row_span": tile.rows, "column_span": sweep.p},
-            **{"row_slots": 1, "column_slots": 1},
+            **{"row_span": tile.rows, "column_span": span},
+            **{"row_slots": slots, "column_slots": blocks},
             **{"ONE_SET": False, "COLUMNS": False, "STATS": results.found is not None},
             **{"BM": tile.rows, "BN": tile.columns, "BK": tile.step, "RESIDENT": False},
             **{"PRECISION": "ieee"},
@@ -188,23 +190,27 @@ def chunked_gradients(
     tile = configs.chunk_tiles(family(x))
     part = torch.empty(x.shape, device=x.device)
     column_part = torch.zeros(y.shape if both else (0,), device=x.device)
-    beta_part = torch.empty(len(x), device=x.device)
+    d_beta = torch.zeros((), dtype=torch.float64, device=x.device)
     for first, last, scores, arguments in _chunks(sweep):
         # float32 weights take their similarities' place.
         v = scores if x.dtype == torch.float32 else torch.empty_like(scores, dtype=x.dtype)
         chunk_pull = None if row_pull is None else row_pull[:, first:last]
-        pair_gradients[(triton.cdiv(last - first, tile.rows), 1, 1)](
+        blocks = triton.cdiv(last - first, tile.rows)
+        splits, span = _splits(blocks, sweep.p, tile.columns)
+        beta_part = torch.empty((splits, last - first), device=x.device)
+        pair_gradients[(blocks, splits, 1)](
             **arguments,
-            **{"scores": scores, "gain": gain, "part": v, "beta_part": beta_part[first:last]},
-            **{"column_span": sweep.p, **_pulls(chunk_pull, column_pull)},
+            **{"scores": scores, "gain": gain, "part": v, "beta_part": beta_part},
+            **{"column_span": span, **_pulls(chunk_pull, column_pull)},
             **{"ONE_SET": sweep.one_set, "BM": tile.rows, "BN": tile.columns, "BK": tile.step},
             **{"BD": 16, "RESIDENT": False, "PRECISION": "ieee"},
             **options(tile.warps, tile.stages),
         )
+        d_beta += beta_part.sum(dtype=torch.float64)
         part[first:last] = matrix_product(v, y)
         if both:
             column_part += matrix_product(v.T, x[first:last])
-    return part, column_part, beta_part.sum(dtype=torch.float64)
+    return part, column_part, d_beta
 
 
 def _pulls(row_pull: Tensor | None, column_pull: Tensor | None) -> dict[str, Any]:

@@ -1,5 +1,8 @@
 """What the pair kernels share: similarities of a tile, which of its pairs count, how sums grow."""
 
+# The body of a kernel is Triton's language, not Python.
+# mypy: ignore-errors
+
 import triton
 import triton.language as tl
 
