@@ -67,13 +67,15 @@ _NARROW = {
 # The engine's kernels keep more than the product in registers: columns of a tile of 64 rows, and
 # warps, by what the rules ask for (Load).
 _GENERAL = {
-    "sums": ((64, 4), (32, 8), (16, 8)),
-    "gradients": ((32, 4), (32, 8), (16, 8)),
+    ("sums", "cuda"): ((64, 4), (32, 8), (16, 8)),
+    ("sums", "gfx942"): ((64, 4), (16, 4), (16, 4)),
+    ("gradients", "cuda"): ((32, 4), (32, 8), (16, 8)),
+    ("gradients", "gfx942"): ((32, 4), (16, 4), (16, 4)),
 }
 # float32: rows, columns, step, warps, stages.
 _FLOAT32 = {
     "paired sums": (64, 64, 16, 4, 2),
-    "paired gradients": (64, 32, 16, 4, 2),
+    "paired gradients": (64, 32, 16, 8, 2),
 }
 
 
@@ -94,13 +96,14 @@ def tiles(
     if family == "interpreter":
         step = 16 if dtype == torch.float32 else wide
         return Tiles(16, 16, step, 1, 1, dtype != torch.float32)
-    if kernel in _GENERAL:
-        keys, warps = _GENERAL[kernel][load]
-        stages = 1 if family == "gfx942" else 2
+    if kernel in ("sums", "gradients"):
+        amd = family == "gfx942"
+        keys, warps = _GENERAL[kernel, "gfx942" if amd else "cuda"][load]
+        stages = 1 if amd else 2
         if dtype == torch.float32:
-            return Tiles(32, keys, 16, 8 if load == Load.HEAVY else 4, stages, False)
+            return Tiles(32, keys, 16, 8 if load == Load.HEAVY and not amd else 4, stages, False)
         rows = 32 if wide > 128 and kernel == "gradients" and family != "sm_90" else 64
-        return Tiles(rows, keys, wide, 8 if wide > 128 else warps, stages, True)
+        return Tiles(rows, keys, wide, 8 if wide > 128 and not amd else warps, stages, True)
     if dtype == torch.float32:
         return Tiles(*_FLOAT32[kernel], False)
     rows, keys, warps, stages = _NARROW[kernel, family][wide]
