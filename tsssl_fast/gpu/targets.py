@@ -45,8 +45,8 @@ TARGETS = {
 
 @dataclass(frozen=True)
 class Rates:
-    """Peak per second. tensor: flops by operand dtype on tensor cores; instructions: of the ordinary
-    float32 units, one a lane; exp2: special-function results; dram, l2: bytes.
+    """Peak per second. tensor: flops by operand dtype on tensor cores; instructions: of the
+    ordinary float32 units, one a lane; exp2: special-function results; dram, l2: bytes.
 
     instructions = 64 (A100) or 128 (H100) lanes, exp2 = 16, per clock and multiprocessor (CUDA C++
     programming guide, throughput of arithmetic instructions), at the clock that gives the published

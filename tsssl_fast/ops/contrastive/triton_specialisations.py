@@ -32,6 +32,7 @@ _SCALARS = (
     *("grad_step", "grad_row"),
 )
 _LOADS = {
+    "views": configs.Load.BOTH,
     "ids": configs.Load.BOTH,
     "queue": configs.Load.LIGHT,
     "everything": configs.Load.HEAVY,
@@ -133,10 +134,12 @@ def _of_pairs(target: str) -> Iterator[Specialisation]:
 
 
 def _options() -> Iterator[tuple[str, tuple[str, ...], dict[str, Any]]]:
-    """(name, arguments that are None, constants): one set by ids, a queue, everything at once."""
+    """(name, arguments that are None, constants): two views beyond one shift, one set by ids, a
+    queue, everything at once."""
     plain = tuple(n for n in _RULES if not n.endswith("_id"))
     none = {"GROUPS": 0, "STATS": False, "mask_column": 1}
     one = {"SELF": True, "ONE_SET": True, "COLUMNS": True, "POSITIVES": 1}
+    yield "views", _RULES, {**none, **one, "POSITIVES": 2}
     yield "ids", plain, {**none, **one}
     two = {"SELF": False, "ONE_SET": False}
     yield "queue", (*_RULES, "column_pull"), {**none, **two, "COLUMNS": False, "POSITIVES": 0}
@@ -145,23 +148,24 @@ def _options() -> Iterator[tuple[str, tuple[str, ...], dict[str, Any]]]:
 
 
 def _of_chunks(dtype: str) -> Iterator[Specialisation]:
-    """Similarities from memory."""
+    """Similarities from memory: two views, and everything at once. Key counts that are multiples of
+    16 load 16 bytes at a time."""
     tile = configs.chunk_tiles("sm_80")
-    unit = ("rx", "ry") if dtype == "fp32" else ()
-    constants = {
-        **{"BM": tile.rows, "BN": tile.columns, "BK": tile.step, "RESIDENT": False},
-        **{"PRECISION": "ieee", "SELF": False, "ONE_SET": False, "POSITIVES": 1, "GROUPS": 1},
-        "mask_column": 1,
-    }
-    tail = (tile.warps, tile.stages, tuple(TARGETS))
-    sums = {**constants, "COLUMNS": False, "STATS": True}
-    # Key counts that are multiples of 16 load 16 bytes at a time.
-    absent = (*unit, "lengths")
-    yield _with(_form(pair_sums, f"{dtype} chunk", dtype, absent, sums, *tail), "p")
+    factors = ("rx", "ry") if dtype == "fp32" else ()
     gain = () if dtype == "fp16" else ("gain",)
-    absent = (*unit, *gain, "lengths")
-    form = _form(pair_gradients, f"{dtype} chunk", dtype, absent, {**constants, "BD": 16}, *tail)
-    yield _with(form, "p", part=f"*{dtype}")  # a chunk's weights are in the operands' dtype
+    block = {"BM": tile.rows, "BN": tile.columns, "BK": tile.step, "RESIDENT": False}
+    tail = (tile.warps, tile.stages, tuple(TARGETS))
+    for options, absent, given in _options():
+        if options not in ("views", "everything"):
+            continue
+        shared = {**block, "PRECISION": "ieee", **given}
+        none = (*absent, *factors, "lengths")
+        sums = {**shared, "ONE_SET": False, "COLUMNS": False}
+        label = f"{dtype} chunk {options}"
+        yield _with(_form(pair_sums, label, dtype, none, sums, *tail), "p")
+        slopes = {n: v for n, v in {**shared, "BD": 16}.items() if n in pair_gradients.arg_names}
+        form = _form(pair_gradients, label, dtype, (*none, *gain), slopes, *tail)
+        yield _with(form, "p", part=f"*{dtype}")  # a chunk's weights are in the operands' dtype
 
 
 def _with(form: Specialisation, *multiples: str, **types: str) -> Specialisation:
@@ -179,35 +183,39 @@ def _of_rows(dtype: str) -> Iterator[Specialisation]:
     strides = {"column1": 1, "column2": 1}
     r = ("r",) if unit else ()
     whole = {"NORMALIZE": True, "UNIT": unit, **block, **strides}
-    yield _form(prepare, dtype, dtype, (*r, "valid", "lengths"), whole, 4, 2, targets)
-    gain = () if dtype == "fp16" else ("gain",)
-    for name, absent, by_row in (("paired", (), False), ("pairs", ("pull",), True)):
-        constants = {"NORMALIZE": True, "BY_ROW": by_row and not unit, **block}
+    for name, absent in (("", ("valid",)), (" flagged", ())):
         yield _form(
-            finish,
-            f"{dtype} {name}",
-            dtype,
-            (*r, *gain, *absent, "lengths"),
-            constants,
-            4,
-            2,
-            targets,
+            prepare, f"{dtype}{name}", dtype, (*r, *absent, "lengths"), whole, 4, 2, targets
         )
+    gain = () if dtype == "fp16" else ("gain",)
+    for name, absent, by_row in (
+        ("one shift", (), False),
+        ("pairs", ("pull",), False),
+        ("chunks", ("pull",), not unit),
+    ):
+        constants = {"NORMALIZE": True, "BY_ROW": by_row, **block}
+        if name == "chunks" and unit:
+            continue
+        none = (*r, *gain, *absent, "lengths")
+        yield _form(finish, f"{dtype} {name}", dtype, none, constants, 4, 2, targets)
     made = _form(paired_rows, dtype, dtype, (*r, "lengths"), block, 4, 2, targets)
     yield _with(made, beta="fp32")
 
 
 def _of_vectors() -> Iterator[Specialisation]:
     targets = tuple(TARGETS)
-    for name, absent, stats in (
-        ("rows", ("loss", "share"), True),
-        ("NT-Xent", ("out", "found"), False),
+    for name, absent, weighted, stats in (
+        ("rows", ("loss", "share", "found"), False, False),
+        ("weighted rows", ("loss", "share", "found"), True, False),
+        ("rows and statistics", ("loss", "share"), True, True),
+        ("NT-Xent", ("out", "found"), False, False),
     ):
-        constants = {"WEIGHTED": stats, "STATS": stats, "BM": VECTOR}
+        constants = {"WEIGHTED": weighted, "STATS": stats, "BM": VECTOR}
         yield _form(combine, name, "fp32", (*absent, "lengths"), constants, 4, 2, targets)
-    yield _form(
-        pull, "rows", "fp32", (), {"WEIGHTED": False, "grad_row": 1, "BM": VECTOR}, 4, 2, targets
-    )
+    for weighted in (False, True):
+        constants = {"WEIGHTED": weighted, "grad_row": 1, "BM": VECTOR}
+        name = "weighted rows" if weighted else "rows"
+        yield _form(pull, name, "fp32", (), constants, 4, 2, targets)
 
 
 SPECIALISATIONS = [
