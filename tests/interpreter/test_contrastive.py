@@ -277,15 +277,19 @@ def test_forward_and_backward_on_different_backends(temperature: float) -> None:
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * b.abs().max().item())
 
 
-def test_float64_and_too_many_rows_are_declined() -> None:
+def test_what_is_declined_is_said() -> None:
     from tsssl_fast import dispatch
 
     x = torch.zeros(3, 2, dtype=torch.float64)
     why = dispatch.explain("nt_xent", x, x).reasons["triton"]
     assert why == ["dtype=torch.float64 (supported: torch.float32, torch.float16, torch.bfloat16)"]
-    x = torch.zeros(1, 2).expand(2**24 + 1, 2)
+    x = torch.zeros(1, 2).expand(2**22 + 1, 2)
     assert dispatch.explain("nt_xent", x, x).reasons["triton"] == [
-        "16777217 rows (supported: 16777216)"
+        "4194305 rows (supported: 4194304)"
+    ]
+    x = torch.zeros(2, 3, 129)
+    assert dispatch.explain("grouped_nt_xent", x, x).reasons["triton"] == [
+        "groups of 129 columns (supported: 128 of float32, 256 of 16 bits)"
     ]
 
 

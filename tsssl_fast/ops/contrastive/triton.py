@@ -6,6 +6,7 @@ from torch import Tensor
 
 from tsssl_fast.gpu.backend import TritonBackend, dtype_reasons
 from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive.triton_configs import FUSED_COLUMNS, fused, pitch
 
 
 def _limits(op: str, tensors: Sequence[Tensor]) -> list[str]:
@@ -13,6 +14,10 @@ def _limits(op: str, tensors: Sequence[Tensor]) -> list[str]:
     most = max((len(t) for t in tensors), default=0)
     if most > spec.TRITON_ROWS:
         why.append(f"{most} rows (supported: {spec.TRITON_ROWS})")
+    z = tensors[0]
+    if op.startswith("grouped") and not fused(z.dtype, pitch(z.shape[-1])):
+        limit = ", ".join(f"{n} of {kind}" for kind, n in FUSED_COLUMNS.items())
+        why.append(f"groups of {z.shape[-1]} columns (supported: {limit})")
     return why
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import torch
 
+FUSED_COLUMNS = {"float32": 128, "16 bits": 256}
 CHUNK_ELEMENTS = 2**26  # similarities of a row chunk: 256 MiB of float32
 PROGRAMS = 256  # about two a multiprocessor; a constant, so that sums do not depend on the device
 SLOTS = 32  # of a symmetric launch: 528 programs
@@ -48,7 +49,7 @@ def width(columns: int, family: str) -> int:
 
 def fused(dtype: torch.dtype, columns: int) -> bool:
     """Whether tiles hold all columns; else row chunks."""
-    return columns <= (128 if dtype == torch.float32 else 256)
+    return columns <= FUSED_COLUMNS["float32" if dtype == torch.float32 else "16 bits"]
 
 
 # (kernel, architecture) of 16-bit operands -> by width: rows, columns, warps, stages.
