@@ -6,7 +6,7 @@ Exit status 1 where a kernel spills, exceeds its shared memory or lacks tensor-c
 import argparse
 import sys
 
-from tsssl_fast.gpu.table import HEADER, row, walk
+from tsssl_fast.gpu.table import HEADER, cases, row, walk
 from tsssl_fast.gpu.targets import TARGETS
 
 
@@ -17,7 +17,7 @@ def main() -> int:
     arguments = parser.parse_args()
     print(HEADER)
     defects = 0
-    for found in walk(arguments.target or list(TARGETS), arguments.match):
+    for found in walk(cases(arguments.target or list(TARGETS), arguments.match)):
         print(row(found), flush=True)
         defects += bool(found.defects())
     print(f"{defects} with defects")

@@ -23,17 +23,19 @@ _AMD_BYTES = {"dwordx4": 16, "b128": 16, "dwordx3": 12, "dwordx2": 8, "dword": 4
 
 @dataclass(frozen=True)
 class Facts:
-    """Of one specialisation on one target.
+    """Of one specialisation, by name, on one target.
 
-    registers: per thread (AMD: vector and accumulator registers per lane); spills: bytes of local
-    memory per thread; shared: bytes per block; has_dot: the kernel has a tl.dot; tensor_core:
-    number of tensor-core instructions by name; loads: number of global loads by bytes;
+    dots: see Specialisation. registers: per thread (AMD: vector and accumulator registers per
+    lane); spills: bytes of local memory per thread; shared: bytes per block; has_dot: the kernel
+    has a tl.dot; tensor_core: number of tensor-core instructions by name; loads: number of global
+    loads by bytes;
     occupancy: threads that fit on a multiprocessor over its most, limited by registers, shared
     memory and block slots.
     """
 
-    specialisation: Specialisation
+    name: str
     target: Target
+    dots: bool
     registers: int
     spills: int
     shared: int
@@ -49,7 +51,7 @@ class Facts:
             out.append(f"{self.spills} bytes of spills")
         if self.shared > self.target.shared:
             out.append(f"{self.shared} bytes of shared memory (limit {self.target.shared})")
-        if self.has_dot and self.specialisation.dots and not sum(self.tensor_core.values()):
+        if self.has_dot and self.dots and not sum(self.tensor_core.values()):
             out.append("tl.dot without tensor-core instructions")
         return out
 
@@ -75,8 +77,9 @@ def facts(specialisation: Specialisation, target: Target) -> Facts:
     }
     shared = int(kernel.metadata.shared)
     return Facts(
-        specialisation,
+        specialisation.name,
         target,
+        specialisation.dots,
         registers,
         spills,
         shared,

@@ -156,7 +156,7 @@ def _of_chunks(dtype: str) -> Iterator[Specialisation]:
     block = {"BM": tile.rows, "BN": tile.columns, "BK": tile.step, "RESIDENT": False}
     tail = (tile.warps, tile.stages, tuple(TARGETS))
     for options, absent, given in _options():
-        if options not in ("views", "everything"):
+        if options != "views" and (options != "everything" or dtype == "fp16"):
             continue
         shared = {**block, "PRECISION": "ieee", **given}
         none = (*absent, *factors, "lengths")
