@@ -38,6 +38,7 @@ USES: dict[str, Callable[[], Tensor | None]] = {
     "nt_xent": lambda: functional.nt_xent(leaf(5, 3), leaf(5, 3), 0.2),
     "one set": lambda: functional.sup_con(leaf(6, 3), torch.arange(6) % 2),
     "two sets": lambda: functional.clip_loss(leaf(5, 3), leaf(5, 3)),
+    "queue": lambda: functional.info_nce(leaf(5, 3), leaf(5, 3), negatives=torch.randn(9, 3)),
     "groups": lambda: functional.grouped_nt_xent(leaf(2, 4, 3), leaf(2, 4, 3)),
     "hierarchical": lambda: functional.hierarchical_contrastive(leaf(2, 4, 3), leaf(2, 4, 3)),
     "vicreg": lambda: functional.vicreg_loss(leaf(6, 4), leaf(6, 4)),

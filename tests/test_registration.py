@@ -26,7 +26,7 @@ def test_opcheck(use: str, backend: str) -> None:
         torch.library.opcheck(op, (*inputs, backend))
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpp"])
+@pytest.mark.parametrize("backend", ["reference", "cpp", "numba"])
 @pytest.mark.parametrize("temperature", [0.5, 0.1])
 @pytest.mark.parametrize("shape", [(1, 3), (4, 3)])
 def test_gradcheck(backend: str, temperature: float, shape: tuple[int, int]) -> None:
@@ -37,7 +37,7 @@ def test_gradcheck(backend: str, temperature: float, shape: tuple[int, int]) -> 
 
 
 @pytest.mark.clean_memory
-@pytest.mark.parametrize("backend", ["reference", "cpp"])
+@pytest.mark.parametrize("backend", ["reference", "cpp", "numba"])
 def test_compiled_graph_is_whole(backend: str) -> None:
     def loss(a: Tensor, b: Tensor) -> Tensor:
         return functional.nt_xent(a * 2, b, 0.2, backend=backend) * 3
@@ -69,7 +69,7 @@ def test_autocast_computes_in_float32() -> None:
     assert layer.weight.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpp"])
+@pytest.mark.parametrize("backend", ["reference", "cpp", "numba"])
 def test_second_derivative_is_refused_in_words(backend: str) -> None:
     z1, z2 = torch.randn(4, 3, requires_grad=True), torch.randn(4, 3)
     loss = functional.nt_xent(z1, z2, backend=backend)
@@ -97,5 +97,6 @@ def test_the_backward_runs_where_the_forward_ran() -> None:
 
 def test_no_gradient_reaches_what_is_saved() -> None:
     z1, z2 = torch.randn(4, 3, requires_grad=True), torch.randn(4, 3)
-    _, saved = torch.ops.tsssl_fast.nt_xent(z1, z2, 0.1, "")
+    _, saved, kept = torch.ops.tsssl_fast.nt_xent(z1, z2, 0.1, "mean", True, "")
     assert not saved.requires_grad
+    assert not kept.requires_grad

@@ -11,7 +11,7 @@ using Index = std::int64_t;
 
 // Six consecutive rows of one (rows, count) buffer, in the order of PairSums.
 template <class T>
-PairSums<T> sums_at(Address address, Index count, Address statistics = 0) {
+PairSums<T> sums_at(Address address, Index count, Address statistics = 0, Address kept = 0) {
   T* first = pointer<T>(address);
   return {first,
           first + count,
@@ -20,7 +20,8 @@ PairSums<T> sums_at(Address address, Index count, Address statistics = 0) {
           first + 4 * count,
           first + 5 * count,
           pointer<T>(statistics),
-          count};
+          count,
+          pointer<T>(kept)};
 }
 
 template <class T>
@@ -68,23 +69,25 @@ void bind_nt_xent(py::module_& module, const std::string& suffix,
                   NtXentKernels<T> ContrastiveKernels::* kernels) {
   module.def(("nt_xent_forward_" + suffix).c_str(),
              [kernels](Address z1, Index stride1, Address z2, Index stride2, Index n, Index dim,
-                       double beta, int threads, Address loss, Address saved) {
+                       double beta, int reduction, int threads, Address loss, Address saved,
+                       Address kept) {
                py::gil_scoped_release release;
                T* rows = pointer<T>(saved);
                (contrastive().*kernels)
-                   .forward(two_views<T>(z1, stride1, z2, stride2, n, dim, beta), threads,
-                            pointer<T>(loss), rows, rows + 2 * n,
-                            sums_at<T>(saved + 4 * n * sizeof(T), 2 * n));
+                   .forward(two_views<T>(z1, stride1, z2, stride2, n, dim, beta),
+                            static_cast<Reduction>(reduction), threads, pointer<T>(loss), rows,
+                            rows + 2 * n, sums_at<T>(saved + 4 * n * sizeof(T), 2 * n, 0, kept));
              });
   module.def(("nt_xent_backward_" + suffix).c_str(),
              [kernels](Address z1, Index stride1, Address z2, Index stride2, Index n, Index dim,
-                       double beta, int threads, Address saved, Address grad, Index grad_stride,
-                       Address grad1, Address grad2) {
+                       double beta, int reduction, int threads, Address saved, Address kept,
+                       Address grad, Index grad_stride, Address grad1, Address grad2) {
                py::gil_scoped_release release;
                const T* rows = pointer<const T>(saved);
                (contrastive().*kernels)
-                   .backward(two_views<T>(z1, stride1, z2, stride2, n, dim, beta), threads, rows,
-                             rows + 2 * n, sums_at<T>(saved + 4 * n * sizeof(T), 2 * n),
+                   .backward(two_views<T>(z1, stride1, z2, stride2, n, dim, beta),
+                             static_cast<Reduction>(reduction), threads, rows, rows + 2 * n,
+                             sums_at<T>(saved + 4 * n * sizeof(T), 2 * n, 0, kept),
                              pointer<const T>(grad), grad_stride, pointer<T>(grad1),
                              pointer<T>(grad2));
              });

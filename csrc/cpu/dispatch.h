@@ -3,6 +3,7 @@
 #include "tsssl/augment.h"
 #include "tsssl/contrastive.h"
 #include "tsssl/decorrelation.h"
+#include "tsssl/keys.h"
 #include "tsssl/masking.h"
 #include "tsssl/preprocess.h"
 
@@ -10,6 +11,7 @@ namespace tsssl {
 
 const AugmentKernels& augments();
 const ContrastiveKernels& contrastive();
+const KeyKernels& contrastive_keys();
 const DecorrelationKernels& decorrelation();
 const MaskingKernels& masking();
 const PreprocessKernels& preprocessing();

@@ -60,11 +60,15 @@ void sum_all(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T
     });
   }
   const bool statistics = sums.statistics != nullptr;
-  const auto block = fixed
-                         ? (statistics ? block_sums<T, true, true> : block_sums<T, true, false>)
-                         : (statistics ? block_sums<T, false, true> : block_sums<T, false, false>);
-  visit(q, k, self, threads,
-        [&](const Window& window, int) { block(q, k, rules, window, beta, power, rows, columns); });
+  T* kept = fixed ? sums.kept : nullptr;
+  const auto block = kept != nullptr       ? block_sums<T, true, false, true>
+                     : fixed && statistics ? block_sums<T, true, true, false>
+                     : fixed               ? block_sums<T, true, false, false>
+                     : statistics          ? block_sums<T, false, true, false>
+                                           : block_sums<T, false, false, false>;
+  visit(q, k, self, threads, [&](const Window& window, int) {
+    block(q, k, rules, window, beta, power, rows, columns, kept);
+  });
   // The fixed shift is a power of two inside the kernels; what is reported is relative to |beta|.
   const double factor = fixed ? shift_factor(problem) : 1;
   finish_side(rows, q.blocks.rows, 0, factor, sums);
@@ -75,13 +79,13 @@ template <class T>
 void sum_pairs(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
                const PairSums<T>& sums) {
   const PairRules<T> rules(problem);
-  const Operand<T> q(problem.q, problem.dim, problem.normalize, false, problem.q_valid, q_scale,
-                     threads);
+  const Operand<T> q(problem.q, problem.dim, problem.normalize, false, true, problem.q_valid,
+                     q_scale, threads);
   if (rules.self()) {
     sum_all(problem, q, q, rules, threads, sums);
   } else {
-    const Operand<T> k(problem.k, problem.dim, problem.normalize, false, problem.k_valid, k_scale,
-                       threads);
+    const Operand<T> k(problem.k, problem.dim, problem.normalize, false, true, problem.k_valid,
+                       k_scale, threads);
     sum_all(problem, q, k, rules, threads, sums);
   }
 }
@@ -107,10 +111,12 @@ class Backward {
         key_(key_gradient ? k.padded * k.stride : 0) {
     clear(q, query_.get());
     if (key_gradient) clear(k, key_.get());
-    if (fixed_shift(problem)) {
-      run<true>();
+    if (!fixed_shift(problem)) {
+      run<false, false>(nullptr);
+    } else if (sums.kept == nullptr) {
+      run<true, false>(nullptr);
     } else {
-      run<false>();
+      run<true, true>(sums.kept);
     }
   }
 
@@ -120,7 +126,8 @@ class Backward {
                 std::int64_t first) const {
     T* gradient = keys ? key_.get() : query_.get();
     Scratch<double> parts(side.blocks.count);
-    parallel_for(side.blocks.count, threads_, [&](std::int64_t b, int) {
+    const int threads = threads_for(side.padded * side.stride, threads_);
+    parallel_for(side.blocks.count, threads, [&](std::int64_t b, int) {
       double total = 0;
       for (std::int64_t i = side.blocks.begin(b); i < side.blocks.end(b); ++i) {
         const T* u = side.row(i);
@@ -143,20 +150,22 @@ class Backward {
   static constexpr std::int64_t kTile = kMaxBlock * kTileStride;
 
   void clear(const Operand<T>& side, T* gradient) const {
-    parallel_for(side.blocks.count, threads_, [&](std::int64_t b, int) {
+    const int threads = threads_for(side.padded * side.stride, threads_);
+    parallel_for(side.blocks.count, threads, [&](std::int64_t b, int) {
       const std::int64_t end = side.blocks.padded_end(b) * side.stride;
       for (std::int64_t x = side.blocks.begin(b) * side.stride; x < end; ++x) gradient[x] = T(0);
     });
   }
 
-  template <bool kFixed>
-  void run() {
+  template <bool kFixed, bool kKept>
+  void run(const T* kept) {
     visit(q_, k_, rules_.self(), threads_, [&](const Window& window, int thread) {
       T* tile = tiles_.get() + thread * kTile;
       const bool diagonal = window.upper;
-      Window whole = window;
-      whole.upper = false;  // a diagonal block: one product with the whole symmetric tile
-      gradient_tile<T, kFixed>(q_, k_, rules_, whole, beta_, power_, rows_, columns_, tile);
+      Window part = window;
+      part.upper = kKept && diagonal;  // kept is what the forward visited
+      gradient_tile<T, kFixed, kKept>(q_, k_, rules_, part, beta_, power_, rows_, columns_, kept,
+                                      tile);
       const std::int64_t height = window.i1 - window.i0, width = window.j1 - window.j0;
       // Gradients are padded to whole panels, so whole register tiles may be written.
       product<T, kTileStride, 1>(round_up(height, Shape::kProductRows), q_.stride, width, tile,
@@ -188,13 +197,14 @@ double pull_pairs(const PairProblem<T>& problem, int threads, const T* q_scale, 
                   T* grad_k) {
   const PairRules<T> rules(problem);
   const bool normalized = problem.normalize;
-  const Operand<T> q(problem.q, problem.dim, normalized, true, problem.q_valid,
+  const bool multiplied = sums.kept == nullptr || !fixed_shift(problem);
+  const Operand<T> q(problem.q, problem.dim, normalized, true, multiplied, problem.q_valid,
                      const_cast<T*>(q_scale), threads);
   if (rules.self()) {
     const Backward<T> walk(problem, q, q, rules, sums, pull, false, threads);
     return walk.finish(q, false, normalized, grad_q1, grad_q2, problem.q.count1) / 2;
   }
-  const Operand<T> k(problem.k, problem.dim, normalized, true, problem.k_valid,
+  const Operand<T> k(problem.k, problem.dim, normalized, true, true, problem.k_valid,
                      const_cast<T*>(k_scale), threads);
   const Backward<T> walk(problem, q, k, rules, sums, pull, grad_k != nullptr, threads);
   if (grad_k != nullptr) walk.finish(k, true, normalized, grad_k, nullptr, k.blocks.rows);
@@ -247,26 +257,33 @@ double backward(const PairProblem<T>& problem, int threads, const T* q_scale, co
 }
 
 template <class T>
-void nt_xent_forward(const PairProblem<T>& problem, int threads, T* loss, T* share, T* scale,
-                     const PairSums<T>& sums) {
+void nt_xent_forward(const PairProblem<T>& problem, Reduction reduction, int threads, T* loss,
+                     T* share, T* scale, const PairSums<T>& sums) {
   sum_pairs<T>(problem, threads, scale, nullptr, sums);
-  for (std::int64_t i = 0; i < count_rows(problem.q); ++i) {
+  const std::int64_t m = count_rows(problem.q);
+  double total = 0;
+  for (std::int64_t i = 0; i < m; ++i) {
     // No negative (n = 1): log 0 = -inf gives loss 0 and share 0.
     const double x = double(sums.negative_shift[i]) + std::log(double(sums.negative_total[i])) -
                      double(sums.logit[i]);
-    loss[i] = T(x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)));
+    const double row = x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x));
+    if (reduction == Reduction::none) loss[i] = T(row);
+    total += row;
     share[i] = T(1 / (1 + std::exp(-x)));
   }
+  if (reduction != Reduction::none) *loss = T(reduction == Reduction::mean ? total / m : total);
 }
 
 template <class T>
-void nt_xent_backward(const PairProblem<T>& problem, int threads, const T* share, const T* scale,
-                      const PairSums<T>& sums, const T* grad_loss, std::int64_t grad_stride,
-                      T* grad1, T* grad2) {
+void nt_xent_backward(const PairProblem<T>& problem, Reduction reduction, int threads,
+                      const T* share, const T* scale, const PairSums<T>& sums, const T* grad_loss,
+                      std::int64_t grad_stride, T* grad1, T* grad2) {
   const std::int64_t m = count_rows(problem.q);
+  const double part = reduction == Reduction::mean ? 1.0 / m : 1.0;
+  const std::int64_t step = reduction == Reduction::none ? grad_stride : 0;
   Scratch<T> negative(m), positive(m), constant(m);
   for (std::int64_t i = 0; i < m; ++i) {
-    const double pull = double(grad_loss[i * grad_stride]) * share[i];
+    const double pull = double(grad_loss[i * step]) * part * share[i];
     const T total = sums.negative_total[i];
     negative[i] = total == T(0) ? T(0) : T(pull / total);  // NaN stays NaN
     positive[i] = T(-pull / sums.positive_total[i]);
@@ -297,7 +314,7 @@ PairProblem<T> group_problem(const GroupedViews<T>& views, std::int64_t g) {
 template <class T>
 PairSums<T> group_sums(const GroupedViews<T>& views, std::int64_t g, T* saved) {
   const auto row = [&](int x) { return saved + (x * views.groups + g) * 2 * views.n; };
-  return {row(2), row(3), row(4), row(5), row(6), row(7), nullptr, 0};
+  return {row(2), row(3), row(4), row(5), row(6), row(7), nullptr, 0, nullptr};
 }
 
 template <class T>
@@ -306,8 +323,8 @@ void grouped_forward(const GroupedViews<T>& views, int threads, T* loss, T* save
     const PairProblem<T> problem = group_problem(views, g);
     if (problem.offset == 0) return;
     const std::int64_t at = g * 2 * views.n;
-    nt_xent_forward(problem, 1, loss + at, saved + at, saved + views.groups * 2 * views.n + at,
-                    group_sums(views, g, saved));
+    nt_xent_forward(problem, Reduction::none, 1, loss + at, saved + at,
+                    saved + views.groups * 2 * views.n + at, group_sums(views, g, saved));
   });
 }
 
@@ -318,8 +335,9 @@ void grouped_backward(const GroupedViews<T>& views, int threads, T* saved, const
     const PairProblem<T> problem = group_problem(views, g);
     const std::int64_t at = g * 2 * views.n, out = g * views.n * views.dim;
     if (problem.offset > 0) {
-      nt_xent_backward(problem, 1, saved + at, saved + views.groups * 2 * views.n + at,
-                       group_sums(views, g, saved), grad_loss + at, 1, grad1 + out, grad2 + out);
+      nt_xent_backward(problem, Reduction::none, 1, saved + at,
+                       saved + views.groups * 2 * views.n + at, group_sums(views, g, saved),
+                       grad_loss + at, 1, grad1 + out, grad2 + out);
     }
     for (std::int64_t x = problem.offset * views.dim; x < views.n * views.dim; ++x) {
       grad1[out + x] = grad2[out + x] = T(0);

@@ -29,10 +29,11 @@ constexpr std::int64_t kStreamed = 65536;  // elements of a task, 0.1 ns each
 void mask(const MaskSeed& seed, const MaskPlan& plan, Extent e, std::int64_t views,
           bool intersection, int threads, std::uint8_t* out) {
   const Key key = mask_key(seed);
+  const KeySchedule keys(key);
   const std::int64_t rows = e.n * e.c, plane = rows * e.t;
   for_samples(rows, e.t * views, kDrawn, threads, [&](std::int64_t row, int) {
     for (std::int64_t v = 0; v < views; ++v) {
-      hide_row(seed, key, plan, v, row / e.c, row % e.c, e.t, out + v * plane + row * e.t);
+      hide_row(seed, key, keys, plan, v, row / e.c, row % e.c, e.t, out + v * plane + row * e.t);
     }
     if (!intersection) return;
     std::uint8_t* both = out + views * plane + row * e.t;
@@ -47,7 +48,7 @@ void mask(const MaskSeed& seed, const MaskPlan& plan, Extent e, std::int64_t vie
 template <class T>
 void fill_series(const T* x, const MaskView& mask, Extent e, FillKind kind, const T* token,
                  const MaskSeed& seed, std::int64_t view, int threads, T* out) {
-  const Key key = kind == FillKind::noise ? mask_key(seed) : Key{0, 0};
+  const KeySchedule keys(kind == FillKind::noise ? mask_key(seed) : Key{0, 0});
   const Scratch<T> spares(threads * e.t);
   const Scratch<std::uint8_t> masks(threads * e.t);
   for_samples(e.n, e.c * e.t, kStreamed, threads, [&](std::int64_t n, int thread) {
@@ -58,7 +59,7 @@ void fill_series(const T* x, const MaskView& mask, Extent e, FillKind kind, cons
       if (kind == FillKind::mean || kind == FillKind::noise) {
         const RowMoments moments = visible_moments(m, x + at, e.t, spares.get() + thread * e.t);
         if (kind == FillKind::noise) {
-          const WordStream stream = mask_stream(seed, key, kNoiseCode, kElements, view, n);
+          const WordStream stream = mask_stream(seed, keys, kNoiseCode, kElements, view, n);
           write_noise(m, x + at, e.t, c, moments, stream, out + at);
           continue;
         }

@@ -34,7 +34,7 @@ struct Blocks {
 
   explicit Blocks(std::int64_t m) : rows(m) {
     constexpr std::int64_t kPanel = Panel<T>::kRows;
-    const std::int64_t target = m <= 4 * kPanel ? 1 : (m <= 8 * kMaxBlock ? 8 : 32);
+    const std::int64_t target = m <= 2 * kPanel ? 1 : (m <= 8 * kMaxBlock ? 8 : 32);
     size = min(round_up(ceil_div(m, target), kPanel), kMaxBlock / kPanel * kPanel);
     count = ceil_div(m, size);
   }
@@ -67,12 +67,18 @@ inline T dot(const T* a, const T* b, std::int64_t padded) {
   return sum<T>(total);
 }
 
+// A pass over few elements does not pay for waking a second thread.
+TSSSL_INLINE int threads_for(std::int64_t elements, int threads) {
+  return elements < (1 << 15) ? 1 : threads;
+}
+
 template <class T>
 class Operand {
  public:
   // scale: one factor per row. Forward: written here, 1 / norm where `normalize` (0 for a norm of
-  // at most kTinyNorm), else 1. Backward: `known`, the factors of the forward.
-  Operand(const RowPieces<T>& rows, std::int64_t dim, bool normalize, bool known,
+  // at most kTinyNorm), else 1. Backward: `known`, the factors of the forward. `packed`: whether
+  // it takes part in a similarity product.
+  Operand(const RowPieces<T>& rows, std::int64_t dim, bool normalize, bool known, bool packed,
           const std::uint8_t* valid, T* scale, int threads)
       : blocks(count_rows(rows)),
         depth(dim),
@@ -80,9 +86,9 @@ class Operand {
         padded(round_up(count_rows(rows), Panel<T>::kRows)),
         scale_(scale),
         rows_(padded * stride),
-        panels_(padded * dim) {
+        panels_(packed ? padded * dim : 0) {
     constexpr std::int64_t kPanel = Panel<T>::kRows;
-    parallel_for(padded / kPanel, threads, [&](std::int64_t p, int) {
+    parallel_for(padded / kPanel, threads_for(padded * dim, threads), [&](std::int64_t p, int) {
       const std::int64_t first = p * kPanel, last = min(first + kPanel, blocks.rows);
       for (std::int64_t i = first; i < last; ++i) {
         const T* x = row_at(rows, i);
@@ -94,7 +100,7 @@ class Operand {
         for (std::int64_t k = 0; k < depth; ++k) u[k] = live ? T(x[k] * factor) : T(0);
         for (std::int64_t k = depth; k < stride; ++k) u[k] = T(0);
       }
-      pack_panel(row(first), stride, last - first, depth, panel(p));
+      if (packed) pack_panel(row(first), stride, last - first, depth, panel(p));
     });
   }
 

@@ -50,15 +50,26 @@ struct Window {
   bool upper;  // a diagonal block of one set: only i < j
 };
 
-template <class T, class Body>
+// Where the exponentials of the tile at (i, j) are kept between forward and backward.
+template <class T>
+TSSSL_INLINE T* kept_tile(T* kept, std::int64_t padded, std::int64_t i, std::int64_t j) {
+  return kept + i * padded + j * Shape::kRows;
+}
+
+// body(i, j, tile, mixed) with the tile of similarities; kKept: of the exponentials in `kept`.
+template <class T, bool kKept = false, class Body>
 TSSSL_INLINE void walk_tiles(const Operand<T>& q, const Operand<T>& k, const PairRules<T>& rules,
-                             const Window& window, const Body& body) {
+                             const Window& window, const T* kept, const Body& body) {
   constexpr std::int64_t kPanel = Panel<T>::kRows;
   for (std::int64_t j = window.j0; j < window.j1; j += kPanel) {
     for (std::int64_t i = window.i0; i < window.i1; i += Shape::kRows) {
       if (window.upper && j + kPanel - 1 <= i) break;
       Tile<T> acc;
-      similarity(q.depth, q.left(i), k.panel(j / kPanel), acc);
+      if (kKept) {
+        __builtin_memcpy(&acc, kept_tile(kept, q.padded, i, j), sizeof acc);
+      } else {
+        similarity(q.depth, q.left(i), k.panel(j / kPanel), acc);
+      }
       body(i, j, acc, rules.mixed(i, j, window.upper));
     }
   }
@@ -124,7 +135,7 @@ template <class T>
 inline void block_maxima(const Operand<T>& q, const Operand<T>& k, const PairRules<T>& rules,
                          const Window& window, T beta, Side<T>& rows, Side<T>& columns) {
   constexpr int kLanes = Simd<T>::kLanes;
-  walk_tiles(q, k, rules, window, [&](std::int64_t i, std::int64_t j, Tile<T>& acc, bool mixed) {
+  const auto tile = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, bool mixed) {
     for (int r = 0; r < Shape::kRows; ++r) {
       const Vec<T> low = broadcast(kLowest<T>);
       Vec<T> top_negative = low, top_positive = low;
@@ -150,7 +161,8 @@ inline void block_maxima(const Operand<T>& q, const Operand<T>& k, const PairRul
         p = top_positive[l] > p ? top_positive[l] : p;
       }
     }
-  });
+  };
+  walk_tiles<T>(q, k, rules, window, nullptr, tile);
 }
 
 // Statistics of one vector of pairs, at its place in the lanes of its row and in its columns.
@@ -175,11 +187,11 @@ TSSSL_INLINE void add_statistics(Vec<T> s, Vec<T> a, const Classes<T>& classes, 
   }
 }
 
-// Sums of a block pair, into both sides.
-template <class T, bool kFixed, bool kStatistics>
+// Sums of a block pair, into both sides. kKeep: the exponentials go into `kept`.
+template <class T, bool kFixed, bool kStatistics, bool kKeep>
 inline void block_sums(const Operand<T>& q, const Operand<T>& k, const PairRules<T>& rules,
                        const Window& window, T beta, std::int32_t power, Side<T>& rows,
-                       Side<T>& columns) {
+                       Side<T>& columns, T* kept) {
   constexpr int kLanes = Simd<T>::kLanes;
   constexpr int kVectors = Shape::kVectors;
   constexpr int kUsed = kStatistics ? kQuantities : kBasic;
@@ -191,8 +203,9 @@ inline void block_sums(const Operand<T>& q, const Operand<T>& k, const PairRules
     for (std::int64_t x = 0; x < height * kLanes; ++x) row_lanes[quantity][x] = start;
     for (std::int64_t x = 0; x < kMaxBlock; ++x) column_sums[quantity][x] = start;
   }
-  walk_tiles(q, k, rules, window, [&](std::int64_t i, std::int64_t j, Tile<T>& acc, bool mixed) {
+  const auto tile = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, bool mixed) {
     Vec<T> column[kVectors] = {};
+    T* keep = kKeep ? kept_tile(kept, q.padded, i, j) : nullptr;
     T* lanes = row_lanes[kNegative] + (i - window.i0) * kLanes;
     const bool positives = mixed && rules.positives(i, j);
 #pragma GCC unroll 16
@@ -205,6 +218,7 @@ inline void block_sums(const Operand<T>& q, const Operand<T>& k, const PairRules
         Vec<T> by_row, by_column;
         if (kFixed) {
           by_row = by_column = exp_scaled(a, power);
+          if (kKeep) store(keep + (r * kVectors + v) * kLanes, by_row);
         } else {
           by_row = exp(at_most_zero<T>(a - rows.negative_shift[i + r]));
           by_column = exp(at_most_zero<T>(a - load(columns.negative_shift.get() + first)));
@@ -247,7 +261,8 @@ inline void block_sums(const Operand<T>& q, const Operand<T>& k, const PairRules
     for (int v = 0; v < kVectors; ++v) {
       add(column_sums[kNegative] + (j - window.j0) + v * kLanes, column[v]);
     }
-  });
+  };
+  walk_tiles<T>(q, k, rules, window, nullptr, tile);
   for (int quantity = 0; quantity < kUsed; ++quantity) {
     double* of_rows = rows.of(quantity);
     double* of_columns = columns.of(quantity);
@@ -311,14 +326,15 @@ struct PullSide {
   Scratch<T> negative, positive, constant, negative_shift, positive_shift;
 };
 
-// Writes the window's tile of dL/da, both roles (one set: above the diagonal of a diagonal block
-// too, so that one product with the whole symmetric tile serves it).
-template <class T, bool kFixed>
+// Writes the window's tile of dL/da, both roles (one set: below the diagonal of a diagonal block
+// too, so that one product with the whole symmetric tile serves it). kKept: from the exponentials
+// that the forward kept.
+template <class T, bool kFixed, bool kKept>
 inline void gradient_tile(const Operand<T>& q, const Operand<T>& k, const PairRules<T>& rules,
                           const Window& window, T beta, std::int32_t power, const PullSide<T>& rows,
-                          const PullSide<T>& columns, T* tile) {
+                          const PullSide<T>& columns, const T* kept, T* tile) {
   constexpr int kLanes = Simd<T>::kLanes;
-  walk_tiles(q, k, rules, window, [&](std::int64_t i, std::int64_t j, Tile<T>& acc, bool mixed) {
+  const auto pull = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, bool mixed) {
     const bool positives = mixed && rules.positives(i, j);
 #pragma GCC unroll 4
     for (int v = 0; v < Shape::kVectors; ++v) {
@@ -327,9 +343,10 @@ inline void gradient_tile(const Operand<T>& q, const Operand<T>& k, const PairRu
 #pragma GCC unroll 16
       for (int r = 0; r < Shape::kRows; ++r) {
         const Vec<T> a = kFixed ? acc[r][v] * beta : rounded(acc[r][v] * beta);
+        const Vec<T> e = kKept ? acc[r][v] : kFixed ? exp_scaled(a, power) : Vec<T>{};
         Vec<T> w;
         if (kFixed) {
-          w = exp_scaled(a, power) * (rows.negative[i + r] + column_negative);
+          w = e * (rows.negative[i + r] + column_negative);
         } else {
           w = exp(at_most_zero<T>(a - rows.negative_shift[i + r])) * rows.negative[i + r] +
               exp(at_most_zero<T>(a - load(columns.negative_shift.get() + first))) *
@@ -342,7 +359,7 @@ inline void gradient_tile(const Operand<T>& q, const Operand<T>& k, const PairRu
             const Vec<T> column_positive = load(columns.positive.get() + first);
             Vec<T> p = -(rows.constant[i + r] + load(columns.constant.get() + first));
             if (kFixed) {
-              p += exp_scaled(a, power) * (rows.positive[i + r] + column_positive);
+              p += e * (rows.positive[i + r] + column_positive);
             } else {
               p += exp(at_most_zero<T>(a - rows.positive_shift[i + r])) * rows.positive[i + r] +
                    exp(at_most_zero<T>(a - load(columns.positive_shift.get() + first))) *
@@ -355,7 +372,13 @@ inline void gradient_tile(const Operand<T>& q, const Operand<T>& k, const PairRu
         store(tile + (i + r - window.i0) * kTileStride + first - window.j0, w);
       }
     }
-  });
+  };
+  walk_tiles<T, kKept>(q, k, rules, window, kept, pull);
+  if (kKept && window.upper) {
+    for (std::int64_t i = 1; i < window.i1 - window.i0; ++i) {
+      for (std::int64_t j = 0; j < i; ++j) tile[i * kTileStride + j] = tile[j * kTileStride + i];
+    }
+  }
 }
 
 }  // namespace

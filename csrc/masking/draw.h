@@ -21,11 +21,12 @@ inline Key mask_key(const MaskSeed& s) {
   return fold(key, s.rank);
 }
 
-inline WordStream mask_stream(const MaskSeed& s, Key key, int code, std::uint32_t purpose,
-                              std::int64_t view, std::int64_t sample) {
+inline WordStream mask_stream(const MaskSeed& s, const KeySchedule& keys, int code,
+                              std::uint32_t purpose, std::int64_t view, std::int64_t sample) {
   const std::int64_t id = s.sample_ids != nullptr ? s.sample_ids[sample] : sample;
   const std::uint64_t bits = static_cast<std::uint64_t>(id);
-  return {key, static_cast<std::uint32_t>(code) << 24 | purpose | static_cast<std::uint32_t>(view),
+  return {&keys,
+          static_cast<std::uint32_t>(code) << 24 | purpose | static_cast<std::uint32_t>(view),
           static_cast<std::uint32_t>(bits), static_cast<std::uint32_t>(bits >> 32)};
 }
 
@@ -133,15 +134,16 @@ inline void hide_runs(RowWords& ends, RowWords& starts, const MaskPlan& plan, st
   }
 }
 
-inline void hide_row(const MaskSeed& seed, Key key, const MaskPlan& plan, std::int64_t view,
-                     std::int64_t sample, std::int64_t row, std::int64_t t, std::uint8_t* out) {
+inline void hide_row(const MaskSeed& seed, Key key, const KeySchedule& keys, const MaskPlan& plan,
+                     std::int64_t view, std::int64_t sample, std::int64_t row, std::int64_t t,
+                     std::uint8_t* out) {
   const int code = static_cast<int>(plan.code);
-  const WordStream stream = mask_stream(seed, key, code, kElements, view, sample);
+  const WordStream stream = mask_stream(seed, keys, code, kElements, view, sample);
   if (plan.count == 0) {
     __builtin_memset(out, 0, static_cast<std::size_t>(t));
   } else if (plan.code == MaskCode::span) {
     RowWords words(stream, row, t - plan.count + plan.runs);
-    const WordStream parameters = mask_stream(seed, key, code, 0, view, sample);
+    const WordStream parameters = mask_stream(seed, keys, code, 0, view, sample);
     const Block b = philox(Block{static_cast<std::uint32_t>(row << kMaskChannelShift),
                                  parameters.stream, parameters.id_lo, parameters.id_hi},
                            key);

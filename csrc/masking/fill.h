@@ -36,7 +36,6 @@ struct RowMoments {
   double mean, deviation;
 };
 
-TSSSL_INLINE double if_known(double v, double value) { return v == v ? value : 0.0; }
 TSSSL_INLINE Vec<double> if_known(Vec<double> v, Vec<double> value) {
   return v == v ? value : Vec<double>{};
 }
@@ -45,12 +44,13 @@ TSSSL_INLINE Vec<double> if_known(Vec<double> v, Vec<double> value) {
 template <class T>
 inline RowMoments visible_moments(const std::uint8_t* m, const T* x, std::int64_t t, T* spare) {
   write_where(m, x, static_cast<T>(__builtin_nan("")), t, spare);
-  const auto count = [](auto v) { return if_known(v, decltype(v){} + 1.0); };
-  double n = row_sum(spare, t, count);
+  constexpr double kUnknown = __builtin_nan("");
+  double n =
+      row_sum(spare, t, kUnknown, [](Vec<double> v) { return if_known(v, Vec<double>{} + 1.0); });
   n = n > 0 ? n : 1;
-  const double mean = row_sum(spare, t, [](auto v) { return if_known(v, v); }) / n;
-  const auto square = [mean](auto v) { return if_known(v, (v - mean) * (v - mean)); };
-  return {mean, root(row_sum(spare, t, square) / n)};
+  const double mean = row_sum(spare, t, kUnknown, [](Vec<double> v) { return if_known(v, v); }) / n;
+  const auto square = [mean](Vec<double> v) { return if_known(v, (v - mean) * (v - mean)); };
+  return {mean, root(row_sum(spare, t, kUnknown, square) / n)};
 }
 
 // out = mean + deviation z where hidden, z standard normal.

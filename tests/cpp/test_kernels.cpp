@@ -87,21 +87,25 @@ Real largest_error(const std::vector<T>& actual, const std::vector<Real>& truth)
 
 template <class T>
 void nt_xent(const tsssl::NtXentKernels<T>& kernels, const std::vector<T>& z, const Batch& batch,
-             int threads, const std::vector<T>& upstream, std::vector<T>& loss,
+             int threads, bool keep, const std::vector<T>& upstream, std::vector<T>& loss,
              std::vector<T>& gradient) {
   const std::int64_t n = batch.n, dim = batch.dim;
   std::vector<T> share(2 * n), scale(2 * n), rows(6 * 2 * n);
   const auto row = [&](int i) { return rows.data() + i * 2 * n; };
-  const tsssl::PairSums<T> sums{row(0), row(1), row(2), row(3), row(4), row(5), nullptr, 0};
+  const std::int64_t padded = (2 * n + 47) / 48 * 48;
+  std::vector<T> kept(keep ? padded * padded : 0, T(NAN));
+  const tsssl::PairSums<T> sums{
+      row(0), row(1), row(2), row(3), row(4), row(5), nullptr, 0, keep ? kept.data() : nullptr};
   tsssl::PairProblem<T> problem{};
   problem.q = {z.data(), z.data() + n * dim, dim, dim, n, n};
   problem.dim = dim;
   problem.beta = static_cast<double>(1 / batch.temperature);
   problem.normalize = true;
   problem.offset = n;
-  kernels.forward(problem, threads, loss.data(), share.data(), scale.data(), sums);
-  kernels.backward(problem, threads, share.data(), scale.data(), sums, upstream.data(), 1,
-                   gradient.data(), gradient.data() + n * dim);
+  kernels.forward(problem, tsssl::Reduction::none, threads, loss.data(), share.data(), scale.data(),
+                  sums);
+  kernels.backward(problem, tsssl::Reduction::none, threads, share.data(), scale.data(), sums,
+                   upstream.data(), 1, gradient.data(), gradient.data() + n * dim);
 }
 
 template <class T>
@@ -116,7 +120,7 @@ void check(const char* isa, const tsssl::NtXentKernels<T>& kernels) {
     definition(batch, z, upstream, loss, gradient);
     std::vector<T> found(2 * batch.n), found_gradient(z.size(), T(NAN));
     for (int threads : {1, 3}) {
-      nt_xent(kernels, z, batch, threads, upstream, found, found_gradient);
+      nt_xent(kernels, z, batch, threads, threads == 3, upstream, found, found_gradient);
       const Real bound = 8 * unit / batch.temperature;
       const Real errors[] = {largest_error(found, loss), largest_error(found_gradient, gradient)};
       const bool good = errors[0] <= bound && errors[1] <= bound;

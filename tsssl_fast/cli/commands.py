@@ -146,10 +146,14 @@ def evaluate(
 
 
 @app.command()
-def info() -> None:
+def info(
+    warm: Annotated[bool, typer.Option("--warm", help="Compile every Numba kernel first.")] = False,
+) -> None:
     """Backends with their reasons, instruction set, versions, thread runtime, load errors."""
     from tsssl_fast import info as information
 
+    for line in information.warm() if warm else ():
+        typer.echo(line)
     print(information.report())
 
 

@@ -57,6 +57,10 @@ struct PairSums {
   // largest logit of the negatives, of the positives.
   T* statistics;
   std::int64_t statistics_stride;
+  // One set, without statistics: where the forward leaves its exponentials for the backward, tile
+  // by tile, (rows rounded up to 48) squared elements of which half are written. Not used where
+  // rows have shifts of their own. nullptr: the backward computes them again.
+  T* kept;
 };
 constexpr int kStatistics = 6;
 
@@ -78,14 +82,17 @@ struct PairKernels {
 // the SimCLR-TS report. With x_i = log sum over negatives exp(a_ij) - a_{i p(i)}:
 //   loss_i = log(1 + exp(x_i)),  share_i = 1 - P_{i p(i)} = 1 / (1 + exp(-x_i)),
 // which keep their digits when the batch has converged and both are 1e-8.
-// loss, share, scale: (2n); grad_loss: (2n), elements grad_stride apart; grad1, grad2: (n, dim).
+// loss: (2n), or with a reduction one number, summed in float64; grad_loss: its gradient, elements
+// grad_stride apart; share, scale: (2n); grad1, grad2: (n, dim).
+enum class Reduction : int { none = 0, sum = 1, mean = 2 };
+
 template <class T>
 struct NtXentKernels {
-  void (*forward)(const PairProblem<T>& problem, int threads, T* loss, T* share, T* scale,
-                  const PairSums<T>& sums);
-  void (*backward)(const PairProblem<T>& problem, int threads, const T* share, const T* scale,
-                   const PairSums<T>& sums, const T* grad_loss, std::int64_t grad_stride, T* grad1,
-                   T* grad2);
+  void (*forward)(const PairProblem<T>& problem, Reduction reduction, int threads, T* loss,
+                  T* share, T* scale, const PairSums<T>& sums);
+  void (*backward)(const PairProblem<T>& problem, Reduction reduction, int threads, const T* share,
+                   const T* scale, const PairSums<T>& sums, const T* grad_loss,
+                   std::int64_t grad_stride, T* grad1, T* grad2);
 };
 
 // Many small NT-Xent problems at once: group g has lengths[g] (nullptr: n) rows per view, starting

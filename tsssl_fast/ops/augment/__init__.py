@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from tsssl_fast import _library, dispatch
-from tsssl_fast.ops.augment import cpp, reference, spec
+from tsssl_fast.ops.augment import cpp, numba, reference, spec
 
 dispatch.register_family(
     "augment",
     ("augment", "augment_backward", "augment_sample"),
-    (cpp.BACKEND, reference.BACKEND),
+    (cpp.BACKEND, numba.BACKEND, reference.BACKEND),
 )
 
 
@@ -83,7 +83,7 @@ def _sample_fake(
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, program, seed, _, *rest, backend = inputs
-    ctx.backend = dispatch.requested(backend)  # the backward runs where the forward was asked to
+    ctx.backend = dispatch.resolve(backend)  # the backward runs where the forward was asked to
     ctx.sum_views = x.dim() == 3
     ctx.save_for_backward(program, seed, *rest)
 

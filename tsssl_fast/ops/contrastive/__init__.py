@@ -1,17 +1,19 @@
 """The contrastive engine as registered operators. README.md derives it; spec.py is the contract.
 
 nt_xent               NT-Xent of two views, row formula fused
+key_logsumexp         the same over keys without gradient: queue, prototypes
 pair_logsumexp        row statistics from which every other contrastive loss is a few lines
 grouped_nt_xent       many small NT-Xent problems in one launch
 hierarchical_nt_xent  TS2Vec's pyramid of those
 """
 
 from tsssl_fast import dispatch
-from tsssl_fast.ops.contrastive import cpp, reference
+from tsssl_fast.ops.contrastive import cpp, numba, reference
+from tsssl_fast.ops.contrastive.keys import with_keys
 
-BACKENDS = (cpp.BACKEND, reference.BACKEND)
+BACKENDS = tuple(with_keys(b) for b in (cpp.BACKEND, numba.BACKEND, reference.BACKEND))
 
-dispatch.register_family("contrastive", tuple(reference.BACKEND.kernels), BACKENDS)
+dispatch.register_family("contrastive", tuple(BACKENDS[-1].kernels), BACKENDS)
 
 from tsssl_fast.ops.contrastive import grouped as grouped  # noqa: E402  registers operators
 from tsssl_fast.ops.contrastive import hierarchical as hierarchical  # noqa: E402

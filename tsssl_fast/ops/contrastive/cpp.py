@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tsssl_fast import _native
 from tsssl_fast.dispatch import Backend
-from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive import keys, spec
 from tsssl_fast.ops.contrastive.rules import Rules
 
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
@@ -20,36 +20,49 @@ def _kernel(name: str, dtype: torch.dtype) -> Any:
 
 def _rows(z: Tensor) -> Tensor:
     """In the kernel's dtype, columns contiguous; rows may be strided."""
-    z = z.to(spec.compute_dtype(z.dtype))
+    if z.dtype not in _SUFFIX:
+        z = z.to(spec.compute_dtype(z.dtype))
     return z if z.stride(-1) == 1 or z.shape[-1] == 1 else z.contiguous()
 
 
-def _nt_xent_forward(z1: Tensor, z2: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def _nt_xent_forward(
+    z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool
+) -> tuple[Tensor, Tensor, Tensor]:
     n, dim = z1.shape
     z1, z2 = _rows(z1), _rows(z2)
-    loss = z1.new_empty(2 * n)
+    loss = z1.new_empty(2 * n if reduction == "none" else ())
     saved = z1.new_empty((len(spec.NT_XENT_ROWS), 2 * n))
+    kept = z1.new_empty(spec.kept_rows(2 * n, dim) ** 2 if keep else 0)
     _kernel("nt_xent_forward", z1.dtype)(
         *(z1.data_ptr(), z1.stride(0), z2.data_ptr(), z2.stride(0), n, dim),
-        *(1 / temperature, _native.threads(), loss.data_ptr(), saved.data_ptr()),
+        *(1 / temperature, spec.REDUCTIONS.index(reduction), _native.threads()),
+        *(loss.data_ptr(), saved.data_ptr(), kept.data_ptr()),
     )
-    return loss, saved
+    return loss, saved, kept
 
 
 def _nt_xent_backward(
-    grad: Tensor, z1: Tensor, z2: Tensor, saved: Tensor, temperature: float
+    grad: Tensor,
+    z1: Tensor,
+    z2: Tensor,
+    saved: Tensor,
+    kept: Tensor,
+    temperature: float,
+    reduction: str,
 ) -> tuple[Tensor, Tensor]:
     n, dim = z1.shape
     dtype = z1.dtype
     z1, z2 = _rows(z1), _rows(z2)
-    grad = grad.to(z1.dtype)
+    if grad.dtype != z1.dtype:
+        grad = grad.to(z1.dtype)
     grad1, grad2 = z1.new_empty((n, dim)), z2.new_empty((n, dim))
     _kernel("nt_xent_backward", z1.dtype)(
         *(z1.data_ptr(), z1.stride(0), z2.data_ptr(), z2.stride(0), n, dim),
-        *(1 / temperature, _native.threads(), saved.data_ptr()),
-        *(grad.data_ptr(), grad.stride(0), grad1.data_ptr(), grad2.data_ptr()),
+        *(1 / temperature, spec.REDUCTIONS.index(reduction), _native.threads()),
+        *(saved.data_ptr(), kept.data_ptr(), grad.data_ptr()),
+        *(grad.stride(0) if reduction == "none" else 0, grad1.data_ptr(), grad2.data_ptr()),
     )
-    return grad1.to(dtype), grad2.to(dtype)
+    return (grad1, grad2) if dtype == z1.dtype else (grad1.to(dtype), grad2.to(dtype))
 
 
 def _groups(
@@ -179,12 +192,41 @@ def _pairs_backward(
     return grad_q.to(q.dtype), grad_k.to(q.dtype), beta.new_full((), d_beta)
 
 
+def _key_logsumexp(
+    q: Tensor,
+    k: Tensor,
+    q_valid: Tensor | None,
+    k_valid: Tensor | None,
+    beta: float,
+    normalize: bool,
+    gradient: bool,
+) -> tuple[Tensor, Tensor]:
+    if not normalize or 2 * abs(beta) >= spec.FIXED_SHIFT_LIMIT[spec.compute_dtype(q.dtype)]:
+        # Rows have maxima of their own, which a walk of its own has to find.
+        return _composed_keys(q, k, q_valid, k_valid, beta, normalize, gradient)
+    q, k = _rows(q), _rows(k)
+    q_valid, k_valid = (None if v is None else v.contiguous() for v in (q_valid, k_valid))
+    lse = q.new_empty(len(q))
+    jacobian = q.new_empty(q.shape if gradient else (0, q.shape[1]))
+    _kernel("key_logsumexp", q.dtype)(
+        *(q.data_ptr(), q.stride(0), len(q), k.data_ptr(), k.stride(0), len(k), q.shape[1]),
+        *(beta, 0 if q_valid is None else q_valid.data_ptr()),
+        *(0 if k_valid is None else k_valid.data_ptr(), _native.threads()),
+        *(lse.data_ptr(), jacobian.data_ptr() if gradient else 0),
+    )
+    return lse, jacobian
+
+
+_composed_keys = keys.composed(
+    {"pair_logsumexp": _pairs_forward, "pair_logsumexp_backward": _pairs_backward}
+)
+
+
 def _why_not(op: str, tensors: Sequence[Tensor]) -> list[str]:
     why = list(_native.why_not())
-    dtypes = {t.dtype for t in tensors} - set(spec.DTYPES)
-    if dtypes:
-        names = ", ".join(sorted(map(str, dtypes)))
-        why.append(f"dtype={names} (supported: {', '.join(map(str, spec.DTYPES))})")
+    for tensor in tensors:
+        if tensor.dtype not in spec.DTYPES:
+            why.append(f"dtype={tensor.dtype} (supported: {', '.join(map(str, spec.DTYPES))})")
     return why
 
 
@@ -197,6 +239,7 @@ BACKEND = Backend(
         "grouped_nt_xent_backward": _grouped_backward,
         "pair_logsumexp": _pairs_forward,
         "pair_logsumexp_backward": _pairs_backward,
+        "key_logsumexp": _key_logsumexp,
     },
     why_not=_why_not,
     devices=frozenset({"cpu"}),

@@ -55,7 +55,7 @@ def _backward_fake(grad: Tensor, z1: Tensor, z2: Tensor, *_: Any) -> tuple[Tenso
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     z1, z2, lengths, ctx.temperature, ctx.normalize, backend = inputs
-    ctx.backend = dispatch.requested(backend)
+    ctx.backend = dispatch.resolve(backend)
     ctx.mark_non_differentiable(output[1])
     ctx.save_for_backward(z1, z2, output[1], lengths)
 

@@ -1,5 +1,4 @@
-"""NT-Xent of two views as one operator: the engine with its row formula fused, for small
-batches."""
+"""NT-Xent of two views as one operator: the engine with row formula and reduction fused."""
 
 from typing import Any
 
@@ -10,63 +9,86 @@ from tsssl_fast import _library, dispatch
 from tsssl_fast.ops.contrastive import spec
 
 
-def _nt_xent(z1: Tensor, z2: Tensor, temperature: float, backend: str) -> tuple[Tensor, Tensor]:
+def nt_xent(z1: Tensor, z2: Tensor, temperature: float, reduction: str, backend: str) -> Tensor:
+    """The reduced loss; arguments checked by functional.nt_xent."""
+    if _library.traced((z1, z2)):
+        # Keeps no exponentials: what an operator returns may not depend on the backend.
+        arguments = (z1, z2, temperature, reduction, False, backend)
+        return torch.ops.tsssl_fast.nt_xent(*arguments)[0]
+    keep = torch.is_grad_enabled() and (z1.requires_grad or z2.requires_grad)
+    return _direct(z1, z2, temperature, reduction, keep, dispatch.resolve(backend))[0]
+
+
+def _nt_xent(
+    z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool, backend: str
+) -> tuple[Tensor, Tensor, Tensor]:
     kernel = dispatch.select("nt_xent", (z1, z2), backend)
-    return kernel(z1, z2, temperature)
+    return kernel(z1, z2, temperature, reduction, keep)
 
 
 def _nt_xent_fake(
-    z1: Tensor, z2: Tensor, temperature: float, backend: str
-) -> tuple[Tensor, Tensor]:
+    z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool, backend: str
+) -> tuple[Tensor, Tensor, Tensor]:
     rows = 2 * z1.shape[0]
-    dtype = spec.compute_dtype(z1.dtype)
-    return z1.new_empty(rows, dtype=dtype), z1.new_empty(
-        (len(spec.NT_XENT_ROWS), rows), dtype=dtype
-    )
+    like = z1.new_empty(0, dtype=spec.compute_dtype(z1.dtype))
+    loss = like.new_empty(rows if reduction == "none" else ())
+    return loss, like.new_empty((len(spec.NT_XENT_ROWS), rows)), like
 
 
 def _nt_xent_backward(
-    grad: Tensor, z1: Tensor, z2: Tensor, saved: Tensor, temperature: float, backend: str
+    grad: Tensor,
+    z1: Tensor,
+    z2: Tensor,
+    saved: Tensor,
+    kept: Tensor,
+    temperature: float,
+    reduction: str,
+    backend: str,
 ) -> tuple[Tensor, Tensor]:
     kernel = dispatch.select("nt_xent_backward", (z1, z2, grad), backend)
-    return kernel(grad, z1, z2, saved, temperature)
+    return kernel(grad, z1, z2, saved, kept, temperature, reduction)
 
 
 def _nt_xent_backward_fake(
-    grad: Tensor, z1: Tensor, z2: Tensor, saved: Tensor, temperature: float, backend: str
+    grad: Tensor, z1: Tensor, z2: Tensor, saved: Tensor, kept: Tensor, *_: Any
 ) -> tuple[Tensor, Tensor]:
     return z1.new_empty(z1.shape), z2.new_empty(z2.shape)
 
 
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    z1, z2, ctx.temperature, backend = inputs
-    ctx.backend = dispatch.requested(backend)  # the backward runs where the forward was asked to
-    ctx.mark_non_differentiable(output[1])
-    ctx.save_for_backward(z1, z2, output[1])
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    z1, z2, ctx.temperature, ctx.reduction, _, backend = inputs
+    ctx.backend = dispatch.resolve(backend)  # the backward runs where the forward was asked to
+    _, saved, kept = output
+    ctx.mark_non_differentiable(saved, kept)
+    ctx.set_materialize_grads(False)  # else zeros as large as what is kept
+    ctx.save_for_backward(z1, z2, saved, kept)
 
 
-def _differentiate(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor, Tensor, None, None]:
-    z1, z2, saved = ctx.saved_tensors
-    g1, g2 = _first_order(grad, z1, z2, saved, ctx.temperature, ctx.backend)
-    return g1, g2, None, None
+def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
+    if grad is None:
+        return (None,) * 6
+    z1, z2, saved, kept = ctx.saved_tensors
+    g1, g2 = _first_order(grad, z1, z2, saved, kept, ctx.temperature, ctx.reduction, ctx.backend)
+    return g1, g2, None, None, None, None
 
 
 _library.define(
-    "nt_xent(Tensor z1, Tensor z2, float temperature, str backend) -> (Tensor, Tensor)",
+    "nt_xent(Tensor z1, Tensor z2, float temperature, str reduction, bool keep, str backend) "
+    "-> (Tensor, Tensor, Tensor)",
     _nt_xent,
     _nt_xent_fake,
     setup_context=_setup_context,
     backward=_differentiate,
 )
 _library.define(
-    "nt_xent_backward(Tensor grad, Tensor z1, Tensor z2, Tensor saved, float temperature, "
-    "str backend) -> (Tensor, Tensor)",
+    "nt_xent_backward(Tensor grad, Tensor z1, Tensor z2, Tensor saved, Tensor kept, "
+    "float temperature, str reduction, str backend) -> (Tensor, Tensor)",
     _nt_xent_backward,
     _nt_xent_backward_fake,
     backward=_library.no_second_derivative("nt_xent"),
 )
 
-nt_xent = _library.eager(torch.ops.tsssl_fast.nt_xent, _nt_xent, _setup_context, _differentiate)
+_direct = _library.eager(torch.ops.tsssl_fast.nt_xent, _nt_xent, _setup_context, _differentiate)
 _first_order = _library.first_order(
     torch.ops.tsssl_fast.nt_xent_backward, _nt_xent_backward, "nt_xent"
 )

@@ -93,7 +93,7 @@ def _backward_fake(
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, beta, *rules, _, backend = inputs
-    ctx.backend = dispatch.requested(backend)
+    ctx.backend = dispatch.resolve(backend)
     ctx.tail = tuple(rules[8:])
     ctx.mark_non_differentiable(*output[1:])
     ctx.save_for_backward(q, k, beta, output[1], output[2], *rules[:8])

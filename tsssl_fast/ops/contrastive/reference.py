@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tsssl_fast import _checks
 from tsssl_fast.dispatch import Backend
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.rules import GROUP_RULES, Rules
@@ -286,17 +287,27 @@ def _grouped_backward(
     return g1, g2
 
 
-def _nt_xent_forward(z1: Tensor, z2: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def _nt_xent_forward(
+    z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool
+) -> tuple[Tensor, Tensor, Tensor]:
     out, sums, scale, _ = _forward(*_two_views(z1, z2, temperature))
     x = out[0] - out[1]
     loss = torch.logaddexp(x, x.new_zeros(()))
-    return loss, torch.cat([torch.stack([x.sigmoid(), scale]), sums])
+    saved = torch.cat([torch.stack([x.sigmoid(), scale]), sums])
+    return _checks.reduce(loss, reduction), saved, loss.new_empty(0)
 
 
 def _nt_xent_backward(
-    grad: Tensor, z1: Tensor, z2: Tensor, saved: Tensor, temperature: float
+    grad: Tensor,
+    z1: Tensor,
+    z2: Tensor,
+    saved: Tensor,
+    kept: Tensor,
+    temperature: float,
+    reduction: str,
 ) -> tuple[Tensor, Tensor]:
-    pull = grad.to(saved.dtype) * saved[0]
+    share = saved[0] / len(saved[0]) if reduction == "mean" else saved[0]
+    pull = grad.to(saved.dtype) * share
     grads = torch.stack([pull, -pull, torch.zeros_like(pull)])
     dz, _, _ = _backward(grads, *_two_views(z1, z2, temperature), saved[2:], saved[1], False)
     return dz[: len(z1)].clone(), dz[len(z1) :].clone()

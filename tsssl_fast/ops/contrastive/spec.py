@@ -28,6 +28,23 @@ STATISTICS = (
 )
 NT_XENT_ROWS = ("share", "scale", *SUM_ROWS)
 
+
+# The kernels shift exponents by one power of two while every exp stays a normal number: unit rows
+# and 2 |beta| below this (kFixedShiftLimit in csrc/kernels/pairs.h).
+FIXED_SHIFT_LIMIT = {torch.float32: 60.0, torch.float64: 600.0}
+
+REDUCTIONS = ("none", "sum", "mean")  # of nt_xent, in the order of csrc's Reduction
+
+
+def kept_rows(rows: int, dim: int) -> int:
+    """Side of the square in which nt_xent keeps its exponentials for the backward; 0: it does not.
+
+    A quarter of the arithmetic is then not done twice. Half of the square is written, so that this
+    is at most 2 MiB of float32, or the size of four copies of the views.
+    """
+    return -(-rows // 48) * 48 if rows <= max(1024, 4 * dim) else 0
+
+
 # Rows whose norm is not above this count as zero: cosine 0 with everything, gradient 0.
 TINY_NORM = 1e-12
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from tsssl_fast import _library, dispatch
-from tsssl_fast.ops.decorrelation import cpp, reference, spec
+from tsssl_fast.ops.decorrelation import cpp, numba, reference, spec
 
-BACKENDS = (cpp.BACKEND, reference.BACKEND)
+BACKENDS = (cpp.BACKEND, numba.BACKEND, reference.BACKEND)
 
 dispatch.register_family(
     "decorrelation",
@@ -69,7 +69,7 @@ def _upstream(
 
 def _save(ctx: Any, z: Sequence[Tensor], settings: Any, flags: int, backend: str, out: Any) -> None:
     ctx.settings, ctx.flags = settings, flags
-    ctx.backend = dispatch.requested(backend)  # the backward runs where the forward was asked to
+    ctx.backend = dispatch.resolve(backend)  # the backward runs where the forward was asked to
     ctx.mark_non_differentiable(out[2], out[3])
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(*z, out[2], out[3])
