@@ -1,16 +1,24 @@
-"""VICReg on two views, forward and backward: this package, plain torch, lightly's formula.
+"""VICReg on two views, forward and backward: this package, plain torch, lightly.
 
-    python benchmarks/decorrelation.py 256x8192 1024x2048 [--repeat 9]
+    python benchmarks/decorrelation.py 256x8192 1024x2048 [--repeat 9] [--fastest]
+    python benchmarks/decorrelation.py --sweep
 
-Every candidate runs once per round, so that all see the same machine; medians and ratios are of the
-same run. The floor is 6 min(n, d) n d flops at the rate of torch's matrix product plus the bytes
-that have to move (both views read forward and backward, both gradients written) at the rate of a
-copy.
+Every candidate runs once per round, so that all see the same machine; medians (with --fastest the
+least times) and ratios are of the same run. Of lightly, where it is installed, its loss is loaded
+alone: the package needs torchvision, the loss does not. --sweep compares with the faster of both
+torch forms from 2 x 8 to 4096 x 8192 and says where we lose. The floor is 6 min(n, d) n d flops at
+the rate of torch's matrix product plus the bytes that have to move (both views read forward and
+backward, both gradients written) at the rate of a copy.
 """
 
 import argparse
+import importlib
+import importlib.util
+import pathlib
 import statistics
+import sys
 import time
+import types
 from collections.abc import Callable
 
 import torch
@@ -56,6 +64,22 @@ def masked(a: Tensor, b: Tensor) -> Tensor:
     return _shell(a, b, penalty)
 
 
+def lightly_loss() -> Callable[[Tensor, Tensor], Tensor] | str:
+    """lightly's VICRegLoss as it is, or why it can not run."""
+    package = importlib.util.find_spec("lightly")
+    if package is None or not package.submodule_search_locations:
+        return "not installed"
+    root = pathlib.Path(package.submodule_search_locations[0])
+    for name in ("lightly", "lightly.loss", "lightly.utils"):
+        module = types.ModuleType(name)
+        module.__path__ = [str(root.joinpath(*name.split(".")[1:]))]
+        sys.modules.setdefault(name, module)
+    try:
+        return importlib.import_module("lightly.loss.vicreg_loss").VICRegLoss()
+    except Exception as error:
+        return repr(error)
+
+
 def step(loss: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> None:
     a.grad = b.grad = None
     loss(a, b).backward()
@@ -66,6 +90,9 @@ def gemm(n: int, d: int) -> Callable[[], object]:
     return lambda: torch.mm(x, y, out=out)
 
 
+summary: Callable[[list[float]], float] = statistics.median
+
+
 def interleaved(cases: dict[str, Callable[[], object]], repeat: int) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in cases}
     for round_ in range(repeat + 1):
@@ -74,25 +101,60 @@ def interleaved(cases: dict[str, Callable[[], object]], repeat: int) -> dict[str
             run()
             if round_:
                 times[name].append(time.perf_counter() - begin)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return {name: summary(values) for name, values in times.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("shapes", nargs="+", help="N x D, as 256x8192")
+    parser.add_argument("shapes", nargs="*", help="N x D, as 256x8192")
     parser.add_argument("--repeat", type=int, default=9)
     parser.add_argument("--largest-covariance", type=int, default=4096, help="no D x D beyond")
+    parser.add_argument("--fastest", action="store_true", help="least times instead of medians")
+    parser.add_argument("--sweep", action="store_true", help="2 x 8 to 4096 x 8192")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
+    global summary
+    summary = min if options.fastest else statistics.median
+    torch.set_num_threads(options.threads)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, milliseconds")
+    if options.sweep:
+        sweep(options.repeat)
     for shape in options.shapes:
         measure(*map(int, shape.split("x")), options.repeat, options.largest_covariance)
 
 
-def measure(n: int, d: int, repeat: int, largest_covariance: int) -> None:
+def views(n: int, d: int) -> tuple[Tensor, Tensor]:
     torch.manual_seed(0)
     a = torch.randn(n, d)
     b = (a + 0.1 * torch.randn(n, d)).requires_grad_()
-    a.requires_grad_()
+    return a.requires_grad_(), b
+
+
+def sweep(repeat: int) -> None:
+    """Every shape against the faster of both torch forms; the direct one where D <= 2048."""
+    ratios: dict[str, float] = {}
+    for n in (2, 8, 32, 128, 512, 1024, 4096):
+        for d in (8, 32, 128, 512, 2048, 8192):
+            a, b = views(n, d)
+            forms = {"own": functional.vicreg_loss, "gram": gram}
+            if d <= 2048:
+                forms["direct"] = direct
+            cases = {name: lambda f=form, a=a, b=b: step(f, a, b) for name, form in forms.items()}
+            flops = 6.0 * min(n, d) * n * d
+            rounds = max(2, min(20 * repeat, int(repeat * 1e9 / (1e7 + flops))))
+            times = interleaved(cases, rounds)
+            own = times.pop("own")
+            best = min(times, key=times.__getitem__)
+            ratios[f"{n}x{d}"] = times[best] / own
+            ratio = ratios[f"{n}x{d}"]
+            print(f"{n:5d} x {d:5d} {1e3 * own:10.3f}  {ratio:6.2f}x of {best}", flush=True)
+    least = min(ratios, key=ratios.__getitem__)
+    lost = [shape for shape, ratio in ratios.items() if ratio < 1]
+    print(f"least {ratios[least]:.2f}x at {least}; slower at: {', '.join(lost) or 'none'}")
+
+
+def measure(n: int, d: int, repeat: int, largest_covariance: int) -> None:
+    a, b = views(n, d)
     source = torch.randn(2, n, d)
     copy = torch.empty_like(source)
     side = min(n, d)
@@ -105,7 +167,12 @@ def measure(n: int, d: int, repeat: int, largest_covariance: int) -> None:
     }
     if d <= largest_covariance:
         cases["direct torch"] = lambda: step(direct, a, b)
-        cases["masked torch"] = lambda: step(masked, a, b)
+        peer = lightly_loss()
+        if isinstance(peer, str):
+            print(f"lightly: {peer}; its formula in torch instead")
+            cases["masked torch"] = lambda: step(masked, a, b)
+        else:
+            cases["lightly"] = lambda: step(peer, a, b)
     median = interleaved(cases, repeat)
     # Six flops where the product has two; the copy moves four of the six views' worth of bytes.
     floor = 3 * median["gemm"] + 1.5 * median["copy"]
