@@ -19,7 +19,7 @@ def test_interpreted(name: str) -> None:
         env={**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,
     )
     closing = result.stdout.strip().splitlines()[-1:]
     print(name, *closing)

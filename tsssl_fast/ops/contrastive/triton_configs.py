@@ -119,4 +119,4 @@ def chunk_tiles(family: str) -> Tiles:
     """For a chunk's similarities, which are in memory."""
     if family == "interpreter":
         return Tiles(4, 16, 16, 1, 1, False)
-    return Tiles(8, 128, 16, 4, 2, False)
+    return Tiles(4, 128, 16, 4, 2, False)

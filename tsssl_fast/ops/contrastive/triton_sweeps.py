@@ -147,7 +147,7 @@ def _chunked_sums(sweep: Sweep, results: Results, row: int, weighted: bool) -> N
             **{"PRECISION": "ieee"},
             **options(tile.warps, tile.stages),
         )
-        combine_rows(*(part, None, *results, last - first, 1, sweep.p, 1, row + first, weighted))
+        combine_rows(*(part, None, *results, last - first, 1, span, slots, row + first, weighted))
 
 
 def gradients_of(
