@@ -4,6 +4,7 @@
 #include "tsssl/contrastive.h"
 #include "tsssl/decorrelation.h"
 #include "tsssl/keys.h"
+#include "tsssl/masking.h"
 #include "tsssl/preprocess.h"
 
 namespace tsssl {
@@ -12,6 +13,7 @@ const AugmentKernels& augments();
 const ContrastiveKernels& contrastive();
 const KeyKernels& contrastive_keys();
 const DecorrelationKernels& decorrelation();
+const MaskingKernels& masking();
 const PreprocessKernels& preprocessing();
 
 }  // namespace tsssl

@@ -10,12 +10,28 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from tsssl_fast import _checks
+from tsssl_fast.encoders.causal import Causal
 from tsssl_fast.encoders.inception import Inception
+from tsssl_fast.encoders.patch_transformer import PatchTransformer
 from tsssl_fast.encoders.resnet import ResNet
 
-__all__ = ["ENCODERS", "Encoder", "Inception", "ResNet", "build", "resolve"]
+__all__ = [
+    "ENCODERS",
+    "Causal",
+    "Encoder",
+    "Inception",
+    "PatchTransformer",
+    "ResNet",
+    "build",
+    "resolve",
+]
 
-ENCODERS: dict[str, type[nn.Module]] = {"resnet": ResNet, "inception": Inception}
+ENCODERS: dict[str, type[nn.Module]] = {
+    "resnet": ResNet,
+    "inception": Inception,
+    "causal": Causal,
+    "patch_transformer": PatchTransformer,
+}
 
 
 class Encoder(Protocol):
@@ -26,13 +42,16 @@ class Encoder(Protocol):
     def __call__(self, x: Tensor) -> Tensor: ...
 
 
-def resolve(name: str, length: int) -> str:
-    """The encoder that "auto" stands for: "inception" from 192 steps on, "resnet" below.
+def resolve(name: str, length: int, tokens: bool = False) -> str:
+    """The encoder that "auto" stands for: "inception" from 192 steps on, "resnet" below; or
+    "patch_transformer" for methods that work on tokens.
 
     On long series the receptive field was the only visible lever (UWaveGestureLibrary, 315 steps);
     on 128 steps Inception is 3 times the cost for the same accuracy (UCI HAR).
     """
     if name == "auto":
+        if tokens:
+            return "patch_transformer"
         return "inception" if length >= 192 else "resnet"
     return name
 
@@ -46,4 +65,6 @@ def build(name: str, channels: int, length: int, **options: Any) -> nn.Module:
     _checks.choice("encoder", name, ("auto", *ENCODERS))
     if name == "inception":
         options.setdefault("stride", max(1, round(length / 80)))
+    if name == "patch_transformer":
+        options.setdefault("patch", max(1, round(length / 12)))
     return ENCODERS[name](channels, **options)
