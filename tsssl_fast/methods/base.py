@@ -57,15 +57,18 @@ class Method(nn.Module, ABC):
     def forward(self, batch: Batch) -> tuple[Tensor, Logs]:
         return self.loss(batch)
 
-    def encode(self, x: Tensor, encoder: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """Features of `encoder` (or a part of one), else of `self.encoder`, in x's dtype.
+    def encode(self, x: Any, encoder: Callable[[Any], Tensor] | None = None) -> Tensor:
+        """Features of `encoder` (or a part of one), else of `self.encoder`, in x's dtype; in
+        float32 for other input than series, such as text.
 
         With `bf16` the encoder alone runs under bfloat16 autocast: it is 80 to 95 % of a step, the
         projector and the loss 4 %, and a covariance needs the digits.
         """
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
+        series = isinstance(x, Tensor) and x.is_floating_point()
+        device = x.device if series else next(self.parameters()).device
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
             h: Tensor = (self.encoder if encoder is None else encoder)(x)
-        return h.to(x.dtype)
+        return h.to(x.dtype if series else torch.float32)
 
     def after_step(self) -> None:
         """Called after each optimizer step; momentum encoders and queues update here."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast import _library, dispatch
-from tsssl_fast.ops.masking import cpp, reference, spec
+from tsssl_fast.ops.masking import cpp, numba, reference, spec
 from tsssl_fast.ops.masking.spec import Fill
 
 dispatch.register_family(
@@ -22,7 +22,7 @@ dispatch.register_family(
         "restore_tokens",
         "restore_tokens_backward",
     ),
-    (cpp.BACKEND, reference.BACKEND),
+    (cpp.BACKEND, numba.BACKEND, reference.BACKEND),
 )
 
 _OPS = torch.ops.tsssl_fast
