@@ -1,6 +1,6 @@
 """The contract of the preprocessing family: dtypes and tasks.
 
-`cpp` equals `reference` bit for bit: double arithmetic in one order, rounded once to the series'
+`cpp` and `numba` equal `reference` bit for bit: double arithmetic in one order, rounded once to the series'
 dtype. Not differentiable: preprocessing prepares data.
 """
 
