@@ -8,7 +8,7 @@ import pathlib
 import hypothesis
 import pytest
 import torch
-from augment_cases import ISAS, OPERATIONS, SHAPES, isa, same_bits, series, threads
+from augment_cases import ISAS, MIXTURES, OPERATIONS, SHAPES, isa, same_bits, series, threads
 from hypothesis import strategies
 
 from tsssl_fast import augment, ops, rng
@@ -26,15 +26,16 @@ def digest(x: torch.Tensor) -> str:
 
 def golden_outputs(name: str) -> dict[str, str]:
     x = series(4, 3, 50)
+    pipeline = augment.Compose([{**OPERATIONS, **MIXTURES}[name]])
     return {
         str(dtype).removeprefix("torch."): digest(
-            OPERATIONS[name](x.to(dtype), 2, seed=7, epoch=1, step=2, backend="reference")
+            pipeline(x.to(dtype), 2, seed=7, epoch=1, step=2, backend="reference")
         )
         for dtype in (torch.float32, torch.float64)
     }
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", [*OPERATIONS, *MIXTURES])
 def test_golden_outputs(name):
     """An operation's output never changes; a new hash is a new operation."""
     assert golden_outputs(name) == json.loads(GOLDEN.read_text())[name]

@@ -10,7 +10,8 @@ import torch
 from toy import dataset
 
 from tsssl_fast import cli
-from tsssl_fast.training import checkpoint
+from tsssl_fast.methods import METHODS
+from tsssl_fast.training import checkpoint, load_encoder
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +68,18 @@ def test_pretrain_then_evaluate(tmp_path, npz, command):
         assert "accuracy on 24 test series" in text
         for row in ("random initialisation", "simclr, 3 epochs"):
             assert row in text
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_can_be_asked_for_by_name(tmp_path, npz, command, method):
+    out = tmp_path / method
+    arguments = ("pretrain", "--method", method, "--data", npz, "--out", out)
+    status, text, error = command(*arguments, "--epochs", 1, "--batch-size", 24)
+    assert status == 0, error
+    assert f"{method}, " in text
+    encoder, scaling, content = load_encoder(out)
+    x = torch.zeros(2, content["data"]["channels"], 40)
+    assert encoder(scaling(x)).shape == (2, encoder.out_features)
 
 
 def test_an_interrupted_run_goes_on_with_resume(tmp_path, npz, command, monkeypatch):

@@ -54,7 +54,9 @@ def pretrain(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for checkpoint.pt and log.csv.")],
     method: Annotated[str | None, typer.Option(help="[default: simclr]")] = None,
-    encoder: Annotated[str | None, typer.Option(help="auto, resnet or inception.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="auto, resnet, inception, causal or patch_transformer.")
+    ] = None,
     views: Annotated[str | None, typer.Option(help="forward or simclr_ts.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="[default: by size, 10 to 100]")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="[default: up to 256]")] = None,

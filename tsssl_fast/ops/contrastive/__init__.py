@@ -8,10 +8,12 @@ hierarchical_nt_xent  TS2Vec's pyramid of those
 """
 
 from tsssl_fast import dispatch
-from tsssl_fast.ops.contrastive import cpp, numba, reference
+from tsssl_fast.ops.contrastive import cpp, numba, reference, triton
 from tsssl_fast.ops.contrastive.keys import with_keys
 
-BACKENDS = tuple(with_keys(b) for b in (cpp.BACKEND, numba.BACKEND, reference.BACKEND))
+BACKENDS = tuple(
+    with_keys(b) for b in (cpp.BACKEND, numba.BACKEND, triton.BACKEND, reference.BACKEND)
+)
 
 dispatch.register_family("contrastive", tuple(BACKENDS[-1].kernels), BACKENDS)
 

@@ -123,10 +123,12 @@ def _loss(
     pred = pred.to(spec.compute_dtype(pred.dtype))
     sums = torch.empty((len(pred), 2), dtype=torch.float64)
     flags = _jit.flags(mask).reshape(len(pred), -1)
+    threads = _jit.threads(pred.numel() // kernels.TASK_ELEMENTS)
+    partial = torch.empty((threads, 2, kernels.PARTIALS), dtype=torch.float64)
     _jit.run(
-        *(kernels.loss, _jit.threads(pred.numel() // kernels.TASK_ELEMENTS)),
+        *(kernels.loss, threads),
         *(_flat(pred, pred), _flat(target, pred), flags, _flat(weight, pred), kind, float(delta)),
-        _jit.array(sums),
+        *(_jit.array(partial), _jit.array(sums)),
     )
     if reduction != Reduction.NONE:
         sums = _added(sums)[None]

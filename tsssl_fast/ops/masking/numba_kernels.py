@@ -4,7 +4,7 @@
 
 import numpy as np
 
-from tsssl_fast._jit import SUMS, kernel, part, take
+from tsssl_fast._jit import kernel, part, take
 from tsssl_fast.ops.augment.numba_random import MASK, normals, philox
 from tsssl_fast.ops.augment.spec import CHANNEL_SHIFT, ELEMENT_PURPOSE
 from tsssl_fast.ops.masking.spec import CODE, COUNT, RUNS, SIZE, Code, Fill, Loss
@@ -230,25 +230,31 @@ def _slope(d, kind, delta):
     return max(-delta, min(d, delta))
 
 
-@part(fastmath=SUMS)
-def _add(pred, target, m, weight, weighted, kind, delta):
-    """Weighted penalties and weights of a flat sample, added in float64."""
-    total, divisor = 0.0, 0.0
+@part
+def _add(pred, target, m, weight, weighted, kind, delta, total, divisor):
+    """Weighted penalties and weights of a flat sample, in float64; total, divisor: 32 partial sums
+    each, which become vectors and keep the digits of long series."""
+    total[:] = 0.0
+    divisor[:] = 0.0
     one, half = pred.dtype.type(1), pred.dtype.type(0.5)
-    for t in range(len(pred)):
-        w = weight[t] if weighted else one
-        e = _penalty(pred[t] - target[t], kind, delta, half)
-        total += np.float64(w * e) if m[t] else 0.0
-        divisor += np.float64(w) if m[t] else 0.0
-    return total, divisor
+    for begin in range(0, len(pred), PARTIALS):
+        for i in range(min(PARTIALS, len(pred) - begin)):
+            t = begin + i
+            w = weight[t] if weighted else one
+            e = _penalty(pred[t] - target[t], kind, delta, half)
+            total[i] += np.float64(w * e) if m[t] else 0.0
+            divisor[i] += np.float64(w) if m[t] else 0.0
+    return _tree(total), _tree(divisor)
 
 
 @kernel
-def loss(counter, thread, pred, target, m, weight, kind, delta, sums):
-    """pred, target, m: (N, elements); weight: of that shape, or empty; sums: (N, 2) float64."""
+def loss(counter, thread, pred, target, m, weight, kind, delta, partial, sums):
+    """pred, target, m: (N, elements); weight: of that shape, or empty; partial: (threads, 2, 32)
+    and sums: (N, 2), float64."""
     n, elements = pred.shape
     weighted = len(weight) > 0
     slack = pred.dtype.type(delta)
+    total, divisor = partial[thread, 0], partial[thread, 1]
     group = max(1, TASK_ELEMENTS // elements)
     while True:
         begin = take(counter) * group
@@ -256,7 +262,8 @@ def loss(counter, thread, pred, target, m, weight, kind, delta, sums):
             break
         for i in range(begin, min(begin + group, n)):
             w = weight[i] if weighted else pred[i]
-            sums[i, 0], sums[i, 1] = _add(pred[i], target[i], m[i], w, weighted, kind, slack)
+            row = (pred[i], target[i], m[i], w, weighted, kind, slack, total, divisor)
+            sums[i, 0], sums[i, 1] = _add(*row)
 
 
 @kernel
