@@ -130,6 +130,15 @@ def test_module_and_definition_agree() -> None:
         torch.testing.assert_close(found, reference.grouped_nt_xent(z1, z2, None, 0.4, True))
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_groups_of_very_different_sizes(backend: str) -> None:
+    """Blocks are cut by the size of each group, and a smaller group may have the larger blocks."""
+    z1, z2 = views(4, 150, 3)
+    lengths = torch.tensor([65, 64, 1, 150])
+    found = grouped_nt_xent(z1, z2, 0.4, lengths=lengths, backend=backend)
+    torch.testing.assert_close(found, reference.grouped_nt_xent(z1, z2, lengths, 0.4, True))
+
+
 @pytest.mark.parametrize(
     ("given", "error", "word"),
     [

@@ -48,7 +48,9 @@ def folder() -> str:
     change in a helper that lies in another one.
     """
     here = Path(__file__).parent
-    files = [Path(__file__), *sorted(here.glob("ops/*/numba_*.py"))]
+    # spec.py and arithmetic.py: their constants are compiled in.
+    patterns = ("_jit.py", "ops/*/numba_*.py", "ops/*/spec.py", "ops/*/arithmetic.py")
+    files = [f for pattern in patterns for f in sorted(here.glob(pattern))]
     digest = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:16]
     base = numba.config.CACHE_DIR or os.path.expanduser("~/.cache")
     return os.path.join(base, "tsssl_fast", digest)

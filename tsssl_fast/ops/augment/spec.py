@@ -12,7 +12,8 @@ import torch
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
-# Values: `cpp` equals `reference` bit for bit (a NaN equals a NaN). Gradients sum in another order:
+# Values: `cpp` and `numba`, which take every operation and every dtype above, equal `reference` bit
+# for bit (a NaN equals a NaN). Gradients sum in another order:
 # in float32 their error against float64 is at most ERROR_FACTOR times the error of autograd through
 # the reference in float32, plus one ulp of the largest component; in float64 they differ from
 # autograd by at most FLOAT64_ULPS ulp of the largest component.

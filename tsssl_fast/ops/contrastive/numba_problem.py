@@ -90,15 +90,15 @@ class Schedule:
     """Blocks and tasks of one problem, or of groups of rows side by side."""
 
     def __init__(self, begin: np.ndarray, rows: np.ndarray, columns: int, dim: int) -> None:
-        self.groups, self.tasks, blocks = numba_schedule.layout(begin, rows)
+        self.groups, self.tasks, blocks, self.block = numba_schedule.layout(begin, rows)
         self.live = np.stack([begin, begin + rows], axis=1).astype(np.int64)
         pairs = float((rows.astype(np.float64) ** 2).sum()) / 2
         if columns:
             self.tasks = numba_schedule.tasks_across(int(rows[0]), columns)
             blocks += numba_schedule.block_count(columns)
+            self.block = max(self.block, numba_schedule.block_size(columns))
             pairs = float(rows[0]) * columns
         self.columns, self.dim, self.blocks = columns, dim, blocks
-        self.block = max(map(numba_schedule.block_size, (int(rows.max(initial=1)), columns)))
         self.threads = _jit.threads(min(self.tasks, int(pairs * dim) // _TASK))
 
     def memory(self, like: Tensor) -> Memory:

@@ -38,13 +38,17 @@ def tasks_across(rows: int, columns: int) -> int:
     return block_count(rows) * block_count(columns)
 
 
-def layout(begin: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, int, int]:
-    """(G, 4) groups, and the number of tasks and of blocks, for problems of one set each."""
+def layout(begin: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, int, int, int]:
+    """(G, 4) groups, the number of tasks and of blocks, and the rows of the largest block, for
+    problems of one set each."""
     sizes, index = np.unique(rows, return_inverse=True)
     tasks = np.array([tasks_within(int(n)) for n in sizes])[index]
     blocks = np.array([block_count(int(n)) for n in sizes])[index]
     columns = (begin, rows, np.cumsum(tasks) - tasks, np.cumsum(blocks) - blocks)
-    return np.stack(columns, axis=1).astype(np.int64), int(tasks.sum()), int(blocks.sum())
+    # Of all sizes: 128 rows are one block, 129 rows five of 32.
+    largest = max(block_size(int(n)) for n in sizes)
+    groups = np.stack(columns, axis=1).astype(np.int64)
+    return groups, int(tasks.sum()), int(blocks.sum()), largest
 
 
 @part

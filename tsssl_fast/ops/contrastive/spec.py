@@ -1,4 +1,8 @@
-"""The contract of the contrastive family: dtypes, tolerances, what is saved."""
+"""The contract of the contrastive family: dtypes, tolerances, what is saved.
+
+`reference`, `cpp` and `numba` take every option and every dtype of DTYPES; others, and other
+devices than the CPU for the latter two, are declined with a reason.
+"""
 
 import torch
 

@@ -1,4 +1,8 @@
-"""The contract of the decorrelation family: dtypes, tolerances, conventions, what is saved."""
+"""The contract of the decorrelation family: dtypes, tolerances, conventions, what is saved.
+
+`reference`, `cpp` and `numba` take every convention and every dtype of DTYPES; others, and other
+devices than the CPU for the latter two, are declined with a reason.
+"""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
 """The contract of the preprocessing family: dtypes and tasks.
 
-`cpp` equals `reference` bit for bit: double arithmetic in one order, rounded once to the series'
-dtype. Not differentiable: preprocessing prepares data.
+`cpp` and `numba` equal `reference` bit for bit: double arithmetic in one order, rounded once to the
+series' dtype. Not differentiable: preprocessing prepares data.
 """
 
 import enum

@@ -1,0 +1,131 @@
+"""What the Numba backends promise beside numbers: compiled once and told, safe after a fork, on any
+number of threads, and a reason where numba is missing."""
+
+import os
+import pathlib
+import sys
+import threading
+
+import pytest
+import torch
+from checks import run_python
+
+import tsssl_fast
+from tsssl_fast import _jit, functional, info
+
+SMALL = """
+import torch
+from tsssl_fast import functional
+print(float(functional.invariance(torch.ones(3, 2), torch.zeros(3, 2), backend="numba")))
+"""
+
+
+def test_compiled_once_and_told(tmp_path: pathlib.Path) -> None:
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    first, second = (run_python(SMALL, environment) for _ in range(2))
+    assert first.stdout == second.stdout == "1.0\n", first.stderr
+    (line,) = first.stderr.splitlines()
+    assert "decorrelation.numba_kernels.distance: compiled by numba in " in line
+    assert str(tmp_path) in line
+    assert second.stderr == ""
+
+
+def test_kernels_run_where_nothing_can_be_kept() -> None:
+    environment = os.environ | {"NUMBA_CACHE_DIR": "/dev/null", "HOME": "/dev/null"}
+    assert run_python(SMALL, environment).stdout == "1.0\n"
+
+
+def test_warm_leaves_nothing_to_compile() -> None:
+    lines = list(info.warm())
+    for family in ("contrastive", "decorrelation", "augment", "preprocess"):
+        assert any(line.startswith(f"{family}: numba ready after ") for line in lines), lines
+    compiled = len(_jit.told)
+    for dtype in (torch.float32, torch.float64, torch.bfloat16):
+        z = [torch.randn(40, 60).to(dtype).requires_grad_() for _ in range(2)]
+        with tsssl_fast.use_backend("numba"):
+            loss = functional.nt_xent(*z) + functional.clip_loss(*z)
+            loss = loss + functional.barlow_twins_loss(*z) + functional.vicreg_loss(*z)
+            (loss + functional.nt_xent(*z, 0.001)).backward()
+    assert len(_jit.told) == compiled, _jit.told[compiled:]
+
+
+FORK = """
+import os
+import numpy as np, torch
+from tsssl_fast import _jit
+from tsssl_fast.ops.decorrelation import numba_kernels as kernels
+
+x = np.random.default_rng(0).normal(size=(512, 64))
+
+def run(count):
+    out, square = np.zeros(16), np.zeros((512, 512))
+    _jit.run(kernels.distance, count, x, -x, out)
+    tile, sums = np.zeros((count, 128 * 128)), np.zeros(10)
+    arguments = (x, x, 128, True, tile, square, square, sums)
+    _jit.run(kernels.second_moments, count, *arguments, blas=True)
+    return out.sum(), sums.sum()
+
+torch.set_num_threads(2)
+torch.randn(1 << 20).exp_()  # torch's own threads
+expected = run({parent})
+for count in (1, 2):
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if run(count) == expected == run(1) else 1)
+    assert os.waitpid(child, 0)[1] == 0, count
+print("survived")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="fork after threads is Linux's way")
+@pytest.mark.parametrize("parent", [1, 2])
+def test_forked_children_run_on_any_number_of_threads(parent: int) -> None:
+    """Numba's own layers deadlock here, or the child is killed; so this has a time limit."""
+    result = run_python(FORK.replace("{parent}", str(parent)), os.environ)
+    assert result.stdout == "survived\n", result.stderr
+
+
+def test_callers_on_several_threads_at_once() -> None:
+    torch.set_num_threads(2)
+    z = torch.randn(600, 128)
+    expected = functional.nt_xent(z, -z, reduction="none", backend="numba")
+    found: list[torch.Tensor] = []
+
+    def call() -> None:
+        torch.set_num_threads(2)
+        for _ in range(5):
+            found.append(functional.nt_xent(z, -z, reduction="none", backend="numba"))
+
+    callers = [threading.Thread(target=call) for _ in range(3)]
+    before = [library.get_num_threads() for library in _jit._blas()]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert len(found) == 15
+    assert all(torch.equal(f, expected) for f in found)
+    assert [library.get_num_threads() for library in _jit._blas()] == before
+
+
+def test_without_numba_there_is_a_reason() -> None:
+    code = """
+import sys
+sys.modules["numba"] = None
+import torch, tsssl_fast
+print(tsssl_fast.explain("nt_xent", torch.zeros(3, 2)).reasons["numba"][0])
+try:
+    tsssl_fast.functional.nt_xent(torch.ones(3, 2), torch.ones(3, 2), backend="numba")
+except tsssl_fast.BackendUnavailableError as error:
+    print(error)
+"""
+    reason, error = run_python(code, os.environ).stdout.splitlines()
+    assert reason.startswith("numba did not load (ModuleNotFoundError: ")
+    assert reason.endswith("pip install 'tsssl_fast[numba]'")
+    assert error == f"nt_xent: backend 'numba' was asked for and can not run: {reason}"
+
+
+def test_a_dtype_that_no_kernel_takes_is_a_reason() -> None:
+    x = torch.zeros(3, 2).to(torch.float8_e5m2)
+    for op in ("nt_xent", "vicreg", "augment", "preprocess"):
+        (reason,) = tsssl_fast.explain(op, x).reasons["numba"]
+        assert reason.startswith("dtype=torch.float8_e5m2 (supported: torch.float32")
