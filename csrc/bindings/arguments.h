@@ -15,6 +15,7 @@ T* pointer(std::uintptr_t address) {
 void bind_augment(pybind11::module_& module);
 void bind_contrastive(pybind11::module_& module);
 void bind_decorrelation(pybind11::module_& module);
+void bind_epilogues(pybind11::module_& module);
 void bind_preprocess(pybind11::module_& module);
 
 }  // namespace tsssl

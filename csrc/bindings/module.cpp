@@ -28,5 +28,6 @@ PYBIND11_MODULE(_C, module) {
   tsssl::bind_augment(module);
   tsssl::bind_contrastive(module);
   tsssl::bind_decorrelation(module);
+  tsssl::bind_epilogues(module);
   tsssl::bind_preprocess(module);
 }

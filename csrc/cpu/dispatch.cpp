@@ -10,6 +10,7 @@
   const AugmentKernels& augment_kernels();             \
   const ContrastiveKernels& contrastive_kernels();     \
   const DecorrelationKernels& decorrelation_kernels(); \
+  const EpilogueKernels& epilogue_kernels();           \
   const PreprocessKernels& preprocess_kernels();       \
   }                                                    \
   }
@@ -47,6 +48,7 @@ namespace tsssl {
 const AugmentKernels& augments() { TSSSL_SELECT(augment_kernels) }
 const ContrastiveKernels& contrastive() { TSSSL_SELECT(contrastive_kernels) }
 const DecorrelationKernels& decorrelation() { TSSSL_SELECT(decorrelation_kernels) }
+const EpilogueKernels& epilogues() { TSSSL_SELECT(epilogue_kernels) }
 const PreprocessKernels& preprocessing() { TSSSL_SELECT(preprocess_kernels) }
 
 }  // namespace tsssl

@@ -3,6 +3,7 @@
 #include "tsssl/augment.h"
 #include "tsssl/contrastive.h"
 #include "tsssl/decorrelation.h"
+#include "tsssl/epilogues.h"
 #include "tsssl/preprocess.h"
 
 namespace tsssl {
@@ -10,6 +11,7 @@ namespace tsssl {
 const AugmentKernels& augments();
 const ContrastiveKernels& contrastive();
 const DecorrelationKernels& decorrelation();
+const EpilogueKernels& epilogues();
 const PreprocessKernels& preprocessing();
 
 }  // namespace tsssl

@@ -4,16 +4,24 @@ nt_xent               NT-Xent of two views, row formula fused
 pair_logsumexp        row statistics from which every other contrastive loss is a few lines
 grouped_nt_xent       many small NT-Xent problems in one launch
 hierarchical_nt_xent  TS2Vec's pyramid of those
+sigmoid_pairs         sigmoid loss over all pairs
+triplet               triplet loss on the hardest negative
 """
 
 from tsssl_fast import dispatch
-from tsssl_fast.ops.contrastive import cpp, reference
+from tsssl_fast.ops.contrastive import cpp, cpp_epilogues, epilogues, reference
 
-BACKENDS = (cpp.BACKEND, reference.BACKEND)
+BACKENDS: tuple[dispatch.Backend, ...] = (cpp.BACKEND, reference.BACKEND)
 
-dispatch.register_family("contrastive", tuple(reference.BACKEND.kernels), BACKENDS)
+BACKENDS = tuple(
+    epilogues.complete(b, cpp_epilogues.KERNELS if b is cpp.BACKEND else {}) for b in BACKENDS
+)
+
+dispatch.register_family("contrastive", (*reference.BACKEND.kernels, *epilogues.KERNELS), BACKENDS)
 
 from tsssl_fast.ops.contrastive import grouped as grouped  # noqa: E402  registers operators
 from tsssl_fast.ops.contrastive import hierarchical as hierarchical  # noqa: E402
 from tsssl_fast.ops.contrastive import nt_xent as nt_xent  # noqa: E402
 from tsssl_fast.ops.contrastive import pairs as pairs  # noqa: E402
+from tsssl_fast.ops.contrastive import sigmoid as sigmoid  # noqa: E402
+from tsssl_fast.ops.contrastive import triplet as triplet  # noqa: E402

@@ -29,6 +29,12 @@ STATISTICS = (
 NT_XENT_ROWS = ("share", "scale", *SUM_ROWS)
 
 
+# Of each row of the triplet loss: similarity of its hardest negative; number of its positives, 0
+# where it has no negative; number of the positives within the margin.
+TRIPLET_ROWS = ("hardest", "count", "active")
+# sigmoid_pairs and triplet have kernels in cpp. Every other backend runs them as row blocks of
+# torch (epilogues.py), reference included, so that asking for it by name works for them too.
+
 REDUCTIONS = ("none", "sum", "mean")  # of nt_xent, in the order of csrc's Reduction
 
 
