@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tsssl_fast.dispatch import Backend
+from tsssl_fast.dispatch import Backend, without_autocast
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.blocked import BLOCK_ELEMENTS
 from tsssl_fast.ops.contrastive.reference import PLAIN, classes, unit
@@ -100,7 +100,7 @@ def _sigmoid_backward(
     beta = scale.to(u.dtype)
     grad = grad.to(u.dtype)
     du, dv = torch.empty_like(u), torch.zeros_like(v)
-    slopes = u.new_zeros(2)
+    d_scale, d_bias = u.new_zeros(()), u.new_zeros(())
     for first, last in _blocks(len(u), len(v)):
         y = _signs(u, v, rules, first, last)
         s = u[first:last] @ v.T
@@ -109,12 +109,13 @@ def _sigmoid_backward(
         du[first:last] = beta * (w @ v)
         if key_gradient:
             dv += beta * (w.T @ u[first:last])
-        slopes += torch.stack([(w * s).sum(), w.sum()])
+        d_scale += (w * s).sum()
+        d_bias += w.sum()
     dq = _through_norm(du, u, norms[: len(u)], rules).to(q.dtype)
     dk = k.new_empty(0)
     if key_gradient:
         dk = _through_norm(dv, v, norms[len(u) :], rules).to(k.dtype)
-    return dq, dk, slopes[0].to(scale.dtype), slopes[1].to(bias.dtype)
+    return dq, dk, d_scale.to(scale.dtype), d_bias.to(bias.dtype)
 
 
 def _triplet_forward(
@@ -171,12 +172,14 @@ def _triplet_backward(
     return _through_norm(du, u, norms, rules).to(z.dtype)
 
 
-KERNELS: dict[str, Callable[..., Any]] = {
-    "sigmoid_pairs": _sigmoid_forward,
-    "sigmoid_pairs_backward": _sigmoid_backward,
-    "triplet": _triplet_forward,
-    "triplet_backward": _triplet_backward,
-}
+KERNELS = without_autocast(
+    {
+        "sigmoid_pairs": _sigmoid_forward,
+        "sigmoid_pairs_backward": _sigmoid_backward,
+        "triplet": _triplet_forward,
+        "triplet_backward": _triplet_backward,
+    }
+)
 
 
 def complete(backend: Backend, own: Mapping[str, Callable[..., Any]]) -> Backend:
