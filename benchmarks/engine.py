@@ -6,7 +6,7 @@ import torch
 from nt_xent import compiled_by_torch, run
 from registry import Case, Run, Unavailable
 from torch import Tensor
-from torch.nn.functional import cross_entropy, max_pool1d, normalize
+from torch.nn.functional import cross_entropy, logsigmoid, max_pool1d, normalize
 
 from tsssl_fast import BackendUnavailableError, functional, use_backend
 from tsssl_fast.ops.contrastive import spec
@@ -80,6 +80,22 @@ def queue_case() -> tuple[Loss, Loss]:
         return functional.info_nce(q, k, TEMPERATURE, negatives=queue.to(q.dtype))
 
     return ours, eager
+
+
+def eager_sigmoid(q: Tensor, k: Tensor) -> Tensor:
+    """As SigLIP's authors write it, scale 10 and bias -10."""
+    sign = 2 * torch.eye(len(q), dtype=q.dtype) - 1
+    return -logsigmoid(sign * (normalize(q) @ normalize(k).T * 10 - 10)).sum(1).mean()
+
+
+def eager_triplet(z: Tensor) -> Tensor:
+    y, itself = labels(len(z)), torch.eye(len(z), dtype=torch.bool)
+    s = normalize(z) @ normalize(z).T
+    same = y[:, None] == y
+    hardest = s.masked_fill(same, -torch.inf).amax(1, keepdim=True)
+    positive = same & ~itself
+    gap = (0.2 - s + hardest).clamp_min(0).masked_fill(~positive, 0)
+    return (gap.sum(1) / positive.sum(1)).mean()
 
 
 def _contrast(z1: Tensor, z2: Tensor) -> Tensor:
@@ -169,6 +185,22 @@ CASES = [
         {},
     ),
     make("groups 1024x128", PAIR, groups, eager_groups, 2048**2, {}),
+    make(
+        "sigmoid 2048x128",
+        [(2048, 128), (2048, 128)],
+        functional.sigmoid_pair_loss,
+        eager_sigmoid,
+        2048**2,
+        {},
+    ),
+    make(
+        "triplet 2048x128",
+        [(2048, 128)],
+        lambda z: functional.triplet(z, labels(len(z))),
+        eager_triplet,
+        2048**2,
+        {},
+    ),
     make("queue 256x128x65536", [(256, 128)] * 2, *queue_case(), 256 * 65536, {"ratio": 3.0}),
     make(
         "hierarchical 8x1024x320",

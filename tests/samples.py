@@ -41,6 +41,12 @@ USES: dict[str, Callable[[], Tensor | None]] = {
     "queue": lambda: functional.info_nce(leaf(5, 3), leaf(5, 3), negatives=torch.randn(9, 3)),
     "groups": lambda: functional.grouped_nt_xent(leaf(2, 4, 3), leaf(2, 4, 3)),
     "hierarchical": lambda: functional.hierarchical_contrastive(leaf(2, 4, 3), leaf(2, 4, 3)),
+    "sigmoid": lambda: functional.sigmoid_pair_loss(leaf(5, 3), leaf(5, 3), leaf(), leaf()),
+    "sigmoid by ids": lambda: functional.sigmoid_pair_loss(
+        *(leaf(5, 3), leaf(4, 3)),
+        **{"q_ids": torch.arange(5), "k_ids": torch.arange(4) % 2, "q_valid": torch.arange(5) < 4},
+    ),
+    "triplet": lambda: functional.triplet(leaf(6, 3), torch.arange(6) % 2),
     "vicreg": lambda: functional.vicreg_loss(leaf(6, 4), leaf(6, 4)),
     "vicreg of three views": lambda: functional.vicreg_loss(leaf(6, 4), leaf(6, 4), leaf(6, 4)),
     "barlow_twins": lambda: functional.barlow_twins_loss(leaf(6, 4), leaf(6, 4)),

@@ -66,3 +66,22 @@ def test_an_unknown_provider_is_refused() -> None:
     )
     assert done.returncode == 2
     assert "providers: compiled, cpp, eager" in done.stderr
+
+
+def test_the_sweep_judges_before_it_times(
+    benchmark_modules: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sweep
+
+    assert sweep.points("32x8,2x8") == [(2, 8), (32, 8)]
+    monkeypatch.setattr(sweep, "POINT_SECONDS", 0.0)  # one pass
+    monkeypatch.setattr(sweep, "FULL_TRUTH_ROWS", 16)
+    for n in (8, 40):  # judged by float64, and by rows of it and eager gradients
+        line, ratio = sweep.measure(n, 8, None)
+        assert ratio > 0, line
+        with monkeypatch.context() as patch:
+            right = sweep.ours
+            patch.setattr(sweep, "ours", lambda a, b, f=right: f(a, b) * 1.001)
+            line, ratio = sweep.measure(n, 8, None)
+        assert ratio == 0
+        assert "WRONG" in line

@@ -7,11 +7,14 @@ that can; a backend asked for by name (argument, `use_backend`, TSSSL_BACKEND) r
 
 import contextlib
 import contextvars
+import copy
+import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tsssl_fast import env
@@ -46,6 +49,12 @@ class Backend:
     devices: frozenset[str]
     warm: Callable[[], None] | None = None
 
+    def extended(self, kernels: Mapping[str, Callable[..., Any]]) -> "Backend":
+        """The same backend with these kernels."""
+        twin = copy.copy(self)
+        object.__setattr__(twin, "kernels", kernels)  # frozen, and of any subclass
+        return twin
+
     def reasons(self, op: str, tensors: Sequence[Tensor]) -> list[str]:
         if op not in self.kernels:
             return [f"{op} is not implemented in this backend"]
@@ -55,6 +64,21 @@ class Backend:
                     f"device={tensor.device.type} (supported: {', '.join(sorted(self.devices))})"
                 ]
         return self.why_not(op, tensors)
+
+
+def without_autocast(kernels: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+    """Kernels of torch operations that compute in the dtype they say: inside an operator autocast
+    would still turn their matrix products into 16 bits."""
+
+    def wrap(kernel: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(kernel)
+        def run(*args: Any) -> Any:
+            with torch._C._DisableAutocast():
+                return kernel(*args)
+
+        return run
+
+    return {op: wrap(kernel) for op, kernel in kernels.items()}
 
 
 @dataclass(frozen=True)

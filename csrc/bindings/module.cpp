@@ -30,5 +30,6 @@ PYBIND11_MODULE(_C, module) {
   tsssl::bind_decorrelation(module);
   tsssl::bind_keys(module);
   tsssl::bind_masking(module);
+  tsssl::bind_epilogues(module);
   tsssl::bind_preprocess(module);
 }

@@ -12,6 +12,7 @@
   const DecorrelationKernels& decorrelation_kernels(); \
   const KeyKernels& key_kernels();                     \
   const MaskingKernels& masking_kernels();             \
+  const EpilogueKernels& epilogue_kernels();           \
   const PreprocessKernels& preprocess_kernels();       \
   }                                                    \
   }
@@ -51,6 +52,7 @@ const ContrastiveKernels& contrastive() { TSSSL_SELECT(contrastive_kernels) }
 const KeyKernels& contrastive_keys() { TSSSL_SELECT(key_kernels) }
 const DecorrelationKernels& decorrelation() { TSSSL_SELECT(decorrelation_kernels) }
 const MaskingKernels& masking() { TSSSL_SELECT(masking_kernels) }
+const EpilogueKernels& epilogues() { TSSSL_SELECT(epilogue_kernels) }
 const PreprocessKernels& preprocessing() { TSSSL_SELECT(preprocess_kernels) }
 
 }  // namespace tsssl

@@ -5,6 +5,7 @@
 #include "tsssl/decorrelation.h"
 #include "tsssl/keys.h"
 #include "tsssl/masking.h"
+#include "tsssl/epilogues.h"
 #include "tsssl/preprocess.h"
 
 namespace tsssl {
@@ -14,6 +15,7 @@ const ContrastiveKernels& contrastive();
 const KeyKernels& contrastive_keys();
 const DecorrelationKernels& decorrelation();
 const MaskingKernels& masking();
+const EpilogueKernels& epilogues();
 const PreprocessKernels& preprocessing();
 
 }  // namespace tsssl

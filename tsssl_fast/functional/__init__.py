@@ -15,9 +15,7 @@ from tsssl_fast.functional.contrastive import (
     dclw,
     info_nce,
     nt_xent,
-    sigmoid_pair_loss,
     sup_con,
-    triplet,
 )
 from tsssl_fast.functional.decorrelation import (
     barlow_twins_loss,
@@ -28,6 +26,7 @@ from tsssl_fast.functional.decorrelation import (
 )
 from tsssl_fast.functional.engine import ContrastiveStats, PairTemperature, contrastive
 from tsssl_fast.functional.hierarchical import grouped_nt_xent, hierarchical_contrastive
+from tsssl_fast.functional.pairwise import sigmoid_pair_loss, triplet
 from tsssl_fast.functional.synthesis import (
     extrapolate_positives,
     interpolate_negatives,

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from tsssl_fast import _checks, dispatch
 from tsssl_fast.functional.engine import contrastive
-from tsssl_fast.ops.contrastive import arguments, blocked, rows
+from tsssl_fast.ops.contrastive import arguments, rows
 from tsssl_fast.ops.contrastive import nt_xent as operator
 from tsssl_fast.ops.contrastive.reference import PLAIN, unit
 from tsssl_fast.ops.contrastive.rows import Temperature
@@ -239,54 +239,3 @@ def _decoupled(
     positive = torch.where(some, found.positive - found.gap, 0.0)
     loss = torch.where(some, torch.where(some, found.negative, 0.0) - weight * positive, 0.0)
     return _checks.reduce(loss, reduction)
-
-
-def sigmoid_pair_loss(
-    q: Tensor,
-    k: Tensor,
-    logit_scale: float | Tensor = 10.0,
-    logit_bias: float | Tensor = -10.0,
-    reduction: str = "mean",
-    *,
-    q_ids: Tensor | None = None,
-    k_ids: Tensor | None = None,
-) -> Tensor:
-    """Sigmoid loss over all pairs (SigLIP, Zhai et al., ICCV 2023): per query
-    sum_j log(1 + exp(-y_ij (scale <q_i, k_j> + bias))), y = 1 for positives, -1 otherwise.
-
-    Args:
-        q, k: (M, D), (P, D). q_ids, k_ids: integers, equal ids are positives; default: q_i and k_i.
-        logit_scale, logit_bias: numbers or 0-d tensors (get gradients).
-
-    Row blocks of torch in bounded memory (see ops/contrastive/blocked.py) for every backend.
-    """
-    arguments.check_operands(q, k)
-    arguments.check_rows(q, k, q_ids, k_ids, None, None, None, None)
-    _checks.choice("reduction", reduction, _checks.REDUCTIONS)
-    if q_ids is None or k_ids is None:
-        _checks.alike(("q", "k"), (q, k))
-        q_ids = k_ids = _arange(q)
-    rules = PLAIN._replace(q_id=q_ids, k_id=k_ids)
-    return _checks.reduce(blocked.sigmoid(q, k, logit_scale, logit_bias, rules), reduction)
-
-
-def triplet(
-    z: Tensor,
-    labels: Tensor,
-    margin: float = 0.2,
-    reduction: str = "mean",
-) -> Tensor:
-    """Triplet loss on the hardest negative, in cosine similarity (Schroff et al., CVPR 2015):
-    for row i and each other row p of its label, max(0, margin - s_ip + s_in), n the most similar
-    row of another label; the mean over p. Rows without a positive or without a negative contribute
-    0.
-
-    Args:
-        z: (M, D); labels: (M,) integers; margin >= 0.
-    """
-    arguments.check_operands(z, None)
-    arguments.check_rows(z, None, labels, None, None, None, None, None)
-    _checks.at_least("margin", margin, 0.0)
-    _checks.choice("reduction", reduction, _checks.REDUCTIONS)
-    rules = PLAIN._replace(q_id=labels, k_id=labels)
-    return _checks.reduce(blocked.triplet(z, margin, rules), reduction)

@@ -157,16 +157,26 @@ class SigLIPLoss(nn.Module):
     forward(image, text): (N, D), (N, D) -> scalar, or (N,).
     """
 
-    def __init__(self, scale: float = 10.0, bias: float = -10.0, reduction: str = "mean") -> None:
+    def __init__(
+        self,
+        scale: float = 10.0,
+        bias: float = -10.0,
+        reduction: str = "mean",
+        *,
+        backend: str | None = None,
+    ) -> None:
         super().__init__()
         _checks.choice("reduction", reduction, _checks.REDUCTIONS)
         self.log_scale = nn.Parameter(torch.tensor(math.log(_checks.positive("scale", scale))))
         self.bias = nn.Parameter(torch.tensor(float(bias)))
         self.reduction = reduction
+        self.backend = backend
 
     def forward(self, image: Tensor, text: Tensor) -> Tensor:
         scale = self.log_scale.exp()
-        return functional.sigmoid_pair_loss(image, text, scale, self.bias, self.reduction)
+        return functional.sigmoid_pair_loss(
+            image, text, scale, self.bias, self.reduction, backend=self.backend
+        )
 
 
 class MoCoLoss(_Contrastive):
@@ -223,15 +233,18 @@ class TripletLoss(nn.Module):
     forward(z, labels): (M, D), (M,) integers -> scalar, or (M,).
     """
 
-    def __init__(self, margin: float = 0.2, reduction: str = "mean") -> None:
+    def __init__(
+        self, margin: float = 0.2, reduction: str = "mean", *, backend: str | None = None
+    ) -> None:
         super().__init__()
         _checks.at_least("margin", margin, 0.0)
         _checks.choice("reduction", reduction, _checks.REDUCTIONS)
         self.margin = margin
         self.reduction = reduction
+        self.backend = backend
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        return functional.triplet(z, labels, self.margin, self.reduction)
+        return functional.triplet(z, labels, self.margin, self.reduction, backend=self.backend)
 
 
 class HierarchicalContrastiveLoss(nn.Module):

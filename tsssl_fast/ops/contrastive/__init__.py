@@ -5,14 +5,17 @@ key_logsumexp         the same over keys without gradient: queue, prototypes
 pair_logsumexp        row statistics from which every other contrastive loss is a few lines
 grouped_nt_xent       many small NT-Xent problems in one launch
 hierarchical_nt_xent  TS2Vec's pyramid of those
+sigmoid_pairs         sigmoid loss over all pairs
+triplet               triplet loss on the hardest negative
 """
 
 from tsssl_fast import dispatch
-from tsssl_fast.ops.contrastive import cpp, numba, reference, triton
+from tsssl_fast.ops.contrastive import cpp, cpp_epilogues, epilogues, numba, reference, triton
 from tsssl_fast.ops.contrastive.keys import with_keys
 
 BACKENDS = tuple(
-    with_keys(b) for b in (cpp.BACKEND, numba.BACKEND, triton.BACKEND, reference.BACKEND)
+    epilogues.complete(with_keys(b), cpp_epilogues.KERNELS if b is cpp.BACKEND else {})
+    for b in (cpp.BACKEND, numba.BACKEND, triton.BACKEND, reference.BACKEND)
 )
 
 dispatch.register_family("contrastive", tuple(BACKENDS[-1].kernels), BACKENDS)
@@ -21,3 +24,5 @@ from tsssl_fast.ops.contrastive import grouped as grouped  # noqa: E402  registe
 from tsssl_fast.ops.contrastive import hierarchical as hierarchical  # noqa: E402
 from tsssl_fast.ops.contrastive import nt_xent as nt_xent  # noqa: E402
 from tsssl_fast.ops.contrastive import pairs as pairs  # noqa: E402
+from tsssl_fast.ops.contrastive import sigmoid as sigmoid  # noqa: E402
+from tsssl_fast.ops.contrastive import triplet as triplet  # noqa: E402

@@ -1,5 +1,7 @@
 """Argument checks of the contrastive functions."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -78,13 +80,18 @@ def check_rows(
             _shaped(name, x, (len(z),), q)
             if kind == "valid":
                 _flags(name, x)
-            elif x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:
-                raise TypeError(f"{name}: dtype {x.dtype}; accepted: an integer dtype")
+            else:
+                _integers(name, x)
     if k is not None:
         for kind, a, b in (("ids", q_ids, k_ids), ("groups", q_groups, k_groups)):
             if (a is None) != (b is None):
                 missing = f"k_{kind}" if b is None else f"q_{kind}"
                 raise ValueError(f"{missing}: None; accepted: integers, as its counterpart")
+
+
+def _integers(name: str, x: Tensor) -> None:
+    if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:
+        raise TypeError(f"{name}: dtype {x.dtype}; accepted: an integer dtype")
 
 
 def _flags(name: str, x: Tensor) -> None:
@@ -148,3 +155,29 @@ def check_row_weight(name: str, weight: Tensor | None, rows: int, q: Tensor) -> 
     if weight is not None:
         _checks.floating(name, weight)
         _shaped(name, weight, (rows,), q)
+
+
+def check_labels(name: str, labels: Tensor, z: Tensor) -> None:
+    """(M,) integers."""
+    _shaped(name, labels, (len(z),), z)
+    _integers(name, labels)
+
+
+def check_flags(name: str, valid: Tensor | None, z: Tensor) -> None:
+    """(M,) bool, or None."""
+    if valid is not None:
+        _shaped(name, valid, (len(z),), z)
+        _flags(name, valid)
+
+
+def number(name: str, value: float | Tensor, q: Tensor) -> Tensor:
+    """A finite number or a 0-d floating tensor, as a 0-d tensor; a tensor's value is not read."""
+    if isinstance(value, Tensor):
+        _checks.floating(name, value)
+        _shaped(name, value, (), q)
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: {type(value).__name__}; accepted: a number or a 0-d tensor")
+    if not math.isfinite(value):
+        raise ValueError(f"{name}: {value}; accepted: a finite number")
+    return torch.full((), value, dtype=torch.float64, device=q.device)

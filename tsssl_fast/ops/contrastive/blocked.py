@@ -78,37 +78,6 @@ def _part(x: Tensor | None, first: int, last: int) -> Tensor | None:
     return None if x is None else x[first:last]
 
 
-def sigmoid(
-    q: Tensor, k: Tensor, scale: float | Tensor, bias: float | Tensor, rules: Rules
-) -> Tensor:
-    """Per query sum_j log(1 + exp(-y_ij (scale s_ij + bias))), y = 1 for positives, else -1."""
-    u, v = _side(q, rules), _side(k, rules)
-
-    def block(first: int, last: int) -> Tensor:
-        _, positive = classes(len(v), False, rules, first, last)
-        a = u[first:last] @ v.T * scale + bias
-        x = torch.where(positive, -a, a)
-        return torch.logaddexp(x, x.new_zeros(())).sum(dim=1)
-
-    return by_rows(len(q), len(k), block)
-
-
-def triplet(z: Tensor, margin: float, rules: Rules) -> Tensor:
-    """Mean over a row's positives of max(0, margin - s_ip + s_in), n the hardest negative."""
-    u = _side(z, rules)
-
-    def block(first: int, last: int) -> Tensor:
-        negative, positive = classes(len(u), True, rules, first, last)
-        s = u[first:last] @ u.T
-        hardest = s.masked_fill(~negative, -torch.inf).amax(dim=1, keepdim=True)
-        some = negative.any(dim=1, keepdim=True)
-        gap = (margin - s + torch.where(some, hardest, 0.0)).clamp_min(0)
-        total = torch.where(positive & some, gap, 0.0).sum(dim=1)
-        return total / positive.sum(dim=1).clamp_min(1)
-
-    return by_rows(len(z), len(z), block)
-
-
 def _side(z: Tensor, rules: Rules) -> Tensor:
     z = z.to(spec.compute_dtype(z.dtype))
     return unit(z)[0] if rules.normalize else z

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast import _checks
-from tsssl_fast.dispatch import Backend
+from tsssl_fast.dispatch import Backend, without_autocast
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.rules import GROUP_RULES, Rules
 
@@ -319,14 +319,16 @@ def _why_not(op: str, tensors: Sequence[Tensor]) -> list[str]:
 
 BACKEND = Backend(
     "reference",
-    kernels={
-        "nt_xent": _nt_xent_forward,
-        "nt_xent_backward": _nt_xent_backward,
-        "grouped_nt_xent": _grouped_forward,
-        "grouped_nt_xent_backward": _grouped_backward,
-        "pair_logsumexp": _forward,
-        "pair_logsumexp_backward": _backward,
-    },
+    kernels=without_autocast(
+        {
+            "nt_xent": _nt_xent_forward,
+            "nt_xent_backward": _nt_xent_backward,
+            "grouped_nt_xent": _grouped_forward,
+            "grouped_nt_xent_backward": _grouped_backward,
+            "pair_logsumexp": _forward,
+            "pair_logsumexp_backward": _backward,
+        }
+    ),
     why_not=_why_not,
     devices=frozenset({"cpu", "cuda", "mps", "xpu", "meta"}),
 )

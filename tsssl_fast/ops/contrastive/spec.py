@@ -37,6 +37,12 @@ NT_XENT_ROWS = ("share", "scale", *SUM_ROWS)
 # and 2 |beta| below this (kFixedShiftLimit in csrc/kernels/pairs.h).
 FIXED_SHIFT_LIMIT = {torch.float32: 60.0, torch.float64: 600.0}
 
+# Of each row of the triplet loss: similarity of its hardest negative; number of its positives, 0
+# where it has no negative; number of the positives within the margin.
+TRIPLET_ROWS = ("hardest", "count", "active")
+# sigmoid_pairs and triplet have kernels in cpp. Every other backend runs them as row blocks of
+# torch (epilogues.py), reference included, so that asking for it by name works for them too.
+
 REDUCTIONS = ("none", "sum", "mean")  # of nt_xent, in the order of csrc's Reduction
 
 

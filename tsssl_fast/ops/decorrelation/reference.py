@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tsssl_fast.dispatch import Backend
+from tsssl_fast.dispatch import Backend, without_autocast
 from tsssl_fast.ops.decorrelation import spec
 
 
@@ -182,13 +182,15 @@ def _why_not(op: str, tensors: Sequence[Tensor]) -> list[str]:
 
 BACKEND = Backend(
     "reference",
-    kernels={
-        "vicreg": _vicreg,
-        "vicreg_views": _vicreg,
-        "vicreg_backward": _vicreg_backward,
-        "barlow_twins": _barlow_twins,
-        "barlow_twins_backward": _barlow_twins_backward,
-    },
+    kernels=without_autocast(
+        {
+            "vicreg": _vicreg,
+            "vicreg_views": _vicreg,
+            "vicreg_backward": _vicreg_backward,
+            "barlow_twins": _barlow_twins,
+            "barlow_twins_backward": _barlow_twins_backward,
+        }
+    ),
     why_not=_why_not,
     devices=frozenset({"cpu", "cuda", "xpu", "meta"}),
 )
