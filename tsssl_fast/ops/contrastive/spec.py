@@ -50,6 +50,15 @@ TINY_NORM = 1e-12
 # mean over several draws of both (tests/checks.py says why).
 ERROR_FACTOR = 2.0
 
+# precision="bf16": products of bfloat16 numbers, summed in float32. Only on processors that have
+# the instruction; no backend stands in for another.
+PRECISIONS = ("float32", "bf16")
+BF16_OPERATORS = ("nt_xent_bf16", "nt_xent_bf16_backward")
+BF16_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+BF16_UNIT = 2.0**-8  # largest relative error of rounding to bfloat16
+# Its kernel has one exponent shift for all rows (csrc/kernels/pairs.h): 2 / temperature below 60.
+BF16_TEMPERATURE = 1 / 30
+
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
     """The arithmetic, and the dtype of the loss: float32 for 16-bit inputs, else their own."""
