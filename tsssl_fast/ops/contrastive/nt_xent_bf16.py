@@ -10,7 +10,9 @@ from tsssl_fast import _library, dispatch
 from tsssl_fast.ops.contrastive import spec
 
 
-def nt_xent_bf16(z1: Tensor, z2: Tensor, temperature: float, reduction: str, backend: str) -> Tensor:
+def nt_xent_bf16(
+    z1: Tensor, z2: Tensor, temperature: float, reduction: str, backend: str
+) -> Tensor:
     """The reduced loss; arguments checked by functional.nt_xent."""
     return _direct(z1, z2, temperature, reduction, backend)[0]
 

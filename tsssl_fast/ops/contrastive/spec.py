@@ -60,6 +60,23 @@ BF16_UNIT = 2.0**-8  # largest relative error of rounding to bfloat16
 BF16_TEMPERATURE = 1 / 30
 
 
+def bf16_loss_error(temperature: float) -> float:
+    """Largest error of a row's loss: two rounded unit rows put their product off by at most
+    2.004 units (Cauchy-Schwarz), every negative's logit by that over tau, and the loss by no more.
+    """
+    return 2.01 * BF16_UNIT / temperature
+
+
+def bf16_gradient_error(temperature: float) -> float:
+    """Largest error of the gradient over its largest element: one unit for each factor of the last
+    product, and in proportion to exp(logit) what the logits are off by.
+
+    Cancellation between terms is not in it. Measured, over batches of 2 to 512 pairs and 3 to 129
+    dimensions, converged or not: at most 0.6 of this.
+    """
+    return (2 + 2 / temperature) * BF16_UNIT
+
+
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
     """The arithmetic, and the dtype of the loss: float32 for 16-bit inputs, else their own."""
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
