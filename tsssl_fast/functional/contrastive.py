@@ -33,9 +33,12 @@ def nt_xent(
         temperature: tau > 0.
         reduction: "mean" over the 2N rows, "sum", or "none" for (2N,): the rows of z1, then of z2.
         precision: of the matrix products. None: the inputs' own, float32 for 16-bit inputs.
-            "float32": that, and float64 inputs are refused. "bf16": operands rounded to bfloat16,
-            sums in float32; no float64 inputs, temperature > 1/30, and a processor with
-            AVX512_BF16, else an error. @ERROR@
+            "float32": that, with float64 inputs refused. "bf16": operands rounded to bfloat16, sums
+            in float32; needs a processor with AVX512_BF16, temperature > 1/30, no float64 inputs,
+            and is an error without them. A row's loss is then off by at most 2.01 / (256 tau); the
+            gradient stays within (2 + 2 / tau) / 256 of its largest element in all tests, but for
+            what cancels in it (ops/contrastive/spec.py). Measured at 4096 x 128, tau = 0.1: 3.3e-4
+            of the largest element, in 0.54 of the time.
         backend: see the module.
 
     Returns:
