@@ -64,6 +64,15 @@ OPERATIONS = {
     ),
 }
 
+# Operations in plain torch that are held to the bit.
+MIXTURES = {
+    "mixup": augment.MixUp(weight=(0.2, 0.9)),
+    "cutmix": augment.CutMix(),
+    "moving_average": augment.MovingAverage(width=(3, 9)),
+    "moving_average_zero": augment.MovingAverage(width=3, edge="zero"),
+    "moving_average_reflect": augment.MovingAverage(width=5, edge="reflect"),
+}
+
 # Operations that need three channels.
 ROTATION = augment.Rotation(triples=((2, 0, 1), (5, 3, 4)))
 

@@ -13,8 +13,8 @@ hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, d
 hypothesis.settings.load_profile("fixed")
 
 ISAS: dict[str, bool] = _native.C.isas() if _native.C is not None else {}
-# A backend, or the C++ backend with an instruction set.
-KERNELS = ("reference", *(f"cpp-{isa}" for isa in ISAS))
+# A backend, or the C++ backend with an instruction set. A new backend of all families: here.
+KERNELS = ("reference", "numba", *(f"cpp-{isa}" for isa in ISAS))
 THREADS = (1, 2, 3, 7)
 
 
@@ -74,7 +74,17 @@ def poisoned_memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
 @pytest.fixture(params=KERNELS)
 def kernel(request: pytest.FixtureRequest) -> Iterator[str]:
     """Name of a backend; the C++ one comes once for every instruction set that it is built for."""
-    backend, _, isa = request.param.partition("-")
+    yield from _named(request.param)
+
+
+@pytest.fixture(params=[name for name in KERNELS if name != "reference"])
+def compiled(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The same without the reference, for tests that compare with it."""
+    yield from _named(request.param)
+
+
+def _named(name: str) -> Iterator[str]:
+    backend, _, isa = name.partition("-")
     if not isa:
         yield backend
         return

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 import tsssl_fast
-from tsssl_fast import augment, functional, preprocess
+from tsssl_fast import augment, functional, masking, preprocess
 
 
 def leaf(*shape: int) -> Tensor:
@@ -24,12 +24,22 @@ def _sample() -> None:
     augment.presets.simclr_ts().sample(4, 3, 20, views=2, seed=3)
 
 
+def _hidden(*shape: int) -> Tensor:
+    return masking.random_mask(shape, 0.4, seed=3)
+
+
+def _autoencoder() -> Tensor:
+    x, keep = leaf(4, 7, 3), masking.keep_indices(_hidden(4, 7))
+    return masking.restore(masking.gather(x, keep), keep, 7, leaf(3))
+
+
 # Name -> a call whose result is differentiable or nothing.
 USES: dict[str, Callable[[], Tensor | None]] = {
     "nt_xent": lambda: functional.nt_xent(leaf(5, 3), leaf(5, 3), 0.2),
     "nt_xent bf16": lambda: functional.nt_xent(leaf(5, 3), leaf(5, 3), 0.2, precision="bf16"),
     "one set": lambda: functional.sup_con(leaf(6, 3), torch.arange(6) % 2),
     "two sets": lambda: functional.clip_loss(leaf(5, 3), leaf(5, 3)),
+    "queue": lambda: functional.info_nce(leaf(5, 3), leaf(5, 3), negatives=torch.randn(9, 3)),
     "groups": lambda: functional.grouped_nt_xent(leaf(2, 4, 3), leaf(2, 4, 3)),
     "hierarchical": lambda: functional.hierarchical_contrastive(leaf(2, 4, 3), leaf(2, 4, 3)),
     "vicreg": lambda: functional.vicreg_loss(leaf(6, 4), leaf(6, 4)),
@@ -37,6 +47,11 @@ USES: dict[str, Callable[[], Tensor | None]] = {
     "barlow_twins": lambda: functional.barlow_twins_loss(leaf(6, 4), leaf(6, 4)),
     "augment": lambda: augment.presets.simclr_ts()(leaf(4, 3, 20), views=2, seed=3),
     "augment_sample": _sample,
+    "mask_fill": lambda: masking.fill(leaf(4, 3, 20), _hidden(4, 3, 20), leaf(3)),
+    "masked_loss": lambda: masking.masked_loss(
+        leaf(4, 3, 20), leaf(4, 3, 20), _hidden(4, 3, 20), weight=leaf(4, 3, 20)
+    ),
+    "tokens": _autoencoder,
     "preprocess": lambda: preprocess.standardize(torch.randn(4, 3, 20)),
 }
 

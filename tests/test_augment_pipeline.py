@@ -10,7 +10,7 @@ from augment_cases import OPERATIONS, series
 from tsssl_fast import augment
 from tsssl_fast.augment.compose import all_of
 
-BACKENDS = ["cpp", "reference"]
+BACKENDS = ["cpp", "numba", "reference"]
 
 
 def test_one_of_acts_once_and_fairly():
@@ -55,7 +55,10 @@ def test_groups_nest_and_pipelines_join():
     weak, strong = augment.presets.simclr_ts(), augment.Compose([augment.SignFlip()])
     nested = augment.Compose([augment.OneOf([all_of(weak), all_of(strong)]), strong])
     x = series(5, 3, 20)
-    assert torch.equal(nested(x, seed=0, backend="cpp"), nested(x, seed=0, backend="reference"))
+    for backend in ("cpp", "numba"):
+        assert torch.equal(
+            nested(x, seed=0, backend=backend), nested(x, seed=0, backend="reference")
+        )
     joined = augment.Compose([weak, strong])
     assert torch.equal(joined(x, seed=0), -weak(x, seed=0))
 
@@ -68,15 +71,18 @@ def test_per_view_runs_each_pipeline_on_its_view():
     assert torch.equal(both[1], strong(x, 2, seed=2)[1])
     same = augment.PerView([strong, strong, strong])
     assert torch.equal(same(x, seed=2), strong(x, 3, seed=2))
-    assert torch.equal(same(x, seed=2, backend="reference"), strong(x, 3, seed=2))
+    for backend in ("numba", "reference"):
+        assert torch.equal(same(x, seed=2, backend=backend), strong(x, 3, seed=2))
+        assert torch.equal(augment.PerView([weak, strong])(x, seed=2, backend=backend), both)
 
 
 @pytest.mark.parametrize("make", [augment.presets.simclr_ts, augment.presets.ts_tcc,
                                   augment.presets.um2017, augment.presets.simmtm_mask])  # fmt: skip
-def test_presets_run_alike_on_both_backends(make):
+def test_presets_run_alike_on_every_backend(make):
     x = series(5, 3, 60)
     pipeline = make()
-    assert torch.equal(pipeline(x, seed=0), pipeline(x, seed=0, backend="reference"))
+    for backend in ("numba", "reference"):
+        assert torch.equal(pipeline(x, seed=0), pipeline(x, seed=0, backend=backend))
     assert repr(pipeline)
 
 

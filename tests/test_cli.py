@@ -10,7 +10,8 @@ import torch
 from toy import dataset
 
 from tsssl_fast import cli
-from tsssl_fast.training import checkpoint
+from tsssl_fast.methods import METHODS
+from tsssl_fast.training import checkpoint, load_encoder
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +68,18 @@ def test_pretrain_then_evaluate(tmp_path, npz, command):
         assert "accuracy on 24 test series" in text
         for row in ("random initialisation", "simclr, 3 epochs"):
             assert row in text
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_can_be_asked_for_by_name(tmp_path, npz, command, method):
+    out = tmp_path / method
+    arguments = ("pretrain", "--method", method, "--data", npz, "--out", out)
+    status, text, error = command(*arguments, "--epochs", 1, "--batch-size", 24)
+    assert status == 0, error
+    assert f"{method}, " in text
+    encoder, scaling, content = load_encoder(out)
+    x = torch.zeros(2, content["data"]["channels"], 40)
+    assert encoder(scaling(x)).shape == (2, encoder.out_features)
 
 
 def test_an_interrupted_run_goes_on_with_resume(tmp_path, npz, command, monkeypatch):
@@ -235,3 +248,93 @@ def test_augment_draws_every_operation(tmp_path, npz, command):
     status, _, error = command("augment", npz, "--out", file, "--index", 9999)
     assert status != 0
     assert "index: 9999; accepted: 0 to" in error
+
+
+def test_report_finetune_and_export(tmp_path, npz, command):
+    run = tmp_path / "run"
+    common = ("--data", npz)
+    assert command("pretrain", *common, "--out", run, "--epochs", 2, "--batch-size", 8)[0] == 0
+    folder = tmp_path / "report"
+    status, text, error = command("evaluate", "--checkpoint", run, *common, "--report", folder)
+    assert status == 0, error
+    assert f"report: {folder / 'report.html'}" in " ".join(text.split())
+    assert "SVM" in text
+
+    tuned = tmp_path / "tuned"
+    arguments = ("finetune", "--checkpoint", run, *common, "--epochs", 2, "--batch-size", 8)
+    status, text, error = command(*arguments, "--out", tuned, "--fraction", 0.5)
+    assert status == 0, error
+    assert "with 50% of the labels: loss" in text
+    assert "macro F1" in text
+    bad(command(*arguments, "--out", tuned), "holds a checkpoint")
+    bad(command(*arguments, "--out", tmp_path / "x", "--fraction", 0), "fraction: 0")
+    assert not (tmp_path / "x").exists()
+    status, text, _ = command("evaluate", "--checkpoint", tuned, *common)
+    assert "simclr, fine-tuned on sines" in text
+    resumed = ("pretrain", *common, "--out", tuned, "--resume")
+    bad(command(*resumed), "is a fine-tuned run")
+
+    # Another sensor: three times the channels, another length.
+    other = tmp_path / "other.npz"
+    wide = np.random.default_rng(0).normal(size=(24, 9, 25))
+    write(other, X_train=wide, X_test=wide)
+    transfer = ("finetune", "--checkpoint", run, "--data", other, "--epochs", 1)
+    bad(command(*transfer, "--out", tmp_path / "moved"), "has 9 channels; accepted: 3")
+    assert command(*transfer, "--out", tmp_path / "moved", "--adapt")[0] == 0
+    status, text, _ = command("evaluate", "--checkpoint", tmp_path / "moved", "--data", other)
+    assert status == 0
+    assert "fine-tuned on other" in text
+    bad(
+        command("export", "--checkpoint", run, "--out", tmp_path / "encoder.onnx"),
+        "accepted: a name that ends in .pt2",
+    )
+
+
+def test_settings_file_profile_and_resume_of_another_method(tmp_path, npz, command):
+    out, file = tmp_path / "run", tmp_path / "run.yaml"
+    file.write_text("method: vicreg\nepochs: 5\nbatch_size: 8\n")
+    arguments = ("pretrain", "--data", npz, "--out", out, "--config", file)
+    status, text, error = command(*arguments, "--epochs", 2, "--profile")
+    assert status == 0, error
+    assert "augmentation" in text
+    assert "(medians of 6 steps)" in text
+    config = checkpoint.read(out)["config"]
+    assert (config["method"], config["epochs"], config["batch_size"]) == ("vicreg", 2, 8)
+    bad(
+        command("pretrain", "--data", npz, "--out", out, "--resume", "--method", "simclr"),
+        "other settings: method='simclr' (was 'vicreg')",
+    )
+    file.write_text("metod: vicreg\n")
+    bad(command(*arguments), "'metod'; accepted: method")
+    bad(
+        command("pretrain", "--data", npz, "--out", tmp_path / "x", "--column", "label=class"),
+        "columns: ",
+    )
+    older = torch.load(checkpoint.locate(out), weights_only=True)
+    torch.save(older | {"format": 0}, checkpoint.locate(out))
+    bad(command("evaluate", "--checkpoint", out, "--data", npz), "format 0; accepted: 1")
+
+
+def test_termination_ends_as_an_interruption(tmp_path, npz):
+    import signal
+    import time
+
+    out = tmp_path / "run"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-W", "ignore", "-m", "tsssl_fast", "pretrain", "--data", str(npz)),
+            *("--out", str(out), "--epochs", "100000", "--batch-size", "8"),
+        ],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for _ in range(1200):
+        if (out / "log.csv").exists():
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    error = process.communicate(timeout=120)[1]
+    assert process.returncode == 130
+    assert error.splitlines()[-1].startswith("tsssl-fast: error: interrupted")
+    assert sorted(p.name for p in out.iterdir()) == ["log.csv"]

@@ -17,6 +17,7 @@ from tsssl_fast.ops.contrastive import reference, spec
 # (N, D): one pair, primes, fewer dimensions than lanes, more rows than one block.
 SHAPES = [(1, 3), (2, 5), (3, 4), (7, 129), (13, 8), (37, 33), (61, 3), (131, 20)]
 # On both sides of the fixed exponent shift's end (2 / tau between 58 and 100).
+BACKENDS = ["reference", "cpp", "numba"]
 TEMPERATURES = [1.0, 0.1, 0.034, 0.03, 0.02, 0.005, 1e-3]
 
 
@@ -293,8 +294,9 @@ def test_only_one_input_requires_a_gradient(kernel: str, which: int) -> None:
 @pytest.mark.parametrize("temperature", [0.1, 0.01])
 @pytest.mark.parametrize("shape", [(5, 3), (100, 17), (700, 24)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("backend", ["cpp", "numba"])
 def test_same_bits_for_any_number_of_threads(
-    shape: tuple[int, int], temperature: float, dtype: torch.dtype
+    backend: str, shape: tuple[int, int], temperature: float, dtype: torch.dtype
 ) -> None:
     z = views(*shape, dtype=dtype)
     g = torch.randn(2 * shape[0], dtype=dtype)
@@ -302,13 +304,34 @@ def test_same_bits_for_any_number_of_threads(
     def run(threads: int) -> tuple[Tensor, ...]:
         torch.set_num_threads(threads)
         return value_and_gradients(
-            lambda a, b: functional.nt_xent(a, b, temperature, "none", backend="cpp"), z, g
+            lambda a, b: functional.nt_xent(a, b, temperature, "none", backend=backend), z, g
         )
 
     first = run(THREADS[0])
     for threads in THREADS[1:]:
         for a, b in zip(run(threads), first, strict=True):
             assert torch.equal(a, b), f"{threads} threads"
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.01])
+def test_forward_on_one_backend_backward_on_another(temperature: float) -> None:
+    z1, z2 = views(150, 9, dtype=torch.float64)
+    g, lengths = torch.randn(300, dtype=torch.float64), torch.tensor([30, 7, 30, 12, 29])
+    groups = (z1.view(5, 30, 9), z2.view(5, 30, 9))
+    found = []
+    for forward in BACKENDS:
+        _, saved, kept = torch.ops.tsssl_fast.nt_xent(z1, z2, temperature, "none", True, forward)
+        _, many = torch.ops.tsssl_fast.grouped_nt_xent(*groups, lengths, temperature, True, forward)
+        for backward in BACKENDS:
+            one = torch.ops.tsssl_fast.nt_xent_backward(
+                g, z1, z2, saved, kept, temperature, "none", backward
+            )
+            rest = torch.ops.tsssl_fast.grouped_nt_xent_backward(
+                g.view(5, 60), *groups, many, lengths, temperature, True, backward
+            )
+            found.append((*one, *rest))
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0])
 
 
 def test_two_runs_give_the_same_bits(kernel: str) -> None:

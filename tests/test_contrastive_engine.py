@@ -56,7 +56,7 @@ SETTINGS: dict[str, Callable[[int], dict[str, Any]]] = {
     "debias": lambda keys: {"hardness": 0.5, "debias": 0.1, "temperature": 0.5},
     "dot product": lambda keys: {"normalize": False, "temperature": 1.3},
 }
-BACKENDS = ["reference", "cpp"]
+BACKENDS = ["reference", "cpp", "numba"]
 
 
 def groups(keys: int | None) -> dict[str, Tensor]:
@@ -255,14 +255,15 @@ def test_operator_in_float32(
 
 
 @pytest.mark.parametrize("beta", [10.0, 200.0])
-def test_operator_does_not_depend_on_threads(beta: float) -> None:
+@pytest.mark.parametrize("backend", BACKENDS[1:])
+def test_operator_does_not_depend_on_threads(backend: str, beta: float) -> None:
     q, k = torch.randn(500, 17, requires_grad=True), torch.randn(300, 17, requires_grad=True)
     given = rules("both sides", 500, 300)
     before, results = torch.get_num_threads(), []
     try:
         for threads in THREADS:
             torch.set_num_threads(threads)
-            out = pairs.pair_logsumexp(q, k, torch.tensor(beta), given, "cpp")
+            out = pairs.pair_logsumexp(q, k, torch.tensor(beta), given, backend)
             results.append((out, *torch.autograd.grad(out[:, :300].sum(), (q, k))))
     finally:
         torch.set_num_threads(before)

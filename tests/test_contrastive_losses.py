@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy, logsigmoid, normalize
 import tsssl_fast
 from tsssl_fast import functional, losses
 
-BACKENDS = ["reference", "cpp"]
+BACKENDS = ["reference", "cpp", "numba"]
 N, D = 9, 5
 
 

@@ -132,7 +132,7 @@ def test_missing_values(npz):
     linear = data.load(path, missing="linear").x_train
     assert linear[0, 0].tolist() == [1, 1, 2, 3, 4]
     assert linear[1, 1].tolist() == [0] * 5
-    with pytest.raises(ValueError, match="missing: 'mean'; accepted: raise, linear, zero"):
+    with pytest.raises(ValueError, match="missing: 'mean'; accepted: raise, linear, forward"):
         data.load(path, missing="mean")
 
 
@@ -183,3 +183,136 @@ def test_scaling():
         data.Scaling.fit(x, "minmax")
     with pytest.raises(ValueError, match=r"x: shape \(2, 3, 2\); accepted: \(N, 2, T\)"):
         standard(torch.zeros(2, 3, 2))
+
+
+CSV = """series,time,label,split,x,y
+a,2,up,train,3,6
+a,1,up,train,2,5
+b,1,down,train,1,
+b,2,down,train,2,7
+c,1,up,test,0,1
+c,2,up,test,4,2
+"""
+
+
+def test_csv_with_both_splits(tmp_path):
+    path = tmp_path / "toy.csv"
+    path.write_text(CSV)
+    with pytest.raises(ValueError, match="X_train has 1 NaN; choose missing="):
+        data.load(path)
+    loaded = data.load(path, missing="linear")
+    assert loaded.x_train.tolist() == [[[2, 3], [5, 6]], [[1, 2], [7, 7]]]
+    assert loaded.x_test.tolist() == [[[0, 4], [1, 2]]]
+    assert loaded.classes == ("down", "up")
+    assert loaded.y_train.tolist() == [1, 0]
+    assert loaded.groups is None
+
+
+def test_csv_pair_with_named_columns(tmp_path):
+    text = "id;who;kind;a;b".replace(";", ",") + "\n1,p,u,1,9\n1,p,u,2,8\n2,q,v,3,7\n2,q,v,4,6\n"
+    for split in ("TRAIN", "TEST"):
+        (tmp_path / f"Toy_{split}.csv").write_text(text)
+    columns = {"series": "id", "label": "kind", "group": "who", "values": "b,a"}
+    loaded = data.load(tmp_path / "Toy_TRAIN.csv", columns=columns)
+    assert loaded.x_train.tolist() == [[[9, 8], [1, 2]], [[7, 6], [3, 4]]]
+    assert loaded.groups.tolist() == [0, 1]
+    assert loaded.name == "Toy"
+
+
+@pytest.mark.parametrize(
+    ("columns", "change", "message"),
+    [
+        ({"label": "class"}, None, "no column 'class'; accepted: series, time, label"),
+        ({"values": "x,z"}, None, "no column 'z'"),
+        ({"lable": "label"}, None, "columns: role: 'lable'; accepted: series, time"),
+        ({}, ("series,time", "id,time"), "no column 'series'; name the one"),
+        ({}, ("c,2,up,test", "c,2,up,exam"), "split 'exam'; accepted: train, test"),
+        ({}, ("a,1,up", "a,1,down"), "series 'a' has several values in column 'label'"),
+        ({}, ("a,1,up,train,2,5", "a,1,up,train,2"), "line 3 has 5 cells; accepted: 6"),
+        ({}, ("a,1,up,train,2,5", "a,1,up,train,two,5"), "could not convert string to float"),
+    ],
+)
+def test_bad_csv(tmp_path, columns, change, message):
+    path = tmp_path / "toy.csv"
+    path.write_text(CSV.replace(*change) if change else CSV)
+    with pytest.raises(ValueError, match=message):
+        data.load(path, columns=columns, missing="zero")
+
+
+def test_columns_are_of_csv_files(npz):
+    with pytest.raises(ValueError, match=r"columns: .* has none"):
+        data.load(npz(), columns={"label": "x"})
+
+
+ARFF = """@relation Toy
+@attribute series relational
+  @attribute t0 numeric
+  @attribute t1 numeric
+  @attribute t2 numeric
+@end series
+@attribute classAttribute {up,down}
+@data
+'1,2,3\\n4,5,6',up
+'3,2,1\\n6,5,4',down
+"""
+
+
+def test_arff(tmp_path):
+    for split in ("TRAIN", "TEST"):
+        (tmp_path / f"Toy_{split}.arff").write_text(ARFF)
+    loaded = data.load(tmp_path / "Toy_TRAIN.arff")
+    assert loaded.x_train.tolist() == [[[1, 2, 3], [4, 5, 6]], [[3, 2, 1], [6, 5, 4]]]
+    assert loaded.classes == ("down", "up")
+    (tmp_path / "Toy_TEST.arff").write_text("@relation Toy\n@data\n'1,x\n")
+    with pytest.raises(ValueError, match=r"Toy_TEST\.arff: not a complete \.arff file"):
+        data.load(tmp_path / "Toy_TRAIN.arff")
+
+
+def test_byte_strings_are_decoded(npz):
+    labels = np.array([b"run", b"walk", b"run", b"walk", b"run", b"walk"])
+    loaded = data.load(npz(y_train=labels, y_test=labels[:3]))
+    assert loaded.classes == ("run", "walk")
+    named = data.load(npz(classes=np.array([b"a", b"b", b"c"])))
+    assert named.classes == ("a", "b", "c")
+
+
+RAGGED = """@problemName Toy
+@timeStamps false
+@missing false
+@univariate true
+@equalLength false
+@classLabel true up down
+@data
+{rows}
+"""
+
+
+def test_unequal_lengths(tmp_path):
+    rows = {"TRAIN": "1,2,3:up\n5,6,7,8,9:down", "TEST": "1,3:up\n1,2,3,4,5,6,7:down"}
+    for split, text in rows.items():
+        (tmp_path / f"Toy_{split}.ts").write_text(RAGGED.format(rows=text))
+    path = tmp_path / "Toy_TRAIN.ts"
+    with pytest.raises(ValueError, match="X_train holds series of unequal length, 3 to 5 steps"):
+        data.load(path)
+    resampled = data.load(path, unequal="resample")
+    assert resampled.x_train[:, 0].tolist() == [[1, 1.5, 2, 2.5, 3], [5, 6, 7, 8, 9]]
+    assert resampled.x_test[0, 0].tolist() == [1, 1.5, 2, 2.5, 3]
+    padded = data.load(path, unequal="pad")
+    assert padded.x_train[0, 0].tolist() == [1, 2, 3, 3, 3]
+    assert padded.x_test[:, 0].tolist() == [[1, 3, 3, 3, 3], [1, 2, 3, 4, 5]]
+    truncated = data.load(path, unequal="truncate")
+    assert truncated.x_train[:, 0].tolist() == [[1, 2], [5, 6]]
+    assert truncated.x_test[:, 0].tolist() == [[1, 3], [1, 2]]
+    with pytest.raises(ValueError, match="unequal: 'cut'; accepted: raise, resample"):
+        data.load(path, unequal="cut")
+
+
+def test_holes_are_filled_within_a_series(npz):
+    x = np.full((6, 2, 5), np.nan)
+    x[:, 0] = [np.nan, 1, np.nan, np.nan, 4]
+    x[:, 1] = np.arange(5)
+    x[3] += 100  # nothing of another series gets in
+    path = npz(X_train=x)
+    filled = data.load(path, missing="forward_backward").x_train
+    assert filled[0, 0].tolist() == [1, 1, 1, 1, 4]
+    assert filled[3, 0].tolist() == [101, 101, 101, 101, 104]

@@ -126,7 +126,7 @@ def of(*shape: int) -> Tensor:
         (ValueError, r"'paper'; accepted: official", lambda v, b: v(*pair(), convention="paper")),
         (ValueError, r"'paper'; accepted: official", lambda v, b: b(*pair(), convention="paper")),
         (ValueError, r"backend='gpu'", lambda v, b: v(*pair(), backend="gpu")),
-        (BackendUnavailableError, r"backend 'numba'", lambda v, b: v(*pair(), backend="numba")),
+        (BackendUnavailableError, r"backend 'triton'", lambda v, b: v(*pair(), backend="triton")),
     ],
 )  # fmt: skip
 def test_bad_input(error: type[Exception], match: str, call: object) -> None:

@@ -10,7 +10,7 @@ from tsssl_fast import functional, losses
 from tsssl_fast.functional import grouped_nt_xent, hierarchical_contrastive, nt_xent
 from tsssl_fast.ops.contrastive import reference, spec
 
-BACKENDS = ["reference", "cpp"]
+BACKENDS = ["reference", "cpp", "numba"]
 
 
 def contrast(z1: Tensor, z2: Tensor) -> Tensor:
@@ -125,8 +125,9 @@ def test_module_and_definition_agree() -> None:
     z1, z2 = views(2, 5, 3)
     module = losses.HierarchicalContrastiveLoss(alpha=0.3)
     assert torch.equal(module(z1, z2), hierarchical_contrastive(z1, z2, alpha=0.3))
-    found = grouped_nt_xent(z1, z2, 0.4, backend="cpp")
-    torch.testing.assert_close(found, reference.grouped_nt_xent(z1, z2, None, 0.4, True))
+    for backend in BACKENDS:
+        found = grouped_nt_xent(z1, z2, 0.4, backend=backend)
+        torch.testing.assert_close(found, reference.grouped_nt_xent(z1, z2, None, 0.4, True))
 
 
 @pytest.mark.parametrize(

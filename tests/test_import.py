@@ -48,7 +48,8 @@ def test_works_without_the_extension() -> None:
         "print(t.explain('nt_xent', z)); print(info.report())"
     )
     printed = python(code)
-    assert "nt_xent: reference" in printed
+    assert "nt_xent: numba" in printed
+    assert "contrastive: numba on cpu: can run" in printed
     assert (
         "the extension tsssl_fast._C did not load (ImportError: blocked: tsssl_fast._C)" in printed
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from augment_cases import ISAS, isa, same_bits, series, threads
+from augment_cases import same_bits, series, threads
 from sklearn.impute import KNNImputer
 from sklearn.preprocessing import StandardScaler
 
@@ -44,19 +44,17 @@ def rows(x):
 
 
 @pytest.mark.parametrize("name", TASKS)
-@pytest.mark.parametrize("isa_name", ISAS)
-def test_kernel_equals_reference(name, isa_name):
-    with isa(isa_name):
-        for shape in SHAPES:
-            for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
-                infinite = series(*shape).to(dtype)
-                infinite[0, 0, -1] = torch.inf
-                for x in (series(*shape).to(dtype), holed(*shape).to(dtype), infinite):
-                    expected = TASKS[name](x, backend="reference")
-                    assert same_bits(TASKS[name](x, backend="cpp"), expected), (shape, dtype)
+def test_kernel_equals_reference(name, compiled):
+    for shape in SHAPES:
+        for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+            infinite = series(*shape).to(dtype)
+            infinite[0, 0, -1] = torch.inf
+            for x in (series(*shape).to(dtype), holed(*shape).to(dtype), infinite):
+                expected = TASKS[name](x, backend="reference")
+                assert same_bits(TASKS[name](x, backend=compiled), expected), (shape, dtype)
 
 
-@pytest.mark.parametrize("backend", ["cpp", "reference"])
+@pytest.mark.parametrize("backend", ["cpp", "numba", "reference"])
 @pytest.mark.parametrize("name", TASKS)
 def test_padding_is_invisible(name, backend):
     x = holed(4, 2, 20)
@@ -74,8 +72,9 @@ def test_threads_strides_and_batch_do_not_matter(name):
     x = holed(40, 9, 128, dtype=torch.float32)
     with threads(1):
         expected = TASKS[name](x)
-    with threads(3):
-        assert same_bits(TASKS[name](x), expected)
+    for backend in ("cpp", "numba"):
+        with threads(3):
+            assert same_bits(TASKS[name](x, backend=backend), expected)
     assert same_bits(TASKS[name](x.transpose(0, 2).contiguous().transpose(0, 2)), expected)
     assert same_bits(TASKS[name](x[7:8]), expected[7:8])
 
@@ -168,7 +167,7 @@ def test_clip_outliers():
 def test_opcheck_and_every_task_is_defined():
     assert set(reference.TASKS) == set(Task)
     x = series(2, 3, 9)
-    for backend in ("cpp", "reference"):
+    for backend in ("cpp", "numba", "reference"):
         torch.library.opcheck(
             torch.ops.tsssl_fast.preprocess.default,
             (x, int(Task.STANDARDIZE), 0.0, 0.0, torch.tensor([9, 4]), backend),

@@ -27,7 +27,7 @@ def test_opcheck(use: str, backend: str) -> None:
         torch.library.opcheck(op, (*inputs, backend))
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpp"])
+@pytest.mark.parametrize("backend", ["reference", "cpp", "numba"])
 @pytest.mark.parametrize("temperature", [0.5, 0.1])
 @pytest.mark.parametrize("shape", [(1, 3), (4, 3)])
 def test_gradcheck(backend: str, temperature: float, shape: tuple[int, int]) -> None:
@@ -38,7 +38,7 @@ def test_gradcheck(backend: str, temperature: float, shape: tuple[int, int]) -> 
 
 
 @pytest.mark.clean_memory
-@pytest.mark.parametrize("backend", ["reference", "cpp"])
+@pytest.mark.parametrize("backend", ["reference", "cpp", "numba"])
 def test_compiled_graph_is_whole(backend: str) -> None:
     def loss(a: Tensor, b: Tensor) -> Tensor:
         return functional.nt_xent(a * 2, b, 0.2, backend=backend) * 3
@@ -70,7 +70,7 @@ def test_autocast_computes_in_float32() -> None:
     assert layer.weight.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpp"])
+@pytest.mark.parametrize("backend", ["reference", "cpp", "numba"])
 def test_second_derivative_is_refused_in_words(backend: str) -> None:
     z1, z2 = torch.randn(4, 3, requires_grad=True), torch.randn(4, 3)
     loss = functional.nt_xent(z1, z2, backend=backend)

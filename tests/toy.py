@@ -1,9 +1,10 @@
 """Small inputs for the training tests: series that can be told apart, views from plain torch."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tsssl_fast.data import Dataset
+from tsssl_fast.methods import Supervised
 
 
 class Jitter:
@@ -34,3 +35,10 @@ def dataset(n: int = 24, channels: int = 3, length: int = 40, classes: int = 3) 
     x_test, y_test = sines(n, channels, length, classes, seed=1)
     names = tuple(f"class {i}" for i in range(classes))
     return Dataset("sines", x_train, y_train, x_test, y_test, names)
+
+
+def plain() -> Supervised:
+    """A classifier without batch statistics: the mean of two batches' gradients is the whole's."""
+    torch.manual_seed(0)
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(120, 8), nn.Tanh())
+    return Supervised(encoder, nn.Linear(8, 3))

@@ -8,7 +8,7 @@
 
 import torch as torch  # before the extension: it shares torch's OpenMP runtime
 
-from tsssl_fast import augment, functional, losses, preprocess
+from tsssl_fast import augment, functional, losses, masking, preprocess
 from tsssl_fast._version import __version__
 from tsssl_fast.dispatch import BackendUnavailableError, explain, use_backend
 
@@ -19,6 +19,7 @@ __all__ = [
     "explain",
     "functional",
     "losses",
+    "masking",
     "preprocess",
     "use_backend",
 ]

@@ -37,12 +37,14 @@ class Backend:
     kernels: operator name -> implementation with the operator's signature (without `backend`).
     why_not: (operator name, its tensors) -> reasons why this backend can not run them.
     devices: device types that it is meant for; on others it is passed over without a word.
+    warm: uses every kernel once, where kernels are compiled at their first use.
     """
 
     name: str
     kernels: Mapping[str, Callable[..., Any]]
     why_not: Callable[[str, Sequence[Tensor]], list[str]]
     devices: frozenset[str]
+    warm: Callable[[], None] | None = None
 
     def reasons(self, op: str, tensors: Sequence[Tensor]) -> list[str]:
         if op not in self.kernels:

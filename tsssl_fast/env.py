@@ -6,6 +6,8 @@
 | TSSSL_CPU_ISA   | baseline, avx2, avx512        | the instruction set of the C++ kernels        |
 | TSSSL_BUILD_EXT | 0, 1                          | read by setup.py: build the extension or not  |
 | TSSSL_BUILD_DIR | a folder                      | read by setup.py: keep the CMake build there  |
+
+Read but not ours: TRITON_INTERPRET, by which Triton runs its kernels in an interpreter on the CPU.
 """
 
 import os
@@ -14,6 +16,11 @@ import os
 def backend() -> str:
     """Name in TSSSL_BACKEND, or "" where it is unset."""
     return os.environ.get("TSSSL_BACKEND", "")
+
+
+def triton_interpreter() -> bool:
+    """Whether Triton is told to interpret its kernels; it reads this when it is imported."""
+    return os.environ.get("TRITON_INTERPRET", "").lower() in ("1", "true", "yes", "on", "y")
 
 
 def variables() -> dict[str, str]:

@@ -1,11 +1,14 @@
-"""What runs here and why: `python -m tsssl_fast.info`.
+"""What runs here and why: `python -m tsssl_fast.info [--warm]`.
 
 Versions, every family's backends with the reasons against them, the instruction sets, the OpenMP
-runtimes in this process, and the exception if the extension did not load.
+runtimes in this process, and the exception if the extension did not load. --warm: compiles first
+what is otherwise compiled at its first use, and says how long that took.
 """
 
+import argparse
 import os
 import platform
+import time
 import traceback
 from collections.abc import Iterator
 from importlib import metadata
@@ -17,7 +20,7 @@ from tsssl_fast import _native, dispatch, env
 from tsssl_fast import ops as ops  # registers the families
 from tsssl_fast._version import __version__
 
-PACKAGES = ("numpy", "numba", "triton", "scikit-learn", "aeon", "lightning-fabric")
+PACKAGES = ("numpy", "scipy", "numba", "triton", "scikit-learn", "aeon", "lightning-fabric")
 
 
 def report() -> str:
@@ -96,7 +99,27 @@ def _environment() -> Iterator[str]:
         yield "no TSSSL_ variable is set"
 
 
+def warm() -> Iterator[str]:
+    """Compiles every kernel that is compiled at its first use; a line per family and backend."""
+    for family, backends in dispatch.families().items():
+        for backend in backends:
+            if backend.warm is None:
+                continue
+            why = backend.why_not(next(iter(backend.kernels)), ())
+            if why:
+                yield f"{family}: {backend.name} can not run: {'; '.join(why)}"
+                continue
+            begin = time.perf_counter()
+            backend.warm()
+            yield f"{family}: {backend.name} ready after {time.perf_counter() - begin:.1f} s"
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description="What runs here and why.")
+    parser.add_argument("--warm", action="store_true", help="compile every kernel first")
+    if parser.parse_args().warm:
+        for line in warm():
+            print(line, flush=True)
     print(report())
 
 

@@ -1,6 +1,6 @@
 """Pictures, by matplotlib."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from tsssl_fast.data import Dataset, Scaling
-from tsssl_fast.evaluate import Probes
+from tsssl_fast.evaluate.dissection import Dissection
+from tsssl_fast.evaluate.probes import Probes
 from tsssl_fast.methods import Views
 
-__all__ = ["demo", "embed"]
+__all__ = ["confusion", "curves", "demo", "dissection", "embed", "embedding", "spectrum"]
 
 # Okabe and Ito's palette, told apart by colour-blind readers; in black and white by the markers.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
@@ -24,7 +25,7 @@ def embed(z: torch.Tensor) -> np.ndarray:
     It starts from the principal components, so the same features give the same picture.
     """
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     unit = torch.nn.functional.normalize(z).numpy()
     perplexity = min(30.0, max(1.0, len(unit) / 5))
@@ -45,7 +46,7 @@ def demo(
     _views(figure, above[0, :], data, scaling, views)
     for column, (name, result) in enumerate(probes.items()):
         axes = figure.add_subplot(above[1, column])
-        _embedding(axes, result, data)
+        _embedding(axes, result.test_features, data)
         axes.set_title(
             f"{name}\nkNN {result.knn.accuracy:.3f}, linear {result.linear.accuracy:.3f}",
             fontsize=11,
@@ -85,8 +86,8 @@ def _views(figure: Any, place: Any, data: Dataset, scaling: Scaling, views: View
     axes[0].legend(fontsize=9, frameon=False, ncols=3, loc="upper left")
 
 
-def _embedding(axes: Any, result: Probes, data: Dataset) -> None:
-    points = embed(result.test_features)
+def _embedding(axes: Any, test_features: torch.Tensor, data: Dataset) -> None:
+    points = embed(test_features)
     for index, name in enumerate(data.classes):
         rows = (data.y_test == index).numpy()
         axes.scatter(
@@ -102,3 +103,102 @@ def _embedding(axes: Any, result: Probes, data: Dataset) -> None:
     axes.set_xlabel("t-SNE of the features of the test series")
     axes.set_xticks([])
     axes.set_yticks([])
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", dpi=110)
+
+
+def curves(rows: Sequence[Mapping[str, str]]) -> Any:
+    """What a run's `log.csv` holds, a panel per column over the epochs."""
+    names = [n for n in rows[0] if n not in ("epoch", "step", "seconds")]
+    figure = _figure(10, 2.2 * -(-len(names) // 4))
+    grid = figure.subplots(-(-len(names) // 4), 4, squeeze=False).flat
+    epochs = [int(row["epoch"]) for row in rows]
+    for axes, name in zip(grid, names, strict=False):
+        axes.plot(epochs, [float(row[name] or "nan") for row in rows], color=COLOURS[0])
+        axes.set_title(name.replace("_", " "), fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in list(grid)[len(names) :]:
+        axes.set_axis_off()
+    return figure
+
+
+def confusion(data: Dataset, predictions: np.ndarray) -> Any:
+    """Test series by class (rows) and prediction (columns)."""
+    from sklearn.metrics import confusion_matrix
+
+    counts = confusion_matrix(data.y_test.numpy(), predictions, labels=range(len(data.classes)))
+    figure = _figure(6, 5)
+    axes = figure.subplots()
+    shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        if count:
+            axes.text(column, row, count, ha="center", va="center", color=colour, fontsize=9)
+    places = range(len(data.classes))
+    axes.set_xticks(places, data.classes, rotation=45, ha="right")
+    axes.set_yticks(places, data.classes)
+    axes.set_xlabel("predicted by the linear probe")
+    axes.set_ylabel("class")
+    figure.colorbar(image, label="share of the class")
+    return figure
+
+
+def embedding(data: Dataset, test_features: torch.Tensor) -> Any:
+    """t-SNE of the features of the test series, by class."""
+    figure = _figure(7, 5)
+    axes = figure.subplots()
+    _embedding(axes, test_features, data)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", frameon=False)
+    return figure
+
+
+def spectrum(features: Mapping[str, torch.Tensor]) -> Any:
+    """Eigenvalues of the covariance of features (N, F), each set's in shares of their sum."""
+    figure = _figure(7, 4)
+    axes = figure.subplots()
+    for index, (name, z) in enumerate(features.items()):
+        x = z.double() - z.double().mean(0)
+        values = torch.linalg.svdvals(x).square()
+        shares = (values / values.sum().clamp(min=1e-30)).clamp(min=1e-12)
+        axes.plot(range(1, len(shares) + 1), shares, label=name, color=COLOURS[index])
+    axes.set_yscale("log")
+    axes.set_xlabel("eigenvalue of the covariance, by size")
+    axes.set_ylabel("share of the variance")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def dissection(found: Dissection, x: torch.Tensor, shown: int = 3) -> Any:
+    """Left: units per concept; right: for the most selective units, the series where each is most
+    active, with the steps of its highest activation marked.
+    """
+    figure = _figure(11, 5.5)
+    left, right = figure.subfigures(1, 2, width_ratios=(2, 3))
+    counts = found.counts()
+    axes = left.subplots()
+    axes.barh(list(counts), list(counts.values()), color=COLOURS[0])
+    axes.invert_yaxis()
+    axes.set_xlabel("units of the last stage")
+    axes.spines[["top", "right"]].set_visible(False)
+    best: dict[str, tuple[int, float]] = {}
+    for unit, concept, value in found.selected():
+        best.setdefault(concept, (unit, value))
+    rows = list(best.items())[:shown]
+    for axis, (concept, (unit, value)) in zip(
+        right.subplots(len(rows), squeeze=False)[:, 0], rows, strict=True
+    ):
+        activation = found.activations[:, unit]
+        series = int(activation.amax(1).argmax())
+        axis.plot(x[series].T, lw=0.9)
+        active = activation[series] > activation.flatten().quantile(0.9)
+        low, high = axis.get_ylim()
+        axis.fill_between(range(x.shape[-1]), low, high, where=active.numpy(), alpha=0.2)
+        axis.set_title(f"unit {unit}: {concept}, IoU {value:.2f}", fontsize=10)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure

@@ -51,7 +51,8 @@ TSSSL_DEVICE void rank(const double* keys, std::int64_t n, double* out) {
 
 // slot[first], slot[first + 1], ...: `count` normals from the words of the same numbers; first is
 // even.
-TSSSL_DEVICE void draw_normals(Words& words, std::int64_t first, std::int64_t count, double* slot) {
+TSSSL_DEVICE void draw_normals(const Words& words, std::int64_t first, std::int64_t count,
+                               double* slot) {
   for (std::int64_t i = first; i < first + count; i += 2) {
     const std::uint32_t radius = words(i);
     const Normals<double> z = normals<double>(radius, words(i + 1));
@@ -62,7 +63,7 @@ TSSSL_DEVICE void draw_normals(Words& words, std::int64_t first, std::int64_t co
 
 // Which children act. a[0]: 0 some of them, 1 one by weight, 2 all; some: a[1] to a[2] of the a[3]
 // children; by weight: a[4], a[5], ... are the thresholds between them.
-TSSSL_DEVICE void draw_group(const Row& row, Words& words, double* slot, double* spare) {
+TSSSL_DEVICE void draw_group(const Row& row, const Words& words, double* slot, double* spare) {
   const int n = static_cast<int>(row.a[3]);
   if (row.a[0] == 0) {
     slot[1] = whole_between(words(1), row.a[1], row.a[2]);
@@ -83,7 +84,8 @@ TSSSL_DEVICE void draw_group(const Row& row, Words& words, double* slot, double*
 
 // A block of time, or of channels and time (a[4] 2: a share or number of channels; a[0] 2: the
 // side a[1] c in both directions, ends included).
-TSSSL_DEVICE void draw_blockout(const Row& row, const Subject& s, Words& words, double* slot) {
+TSSSL_DEVICE void draw_blockout(const Row& row, const Subject& s, const Words& words,
+                                double* slot) {
   const double length = static_cast<double>(s.length), channels = static_cast<double>(s.channels);
   if (row.a[0] == 2) {
     const double side = floor_of(between(words(1), row.a[1], row.a[2]) * channels + 0.5) + 1;
@@ -100,7 +102,7 @@ TSSSL_DEVICE void draw_blockout(const Row& row, const Subject& s, Words& words, 
 
 // Factors per channel: a[2] 0 uniform from a[0] to a[1], 1 normal around 1 with deviation from the
 // same range; a[3] 0 one for all channels, 1 each its own.
-TSSSL_DEVICE void draw_scale(const Row& row, const Subject& s, Words& words, double* slot) {
+TSSSL_DEVICE void draw_scale(const Row& row, const Subject& s, const Words& words, double* slot) {
   const std::int64_t count = row.a[3] == 0 ? 1 : s.channels;
   if (row.a[2] == 0) {
     slot[1] = 0;
@@ -116,7 +118,7 @@ TSSSL_DEVICE void draw_scale(const Row& row, const Subject& s, Words& words, dou
 }
 
 // A unit quaternion, uniform on the sphere.
-TSSSL_DEVICE void draw_rotation(Words& words, double* slot) {
+TSSSL_DEVICE void draw_rotation(const Words& words, double* slot) {
   draw_normals(words, 2, 4, slot);
   double* q = slot + 2;
   const double norm = root((q[0] * q[0] + q[1] * q[1]) + (q[2] * q[2] + q[3] * q[3]));
@@ -124,7 +126,7 @@ TSSSL_DEVICE void draw_rotation(Words& words, double* slot) {
   slot[1] = 0;
 }
 
-TSSSL_DEVICE void draw_segments(const Row& row, Words& words, double* slot, double* spare) {
+TSSSL_DEVICE void draw_segments(const Row& row, const Words& words, double* slot, double* spare) {
   const int most = row.fixed_slots - 2;
   slot[1] = whole_between(words(1), row.a[0], row.a[1]);
   const int count = static_cast<int>(slot[1]);
@@ -134,7 +136,7 @@ TSSSL_DEVICE void draw_segments(const Row& row, Words& words, double* slot, doub
 }
 
 // Slots 1, 2, ... of one operation; `spare` has room for the channels and for 64 more.
-TSSSL_DEVICE void draw_slots(const Row& row, const Subject& s, Words& words, double* slot,
+TSSSL_DEVICE void draw_slots(const Row& row, const Subject& s, const Words& words, double* slot,
                              double* spare) {
   const double length = static_cast<double>(s.length);
   switch (row.code) {
@@ -219,10 +221,10 @@ TSSSL_DEVICE void draw_slots(const Row& row, const Subject& s, Words& words, dou
   }
 }
 
-// Decides whether row `r` acts and, where it does or `all` is set, draws its parameters. `slots`
-// holds those of the rows before it.
-TSSSL_DEVICE void draw(const Row* rows, std::int64_t r, const Subject& s, bool all, double* slots,
-                       double* spare) {
+// Decides whether row `r` acts and, where it does or `all` is set, draws its parameters from the
+// words of all rows. `slots` holds those of the rows before it.
+TSSSL_DEVICE void draw(const Row* rows, std::int64_t r, const Subject& s, bool all,
+                       const std::uint32_t* all_words, double* slots, double* spare) {
   const Row& row = rows[r];
   double* slot = slots + row.offset;
   bool acts = row.view < 0 || row.view == static_cast<std::int64_t>(s.view);
@@ -234,7 +236,7 @@ TSSSL_DEVICE void draw(const Row* rows, std::int64_t r, const Subject& s, bool a
     slot[0] = 0;
     return;
   }
-  Words words(row, s);
+  const Words words(all_words + row.words);
   acts = acts && words(0) < row.threshold;
   slot[0] = flag(acts);
   if (all || acts) draw_slots(row, s, words, slot, spare);

@@ -26,8 +26,24 @@ struct Blocks {
   }
 };
 
+// Short pieces too by stores of several values, the last over what is written: one by one, the 13
+// steps of a block took a quarter of a copy of the row.
+template <int kCount, class T>
+TSSSL_INLINE bool fill_by(T* x, std::int64_t count, T value) {
+  if (count < kCount) return false;
+  T values[kCount];
+  for (int i = 0; i < kCount; ++i) values[i] = value;
+  for (std::int64_t t = 0; t + kCount <= count; t += kCount) {
+    __builtin_memcpy(x + t, values, sizeof values);
+  }
+  __builtin_memcpy(x + count - kCount, values, sizeof values);
+  return true;
+}
+
 template <class T>
 inline void fill(T* x, std::int64_t begin, std::int64_t end, T value) {
+  if (fill_by<16>(x + begin, end - begin, value)) return;
+  if (fill_by<4>(x + begin, end - begin, value)) return;
   for (std::int64_t t = begin; t < end; ++t) x[t] = value;
 }
 
@@ -39,7 +55,7 @@ inline void scale_row(T* x, std::int64_t length, T factor) {
 // Masked steps of a row; a[0]: 0 every step by itself, 1 spans of geometric length.
 template <class T>
 inline void drop_steps(const Row& row, const Subject& s, std::int64_t channel, T value, T* x) {
-  const WordStream stream{s.key, row.stream | kElementPurpose | s.view, s.id_lo, s.id_hi};
+  const WordStream stream{s.keys, row.stream | kElementPurpose | s.view, s.id_lo, s.id_hi};
   std::uint32_t words[kChunk];
   bool masked = false;
   for (std::int64_t t = 0; t < s.length; t += kChunk) {
@@ -166,24 +182,26 @@ inline void in_place(const Row& row, const double* slot, const Subject& s, bool 
 // Operations whose derivative is the identity: they add what counts as a constant, or round.
 template <class T>
 inline void add(const Row& row, const double* slot, const Subject& s, const Blocks<T>& b) {
-  const WordStream stream{s.key, row.stream | kElementPurpose | s.view, s.id_lo, s.id_hi};
+  const WordStream stream{s.keys, row.stream | kElementPurpose | s.view, s.id_lo, s.id_hi};
   const T scale = static_cast<T>(slot[1]);
+  const bool relative = row.code == kRandomNoise || (row.code == kDrift && row.a[2] != 0);
+  double std[kRowGroup];
   for (std::int64_t c = 0; c < s.channels; ++c) {
     T* x = b.x + c * b.t;
+    if (relative && c % kRowGroup == 0) {
+      const std::int64_t left = s.channels - c;
+      row_stds(x, b.t, static_cast<int>(left < kRowGroup ? left : kRowGroup), s.length, std);
+    }
+    const T size = relative ? scale * static_cast<T>(std[c % kRowGroup]) : scale;
     switch (row.code) {
       case kRandomNoise:
-        add_noise(x, s.length, c, scale * static_cast<T>(row_std(x, s.length)), row.a[2] != 0,
-                  stream);
-        break;
       case kJitter:
-        add_noise(x, s.length, c, scale, row.a[2] != 0, stream);
+        add_noise(x, s.length, c, size, row.a[2] != 0, stream);
         break;
-      case kDrift: {
-        const T size = row.a[2] == 0 ? scale : scale * static_cast<T>(row_std(x, s.length));
+      case kDrift:
         along_curve<T>(slot + 2 + c * row.channel_slots, row.channel_slots, s.length,
                        [&](std::int64_t t, T v) { x[t] = x[t] + size * v; });
         break;
-      }
       case kQuantize:
         quantize(x, s.length, slot[1]);
         break;

@@ -2,6 +2,7 @@
 // left neighbour and a weight in the dtype of the series.
 #pragma once
 #include "augment/program.h"
+#include "simd/vec.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {
@@ -14,35 +15,61 @@ TSSSL_DEVICE double step_number(std::int64_t t) {
 }
 
 // The first step at or after `t` whose `step_number * step` reaches k + 1: where segment k ends.
-TSSSL_DEVICE std::int64_t segment_end(int k, double step, std::int64_t t, std::int64_t length) {
+// `guess` is within a step of it; the products decide.
+TSSSL_DEVICE std::int64_t segment_end(int k, double step, double guess, std::int64_t t,
+                                      std::int64_t length) {
   const double border = static_cast<double>(k + 1);
-  std::int64_t end = static_cast<std::int64_t>(border / step);
+  std::int64_t end = static_cast<std::int64_t>(guess) + 1;
   end = end > length ? length : end;
   while (end > t && step_number(end - 1) * step >= border) --end;
   while (end < length && step_number(end) * step < border) ++end;
   return end < t ? t : end;
 }
 
-// For 2 steps or more.
+// Positions are computed by whole vectors of doubles: left and weight have room for this many
+// steps more. What comes after the last step is never read.
+constexpr int kSteps = Simd<double>::kLanes;
+typedef Simd<double>::Int32 StepNumbers;
+
 template <class T>
-TSSSL_DEVICE void split(double position, std::int64_t length, std::int32_t* left, T* weight) {
-  const double last = static_cast<double>(length - 1);
-  position = position < 0.0 ? 0.0 : position;
-  position = position > last ? last : position;
-  const std::int32_t limit = static_cast<std::int32_t>(length - 2);
-  std::int32_t i = static_cast<std::int32_t>(position);
-  i = i > limit ? limit : i;
-  *left = i;
-  *weight = static_cast<T>(position - static_cast<double>(i));
+struct Weights;
+template <>
+struct Weights<double> {
+  typedef Vec<double> Type;
+};
+template <>
+struct Weights<float> {
+  typedef float Type __attribute__((vector_size(TSSSL_VECTOR_BYTES / 2)));
+};
+
+// position(numbers of the steps as doubles), clamped to the row, split into the left neighbour and
+// a weight, for the steps from `t` up to `end` (and on to a whole vector). For 2 steps or more.
+template <class T, class F>
+TSSSL_INLINE void split_steps(std::int64_t t, std::int64_t end, std::int64_t length,
+                              std::int32_t* left, T* weight, const F& position) {
+  const Vec<double> last = broadcast(static_cast<double>(length - 1));
+  const StepNumbers limit = StepNumbers{} + static_cast<std::int32_t>(length - 2);
+  Vec<double> number;
+  for (int i = 0; i < kSteps; ++i) number[i] = step_number(t + i);
+  for (; t < end; t += kSteps, number = number + static_cast<double>(kSteps)) {
+    Vec<double> p = position(number);
+    p = p < 0.0 ? Vec<double>{} : p;
+    p = p > last ? last : p;
+    StepNumbers i = __builtin_convertvector(p, StepNumbers);
+    i = i > limit ? limit : i;
+    const Vec<double> rest = p - __builtin_convertvector(i, Vec<double>);
+    const auto w = __builtin_convertvector(rest, typename Weights<T>::Type);
+    __builtin_memcpy(left + t, &i, sizeof i);
+    __builtin_memcpy(weight + t, &w, sizeof w);
+  }
 }
 
 // start + t step
 template <class T>
 inline void line_positions(double start, double step, std::int64_t length, std::int32_t* left,
                            T* weight) {
-  for (std::int64_t t = 0; t < length; ++t) {
-    split(start + step_number(t) * step, length, left + t, weight + t);
-  }
+  split_steps(0, length, length, left, weight,
+              [=](Vec<double> number) { return start + number * step; });
 }
 
 // The integral of a speed that is linear between `count` equidistant values: increasing, smooth,
@@ -55,6 +82,7 @@ inline void warp_positions(const double* speed, int count, std::int64_t length, 
   for (int k = 0; k < segments; ++k) total = total + (speed[k] + speed[k + 1]) * 0.5;
   const double scale = static_cast<double>(length - 1) / total;
   const double step = static_cast<double>(segments) / static_cast<double>(length - 1);
+  const double per_segment = static_cast<double>(length - 1) / static_cast<double>(segments);
   double before = 0;
   std::int64_t t = 0;
   for (int k = 0; k < segments; ++k) {
@@ -62,11 +90,14 @@ inline void warp_positions(const double* speed, int count, std::int64_t length, 
     const double bend = ((speed[k + 1] - speed[k]) * 0.5) * scale;
     const double first = static_cast<double>(k);
     before = before + (speed[k] + speed[k + 1]) * 0.5;
-    const std::int64_t end = k < segments - 1 ? segment_end(k, step, t, length) : length;
-    for (; t < end; ++t) {
-      const double f = step_number(t) * step - first;
-      split(begin + f * (slope + f * bend), length, left + t, weight + t);
-    }
+    const std::int64_t end =
+        k < segments - 1 ? segment_end(k, step, per_segment * (first + 1.0), t, length) : length;
+    // The surplus of a segment's last vector is the next segment's to overwrite.
+    split_steps(t, end, length, left, weight, [=](Vec<double> number) {
+      const Vec<double> f = number * step - first;
+      return begin + f * (slope + f * bend);
+    });
+    t = end;
   }
 }
 
@@ -78,12 +109,12 @@ inline void window_positions(double width, double start, double factor, std::int
   const double stretched = width * factor;
   const double whole = (static_cast<double>(length) - width) + stretched;
   const double step = (whole - 1.0) / static_cast<double>(length - 1);
-  for (std::int64_t t = 0; t < length; ++t) {
-    const double u = step_number(t) * step;
-    const double inside = start + (u - start) / factor;
-    const double after = (u - stretched) + width;
-    split(u < start ? u : (u < start + stretched ? inside : after), length, left + t, weight + t);
-  }
+  split_steps(0, length, length, left, weight, [=](Vec<double> number) {
+    const Vec<double> u = number * step;
+    const Vec<double> inside = start + (u - start) / factor;
+    const Vec<double> after = (u - stretched) + width;
+    return u < start ? u : (u < start + stretched ? inside : after);
+  });
 }
 
 // Whole steps: left[t] is the source of step t, -1 for a zero.

@@ -2,6 +2,7 @@
 // tsssl_fast/ops/augment/spec.py.
 #pragma once
 #include "augment/math.h"
+#include "rng/philox_blocks.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {
@@ -48,6 +49,7 @@ struct Row {
   std::int64_t child;       // its number in that group
   double a[kArguments];
   std::int64_t offset;  // of its first slot
+  std::int64_t words;   // of its first word, a multiple of 4
 };
 
 TSSSL_DEVICE Row parse_row(const double* p) {
@@ -61,13 +63,13 @@ TSSSL_DEVICE Row parse_row(const double* p) {
   row.parent = static_cast<std::int64_t>(p[6]);
   row.child = static_cast<std::int64_t>(p[7]);
   for (int i = 0; i < kArguments; ++i) row.a[i] = p[8 + i];
-  row.offset = 0;
+  row.offset = row.words = 0;
   return row;
 }
 
 // One sample in one view.
 struct Subject {
-  Key key;
+  const KeySchedule* keys;
   std::uint32_t id_lo, id_hi, view;
   std::int64_t channels;
   std::int64_t length;  // steps that are no padding
@@ -79,27 +81,11 @@ constexpr std::uint32_t kElementPurpose = 0x8000u;
 // The words of an operation's parameter stream; word i belongs to slot i.
 class Words {
  public:
-  TSSSL_DEVICE Words(const Row& row, const Subject& s)
-      : key_(s.key), id_lo_(s.id_lo), id_hi_(s.id_hi), stream_(row.stream | s.view) {
-    fetch(0);
-  }
-  TSSSL_DEVICE std::uint32_t operator()(std::int64_t i) {
-    if (i >> 2 != block_) fetch(i >> 2);
-    return words_[i & 3];
-  }
+  TSSSL_DEVICE explicit Words(const std::uint32_t* words) : words_(words) {}
+  TSSSL_DEVICE std::uint32_t operator()(std::int64_t i) const { return words_[i]; }
 
  private:
-  TSSSL_DEVICE void fetch(std::int64_t block) {
-    block_ = block;
-    const Block b = philox(Block{static_cast<std::uint32_t>(block), stream_, id_lo_, id_hi_}, key_);
-    words_[0] = b.w0;
-    words_[1] = b.w1;
-    words_[2] = b.w2;
-    words_[3] = b.w3;
-  }
-  Key key_;
-  std::uint32_t id_lo_, id_hi_, stream_, words_[4];
-  std::int64_t block_ = -1;
+  const std::uint32_t* words_;
 };
 
 }  // namespace

@@ -15,6 +15,8 @@ T* pointer(std::uintptr_t address) {
 void bind_augment(pybind11::module_& module);
 void bind_contrastive(pybind11::module_& module);
 void bind_decorrelation(pybind11::module_& module);
+void bind_keys(pybind11::module_& module);
+void bind_masking(pybind11::module_& module);
 void bind_preprocess(pybind11::module_& module);
 
 }  // namespace tsssl

@@ -30,5 +30,7 @@ PYBIND11_MODULE(_C, module) {
   tsssl::bind_augment(module);
   tsssl::bind_contrastive(module);
   tsssl::bind_decorrelation(module);
+  tsssl::bind_keys(module);
+  tsssl::bind_masking(module);
   tsssl::bind_preprocess(module);
 }

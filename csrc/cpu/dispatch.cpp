@@ -12,6 +12,8 @@
   const AugmentKernels& augment_kernels();             \
   const ContrastiveKernels& contrastive_kernels();     \
   const DecorrelationKernels& decorrelation_kernels(); \
+  const KeyKernels& key_kernels();                     \
+  const MaskingKernels& masking_kernels();             \
   const PreprocessKernels& preprocess_kernels();       \
   }                                                    \
   }
@@ -56,7 +58,9 @@ namespace tsssl {
 
 const AugmentKernels& augments() { TSSSL_SELECT(augment_kernels) }
 const ContrastiveKernels& contrastive() { TSSSL_SELECT(contrastive_kernels) }
+const KeyKernels& contrastive_keys() { TSSSL_SELECT(key_kernels) }
 const DecorrelationKernels& decorrelation() { TSSSL_SELECT(decorrelation_kernels) }
+const MaskingKernels& masking() { TSSSL_SELECT(masking_kernels) }
 const PreprocessKernels& preprocessing() { TSSSL_SELECT(preprocess_kernels) }
 
 const NtXentKernels<float>& nt_xent_bf16() {

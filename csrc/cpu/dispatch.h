@@ -3,13 +3,17 @@
 #include "tsssl/augment.h"
 #include "tsssl/contrastive.h"
 #include "tsssl/decorrelation.h"
+#include "tsssl/keys.h"
+#include "tsssl/masking.h"
 #include "tsssl/preprocess.h"
 
 namespace tsssl {
 
 const AugmentKernels& augments();
 const ContrastiveKernels& contrastive();
+const KeyKernels& contrastive_keys();
 const DecorrelationKernels& decorrelation();
+const MaskingKernels& masking();
 const PreprocessKernels& preprocessing();
 
 // NT-Xent with bfloat16 products. Throws std::runtime_error where why_not_bf16() has a reason.

@@ -102,19 +102,16 @@ void vicreg_forward(const Views<In>& views, const VicregOptions& options, int th
     In* matrix = matrices + v * side * side;
     double off;
     if (views.gram) {
-      const double* own = rows.total(v);
-      gram_matrix(operand, own, threads, matrix);
-      off = difference(gram_product(matrix, matrix, own, own, n, threads), out.diagonal[v]);
+      off = difference(gram_matrix(operand, rows.total(v), threads, matrix), out.diagonal[v]);
     } else {
-      square(operand, operand, threads, matrix, matrix);
-      off = inner_product(matrix, matrix, dim, threads);
+      off = square(operand, operand, threads, matrix, matrix);
     }
     if (cancels(views, off, out.diagonal[v])) {
       const auto scale = [&](std::int64_t c) {
         return vicreg_scale(options, out.squares[v * dim + c]);
       };
       const Wide<In> wide(views, v, out.mean + v * dim, scale, threads);
-      off = difference(wide.product(wide, threads), out.diagonal[v]);
+      off = difference(wide.squares(), out.diagonal[v]);
     }
     out.off[v] = off / (unit * unit);
     out.diagonal[v] /= unit * unit;
@@ -256,8 +253,7 @@ void barlow_forward(const Views<In>& views, const BarlowOptions& options, int th
   In* second = matrices + side * side;
   const double unit = 1 / (double(n) * double(n));
   if (!views.gram) {
-    square(a, b, threads, second, first);
-    *out.off = inner_product(first, first, side, threads) * unit;
+    *out.off = square(a, b, threads, second, first) * unit;
     return;
   }
   const double* rows_a = rows.total(0);

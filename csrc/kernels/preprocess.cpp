@@ -17,18 +17,19 @@ struct Moments {
   double mean, deviation;
 };
 
-TSSSL_INLINE double known_or_zero(double v, double value) { return v == v ? value : 0.0; }
 TSSSL_INLINE Vec<double> known_or_zero(Vec<double> v, Vec<double> value) {
   return v == v ? value : Vec<double>{};
 }
 
 template <class T>
 inline Moments moments(const T* x, std::int64_t length) {
-  const auto count = [](auto v) { return known_or_zero(v, decltype(v){} + 1.0); };
-  const double n = row_sum(x, length, count);
-  const double mean = row_sum(x, length, [](auto v) { return known_or_zero(v, v); }) / n;
-  const auto square = [mean](auto v) { return known_or_zero(v, (v - mean) * (v - mean)); };
-  return {mean, root(row_sum(x, length, square) / n)};
+  const double none = __builtin_nan("");
+  const double n =
+      row_sum(x, length, none, [](Vec<double> v) { return known_or_zero(v, broadcast(1.0)); });
+  const double mean =
+      row_sum(x, length, none, [](Vec<double> v) { return known_or_zero(v, v); }) / n;
+  const auto square = [mean](Vec<double> v) { return known_or_zero(v, (v - mean) * (v - mean)); };
+  return {mean, root(row_sum(x, length, none, square) / n)};
 }
 
 template <class T>

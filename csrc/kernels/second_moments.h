@@ -81,7 +81,7 @@ class RowSquares {
   Scratch<double> parts_;
 };
 
-// The n x n matrices of a and b (or of a alone, twice), with their diagonals from float64.
+// The n x n matrices of a and b, with their diagonals from float64.
 // Returns sum_ij of their product.
 template <class T>
 inline double gram_product(const T* a, const T* b, const double* rows_a, const double* rows_b,
@@ -91,10 +91,15 @@ inline double gram_product(const T* a, const T* b, const double* rows_a, const d
   return total;
 }
 
+// Returns sum_ij of the matrix's squares.
 template <class T>
-inline void gram_matrix(const Operand<T>& x, const double* rows, int threads, T* out) {
-  square(x, x, threads, out, out);
-  for (std::int64_t i = 0; i < x.side; ++i) out[i * x.side + i] = T(rows[i]);
+inline double gram_matrix(const Operand<T>& x, const double* rows, int threads, T* out) {
+  double total = square(x, x, threads, out, out);
+  for (std::int64_t i = 0; i < x.side; ++i) {
+    out[i * x.side + i] = T(rows[i]);
+    total += rows[i] * rows[i];
+  }
+  return total;
 }
 
 // The penalty as the difference of two sums; rounding may not make it negative, NaN stays NaN.
@@ -123,8 +128,11 @@ class Wide {
       pack(view_of(views, v), n_, views.dim, true, x, c0, c1, operand);
       rows_.collect(view_of(views, v), 0, x, c0, c1, strip);
     });
-    gram_matrix(operand, rows_.total(0), threads, matrix_.get());
+    squares_ = gram_matrix(operand, rows_.total(0), threads, matrix_.get());
   }
+
+  // sum_ij of the matrix's squares.
+  double squares() const { return squares_; }
 
   double product(const Wide& other, int threads) const {
     return gram_product(matrix(), other.matrix(), rows_.total(0), other.rows_.total(0), n_,
@@ -137,6 +145,7 @@ class Wide {
   Columns<double> columns_;
   Scratch<double> matrix_;
   RowSquares rows_;
+  double squares_ = 0;
 };
 
 template <class In>

@@ -59,8 +59,9 @@ struct Cut {
 };
 
 // out (side x side) = a b^T, mirror = b a^T. Symmetric (a is b): one triangle of out, mirrored.
+// Returns the sum over i != j of out_ij^2 in float64, taken where a tile is finished.
 template <class T>
-inline void square(const Operand<T>& a, const Operand<T>& b, int threads, T* out, T* mirror) {
+inline double square(const Operand<T>& a, const Operand<T>& b, int threads, T* out, T* mirror) {
   const bool symmetric = out == mirror;
   constexpr std::int64_t kPanel = Panel<T>::kRows;
   const std::int64_t side = a.side, ld = Operand<T>::padded(side);
@@ -99,20 +100,41 @@ inline void square(const Operand<T>& a, const Operand<T>& b, int threads, T* out
   });
   // Tiles of 16 x 16, so that the mirrored half is written by whole cache lines.
   constexpr std::int64_t kTile = 16;
-  parallel_for(ceil_div(side, kTile), threads, [&](std::int64_t block, int) {
+  const std::int64_t blocks = ceil_div(side, kTile);
+  Scratch<double> squares(blocks);
+  parallel_for(blocks, threads, [&](std::int64_t block, int) {
     const std::int64_t i0 = block * kTile, i1 = min(i0 + kTile, side);
+    double sums[kTile] = {};
     for (std::int64_t j0 = symmetric ? i0 : 0; j0 < side; j0 += kTile) {
-      const std::int64_t j1 = min(j0 + kTile, side);
+      const std::int64_t columns = min(kTile, side - j0);
       for (std::int64_t i = i0; i < i1; ++i) {
-        for (std::int64_t j = symmetric ? max(i, j0) : j0; j < j1; ++j) {
-          T total = partial[i * ld + j];
-          for (std::int64_t s = 1; s < cut.splits; ++s) total += partial[(s * ld + i) * ld + j];
-          out[i * side + j] = total;
-          mirror[j * side + i] = total;
+        T row[kTile] = {};
+        for (std::int64_t j = 0; j < columns; ++j) {
+          row[j] = partial[i * ld + j0 + j];
+          for (std::int64_t s = 1; s < cut.splits; ++s) {
+            row[j] += partial[(s * ld + i) * ld + j0 + j];
+          }
+        }
+        // A symmetric tile on the diagonal holds its lower half in mirrored form only.
+        const std::int64_t first = symmetric && j0 == i0 ? i - i0 : 0;
+        for (std::int64_t j = first; j < columns; ++j) {
+          out[i * side + j0 + j] = row[j];
+          mirror[(j0 + j) * side + i] = row[j];
+        }
+        for (std::int64_t j = 0; j < kTile; ++j) {
+          const bool counts = j >= first && j0 + j != i;
+          const double value = counts ? double(row[j]) : 0.0;
+          sums[j] += value * value;
         }
       }
     }
+    double total = 0;
+    for (std::int64_t j = 0; j < kTile; ++j) total += sums[j];
+    squares[block] = symmetric ? 2 * total : total;
   });
+  double total = 0;
+  for (std::int64_t block = 0; block < blocks; ++block) total += squares[block];
+  return total;
 }
 
 template <class T>

@@ -17,11 +17,11 @@ from tsssl_fast.augment.channels import (
 )
 from tsssl_fast.augment.compose import Compose, PerView
 from tsssl_fast.augment.crops import Crops, OverlappingCrops
+from tsssl_fast.augment.filters import FrequencyMask, MovingAverage, PhaseSurrogate
 from tsssl_fast.augment.groups import OneOf, RandomApply, SomeOf
 from tsssl_fast.augment.masks import Blockout, ChannelDropout, RandomCrop, TimeDropout
 from tsssl_fast.augment.mixing import CutMix, Mixed, MixUp
 from tsssl_fast.augment.parameters import Parameters
-from tsssl_fast.augment.spectral import FrequencyMask, PhaseSurrogate
 from tsssl_fast.augment.time import (
     CropResize,
     SegmentPermutation,
@@ -64,6 +64,7 @@ __all__ = [
     "MagnitudeWarp",
     "MixUp",
     "Mixed",
+    "MovingAverage",
     "OneOf",
     "OverlappingCrops",
     "Parameters",

@@ -1,66 +1,32 @@
-"""Operations in plain torch: they look at several samples or at a spectrum, so no program has them.
+"""Operations in plain torch, called on their own: on series, or on the views of a pipeline."""
 
-They draw from the same streams as all others, keyed by seed, epoch, step, rank, view and sample id.
-"""
-
-import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from tsssl_fast import _checks, rng
 from tsssl_fast.augment import _calls, _ranges
-from tsssl_fast.ops.augment import spec
-from tsssl_fast.ops.augment.draws import Subject
-from tsssl_fast.ops.augment.spec import Code
+from tsssl_fast.augment.transform import Builder, Transform
+from tsssl_fast.ops.augment import draws, plain, spec
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Views to work on, and what they draw from."""
+class Plain(Transform):
+    """An operation of ops/augment/plain.py."""
 
-    x: Tensor  # (views, N, C, T) in the arithmetic's dtype
-    subject: Subject
-    code: Code
-
-    def words(self, count: int) -> Tensor:
-        """(views, N, count) words of the parameter stream, on the device of x."""
-        blocks = torch.arange((count + 3) // 4)
-        words = self.subject.words((self.code, 0), 0, blocks).flatten(-2)
-        return words[..., :count].to(self.x.device)
-
-    def elements(self, channels: int, steps: int) -> Tensor:
-        """(views, N, channels, steps) words, one per element."""
-        subject = dataclasses.replace(self.subject, channels=channels, steps=steps)
-        return subject.elements((self.code, 0))[..., :steps].to(self.x.device)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plain:
-    """p: probability that the operation acts on a sample of a view."""
-
-    p: float = 1.0
-    code: ClassVar[Code]
-
-    def __post_init__(self) -> None:
-        _ranges.probability("p", self.p)
-        self.check()
-
-    def check(self) -> None:
-        """Raises for an argument out of its range."""
-
-    def prepare(
+    def run(
         self,
         x: Tensor,
         views: int,
-        seed: int | torch.Generator | Tensor | None,
-        sample_ids: Tensor | None,
-        epoch: int,
-        step: int,
-        rank: int,
-    ) -> Batch:
+        *,
+        seed: int | torch.Generator | Tensor | None = None,
+        sample_ids: Tensor | None = None,
+        epoch: int = 0,
+        step: int = 0,
+        rank: int = 0,
+    ) -> tuple[Tensor, Tensor]:
+        """(N, C, T) or (views, N, C, T) -> (views, N, C, T), and its slots (views, N, slots)."""
         _checks.floating("x", x)
         if x.dim() not in (3, 4) or 0 in x.shape:
             raise ValueError(
@@ -69,10 +35,10 @@ class Plain:
         _ranges.integer("views", views, 1, spec.MAX_VIEWS)
         if x.dim() == 3:
             x = x.expand(views, *x.shape)
+        self.check_shape(x.shape[2], x.shape[3])
         ids = _calls.per_sample("sample_ids", sample_ids, x.shape[1])
         key = rng.seed_tensor(seed, epoch, step, rank)
-        subject = Subject.of(key, ids, None, x.shape[0], x.shape[1:])
-        return Batch(x.to(spec.compute_dtype(x.dtype)), subject, self.code)
-
-    def coin(self, words: Tensor) -> Tensor:
-        return words[..., 0] < round(self.p * spec.ALWAYS)
+        builder = Builder()
+        builder.add(self)
+        table = draws.draw(builder.rows, draws.Subject.of(key, ids, None, x.shape[0], x.shape[1:]))
+        return plain.run(x, builder.program(), key, ids, None, table, ""), table

@@ -12,7 +12,7 @@ from tsssl_fast.augment import _calls
 from tsssl_fast.augment.groups import RandomApply
 from tsssl_fast.augment.parameters import Parameters
 from tsssl_fast.augment.transform import Builder, Transform
-from tsssl_fast.ops.augment import spec
+from tsssl_fast.ops.augment import plain, spec
 
 Seed = int | torch.Generator | Tensor | None
 
@@ -22,6 +22,8 @@ class Compose:
 
     Args:
         transforms: the operations, in order; a Compose among them counts as the operations in it.
+            MixUp, CutMix, MovingAverage, FrequencyMask and PhaseSurrogate run in plain torch on
+            every backend, the operations between them in one pass each.
     """
 
     def __init__(self, transforms: "Sequence[Transform | Compose]") -> None:
@@ -34,6 +36,7 @@ class Compose:
     def _build(self, builder: Builder, views: int | None) -> None:
         self._program = builder.program()
         self._members = tuple(builder.transforms)
+        self._plain = plain.has_plain(builder.rows)
         self._views = views
 
     def __call__(
@@ -103,13 +106,17 @@ class Compose:
         key = rng.seed_tensor(seed, epoch, step, rank)
         name = dispatch.check_name(backend, "backend") if backend else ""
         params = None
-        if return_params or nan == "mask":
+        if return_params or nan == "mask" or self._plain:
             params = self._draw(key, views, (n, c, t), sample_ids, lengths, name)
         filled = _calls.without_nan(series, nan)
-        y = torch.ops.tsssl_fast.augment(
-            *(filled, self._program, key, views, sample_ids, lengths),
-            *(None if params is None else params.table, name),
-        )
+        table = None if params is None else params.table
+        if self._plain and table is not None:
+            filled = filled.expand(views, n, c, t)
+            y = plain.run(filled, self._program, key, sample_ids, lengths, table, name)
+        else:
+            y = torch.ops.tsssl_fast.augment(
+                filled, self._program, key, views, sample_ids, lengths, table, name
+            )
         if nan == "mask" and params is not None:
             y = _calls.mark_missing(y, series, params)
         y = y if layout == "NCT" else y.transpose(-1, -2)
@@ -157,8 +164,10 @@ class Compose:
         lengths: Tensor | None,
         backend: str,
     ) -> Parameters:
+        # Kernels draw sample by sample; who is mixed with whom takes the batch.
+        chosen = "reference" if self._plain else backend
         table = torch.ops.tsssl_fast.augment_sample(
-            self._program, key, views, shape, sample_ids, lengths, backend
+            self._program, key, views, shape, sample_ids, lengths, chosen
         )
         labels = tuple((type(m).__name__, m.names) for m in self._members)
         return Parameters(self._program, labels, key, shape, sample_ids, lengths, table)

@@ -37,8 +37,11 @@ def operations(channels: int) -> Mapping[str, Any]:
         "ChannelDropout": augment.ChannelDropout(0.5),
         "TimeDropout": augment.TimeDropout(0.3, span=8.0),
         "Quantize": augment.Quantize(6),
+        "MovingAverage": augment.MovingAverage(25),
         "FrequencyMask": augment.FrequencyMask(rate=0.4),
         "PhaseSurrogate": augment.PhaseSurrogate(),
+        "MixUp": augment.MixUp((0.4, 0.6)),
+        "CutMix": augment.CutMix((0.3, 0.5)),
     }
     if channels >= 3:
         shown["Rotation"] = augment.Rotation()
@@ -48,6 +51,7 @@ def operations(channels: int) -> Mapping[str, Any]:
 def draw(series: Tensor, file: str | Path, *, seed: int = 0) -> None:
     """Draws one series (C, T) and what every operation makes of it into an image file.
 
+    MixUp and CutMix mix it with itself played backwards.
     Raises TypeError or ValueError for anything but a floating (C, T).
     """
     from matplotlib.figure import Figure
@@ -56,20 +60,23 @@ def draw(series: Tensor, file: str | Path, *, seed: int = 0) -> None:
     x = series.detach().cpu().float()
     views = {"original": x}
     for name, operation in operations(len(x)).items():
-        views[name] = operation(x[None], 1, seed=seed)[0, 0]
+        if isinstance(operation, augment.MixUp | augment.CutMix):
+            views[name] = operation(torch.stack([x, x.flip(-1)]), 1, seed=seed).x[0, 0]
+        else:
+            views[name] = operation(x[None], 1, seed=seed)[0, 0]
     columns = 4
     rows = -(-len(views) // columns)
-    figure = Figure(figsize=(3.2 * columns, 1.6 * rows), layout="constrained")
+    figure = Figure(figsize=(2.2 * columns, 1.2 * rows), layout="constrained")
     low, high = float(x.min()), float(x.max())
     margin = 0.3 * (high - low) + 1e-6
     for axes, (name, view) in zip(figure.subplots(rows, columns).flat, views.items(), strict=False):
-        axes.plot(view.T.numpy(), linewidth=0.9)
-        axes.set_title(name, fontsize=9)
+        axes.plot(view.T.numpy(), linewidth=0.8)
+        axes.set_title(name, fontsize=8)
         axes.set_ylim(low - margin, high + margin)
-        axes.tick_params(labelsize=6)
+        axes.tick_params(labelbottom=False, labelleft=False, length=2)
     for axes in figure.axes[len(views) :]:
         axes.set_axis_off()
-    figure.savefig(file, dpi=110)
+    figure.savefig(file, dpi=85)
 
 
 def gesture(steps: int = 315) -> Tensor:

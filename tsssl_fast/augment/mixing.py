@@ -1,15 +1,16 @@
-"""Operations that mix samples of a batch. They return who was mixed with whom, and how much."""
+"""Operations that mix samples of a batch. They say who was mixed with whom, and how much."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from tsssl_fast import rng
 from tsssl_fast.augment import _ranges
 from tsssl_fast.augment._plain import Plain
 from tsssl_fast.augment._ranges import Range
+from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.spec import Code
 
 
@@ -24,21 +25,35 @@ class Mixed(NamedTuple):
     weight: Tensor
 
 
-def _partners(words: Tensor) -> Tensor:
-    """The batch in random order, each followed by its partner: nobody meets itself but at N = 1."""
-    order = words[..., 1].argsort(dim=-1, stable=True)
-    return torch.empty_like(order).scatter_(-1, order, order.roll(-1, dims=-1))
+@dataclass(frozen=True)
+class _Mixing(Plain):
+    """Every sample has another partner of the batch, in every view; only at N = 1 itself.
 
+    Depends on the batch, as every mixing does. Differentiable with respect to x. In a Compose the
+    parameters "source" and "weight" (return_params=True) hold where the operation acts; steps that
+    are padding in the partner stay.
+    """
 
-def _pick(x: Tensor, index: Tensor) -> Tensor:
-    return x.gather(1, index[..., None, None].expand(x.shape))
+    def __call__(self, x: Tensor, views: int = 1, **arguments: Any) -> Mixed:
+        """x: (N, C, T), or (views, N, C, T) from a pipeline.
+
+        Arguments: seed, sample_ids, epoch, step, rank as in Compose's call.
+        """
+        y, slots = self.run(x, views, **arguments)
+        acts = slots[..., 0] != 0
+        own = torch.arange(x.shape[-3], dtype=torch.float64)
+        source = torch.where(acts, slots[..., 1], own).long()
+        weight = torch.where(acts, slots[..., 2], 1.0)
+        dtype = spec.compute_dtype(x.dtype)
+        return Mixed(y, source.to(x.device), weight.to(x.device, dtype))
 
 
 @dataclass(frozen=True)
-class MixUp(Plain):
+class MixUp(_Mixing):
     """x~_i = w x_i + (1 - w) x_j with w uniform on a range (Zhang et al., ICLR 2018: Beta(1, 1)).
 
-    Depends on the batch, as every mixing does. Differentiable with respect to x.
+    Every sample i has another partner j; only at N = 1 itself. Differentiable with respect to x. In
+    a Compose, return_params=True gives j ("source") and w ("weight") where it acts.
 
     Args:
         weight: range of w in [0, 1].
@@ -46,41 +61,21 @@ class MixUp(Plain):
 
     weight: Range = (0.0, 1.0)
     code: ClassVar[Code] = Code.MIXUP
+    names: ClassVar[tuple[str, ...]] = ("source", "weight")
 
     def check(self) -> None:
         _ranges.interval("weight", self.weight, 0, 1)
 
-    def __call__(
-        self,
-        x: Tensor,
-        views: int = 1,
-        *,
-        seed: int | torch.Generator | Tensor | None = None,
-        sample_ids: Tensor | None = None,
-        epoch: int = 0,
-        step: int = 0,
-        rank: int = 0,
-    ) -> Mixed:
-        """x: (N, C, T), or (views, N, C, T) from a pipeline. Other arguments as Compose's call."""
-        batch = self.prepare(x, views, seed, sample_ids, epoch, step, rank)
-        words = batch.words(3)
-        low, high = _ranges.pair(self.weight)
-        acts = self.coin(words)
-        w = low + rng.uniform(words[..., 2], torch.float64) * (high - low)
-        w = torch.where(acts, w, 1.0).to(batch.x.dtype)
-        own = torch.arange(x.shape[-3], device=acts.device)
-        index = torch.where(acts, _partners(words), own)
-        share = w[..., None, None]
-        mixed = batch.x * share + _pick(batch.x, index) * (1.0 - share)
-        y = torch.where(acts[..., None, None], mixed, batch.x)
-        return Mixed(y.to(x.dtype), index, w)
+    def arguments(self) -> Sequence[float]:
+        return _ranges.pair(self.weight)
 
 
 @dataclass(frozen=True)
-class CutMix(Plain):
+class CutMix(_Mixing):
     """A window of time comes from another sample (Yun et al., ICCV 2019, along time).
 
-    Depends on the batch, as every mixing does. Differentiable with respect to x.
+    x~_i[c, t] = x_j[c, t] for start <= t < start + length, else x_i[c, t]; partners and parameters
+    as in MixUp, weight = 1 - length / T.
 
     Args:
         length: of the window: share of T in (0, 1] (floats) or steps (integers), or a range.
@@ -88,39 +83,15 @@ class CutMix(Plain):
 
     length: Range = (0.1, 0.5)
     code: ClassVar[Code] = Code.CUTMIX
+    names: ClassVar[tuple[str, ...]] = ("source", "weight", "length", "start")
 
     def check(self) -> None:
         _ranges.size("length", self.length, 1 << 31)
 
-    def __call__(
-        self,
-        x: Tensor,
-        views: int = 1,
-        *,
-        seed: int | torch.Generator | Tensor | None = None,
-        sample_ids: Tensor | None = None,
-        epoch: int = 0,
-        step: int = 0,
-        rank: int = 0,
-    ) -> Mixed:
-        """x: (N, C, T), or (views, N, C, T) from a pipeline. Other arguments as Compose's call."""
-        batch = self.prepare(x, views, seed, sample_ids, epoch, step, rank)
-        words, t = batch.words(4), x.shape[-1]
-        low, high = _ranges.pair(self.length)
-        if _ranges.is_whole(self.length):
-            if high > t:
-                raise ValueError(f"length: {int(high)} steps; accepted: at most T = {t}")
-            length = low + rng.below(words[..., 2], int(high - low) + 1)
-        else:
-            share = low + rng.uniform(words[..., 2], torch.float64) * (high - low)
-            length = (share * t + 0.5).floor().clamp(1, t)
-        start = rng.below(words[..., 3], (t - length).long() + 1)
-        acts = self.coin(words)
-        own = torch.arange(x.shape[-3], device=acts.device)
-        index = torch.where(acts, _partners(words), own)
-        step_of = torch.arange(t, device=acts.device)
-        begin, end = start[..., None], (start + length)[..., None]
-        inside = (step_of >= begin) & (step_of < end) & acts[..., None]
-        y = torch.where(inside[:, :, None], _pick(batch.x, index), batch.x)
-        weight = torch.where(acts, 1.0 - length.double() / t, 1.0).to(batch.x.dtype)
-        return Mixed(y.to(x.dtype), index, weight)
+    def arguments(self) -> Sequence[float]:
+        return (float(_ranges.is_whole(self.length)), *_ranges.pair(self.length))
+
+    def check_shape(self, channels: int, steps: int) -> None:
+        longest = _ranges.pair(self.length)[1]
+        if _ranges.is_whole(self.length) and longest > steps:
+            raise ValueError(f"length: {int(longest)} steps; accepted: at most T = {steps}")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast import dispatch
-from tsssl_fast.ops.augment import spec
+from tsssl_fast.ops.augment import plain, spec
 from tsssl_fast.ops.augment.spec import Code
 
 _MOVES_TIME = frozenset(
@@ -71,9 +71,14 @@ class Parameters:
         """Replays the parameters on a batch of the shape they were drawn for: (views, N, C, T)."""
         if tuple(x.shape) != self.shape:
             raise ValueError(f"x: shape {tuple(x.shape)}; accepted: {self.shape}")
+        name = dispatch.check_name(backend, "backend") if backend else ""
+        views = self.table.shape[0]
+        if plain.has_plain(self.program.tolist()):
+            series = x.expand(views, *x.shape)
+            draw = (self.sample_ids, self.lengths, self.table, name)
+            return plain.run(series, self.program, self.seed, *draw)
         return torch.ops.tsssl_fast.augment(
-            *(x, self.program, self.seed, self.table.shape[0], self.sample_ids, self.lengths),
-            *(self.table, dispatch.check_name(backend, "backend") if backend else ""),
+            x, self.program, self.seed, views, self.sample_ids, self.lengths, self.table, name
         )
 
     def index_map(self) -> Tensor:
@@ -88,6 +93,9 @@ class Parameters:
 
     def apply_to(self, labels: Tensor, fill: Any = 0) -> Tensor:
         """Moves labels or masks as the series moved, by the nearest step.
+
+        MixUp and CutMix move no time: who was mixed with whom, and how much, is in their
+        parameters "source" and "weight".
 
         Args:
             labels: (N, T), or (N, K, T) with any K; K = C follows the channels as well. Any dtype.

@@ -209,7 +209,8 @@ class Smooth(Transform):
     """Three-tap low-pass: x~[t] = (1 - s) x[t] + s/2 (x[t-1] + x[t+1]).
 
     Frequency response 1 - s + s cos(w): s = 1/2 removes the highest frequency, s = 2/3 is the mean
-    of three (the document's snippet, with edge="zero"). SimCLR-TS, "random smoothing", H(z).
+    of three (the document's snippet, with edge="zero"). SimCLR-TS, "random smoothing", H(z). A box
+    of more steps is MovingAverage.
 
     Args:
         strength: s in [0, 1], or a range; above 1/2 the highest frequencies change sign.

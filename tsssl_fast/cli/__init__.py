@@ -1,5 +1,6 @@
 """The command `tsssl-fast`: bad input ends in one line on stderr and a non-zero exit status."""
 
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +10,11 @@ EXTRA = "the commands need the extra `train`: pip install 'tsssl_fast[train]'"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command and exits: 0 done, 1 bad input or run, 2 bad usage, 130 interrupted."""
+    """Runs a command and exits: 0 done, 1 bad input or run, 2 bad usage, 130 interrupted.
+
+    SIGTERM interrupts as the keyboard does.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -20,7 +25,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         import typer
 
-        from tsssl_fast.cli.commands import app
+        from tsssl_fast.cli.after import app  # the commands of both modules
     except ImportError as error:
         return _fail(f"{error}; {EXTRA}", 1)
     # The root of typer's usage errors; from click, or from the copy of it that newer typers carry.

@@ -6,16 +6,23 @@ from typing import Annotated, Any
 
 import typer
 
+from tsssl_fast.cli.options import (
+    Column,
+    Data,
+    Device,
+    Missing,
+    Unequal,
+    numbers,
+    one_line_warnings,
+    pairs,
+)
+
 app = typer.Typer(
     help="Self-supervised learning on time series with compiled kernels.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Data = Annotated[str, typer.Option(help="A .npz file, a NAME_TRAIN.ts file or a name aeon knows.")]
-Missing = Annotated[str, typer.Option(help="What to do with NaN: raise, linear or zero.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -47,7 +54,9 @@ def pretrain(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for checkpoint.pt and log.csv.")],
     method: Annotated[str | None, typer.Option(help="[default: simclr]")] = None,
-    encoder: Annotated[str | None, typer.Option(help="auto, resnet or inception.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="auto, resnet, inception, causal or patch_transformer.")
+    ] = None,
     views: Annotated[str | None, typer.Option(help="forward or simclr_ts.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="[default: by size, 10 to 100]")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="[default: up to 256]")] = None,
@@ -65,13 +74,29 @@ def pretrain(
     option: Annotated[
         list[str] | None, typer.Option(help="NAME=NUMBER of the method, such as temperature=0.2.")
     ] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(min=1, help="Batches per step of the optimizer [default: 1]")
+    ] = None,
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="Processes of data-parallel training [default: 1]")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file of these settings; flags win over it.")
+    ] = None,
     missing: Missing = "raise",
+    unequal: Unequal = "raise",
+    column: Column = None,
     unlabelled: Annotated[bool, typer.Option(help="The data may come without labels.")] = False,
     resume: Annotated[bool, typer.Option(help="Continue the run in --out.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace the run in --out.")] = False,
     checkpoint_every: Annotated[
         int, typer.Option(min=0, help="Epochs; 0: a tenth of the run.")
     ] = 0,
+    monitor: Annotated[
+        bool, typer.Option(help="Log rank, uniformity and kNN accuracy, warn on collapse.")
+    ] = True,
+    tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard events, too.")] = False,
+    profile: Annotated[bool, typer.Option(help="Print where a step's time goes.")] = False,
 ) -> None:
     """Pre-train an encoder on the train split's series and keep it in a folder."""
     from tsssl_fast import training
@@ -92,76 +117,54 @@ def pretrain(
         "device": device,
         "scaling": scaling,
         "scale_group": scale_group,
-        "options": _numbers(option) if option else None,
+        "accumulate": accumulate,
+        "devices": devices,
+        "options": numbers(option) if option else None,
     }
-    config = training.Config()
+    settings = training.Config()
     if resume and checkpoint.locate(out).is_file():
-        config = training.Config(**checkpoint.read(out)["config"])
-    config = replace(config, **{k: v for k, v in given.items() if v is not None})
-    series = load(data, missing=missing, labels=not unlabelled)
-    config = config.resolved(series)
-    with EpochsBar(config.method, config.epochs) as progress:
+        settings = training.Config(**checkpoint.read(out)["config"])
+    if config is not None:
+        settings = replace(settings, **training.read_settings(config))
+    settings = replace(settings, **{k: v for k, v in given.items() if v is not None})
+    series = load(
+        data, missing=missing, labels=not unlabelled, unequal=unequal, columns=pairs(column)
+    )
+    settings = settings.resolved(series)
+    steps = training.StepProfile() if profile else None
+    with EpochsBar(settings.method, settings.epochs) as progress, one_line_warnings():
         training.pretrain(
             series,
-            config,
+            settings,
             out,
             resume=resume,
             overwrite=overwrite,
             checkpoint_every=checkpoint_every,
             progress=progress,
+            monitor=monitor,
+            tensorboard=tensorboard,
+            profile=steps,
         )
+    if not progress.losses and settings.devices > 1:
+        return  # another process than the first: it has nothing to say
     print(
-        f"{config.method}, {config.encoder} encoder, {len(series.x_train)} series of "
+        f"{settings.method}, {settings.encoder} encoder, {len(series.x_train)} series of "
         f"{series.name}: {progress.summary()}\ncheckpoint: {checkpoint.locate(out)}"
     )
+    if steps is not None:
+        print(steps.table())
 
 
 @app.command()
-def evaluate(
-    checkpoint: Annotated[Path, typer.Option(help="The folder of a run, or its checkpoint.pt.")],
-    data: Data,
-    missing: Missing = "raise",
+def info(
+    warm: Annotated[bool, typer.Option("--warm", help="Compile every Numba kernel first.")] = False,
 ) -> None:
-    """Accuracy of the frozen encoder on the test split, beside its random initialisation."""
-    from tsssl_fast import evaluate as evaluation
-    from tsssl_fast import training
-    from tsssl_fast.cli.progress import accuracy_table
-    from tsssl_fast.data import load
-
-    encoder, scaling, content = training.load_encoder(checkpoint)
-    series = load(data, missing=missing)
-    trained_on = content["data"]
-    if series.channels != trained_on["channels"]:
-        raise ValueError(
-            f"data: {series.name} has {series.channels} channels; accepted: "
-            f"{trained_on['channels']}, as {trained_on['name']} on which the encoder was trained"
-        )
-    config = training.Config(**content["config"])
-    untrained = config.build_encoder(trained_on["channels"], trained_on["length"])
-    rows = {
-        "random initialisation": evaluation.probe(untrained, scaling, series),
-        f"{config.method}, {content['epoch']} epochs": evaluation.probe(encoder, scaling, series),
-    }
-    accuracy_table(f"{series.name}: accuracy on {len(series.x_test)} test series", rows)
-
-
-@app.command()
-def info() -> None:
     """Backends with their reasons, instruction set, versions, thread runtime, load errors."""
     from tsssl_fast import info as information
 
+    for line in information.warm() if warm else ():
+        typer.echo(line)
     print(information.report())
-
-
-def _numbers(options: list[str]) -> dict[str, int | float]:
-    values: dict[str, int | float] = {}
-    for text in options:
-        name, _, value = text.partition("=")
-        try:
-            values[name] = int(value) if value.isdecimal() else float(value)
-        except ValueError:
-            raise ValueError(f"option: {text!r}; accepted: NAME=NUMBER") from None
-    return values
 
 
 @app.command()

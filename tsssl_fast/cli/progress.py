@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tsssl_fast.evaluate import Probes
+from tsssl_fast.evaluate import Probes, Result
 
 
 class EpochsBar:
@@ -50,11 +50,15 @@ class EpochsBar:
         return f"loss {self.losses[0]:.3f} -> {self.losses[-1]:.3f} in {seconds:.1f} s"
 
 
-def accuracy_table(title: str, rows: Mapping[str, Probes]) -> None:
+def accuracy_table(title: str, rows: Mapping[str, Probes | Mapping[str, Result]]) -> None:
+    results = {
+        name: {"kNN": row.knn, "linear probe": row.linear} if isinstance(row, Probes) else row
+        for name, row in rows.items()
+    }
     table = Table(title=title)
     table.add_column("encoder")
-    for name in ("kNN", "linear probe"):
-        table.add_column(name, justify="right")
-    for name, probes in rows.items():
-        table.add_row(name, f"{probes.knn.accuracy:.3f}", f"{probes.linear.accuracy:.3f}")
+    for column in next(iter(results.values())):
+        table.add_column(column, justify="right")
+    for name, row in results.items():
+        table.add_row(name, *(f"{result.accuracy:.3f}" for result in row.values()))
     Console().print(table)

@@ -1,8 +1,21 @@
 """Encoders: series (N, C, T) -> features (N, out_features).
 
 Any `nn.Module` with that signature and an `out_features` attribute will do; these are the ones that
-the command line knows by name. Both compute 1-D convolutions as `conv2d` with H = 1 in
-channels_last, measured 1.3 to 1.8 times faster than `conv1d` in float32 on CPU.
+the command line knows by name. What else methods may ask of them: `channels`; `feature_map`, (N, C,
+T) -> (N, F, 1, L) with F = out_features / 2, the mean and the maximum of which over L are the
+features.
+
+Convolutions are computed as `conv2d` with H = 1 in channels_last, measured 1.3 to 1.8 times faster
+than `conv1d` in float32 on CPU. Forward and backward of 512 series of 9 channels and 128 steps, in
+units of `resnet` in bfloat16 (one thread, AVX-512 with bfloat16; `benchmarks/encoders.py` prints
+it for your machine):
+
+| encoder             | parameters | float32 | bfloat16 | for                                    |
+| ------------------- | ---------- | ------- | -------- | -------------------------------------- |
+| `resnet`            | 177k       | 1.6     | 1        | short series                           |
+| `inception`         | 225k       | 6.9     | 3.8      | series where the receptive field tells |
+| `causal`            | 145k       | 12      | 5.1      | features that look back only           |
+| `patch_transformer` | 234k       | 2.2     | 1.7      | masked methods                         |
 """
 
 from typing import Any, Protocol
@@ -10,12 +23,28 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from tsssl_fast import _checks
+from tsssl_fast.encoders.causal import Causal
 from tsssl_fast.encoders.inception import Inception
+from tsssl_fast.encoders.patch_transformer import PatchTransformer
 from tsssl_fast.encoders.resnet import ResNet
 
-__all__ = ["ENCODERS", "Encoder", "Inception", "ResNet", "build", "resolve"]
+__all__ = [
+    "ENCODERS",
+    "Causal",
+    "Encoder",
+    "Inception",
+    "PatchTransformer",
+    "ResNet",
+    "build",
+    "resolve",
+]
 
-ENCODERS: dict[str, type[nn.Module]] = {"resnet": ResNet, "inception": Inception}
+ENCODERS: dict[str, type[nn.Module]] = {
+    "resnet": ResNet,
+    "inception": Inception,
+    "causal": Causal,
+    "patch_transformer": PatchTransformer,
+}
 
 
 class Encoder(Protocol):
@@ -26,13 +55,16 @@ class Encoder(Protocol):
     def __call__(self, x: Tensor) -> Tensor: ...
 
 
-def resolve(name: str, length: int) -> str:
-    """The encoder that "auto" stands for: "inception" from 192 steps on, "resnet" below.
+def resolve(name: str, length: int, tokens: bool = False) -> str:
+    """The encoder that "auto" stands for: "inception" from 192 steps on, "resnet" below; or
+    "patch_transformer" for methods that work on tokens.
 
     On long series the receptive field was the only visible lever (UWaveGestureLibrary, 315 steps);
     on 128 steps Inception is 3 times the cost for the same accuracy (UCI HAR).
     """
     if name == "auto":
+        if tokens:
+            return "patch_transformer"
         return "inception" if length >= 192 else "resnet"
     return name
 
@@ -46,4 +78,6 @@ def build(name: str, channels: int, length: int, **options: Any) -> nn.Module:
     _checks.choice("encoder", name, ("auto", *ENCODERS))
     if name == "inception":
         options.setdefault("stride", max(1, round(length / 80)))
+    if name == "patch_transformer":
+        options.setdefault("patch", max(1, round(length / 12)))
     return ENCODERS[name](channels, **options)

@@ -43,6 +43,7 @@ class Inception(nn.Module):
 
     def __init__(self, channels: int, filters: int = 32, depth: int = 3, stride: int = 4) -> None:
         super().__init__()
+        self.channels = channels
         self.out_features = 8 * filters
         self.reduce = nn.AvgPool2d((1, stride), ceil_mode=True)
         self.modules_ = nn.Sequential(
@@ -53,6 +54,10 @@ class Inception(nn.Module):
         )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def feature_map(self, x: Tensor) -> Tensor:
+        """(N, C, T) -> (N, 4 * filters, 1, L)."""
         x = self.reduce(x.unsqueeze(2).contiguous(memory_format=torch.channels_last))
-        return mean_max(torch.relu(self.modules_(x) + self.shortcut(x)))
+        return torch.relu(self.modules_(x) + self.shortcut(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return mean_max(self.feature_map(x))

@@ -43,6 +43,7 @@ class ResNet(nn.Module):
         self, channels: int, widths: Sequence[int] = (32, 64, 128), kernel: int = 5
     ) -> None:
         super().__init__()
+        self.channels = channels
         self.out_features = 2 * widths[-1]
         self.stem = nn.Sequential(
             nn.Conv2d(channels, widths[0], (1, 7), (1, 2), (0, 3), bias=False),
@@ -55,6 +56,11 @@ class ResNet(nn.Module):
         )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def feature_map(self, x: Tensor) -> Tensor:
+        """(N, C, T) -> (N, widths[-1], 1, L)."""
         x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-        return mean_max(self.blocks(self.stem(x)))
+        y: Tensor = self.blocks(self.stem(x))
+        return y
+
+    def forward(self, x: Tensor) -> Tensor:
+        return mean_max(self.feature_map(x))

@@ -115,10 +115,14 @@ def info_nce(
     _checks.choice("reduction", reduction, _checks.REDUCTIONS)
     arguments.check_temperature(temperature, q)
     arguments.check_keys(q, negatives, negatives_valid, None, None)
-    rules = PLAIN._replace(normalize=normalize, k_valid=negatives_valid)
-    found = rows.rows(q, negatives, temperature, rules, backend=_backend(backend))
-    x = found.negative - _paired_logits(q, k, temperature, normalize)
-    some = found.has_negative
+    rules, name = PLAIN._replace(normalize=normalize), _backend(backend)
+    if isinstance(temperature, (int, float)):
+        negative = rows.extra_keys(q, negatives, negatives_valid, temperature, rules, name)
+    else:
+        rules = rules._replace(k_valid=negatives_valid)
+        negative = rows.rows(q, negatives, temperature, rules, backend=name).negative
+    x = negative - _paired_logits(q, k, temperature, normalize)
+    some = negative != -torch.inf
     loss = torch.where(some, torch.logaddexp(torch.where(some, x, 0.0), x.new_zeros(())), 0.0)
     return _checks.reduce(loss, reduction)
 

@@ -10,25 +10,40 @@ from typing import Any
 
 from tsssl_fast.methods.barlow_twins import BarlowTwins
 from tsssl_fast.methods.base import Batch, Logs, Method, Views
+from tsssl_fast.methods.beit import BEiT
+from tsssl_fast.methods.clip import CLIP
+from tsssl_fast.methods.contrastive_masked import ContrastiveMasked
+from tsssl_fast.methods.masked_autoencoder import MaskedAutoencoder
+from tsssl_fast.methods.masked_reconstruction import MaskedReconstruction
 from tsssl_fast.methods.moco import MoCo
 from tsssl_fast.methods.simclr import SimCLR
 from tsssl_fast.methods.simsiam import SimSiam
+from tsssl_fast.methods.ssgan import SSGAN
 from tsssl_fast.methods.supcon import SupCon
 from tsssl_fast.methods.supervised import Supervised
+from tsssl_fast.methods.test_time_training import TestTimeTraining
 from tsssl_fast.methods.transform_prediction import TransformPrediction
 from tsssl_fast.methods.vicreg import VICReg
 
 __all__ = [
+    "CLIP",
     "METHODS",
+    "NEEDS_TOKENS",
+    "SSGAN",
+    "BEiT",
     "BarlowTwins",
     "Batch",
+    "ContrastiveMasked",
     "Logs",
+    "MaskedAutoencoder",
+    "MaskedReconstruction",
     "Method",
     "MoCo",
     "SimCLR",
     "SimSiam",
     "SupCon",
     "Supervised",
+    "TestTimeTraining",
     "TransformPrediction",
     "VICReg",
     "Views",
@@ -43,4 +58,14 @@ METHODS: dict[str, Callable[..., Any]] = {
     "moco": MoCo.recipe,
     "supcon": SupCon.recipe,
     "transform_prediction": TransformPrediction.recipe,
+    "clip": CLIP.recipe,
+    "masked_autoencoder": MaskedAutoencoder.recipe,
+    "masked_reconstruction": MaskedReconstruction.recipe,
+    "beit": BEiT.recipe,
+    "contrastive_masked": ContrastiveMasked.recipe,
+    "test_time_training": TestTimeTraining.recipe,
+    "ssgan": SSGAN.recipe,
 }
+
+# Those whose encoder is a PatchTransformer.
+NEEDS_TOKENS = frozenset({"masked_autoencoder", "beit", "contrastive_masked", "test_time_training"})

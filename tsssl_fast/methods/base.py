@@ -1,7 +1,8 @@
 """The small interface of every method: `loss(batch) -> (loss, logs)`."""
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +15,15 @@ class Batch(NamedTuple):
 
     x: (N, C, T) float series; sample_ids: (N,) int64, the rows' positions in the data set;
     seed: of this step's augmentation, so that views are a function of (seed, sample id) alone;
-    labels: (N,) int64 for methods that learn from labels.
+    labels: (N,) int64 for methods that learn from labels;
+    other: a second modality of the same rows, whatever its encoder takes.
     """
 
     x: Tensor
     sample_ids: Tensor
     seed: int
     labels: Tensor | None = None
+    other: Any = None
 
 
 class Views(Protocol):
@@ -54,15 +57,18 @@ class Method(nn.Module, ABC):
     def forward(self, batch: Batch) -> tuple[Tensor, Logs]:
         return self.loss(batch)
 
-    def encode(self, x: Tensor, encoder: nn.Module | None = None) -> Tensor:
-        """Features of `encoder`, or of `self.encoder`, in x's dtype.
+    def encode(self, x: Any, encoder: Callable[[Any], Tensor] | None = None) -> Tensor:
+        """Features of `encoder` (or a part of one), else of `self.encoder`, in x's dtype; in
+        float32 for other input than series, such as text.
 
         With `bf16` the encoder alone runs under bfloat16 autocast: it is 80 to 95 % of a step, the
         projector and the loss 4 %, and a covariance needs the digits.
         """
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
-            h: Tensor = (encoder or self.encoder)(x)
-        return h.to(x.dtype)
+        series = isinstance(x, Tensor) and x.is_floating_point()
+        device = x.device if series else next(self.parameters()).device
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
+            h: Tensor = (self.encoder if encoder is None else encoder)(x)
+        return h.to(x.dtype if series else torch.float32)
 
     def after_step(self) -> None:
         """Called after each optimizer step; momentum encoders and queues update here."""
@@ -78,8 +84,25 @@ def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     )
 
 
+def at_least(rows: int, batch: Batch) -> None:
+    """Raises ValueError for a batch that has less."""
+    if len(batch.x) < rows:
+        raise ValueError(f"batch.x: {len(batch.x)} series; accepted: {rows} or more")
+
+
+def one_view(views: Views | None, batch: Batch) -> Tensor:
+    """(N, C, T): the first views, or the series as they are."""
+    if views is None:
+        return batch.x
+    return views(batch.x, seed=batch.seed, sample_ids=batch.sample_ids)[0]
+
+
 def two_views(views: Views, batch: Batch) -> Tensor:
-    """(2N, C, T): the first views of all series, then the second views."""
+    """(2N, C, T): the first views of all series, then the second views.
+
+    Raises ValueError for a batch of one, which has no negatives and no variance.
+    """
+    at_least(2, batch)
     v = views(batch.x, seed=batch.seed, sample_ids=batch.sample_ids)
     if v.dim() != 4 or v.shape[:2] != (2, len(batch.x)):
         raise ValueError(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from tsssl_fast.methods.base import Batch, Logs, Method, Views
+from tsssl_fast.methods.base import Batch, Logs, Method, Views, one_view
 
 Transform = Callable[[Tensor], Tensor]
 
@@ -24,6 +24,14 @@ TRANSFORMS: tuple[Transform, ...] = (
     lambda x: -x,
     halves_swapped,
 )
+
+
+def transformed(x: Tensor, k: Tensor, transforms: Sequence[Transform]) -> Tensor:
+    """Row i of x (N, C, T) after transform k[i]."""
+    y = x
+    for index, transform in enumerate(transforms):
+        y = torch.where((k == index)[:, None, None], transform(x), y)
+    return y
 
 
 class TransformPrediction(Method):
@@ -62,12 +70,9 @@ class TransformPrediction(Method):
         return cls(encoder, nn.Linear(features, len(TRANSFORMS)), views)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
-        x = self.views(batch.x, seed=batch.seed, sample_ids=batch.sample_ids)[0]
+        x = one_view(self.views, batch)
         generator = torch.Generator().manual_seed(batch.seed)
         k = torch.randint(len(self.transforms), (len(x),), generator=generator).to(x.device)
-        shape = (-1, *(1,) * (x.dim() - 1))
-        for index, transform in enumerate(self.transforms):
-            x = torch.where((k == index).view(shape), transform(x), x)
-        logits = self.classifier(self.encode(x))
+        logits = self.classifier(self.encode(transformed(x, k, self.transforms)))
         accuracy = (logits.detach().argmax(1) == k).float().mean()
         return cross_entropy(logits, k), {"transform_accuracy": accuracy}

@@ -1,8 +1,33 @@
-"""Pre-training on Lightning Fabric: the loop, exact resume, checkpoints, logs; see README.md."""
+"""Training on Lightning Fabric: the loop, exact resume, checkpoints, logs; see README.md."""
 
-from tsssl_fast.training.checkpoint import load_encoder, read
-from tsssl_fast.training.config import Config
+from tsssl_fast.training.adapt import Adapted, adapt
+from tsssl_fast.training.checkpoint import load_encoder, locate, read, series_shape
+from tsssl_fast.training.config import Config, read_settings
+from tsssl_fast.training.export import export
+from tsssl_fast.training.finetune import FineTuned, fine_tune, write_finetuned
 from tsssl_fast.training.loop import Settings, State, fit
+from tsssl_fast.training.monitor import CollapseWarning, Monitor
 from tsssl_fast.training.pretrain import pretrain
+from tsssl_fast.training.profile import StepProfile
 
-__all__ = ["Config", "Settings", "State", "fit", "load_encoder", "pretrain", "read"]
+__all__ = [
+    "Adapted",
+    "CollapseWarning",
+    "Config",
+    "FineTuned",
+    "Monitor",
+    "Settings",
+    "State",
+    "StepProfile",
+    "adapt",
+    "export",
+    "fine_tune",
+    "fit",
+    "load_encoder",
+    "locate",
+    "pretrain",
+    "read",
+    "read_settings",
+    "series_shape",
+    "write_finetuned",
+]

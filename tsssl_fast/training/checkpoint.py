@@ -9,6 +9,7 @@
 | epoch     | epochs done                                                              |
 | model     | state_dict of the method (the encoder's under `encoder.`)                |
 | optimizer | state_dict                                                               |
+| finetuned | after fine-tuning only: name, channels, length, classes of that data     |
 """
 
 import os
@@ -21,6 +22,7 @@ from torch import nn
 
 from tsssl_fast import _version, encoders
 from tsssl_fast.data import Scaling
+from tsssl_fast.training.adapt import adapt
 
 FORMAT = 1
 NAME = "checkpoint.pt"
@@ -72,18 +74,31 @@ def read(path: str | Path) -> dict[str, Any]:
     return content
 
 
+def series_shape(content: dict[str, Any]) -> tuple[int, int]:
+    """(channels, length) of the series that a checkpoint's encoder takes."""
+    data = content.get("finetuned") or content["data"]
+    return data["channels"], data["length"]
+
+
 def load_encoder(path: str | Path) -> tuple[nn.Module, Scaling, dict[str, Any]]:
     """The frozen encoder of a checkpoint in evaluation mode, the scaling of its input, and all the
     rest.
 
-    Raises as `read`.
+    Raises as `read`; ValueError where the weights are of another encoder than the configuration.
     """
     content = read(path)
     config, data = content["config"], content["data"]
-    encoder = encoders.build(config["encoder"], data["channels"], data["length"])
+    trained = data["channels"], data["length"]
+    encoder = adapt(encoders.build(config["encoder"], *trained), trained, series_shape(content))
     prefix = "encoder."
-    encoder.load_state_dict(
-        {k.removeprefix(prefix): v for k, v in content["model"].items() if k.startswith(prefix)}
-    )
+    try:
+        encoder.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in content["model"].items() if k.startswith(prefix)}
+        )
+    except RuntimeError as error:
+        raise ValueError(
+            f"checkpoint: {locate(path)}: its weights are not of encoder {config['encoder']!r} "
+            f"({' '.join(str(error).split())[:120]})"
+        ) from error
     scaling = Scaling(content["scaling"]["shift"], content["scaling"]["scale"])
     return encoder.eval().requires_grad_(False), scaling, content

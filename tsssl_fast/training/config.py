@@ -2,7 +2,8 @@
 
 import inspect
 import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 
 from tsssl_fast import _checks, encoders
 from tsssl_fast.data import SCALINGS, Dataset
-from tsssl_fast.methods import METHODS, Method, Views
+from tsssl_fast.methods import METHODS, NEEDS_TOKENS, Method, Views
 from tsssl_fast.training.loop import Settings, fold
 from tsssl_fast.training.views import PRESETS
 
@@ -21,15 +22,15 @@ class Config:
     `Settings`.
 
     epochs = 0: enough for about 300 steps, but 10 to 100; batch_size = 0: 256, or all series where
-    there are fewer. `resolved` replaces these, and encoder="auto", by what a data set makes of
-    them.
+    there are fewer; lr = None: 0.003, or 0.001 for a patch transformer. `resolved` replaces these,
+    and encoder="auto", by what a data set makes of them.
     """
 
     method: str = "simclr"
     encoder: str = "auto"
     epochs: int = 0
     batch_size: int = 0
-    lr: float = 3e-3
+    lr: float | None = None
     weight_decay: float = 1e-3
     warmup: float = 0.05
     seed: int = 0
@@ -38,6 +39,8 @@ class Config:
     views: str = "forward"
     scaling: str = "standard"
     scale_group: int = 1
+    accumulate: int = 1
+    devices: int = 1
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -51,23 +54,27 @@ class Config:
         self.settings()
 
     def resolved(self, data: Dataset) -> "Config":
-        batch = self.batch_size or min(256, len(data.x_train))
-        steps = max(1, len(data.x_train) // batch)
+        batch = self.batch_size or min(256, len(data.x_train) // self.accumulate)
+        batch -= 0 if self.batch_size else batch % self.devices
+        steps = max(1, len(data.x_train) // max(1, batch * self.accumulate))
         epochs = self.epochs or max(10, min(100, math.ceil(300 / steps)))
-        name = encoders.resolve(self.encoder, data.length)
-        return replace(self, batch_size=batch, epochs=epochs, encoder=name)
+        name = encoders.resolve(self.encoder, data.length, self.method in NEEDS_TOKENS)
+        lr = (1e-3 if name == "patch_transformer" else 3e-3) if self.lr is None else self.lr
+        return replace(self, batch_size=batch, epochs=epochs, encoder=name, lr=lr)
 
     def settings(self) -> Settings:
         """Raises ValueError for a value out of range."""
         return Settings(
             self.epochs or 1,
-            self.batch_size or 1,
-            self.lr,
+            self.batch_size or self.devices,
+            3e-3 if self.lr is None else self.lr,
             self.weight_decay,
             self.warmup,
             self.seed,
             self.precision,
             self.device,
+            self.accumulate,
+            self.devices,
         )
 
     def build(self, channels: int, length: int, views: Views | None = None) -> Method:
@@ -88,3 +95,38 @@ class Config:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """The fields of `Config` in a YAML file, such as `method: vicreg` and `options: {width: 512}`.
+
+    Raises FileNotFoundError; ValueError for a file that is no mapping of fields; ImportError
+    without PyYAML.
+    """
+    try:
+        import yaml
+    except ImportError as error:
+        raise ImportError(
+            "config: YAML is read by PyYAML; install it: pip install pyyaml"
+        ) from error
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"config: {path}: no such file")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"config: {path}: not YAML ({error})") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"config: {path}: no settings; accepted: lines such as method: simclr")
+    types: dict[str, Any] = {f.name: type(f.default) for f in fields(Config)}
+    types |= {"options": dict, "lr": float}
+    for name, value in content.items():
+        _checks.choice(f"setting in {path}", name, tuple(types))
+        wanted = types[name]
+        number = wanted is float and isinstance(value, int) and not isinstance(value, bool)
+        if not number and (not isinstance(value, wanted) or isinstance(value, bool)):
+            raise ValueError(
+                f"config: {path}: {name} is {value!r}; accepted: {wanted.__name__} (a number with "
+                "an exponent needs a point in YAML: 1.0e-3)"
+            )
+    return {name: types[name](value) for name, value in content.items()}

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from tsssl_fast import _checks
 from tsssl_fast.methods.base import Batch, Method
+from tsssl_fast.training.monitor import Monitor
+from tsssl_fast.training.profile import StepProfile
 
 PRECISIONS = ("auto", "32", "bf16")
 
@@ -25,10 +27,12 @@ PRECISIONS = ("auto", "32", "bf16")
 class Settings:
     """How `fit` optimises: AdamW, linear warm-up, then half a cosine to zero, stepwise.
 
-    batch_size: rows of a step; the incomplete batch at the end of an epoch is left out, and every
-    epoch has its own order. warmup: share of all steps. weight_decay: not on 1-D parameters
-    (biases, norms). precision: "bf16" runs the encoder under bfloat16 autocast, "auto" does where
-    the hardware has it. device: "auto", "cpu" or "cuda".
+    batch_size: rows of a loss; the incomplete batch at the end of an epoch is left out, and every
+    epoch has its own order. accumulate: batches whose mean gradient makes one step of the
+    optimizer; each has its own loss and negatives. warmup: share of all steps. weight_decay: not on
+    1-D parameters (biases, norms). precision: "bf16" runs the encoder under bfloat16 autocast,
+    "auto" does where the hardware has it. device: "auto", "cpu" or "cuda". devices: processes, each
+    with batch_size / devices rows of a batch and negatives among its own (DDP; gloo on the CPU).
     """
 
     epochs: int = 100
@@ -39,11 +43,17 @@ class Settings:
     seed: int = 0
     precision: str = "auto"
     device: str = "auto"
+    accumulate: int = 1
+    devices: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "accumulate", "devices"):
             if not (isinstance(value := getattr(self, name), int) and value >= 1):
                 raise ValueError(f"{name}: {value}; accepted: an integer >= 1")
+        if self.batch_size % self.devices:
+            raise ValueError(
+                f"batch_size: {self.batch_size}; accepted: a multiple of the {self.devices} devices"
+            )
         _checks.positive("lr", self.lr)
         for name, high in (("weight_decay", math.inf), ("warmup", 1.0)):
             if not 0 <= getattr(self, name) <= high or not math.isfinite(getattr(self, name)):
@@ -104,10 +114,15 @@ def check_rows(method: Method, n: int, settings: Settings) -> None:
         raise ValueError(
             f"batch_size: {settings.batch_size}; accepted: at most the {n} train series"
         )
-    if settings.batch_size < method.min_batch:
+    if settings.batch_size // settings.devices < method.min_batch:
         raise ValueError(
             f"batch_size: {settings.batch_size}; accepted: {method.min_batch} or more for "
-            f"{type(method).__name__}"
+            f"{type(method).__name__}" + (" on each device" if settings.devices > 1 else "")
+        )
+    if settings.batch_size * settings.accumulate > n:
+        raise ValueError(
+            f"accumulate: {settings.accumulate} batches of {settings.batch_size}; accepted: at "
+            f"most the {n} train series"
         )
 
 
@@ -119,6 +134,8 @@ def fit(
     labels: Tensor | None = None,
     state: State | None = None,
     on_epoch: Callable[[dict[str, float], Callable[[], State]], None] | None = None,
+    monitor: Monitor | None = None,
+    profile: StepProfile | None = None,
 ) -> None:
     """Trains `method` in place on series x (N, C, T), all held in memory on the device.
 
@@ -126,64 +143,126 @@ def fit(
         labels: (N,) int64 where the method needs them.
         state: continue from here.
         on_epoch: called after each epoch with its means (epoch, step, lr, loss, seconds, the
-            method's logs) and a function that takes the state. What it raises ends the run.
+            method's logs, the monitor's figures) and a function that takes the state. What it
+            raises ends the run. With several devices, on the first alone.
+        monitor: measures the encoder after each epoch.
+        profile: takes the time of every step's parts.
 
     The caller's random state is left as it was. Raises ValueError for a batch size that does not
     fit and for missing labels; FloatingPointError where the loss is not finite.
     """
-    from lightning_fabric import Fabric
-
     check_rows(method, len(x), settings)
     if method.needs_labels and labels is None:
         raise ValueError(f"labels: None; {type(method).__name__} needs them")
-    device = settings.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    automatic = settings.precision == "auto" and has_bf16(device)
+    fabric = launch(settings)
+    automatic = settings.precision == "auto" and has_bf16(fabric.device.type)
     method.bf16 = settings.precision == "bf16" or automatic
-    # Not Fabric's "bf16-mixed": it rounds the series themselves to bfloat16 before the views are
-    # made.
-    fabric = Fabric(accelerator=device, devices=1, precision="32-true")
+    if profile is not None:
+        profile.attach(method)
     module, optimizer = fabric.setup(method, adamw(method, settings))
     if state is not None:
         method.load_state_dict(state.model)
         optimizer.load_state_dict(state.optimizer)
     x = fabric.to_device(x)
     labels = None if labels is None else fabric.to_device(labels)
-    per_epoch = len(x) // settings.batch_size
+    per_epoch = len(x) // (settings.batch_size * settings.accumulate)
     total = settings.epochs * per_epoch
-    module.train()
     with torch.random.fork_rng():
         for epoch in range(state.epoch if state else 0, settings.epochs):
             start = time.perf_counter()
+            module.train()
             sums: dict[str, Tensor] = {}
             rows = order(len(x), settings.seed, epoch).to(x.device)
-            for index, ids in enumerate(rows.split(settings.batch_size)[:per_epoch]):
-                step = epoch * per_epoch + index
-                seed = fold(settings.seed, epoch, index)
-                torch.manual_seed(seed)  # for dropout and the like
-                lr = rate(step, total, settings)
+            batches = rows.split(settings.batch_size)
+            for index in range(per_epoch):
+                lr = rate(epoch * per_epoch + index, total, settings)
                 for group in optimizer.param_groups:
                     group["lr"] = lr
-                batch = Batch(x[ids], ids, seed, None if labels is None else labels[ids])
                 optimizer.zero_grad()
-                loss, logs = module(batch)
-                fabric.backward(loss)
-                optimizer.step()
-                method.after_step()
-                for name, value in {"loss": loss.detach(), **logs}.items():
-                    sums[name] = sums.get(name, 0) + value
-            means = {name: float(value) / per_epoch for name, value in sums.items()}
+                for part in range(settings.accumulate):
+                    if profile is not None:
+                        profile.begin()
+                    number = index * settings.accumulate + part
+                    ids = batches[number][fabric.global_rank :: fabric.world_size]
+                    seed = fold(settings.seed, epoch, number)
+                    torch.manual_seed(seed)  # for dropout and the like
+                    batch = Batch(x[ids], ids, seed, None if labels is None else labels[ids])
+                    last = part == settings.accumulate - 1
+                    logs = _step(fabric, module, optimizer, method, batch, settings, last, profile)
+                    for name, value in logs.items():
+                        sums[name] = sums.get(name, 0) + value
+            means = _means(fabric, sums, per_epoch * settings.accumulate)
             if not math.isfinite(means["loss"]):
                 raise FloatingPointError(
                     f"the loss of epoch {epoch} is {means['loss']}; a smaller lr may help"
                 )
-            if on_epoch is not None:
-                done = epoch + 1
-                seconds = time.perf_counter() - start
-                row = {"epoch": epoch, "step": done * per_epoch, "lr": lr, "seconds": seconds}
-                on_epoch(row | means, partial(_state, method, optimizer, done))
+            done = epoch + 1
+            seconds = time.perf_counter() - start
+            row = {"epoch": epoch, "step": done * per_epoch, "lr": lr, "seconds": seconds} | means
+            if fabric.is_global_zero:
+                if monitor is not None:
+                    row |= monitor(method.encoder)
+                if on_epoch is not None:
+                    on_epoch(row, partial(_state, method, optimizer, done))
+            fabric.barrier()
     module.eval()
+
+
+def launch(settings: Settings) -> Any:
+    """A Fabric with its processes running: started by torchrun, or here."""
+    from lightning_fabric import Fabric
+
+    device = settings.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    # Not Fabric's "bf16-mixed": it rounds the series themselves to bfloat16 before the views are
+    # made.
+    strategy = "ddp" if settings.devices > 1 else "auto"
+    fabric = Fabric(
+        accelerator=device, devices=settings.devices, strategy=strategy, precision="32-true"
+    )
+    fabric.launch()
+    return fabric
+
+
+def _step(
+    fabric: Any,
+    module: Any,
+    optimizer: Any,
+    method: Method,
+    batch: Batch,
+    settings: Settings,
+    last: bool,
+    profile: StepProfile | None,
+) -> dict[str, Tensor]:
+    """Adds the gradient of a batch, and after the last of a step moves the weights."""
+
+    def forward() -> tuple[Tensor, dict[str, Tensor]]:
+        loss, logs = module(batch)
+        return loss, {"loss": loss.detach(), **logs}
+
+    def backward(result: tuple[Tensor, dict[str, Tensor]]) -> None:
+        fabric.backward(result[0] / settings.accumulate if settings.accumulate > 1 else result[0])
+
+    def update() -> None:
+        if last:
+            optimizer.step()
+            method.after_step()
+
+    with fabric.no_backward_sync(module, enabled=not last):
+        if profile is not None:
+            return profile.step(forward, backward, update)[1]
+        result = forward()
+        backward(result)
+    update()
+    return result[1]
+
+
+def _means(fabric: Any, sums: dict[str, Tensor], count: int) -> dict[str, float]:
+    """Means over the batches, and over the processes."""
+    if fabric.world_size > 1:
+        sums = {name: fabric.all_reduce(value, reduce_op="mean") for name, value in sums.items()}
+    return {name: float(value) / count for name, value in sums.items()}
 
 
 def _state(method: Method, optimizer: Any, epoch: int) -> State:

@@ -1,9 +1,8 @@
 """A run in a folder: `checkpoint.pt` and `log.csv`, and how to go on with it."""
 
-import csv
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,11 @@ from tsssl_fast.methods import Method
 from tsssl_fast.training import checkpoint
 from tsssl_fast.training.config import Config
 from tsssl_fast.training.loop import State, check_rows, fit
+from tsssl_fast.training.monitor import Monitor
+from tsssl_fast.training.profile import StepProfile
+from tsssl_fast.training.writer import LOG, Writer
 
-LOG = "log.csv"
+__all__ = ["LOG", "Progress", "Run", "describe", "pretrain"]
 
 Progress = Callable[[dict[str, float]], None]
 
@@ -36,6 +38,9 @@ def pretrain(
     overwrite: bool = False,
     checkpoint_every: int = 0,
     progress: Progress | None = None,
+    monitor: bool = True,
+    tensorboard: bool = False,
+    profile: StepProfile | None = None,
 ) -> Run:
     """Trains on the train split's series and leaves `checkpoint.pt` and `log.csv` in folder `out`.
 
@@ -47,11 +52,16 @@ def pretrain(
         checkpoint_every: epochs between checkpoints; 0: a tenth of the run. One is always written
             at the end; an interrupted run goes on from the last one.
         progress: called with each epoch's means.
+        monitor: log effective rank, uniformity, spread and, with labels, leave-one-out kNN accuracy
+            of the features of up to 512 train series after each epoch, and warn on collapse.
+        tensorboard: write the log as TensorBoard events, too.
+        profile: takes the time of every step's parts.
 
     Raises:
         FileExistsError: `out` holds a checkpoint, and neither resume nor overwrite.
         ValueError: the checkpoint is of another configuration or other data; labels missing; a
             batch size that does not fit. Nothing has been written then.
+        ImportError: tensorboard without tensorboardX or tensorboard.
     """
     out = Path(out)
     if resume and overwrite:
@@ -70,57 +80,32 @@ def pretrain(
                 f"out: {out} holds a checkpoint; accepted: an empty folder, resume or overwrite"
             )
         state = _continue(checkpoint.read(out), config, description, out)
-    out.mkdir(parents=True, exist_ok=True)
-    log = Log(out / LOG, state.epoch if state else 0)
+    if profile is not None and config.accumulate > 1:
+        raise ValueError(f"profile: accumulate is {config.accumulate}; accepted: 1")
+    writer = Writer(out, config, description, scaling, state.epoch if state else 0, tensorboard)
     every = checkpoint_every or max(1, config.epochs // 10)
 
     def on_epoch(row: dict[str, float], take: Callable[[], State]) -> None:
-        log.append(row)
+        writer.log(row)
         done = int(row["epoch"]) + 1
         if done % every == 0 or done == config.epochs:
-            taken = take()
-            content = {"config": config.as_dict(), "data": description, "scaling": asdict(scaling)}
-            checkpoint.write(
-                out,
-                content
-                | {"epoch": taken.epoch, "model": taken.model, "optimizer": taken.optimizer},
-            )
+            writer.checkpoint(take())
         if progress is not None:
             progress(row)
 
+    x, labels = scaling(data.x_train), data.y_train if data.classes else None
     fit(
         method,
-        scaling(data.x_train),
+        x,
         config.settings(),
-        labels=data.y_train if data.classes else None,
+        labels=labels,
         state=state,
         on_epoch=on_epoch,
+        monitor=Monitor(x, labels) if monitor else None,
+        profile=profile,
     )
+    writer.close()
     return Run(method, scaling, config)
-
-
-class Log:
-    """A CSV file with a line per epoch; continuing keeps the lines of the first `epochs`."""
-
-    def __init__(self, path: Path, epochs: int) -> None:
-        self.path = path
-        kept: list[dict[str, str]] = []
-        if epochs and path.exists():
-            with path.open(newline="") as file:
-                kept = [row for row in csv.DictReader(file) if int(row["epoch"]) < epochs]
-        self.columns: list[str] = []
-        path.unlink(missing_ok=True)
-        for row in kept:
-            self.append(row)
-
-    def append(self, row: Mapping[str, float | str]) -> None:
-        first = not self.columns
-        self.columns = self.columns or list(row)
-        with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, self.columns)
-            if first:
-                writer.writeheader()
-            writer.writerow(row)
 
 
 def describe(data: Dataset) -> dict[str, Any]:
@@ -139,6 +124,8 @@ def _continue(
     content: dict[str, Any], config: Config, description: dict[str, Any], out: Path
 ) -> State:
     """The state in a checkpoint, if it is of the same run."""
+    if "finetuned" in content:
+        raise ValueError(f"resume: {out} is a fine-tuned run; accepted: one of pretrain")
     given, saved = config.as_dict(), content["config"]
     different = [
         f"{k}={given[k]!r} (was {saved.get(k)!r})" for k in given if given[k] != saved.get(k)

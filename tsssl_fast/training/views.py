@@ -3,6 +3,8 @@
 | name        | what it is                                                                    |
 | ----------- | ----------------------------------------------------------------------------- |
 | `forward`   | crop, time warp, magnitude warp and noise on every sample; time keeps its way |
+| `wearable`  | for body-worn sensors: as `forward`, and every channel's scale and offset     |
+| `noise`     | a little noise and nothing else, to measure what the other operations do      |
 | `simclr_ts` | the seven augmentations of SimCLR-TS, `augment.presets.simclr_ts`             |
 
 `forward` is the default. Accuracy on UWaveGestureLibrary, where some gestures are others run
@@ -18,7 +20,18 @@ backwards, by three folds inside the train split (SimCLR, 40 epochs, one seed, s
 
 from collections.abc import Callable
 
-from tsssl_fast.augment import Compose, CropResize, MagnitudeWarp, RandomNoise, TimeWarp, presets
+from tsssl_fast import _checks
+from tsssl_fast.augment import (
+    Compose,
+    CropResize,
+    Drift,
+    MagnitudeSpline,
+    MagnitudeWarp,
+    RandomNoise,
+    Scale,
+    TimeWarp,
+    presets,
+)
 from tsssl_fast.methods import Views
 
 
@@ -33,7 +46,32 @@ def forward() -> Views:
     )
 
 
+def wearable() -> Views:
+    return Compose(
+        [
+            CropResize((0.6, 1.0)),
+            TimeWarp(0.2, knots=4),
+            Scale(0.1, distribution="normal", per_channel=True),
+            Drift(0.2, knots=0),
+            MagnitudeSpline(0.1, knots=4),
+            RandomNoise(0.1, distribution="normal"),
+        ]
+    )
+
+
+def noise() -> Views:
+    return Compose([RandomNoise(0.05)])
+
+
 PRESETS: dict[str, Callable[[], Views]] = {
     "forward": forward,
+    "wearable": wearable,
+    "noise": noise,
     "simclr_ts": presets.simclr_ts,
 }
+
+
+def preset(name: str) -> Views:
+    """The pipeline `name`. Raises ValueError for an unknown one."""
+    _checks.choice("views", name, tuple(PRESETS))
+    return PRESETS[name]()

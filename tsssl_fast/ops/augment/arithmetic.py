@@ -9,20 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_SIN32 = (2.7557319e-6, -1.9841270e-4, 8.3333333e-3, -1.6666667e-1)
-_COS32 = (2.4801587e-5, -1.3888889e-3, 4.1666667e-2, -0.5)
-_LOG32 = (0.22222222, 0.28571429, 0.4, 0.66666667)
-_SIN64 = (
+SIN32 = (2.7557319e-6, -1.9841270e-4, 8.3333333e-3, -1.6666667e-1)
+COS32 = (2.4801587e-5, -1.3888889e-3, 4.1666667e-2, -0.5)
+LOG32 = (0.22222222, 0.28571429, 0.4, 0.66666667)
+SIN64 = (
     *(1 / 355687428096000.0, -1 / 1307674368000.0, 1 / 6227020800.0, -1 / 39916800.0),
     *(1 / 362880.0, -1 / 5040.0, 1 / 120.0, -1 / 6.0),
 )
-_COS64 = (
+COS64 = (
     *(1 / 20922789888000.0, -1 / 87178291200.0, 1 / 479001600.0, -1 / 3628800.0),
     *(1 / 40320.0, -1 / 720.0, 1 / 24.0, -0.5),
 )
-_LOG64 = tuple(2 / n for n in range(23, 2, -2))
-_SQRT_HALF = {torch.float32: 0x3F3504F3, torch.float64: 0x3FE6A09E667F3BCD}
-_LN2 = {torch.float32: 0.69314718, torch.float64: 0.6931471805599453}
+LOG64 = tuple(2 / n for n in range(23, 2, -2))
+SQRT_HALF = {torch.float32: 0x3F3504F3, torch.float64: 0x3FE6A09E667F3BCD}
+LN2 = {torch.float32: 0.69314718, torch.float64: 0.6931471805599453}
 
 
 def _polynomial(z: Tensor, coefficients: tuple[float, ...]) -> Tensor:
@@ -43,8 +43,8 @@ def sincos_turns(phase: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     a = rest.to(dtype) * 1.4629180792671596e-9
     z = a * a
     single = dtype == torch.float32
-    s = a + a * (z * _polynomial(z, _SIN32 if single else _SIN64))
-    c = z * _polynomial(z, _COS32 if single else _COS64) + 1.0
+    s = a + a * (z * _polynomial(z, SIN32 if single else SIN64))
+    c = z * _polynomial(z, COS32 if single else COS64) + 1.0
     odd = (quarter & 1) != 0
     sin, cos = torch.where(odd, c, s), torch.where(odd, s, c)
     return (
@@ -60,14 +60,14 @@ def log_fraction(k: Tensor, dtype: torch.dtype) -> Tensor:
     """
     single = dtype == torch.float32
     integer, digits = (torch.int32, 23) if single else (torch.int64, 52)
-    base = _SQRT_HALF[dtype]
+    base = SQRT_HALF[dtype]
     offset = k.to(dtype).view(integer) - base
     e = offset >> digits
     m = ((offset & ((1 << digits) - 1)) + base).view(dtype)
     s = (m - 1.0) / (m + 1.0)
     z = s * s
-    p = _polynomial(z, _LOG32 if single else _LOG64)
-    return (e - 24).to(dtype) * _LN2[dtype] + (s * 2.0 + s * (z * p))
+    p = _polynomial(z, LOG32 if single else LOG64)
+    return (e - 24).to(dtype) * LN2[dtype] + (s * 2.0 + s * (z * p))
 
 
 def root(x: Tensor) -> Tensor:

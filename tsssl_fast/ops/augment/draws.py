@@ -214,6 +214,25 @@ def _curve(d: _Draw) -> list[Tensor]:
     return [d.between(1, d.a[0], d.a[1]), *d.normals(2, count).unbind(-1)]
 
 
+def _partners(d: _Draw) -> Tensor:
+    """The batch in random order, each followed by its partner: nobody meets itself but at N = 1."""
+    order = d.word(1).argsort(dim=-1, stable=True)
+    return torch.empty_like(order).scatter_(-1, order, order.roll(-1, dims=-1)).double()
+
+
+def _mixup(d: _Draw) -> list[Tensor]:
+    return [_partners(d), d.between(2, d.a[0], d.a[1])]
+
+
+def _cutmix(d: _Draw) -> list[Tensor]:
+    length = d.block_length(2, d.a[0], d.a[1], d.a[2], d.length)
+    return [_partners(d), 1.0 - length / d.length, length, d.start(3, length, d.length)]
+
+
+def _moving_average(d: _Draw) -> list[Tensor]:
+    return [d.whole_between(1, d.a[0], d.a[1]) * 2.0 + 1.0]
+
+
 def _channel_dropout(d: _Draw) -> list[Tensor]:
     return list((d.words[..., 1 : 1 + d.channels] < int(d.a[0])).double().unbind(-1))
 
@@ -249,6 +268,9 @@ _SLOTS: dict[Code, Callable[[_Draw], list[Tensor]]] = {
     Code.CHANNEL_DROPOUT: _channel_dropout,
     Code.QUANTIZE: _whole_range,
     Code.MAGNITUDE_SPLINE: _curve,
+    Code.MIXUP: _mixup,
+    Code.CUTMIX: _cutmix,
+    Code.MOVING_AVERAGE: _moving_average,
 }
 
 

@@ -50,11 +50,12 @@ class Code(enum.IntEnum):
     QUANTIZE = 25
     MAGNITUDE_SPLINE = 26
     IDENTITY = 27
-    MIXUP = 28  # from here on: streams of operations in plain torch, no rows of a program
+    MIXUP = 28  # from here on: operations in plain torch (plain.py)
     CUTMIX = 29
     FREQUENCY_MASK = 30
     PHASE_SURROGATE = 31
-    OVERLAPPING_CROPS = 32
+    OVERLAPPING_CROPS = 32  # no row of a program
+    MOVING_AVERAGE = 33
 
 
 PLAIN = frozenset(Code) - frozenset(range(Code.MIXUP))
@@ -80,6 +81,7 @@ MAX_SEGMENTS = 64
 MAX_CHILDREN = 64
 MAX_WEIGHTS = 12
 MAX_TRIPLES = 5
+MAX_WIDTH = 1025
 
 STD_PARTIALS = 32
 

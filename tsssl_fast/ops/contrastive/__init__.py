@@ -2,19 +2,21 @@
 
 nt_xent               NT-Xent of two views, row formula fused
 nt_xent_bf16          the same with its matrix products in bfloat16
+key_logsumexp         the same over keys without gradient: queue, prototypes
 pair_logsumexp        row statistics from which every other contrastive loss is a few lines
 grouped_nt_xent       many small NT-Xent problems in one launch
 hierarchical_nt_xent  TS2Vec's pyramid of those
 """
 
 from tsssl_fast import dispatch
-from tsssl_fast.ops.contrastive import cpp, reference, spec
+from tsssl_fast.ops.contrastive import cpp, numba, reference, spec, triton
+from tsssl_fast.ops.contrastive.keys import with_keys
 
-BACKENDS = (cpp.BACKEND, reference.BACKEND)
-
-dispatch.register_family(
-    "contrastive", (*reference.BACKEND.kernels, *spec.BF16_OPERATORS), BACKENDS
+BACKENDS = tuple(
+    with_keys(b) for b in (cpp.BACKEND, numba.BACKEND, triton.BACKEND, reference.BACKEND)
 )
+
+dispatch.register_family("contrastive", (*BACKENDS[-1].kernels, *spec.BF16_OPERATORS), BACKENDS)
 
 from tsssl_fast.ops.contrastive import grouped as grouped  # noqa: E402  registers operators
 from tsssl_fast.ops.contrastive import hierarchical as hierarchical  # noqa: E402

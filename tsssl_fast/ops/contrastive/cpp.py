@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tsssl_fast import _native
 from tsssl_fast.dispatch import Backend
-from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive import keys, spec
 from tsssl_fast.ops.contrastive.rules import Rules
 
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
@@ -206,6 +206,36 @@ def _pairs_backward(
     return grad_q.to(q.dtype), grad_k.to(q.dtype), beta.new_full((), d_beta)
 
 
+def _key_logsumexp(
+    q: Tensor,
+    k: Tensor,
+    q_valid: Tensor | None,
+    k_valid: Tensor | None,
+    beta: float,
+    normalize: bool,
+    gradient: bool,
+) -> tuple[Tensor, Tensor]:
+    if not normalize or 2 * abs(beta) >= spec.FIXED_SHIFT_LIMIT[spec.compute_dtype(q.dtype)]:
+        # Rows have maxima of their own, which a walk of its own has to find.
+        return _composed_keys(q, k, q_valid, k_valid, beta, normalize, gradient)
+    q, k = _rows(q), _rows(k)
+    q_valid, k_valid = (None if v is None else v.contiguous() for v in (q_valid, k_valid))
+    lse = q.new_empty(len(q))
+    jacobian = q.new_empty(q.shape if gradient else (0, q.shape[1]))
+    _kernel("key_logsumexp", q.dtype)(
+        *(q.data_ptr(), q.stride(0), len(q), k.data_ptr(), k.stride(0), len(k), q.shape[1]),
+        *(beta, 0 if q_valid is None else q_valid.data_ptr()),
+        *(0 if k_valid is None else k_valid.data_ptr(), _native.threads()),
+        *(lse.data_ptr(), jacobian.data_ptr() if gradient else 0),
+    )
+    return lse, jacobian
+
+
+_composed_keys = keys.composed(
+    {"pair_logsumexp": _pairs_forward, "pair_logsumexp_backward": _pairs_backward}
+)
+
+
 def _why_not(op: str, tensors: Sequence[Tensor]) -> list[str]:
     why = list(_native.why_not())
     bf16 = op in spec.BF16_OPERATORS
@@ -229,6 +259,7 @@ BACKEND = Backend(
         "grouped_nt_xent_backward": _grouped_backward,
         "pair_logsumexp": _pairs_forward,
         "pair_logsumexp_backward": _pairs_backward,
+        "key_logsumexp": _key_logsumexp,
     },
     why_not=_why_not,
     devices=frozenset({"cpu"}),

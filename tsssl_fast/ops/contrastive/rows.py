@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.ops.contrastive import pairs
+from tsssl_fast.ops.contrastive.keys import key_logsumexp
 from tsssl_fast.ops.contrastive.reference import unit
 from tsssl_fast.ops.contrastive.rules import GROUP_RULES, Rules
 
@@ -83,13 +84,27 @@ def rows(
         out = _call(q, k, tau, rules, statistics, backend)
     negative = out.negative
     if keys.extra is not None:
-        queue = _plain(rules)._replace(k_valid=keys.extra_valid)
-        found = pairs.pair_logsumexp(q, keys.extra, inverse(tau, q), queue, backend)[0]
+        found = extra_keys(q, keys.extra, keys.extra_valid, tau, rules, backend)
         negative = torch.logaddexp(negative, _pad(found, negative))
     if keys.per_query is not None:
         found = _own_keys(q, keys, inverse(tau, q), rules.normalize)
         negative = torch.logaddexp(negative, _pad(found, negative))
     return out._replace(negative=negative)
+
+
+def extra_keys(
+    q: Tensor,
+    k: Tensor,
+    valid: Tensor | None,
+    tau: float | Tensor,
+    rules: Rules,
+    backend: str = "",
+) -> Tensor:
+    """log-sum-exp per query over keys that are all negatives."""
+    if isinstance(tau, Tensor) or k.requires_grad:
+        queue = _plain(rules)._replace(k_valid=valid)
+        return pairs.pair_logsumexp(q, k, inverse(tau, q), queue, backend)[0]
+    return key_logsumexp(q, k, rules.q_valid, valid, 1 / tau, rules.normalize, backend)
 
 
 def _call(

@@ -29,6 +29,10 @@ STATISTICS = (
 NT_XENT_ROWS = ("share", "scale", *SUM_ROWS)
 
 
+# The kernels shift exponents by one power of two while every exp stays a normal number: unit rows
+# and 2 |beta| below this (kFixedShiftLimit in csrc/kernels/pairs.h).
+FIXED_SHIFT_LIMIT = {torch.float32: 60.0, torch.float64: 600.0}
+
 REDUCTIONS = ("none", "sum", "mean")  # of nt_xent, in the order of csrc's Reduction
 
 
@@ -75,6 +79,14 @@ def bf16_gradient_error(temperature: float) -> float:
     dimensions, converged or not: at most 0.6 of this.
     """
     return (2 + 2 / temperature) * BF16_UNIT
+
+
+# The Triton backend declines float64, more rows than this on a side (offsets inside a tile have 32
+# bits), and groups of more columns than a tile holds (triton_configs.FUSED_COLUMNS). With
+# torch.set_float32_matmul_precision below "highest" its float32 products are what torch's then are,
+# and ERROR_FACTOR does not bound them.
+TRITON_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+TRITON_ROWS = 2**22
 
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -5,9 +5,11 @@ from typing import Any
 from torch import Tensor
 
 from tsssl_fast import _library, dispatch
-from tsssl_fast.ops.preprocess import cpp, reference
+from tsssl_fast.ops.preprocess import cpp, numba, reference
 
-dispatch.register_family("preprocess", ("preprocess",), (cpp.BACKEND, reference.BACKEND))
+BACKENDS = (cpp.BACKEND, numba.BACKEND, reference.BACKEND)
+
+dispatch.register_family("preprocess", ("preprocess",), BACKENDS)
 
 
 def _preprocess(

@@ -1,0 +1,29 @@
+// Log-sum-exp over keys without gradient (a queue, prototypes): the gradient is formed with it.
+#pragma once
+#include <cstdint>
+
+namespace tsssl {
+
+// Unit queries against unit keys, logits a_ij = beta <u_i, v_j>, 2 |beta| below the limit of the
+// fixed exponent shift (kFixedShiftLimit in kernels/pairs.h).
+template <class T>
+struct KeyProblem {
+  const T* q;
+  const T* k;
+  std::int64_t q_stride, k_stride, rows, keys, dim;
+  double beta;
+  const std::uint8_t* q_valid;  // nullptr: all; 0: the row takes part in no pair
+  const std::uint8_t* k_valid;
+};
+
+// lse: (rows), log sum_j exp(a_ij), -inf where no pair is left. jacobian: (rows, dim), d lse_i /
+// d q_i, or nullptr. Both are the same for any number of threads.
+template <class T>
+using KeyLogSumExp = void (*)(const KeyProblem<T>& problem, int threads, T* lse, T* jacobian);
+
+struct KeyKernels {
+  KeyLogSumExp<float> f32;
+  KeyLogSumExp<double> f64;
+};
+
+}  // namespace tsssl

@@ -1,0 +1,256 @@
+"""What the Numba backends share: how kernels are compiled, kept, run on threads and told about.
+
+Imported inside functions only: `import tsssl_fast` must not import numba.
+
+Threads. Numba's own `parallel=True` is not used: after a fork its OpenMP layer kills the child if
+the parent ran it, and deadlocks if only torch used OpenMP; its workqueue layer aborts when two
+threads call it. A kernel here is serial code without the interpreter's lock that takes its tasks
+from a counter; `run` calls it from as many threads as torch has. One thread: a plain call, and
+nothing is started. A forked child starts threads of its own, if it is to use any.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import scipy.linalg.cython_blas  # noqa: F401  the BLAS of np.dot, before it is looked for below
+import torch
+from numba.core import cgutils, types
+from numba.core import event as events
+from numba.extending import intrinsic
+from numba.extending import overload as overload
+from threadpoolctl import ThreadpoolController
+from torch import Tensor
+
+logger = logging.getLogger("tsssl_fast")
+
+# Associativity lets a loop over floats become vectors, with one order of additions per machine.
+# NaN and infinity keep their meaning.
+SUMS = frozenset({"reassoc", "nsz"})
+FUSED = frozenset({"contract"})
+
+
+@cache
+def folder() -> str:
+    """Where compiled kernels are kept: a folder for every state of their sources.
+
+    Numba compares the time stamp of a kernel's own file, and would take a stale kernel after a
+    change in a helper that lies in another one.
+    """
+    here = Path(__file__).parent
+    files = [Path(__file__), *sorted(here.glob("ops/*/numba_*.py"))]
+    digest = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:16]
+    base = numba.config.CACHE_DIR or os.path.expanduser("~/.cache")
+    return os.path.join(base, "tsssl_fast", digest)
+
+
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What `run` calls: compiled at its first use for every dtype, kept on disk."""
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = folder()
+    try:
+        return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+def part(
+    function: Callable[..., Any] | None = None, *, fastmath: Any = False, inline: str = "never"
+) -> Any:
+    """A function that kernels call: no entry from Python, so it compiles in less time."""
+    wrap = numba.njit(
+        error_model="numpy",
+        fastmath=set(fastmath) if fastmath else False,
+        inline=inline,
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+    )
+    return wrap if function is None else wrap(function)
+
+
+@intrinsic
+def _fetch_add(typing: Any, array: Any, index: Any, value: Any) -> Any:
+    """array[index] += value in one step that no other thread splits; the number before."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0])
+        item = cgutils.get_item_pointer(
+            context, builder, signature.args[0], data, [arguments[1]], wraparound=False
+        )
+        return builder.atomic_rmw("add", item, arguments[2], "seq_cst")
+
+    return types.int64(array, types.intp, types.int64), generate
+
+
+_sched_yield = types.ExternalFunction("sched_yield", types.int32())
+
+
+@part
+def take(counter: np.ndarray) -> int:
+    """The next task's number."""
+    return _fetch_add(counter, 0, 1)
+
+
+@part
+def wait_for(progress: np.ndarray, index: int, turn: int) -> None:
+    """Until progress[index] is `turn`; another thread brings it there."""
+    while _fetch_add(progress, index, 0) != turn:
+        _sched_yield()
+
+
+@part
+def advance(progress: np.ndarray, index: int) -> None:
+    _fetch_add(progress, index, 1)
+
+
+def bits(single: Any, integer: Any) -> tuple[Any, Any]:
+    """(number -> its bits, bits -> number) for a float type and an integer type of its size."""
+
+    def cast(source: Any, target: Any) -> Any:
+        @intrinsic
+        def reinterpret(typing: Any, x: Any) -> Any:
+            def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                return builder.bitcast(arguments[0], context.get_value_type(target))
+
+            return (target(source), generate) if x == source else None
+
+        return reinterpret
+
+    return cast(single, integer), cast(integer, single)
+
+
+float32_bits, bits_float32 = bits(types.float32, types.int32)
+float64_bits, bits_float64 = bits(types.float64, types.int64)
+
+
+def threads(tasks: int) -> int:
+    """torch's thread count, one for DataLoader workers, and no more than there are tasks."""
+    return max(1, min(torch.get_num_threads(), tasks))
+
+
+class _Pool:
+    """Python threads that run kernels beside the caller; a forked child gets an empty one."""
+
+    def __init__(self) -> None:
+        self.executor: ThreadPoolExecutor | None = None
+        self.lock = threading.Lock()
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        with self.lock:
+            if self.executor is None:
+                self.executor = ThreadPoolExecutor(1024, thread_name_prefix="tsssl_fast")
+            return self.executor.submit(function, *arguments)
+
+
+_pool = _Pool()
+
+
+class _SerialBlas:
+    """Keeps scipy's BLAS, which np.dot calls, on the calling thread while kernels run.
+
+    Its own threads are shared by the process: two kernels that multiply at once would queue for
+    them. Nested and concurrent uses count, so that the last one out restores the setting.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.depth = 0
+        self.before: list[int] = []
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.depth += 1
+            if self.depth == 1:
+                self.before = [library.get_num_threads() for library in _blas()]
+                for library in _blas():
+                    library.set_num_threads(1)
+
+    def __exit__(self, *exception: object) -> None:
+        with self.lock:
+            self.depth -= 1
+            if self.depth == 0:
+                self.restore()
+
+    def restore(self) -> None:
+        for library, count in zip(_blas(), self.before, strict=True):
+            library.set_num_threads(count)
+
+
+_serial_blas = _SerialBlas()
+
+
+@cache
+def _blas() -> tuple[Any, ...]:
+    return tuple(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+def _after_fork() -> None:
+    """Locks may be held, and threads are gone."""
+    global _pool, _serial_blas
+    if _serial_blas.depth:
+        _serial_blas.restore()
+    _pool, _serial_blas = _Pool(), _SerialBlas()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def run(kernel: Callable[..., Any], count: int, *arguments: Any, blas: bool = False) -> None:
+    """kernel(counter, thread, *arguments) on `count` threads at once, this one among them.
+
+    counter: int64 zero, for `take`; thread: 0 to count - 1. blas: the kernel calls np.dot.
+    """
+    counter = np.zeros(1, np.int64)
+    with _serial_blas if blas else contextlib.nullcontext():
+        others = [_pool.submit(kernel, counter, t, *arguments) for t in range(1, count)]
+        kernel(counter, 0, *arguments)
+        for other in others:
+            other.result()
+
+
+def array(x: Tensor) -> np.ndarray:
+    """The tensor's memory as an array; contiguous, so that every call has the same types."""
+    return x.detach().contiguous().numpy()
+
+
+def flags(x: Tensor | None) -> np.ndarray:
+    """Booleans as bytes; empty for None."""
+    return _NONE if x is None else array(x).view(np.uint8)
+
+
+_NONE = np.empty(0, np.uint8)
+
+
+class _Tell(events.Listener):
+    """One line for every kernel that is compiled: what, how long, where it is kept."""
+
+    def __init__(self) -> None:
+        self.begun: dict[int, list[float]] = {}
+
+    def on_start(self, event: Any) -> None:
+        self.begun.setdefault(threading.get_ident(), []).append(time.perf_counter())
+
+    def on_end(self, event: Any) -> None:
+        stack = self.begun[threading.get_ident()]
+        seconds = time.perf_counter() - stack.pop()
+        function = event.data["dispatcher"].py_func
+        if not stack and function.__module__.startswith("tsssl_fast."):
+            what = f"{function.__module__.removeprefix('tsssl_fast.')}.{function.__name__}"
+            told.append((what, seconds))
+            logger.warning(
+                "%s: compiled by numba in %.1f s, once; kept in %s", what, seconds, folder()
+            )
+
+
+told: list[tuple[str, float]] = []  # kernels that this process compiled, and the seconds
+events.register("numba:compile", _Tell())

@@ -1,0 +1,105 @@
+"""Filters along time in plain torch: a wide box, and the spectrum with torch.fft.
+
+Operations on the spectrum are held to a tolerance instead of to the bit: Fourier transforms round
+differently from library to library. What they draw is the same everywhere.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from tsssl_fast import _checks
+from tsssl_fast.augment import _ranges
+from tsssl_fast.augment._plain import Plain
+from tsssl_fast.ops.augment import spec
+from tsssl_fast.ops.augment.spec import Code
+
+
+@dataclass(frozen=True)
+class _Filter(Plain):
+    def __call__(self, x: Tensor, views: int = 2, **arguments: Any) -> Any:
+        """(N, C, T), or (views, N, C, T) from a pipeline, -> (views, N, C, T).
+
+        Arguments as Compose's call; for the views of a pipeline, those that it draws from.
+        Differentiable with respect to x.
+        """
+        if isinstance(x, Tensor) and x.dim() == 4:
+            return self.run(x, views, **arguments)[0]
+        return super().__call__(x, views, **arguments)
+
+
+@dataclass(frozen=True)
+class FrequencyMask(_Filter):
+    """Every frequency but the mean is removed with probability `rate` (as in TF-C's removal).
+
+    Args:
+        rate: in [0, 1].
+        per_channel: channels draw on their own.
+    """
+
+    rate: float = 0.1
+    per_channel: bool = False
+    code: ClassVar[Code] = Code.FREQUENCY_MASK
+
+    def check(self) -> None:
+        _ranges.boolean("per_channel", self.per_channel)
+        _ranges.probability("rate", self.rate)
+
+    def arguments(self) -> Sequence[float]:
+        return (round(self.rate * spec.ALWAYS), float(self.per_channel))
+
+
+@dataclass(frozen=True)
+class PhaseSurrogate(_Filter):
+    """Random phases under the same amplitudes (Theiler et al., Physica D 1992).
+
+    The phase of every frequency but the mean turns by an angle uniform on [-strength pi, strength
+    pi): power spectrum and autocorrelation stay. The highest frequency of an even T has no phase
+    and stays too.
+
+    Args:
+        strength: in [0, 1]; 1 forgets the phases.
+        per_channel: channels draw on their own.
+    """
+
+    strength: float = 1.0
+    per_channel: bool = False
+    code: ClassVar[Code] = Code.PHASE_SURROGATE
+
+    def check(self) -> None:
+        _ranges.boolean("per_channel", self.per_channel)
+        _ranges.probability("strength", self.strength)
+
+    def arguments(self) -> Sequence[float]:
+        return (self.strength, float(self.per_channel))
+
+
+@dataclass(frozen=True)
+class MovingAverage(_Filter):
+    """The mean of `width` neighbouring steps (a box filter): x~[t] = sum_{|k| <= h} x[t+k] / width.
+
+    width = 2 h + 1. The document's `random_smoothing` is width=3 with edge="zero"; the formula with
+    lambda is Smooth.
+
+    Args:
+        width: an odd number of steps, 3 to 1025, or a range of odd ones; drawn per sample.
+        edge: what stands beyond the ends: "repeat" the end value, "zero", or "reflect".
+    """
+
+    width: int | tuple[int, int] = (3, 9)
+    edge: str = "repeat"
+    code: ClassVar[Code] = Code.MOVING_AVERAGE
+    names: ClassVar[tuple[str, ...]] = ("width",)
+
+    def check(self) -> None:
+        _ranges.whole_interval("width", self.width, 3, spec.MAX_WIDTH)
+        if any(end % 2 == 0 for end in _ranges.pair(self.width)):
+            raise ValueError(f"width: {self.width}; accepted: odd numbers of steps")
+        _checks.choice("edge", self.edge, ("repeat", "zero", "reflect"))
+
+    def arguments(self) -> Sequence[float]:
+        low, high = _ranges.pair(self.width)
+        edge = ("repeat", "zero", "reflect").index(self.edge)
+        return ((low - 1) / 2, (high - 1) / 2, edge)

@@ -1,0 +1,168 @@
+"""What comes after pre-training: evaluate, finetune, export."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tsssl_fast.cli.commands import app
+from tsssl_fast.cli.options import Column, Data, Device, Missing, Unequal, pairs
+
+Checkpoint = Annotated[Path, typer.Option(help="The folder of a run, or its checkpoint.pt.")]
+Adapt = Annotated[
+    bool, typer.Option(help="Fit series of other channels or another length to the encoder.")
+]
+
+
+@app.command()
+def evaluate(
+    checkpoint: Checkpoint,
+    data: Data,
+    adapt: Adapt = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for report.html: all protocols, with pictures.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of label shares and clusters.")] = 0,
+    missing: Missing = "raise",
+    unequal: Unequal = "raise",
+    column: Column = None,
+) -> None:
+    """Accuracy of the frozen encoder on the test split, beside its random initialisation."""
+    from tsssl_fast import evaluate as evaluation
+    from tsssl_fast import training
+    from tsssl_fast.cli.progress import accuracy_table
+    from tsssl_fast.data import load
+
+    encoder, scaling, content = training.load_encoder(checkpoint)
+    series = load(data, missing=missing, unequal=unequal, columns=pairs(column))
+    config = training.Config(**content["config"])
+    trained = content["data"]["channels"], content["data"]["length"]
+    untrained = training.adapt(
+        config.build_encoder(*trained), trained, training.series_shape(content)
+    )
+    encoder, scaling = _fitted(encoder, scaling, content, series, adapt)
+    untrained, _ = _fitted(untrained, scaling, content, series, adapt)
+    title = f"{config.method}, {content['epoch']} epochs"
+    if "finetuned" in content:
+        title = f"{config.method}, fine-tuned on {content['finetuned']['name']}"
+    encoders = {"random initialisation": untrained, title: encoder}
+    if report is None:
+        rows = {name: evaluation.probe(e, scaling, series) for name, e in encoders.items()}
+        accuracy_table(f"{series.name}: accuracy on {len(series.x_test)} test series", rows)
+        return
+    from tsssl_fast.evaluate.report import figures, write_report
+
+    found = {name: figures(e, scaling, series, seed) for name, e in encoders.items()}
+    log = training.locate(checkpoint).parent / "log.csv"
+    heading = f"{title} on {content['data']['name']}, evaluated on {series.name}"
+    path = write_report(report, heading, series, found, encoder, scaling, log)
+    accuracy_table(
+        f"{series.name}: accuracy on {len(series.x_test)} test series",
+        {name: row.results for name, row in found.items()},
+    )
+    print(f"report: {path}")
+
+
+@app.command()
+def finetune(
+    checkpoint: Checkpoint,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder for checkpoint.pt and log.csv.")],
+    fraction: Annotated[float, typer.Option(help="Share of the labels, in (0, 1].")] = 1.0,
+    from_scratch: Annotated[
+        bool, typer.Option(help="The random initialisation instead: the supervised baseline.")
+    ] = False,
+    adapt: Adapt = False,
+    views: Annotated[
+        str | None, typer.Option(help="Augmentation [default: of pre-training]; none: as they are.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1)] = 40,
+    batch_size: Annotated[int, typer.Option(min=1, help="At most the labelled rows.")] = 32,
+    lr: Annotated[float, typer.Option()] = 1e-3,
+    smoothing: Annotated[float, typer.Option(help="Of the labels, in [0, 1).")] = 0.1,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Device = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace the run in --out.")] = False,
+    missing: Missing = "raise",
+    unequal: Unequal = "raise",
+    column: Column = None,
+) -> None:
+    """Train encoder and classifier on labels, from a checkpoint; score the test split."""
+    from tsssl_fast import training
+    from tsssl_fast.cli.progress import EpochsBar
+    from tsssl_fast.data import load
+    from tsssl_fast.training.views import preset
+
+    encoder, scaling, content = training.load_encoder(checkpoint)
+    series = load(data, missing=missing, unequal=unequal, columns=pairs(column))
+    config = training.Config(**content["config"])
+    if training.locate(out).exists() and not overwrite:
+        raise FileExistsError(
+            f"out: {out} holds a checkpoint; accepted: an empty folder or --overwrite"
+        )
+    trained = content["data"]["channels"], content["data"]["length"]
+    if from_scratch:
+        encoder = config.build_encoder(*trained)
+        encoder = training.adapt(encoder, trained, training.series_shape(content))
+    encoder, scaling = _fitted(encoder, scaling, content, series, adapt)
+    settings = training.Settings(
+        epochs, batch_size, lr, config.weight_decay, seed=seed, device=device or "auto"
+    )
+    pipeline = None if views == "none" else preset(views or config.views)
+    with EpochsBar(f"{config.method}, fine-tuning", epochs) as progress:
+        tuned = training.fine_tune(
+            encoder,
+            scaling,
+            series,
+            settings,
+            views=pipeline,
+            fraction=fraction,
+            smoothing=smoothing,
+            on_epoch=lambda row, _: progress(row),
+        )
+    saved = replace(config, options=dict(config.options))
+    training.write_finetuned(out, tuned, saved, content["data"], scaling, series, epochs)
+    m = tuned.metrics
+    print(
+        f"{config.method}, {'from scratch' if from_scratch else 'fine-tuned'} on {series.name} "
+        f"with {fraction:.0%} of the labels: {progress.summary()}\n"
+        f"accuracy {m.accuracy:.3f}, macro F1 {m.macro_f1:.3f}, AUC {m.auc:.3f} on "
+        f"{len(series.x_test)} test series\ncheckpoint: {training.locate(out)}"
+    )
+
+
+@app.command()
+def export(
+    checkpoint: Checkpoint,
+    out: Annotated[Path, typer.Option(help="The program, such as encoder.pt2.")],
+) -> None:
+    """Write the encoder with its scaling as a torch.export program."""
+    from tsssl_fast import training
+
+    about = training.export(checkpoint, out)
+    print(
+        f"{out}: {about['method']} encoder of {about['data']}, (N, {about['channels']}, "
+        f"{about['length']}) -> (N, {about['features']})"
+    )
+
+
+def _fitted(
+    encoder: Any, scaling: Any, content: dict[str, Any], series: Any, adapt: bool
+) -> tuple[Any, Any]:
+    """Encoder and scaling for `series`, adapted where that is asked for."""
+    from tsssl_fast import training
+    from tsssl_fast.data import Scaling
+
+    takes, given = training.series_shape(content), (series.channels, series.length)
+    if takes[0] != given[0] and not adapt:
+        raise ValueError(
+            f"data: {series.name} has {given[0]} channels; accepted: {takes[0]}, as "
+            f"{content['data']['name']} on which the encoder was trained, or --adapt"
+        )
+    if not adapt or takes == given:
+        return encoder, scaling
+    config = content["config"]
+    group = config["scale_group"] if given[0] % config["scale_group"] == 0 else 1
+    fitted = Scaling.fit(series.x_train, config["scaling"], group)
+    return training.adapt(encoder, takes, given), fitted

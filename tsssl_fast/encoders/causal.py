@@ -1,0 +1,72 @@
+"""Dilated causal convolutions: a feature at step t sees steps up to t, a window that doubles from
+block to block.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from tsssl_fast.encoders.pool import mean_max
+
+
+class CausalConv(nn.Module):
+    """Kernel 3 on steps t - 2d, t - d and t, then batch normalisation."""
+
+    def __init__(self, inputs: int, outputs: int, dilation: int) -> None:
+        super().__init__()
+        self.past = 2 * dilation
+        self.conv = nn.Conv2d(inputs, outputs, (1, 3), dilation=(1, dilation), bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm(self.conv(pad(x, (self.past, 0))))
+        return y
+
+
+class Block(nn.Module):
+    """y = x + conv(relu(conv(relu(x)))), the shortcut a 1x1 convolution where the width changes."""
+
+    def __init__(self, inputs: int, outputs: int, dilation: int) -> None:
+        super().__init__()
+        self.conv1 = CausalConv(inputs, outputs, dilation)
+        self.conv2 = CausalConv(outputs, outputs, dilation)
+        same = inputs == outputs
+        self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv2(torch.relu(self.conv1(torch.relu(x))))
+        return y + self.shortcut(x)
+
+
+class Causal(nn.Module):
+    """(N, C, T) -> (N, 2 * features): 1x1 convolution, `depth` blocks of dilation 1, 2, 4, ...
+
+    Source: Yue et al., TS2Vec, AAAI 2022, whose encoder has depth 10, width 64 and 320 features and
+    looks both ways; this one looks back only, is smaller and normalises its batches. It sees
+    4 (2^depth - 1) past steps.
+
+    Args:
+        channels: C.
+        width: filters of all blocks but the last.
+        depth: number of blocks.
+        features: filters of the last block.
+    """
+
+    def __init__(self, channels: int, width: int = 48, depth: int = 6, features: int = 128) -> None:
+        super().__init__()
+        self.channels = channels
+        self.out_features = 2 * features
+        self.stem = nn.Conv2d(channels, width, 1, bias=False)
+        self.blocks = nn.Sequential(
+            *(Block(width, features if i == depth - 1 else width, 2**i) for i in range(depth))
+        )
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def feature_map(self, x: Tensor) -> Tensor:
+        """(N, C, T) -> (N, features, 1, T); step t depends on steps up to t alone."""
+        x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        y: Tensor = self.blocks(self.stem(x))
+        return y
+
+    def forward(self, x: Tensor) -> Tensor:
+        return mean_max(self.feature_map(x))

@@ -1,0 +1,75 @@
+"""One compiled form of a kernel. A kernel module lists its own in SPECIALISATIONS; `all_of` gathers
+them."""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+POINTER = "*"
+
+
+@dataclass(frozen=True)
+class Specialisation:
+    """What Triton compiles for one launch.
+
+    kernel: the @triton.jit function. label: dtype and configuration, for people.
+    arguments: run-time arguments -> type ("*bf16", "i64", "fp32"). Pointers are taken as 16-byte
+    aligned (what torch allocates is) unless named in `unaligned`; integers in `multiples` as
+    multiples of 16: what the launcher finds in the values.
+    constants: tl.constexpr arguments, and arguments that are None.
+    targets: names of the targets that launch this form.
+    fp_fusion: whether a * b + c may become one rounding. Triton's default differs between releases:
+    launchers pass enable_fp_fusion too.
+    dots: whether its tl.dot must show as tensor-core instructions; False for float32 in "ieee",
+    which no NVIDIA tensor core does.
+    """
+
+    kernel: Any
+    label: str
+    arguments: Mapping[str, str]
+    constants: Mapping[str, Any]
+    num_warps: int
+    num_stages: int
+    targets: tuple[str, ...]
+    fp_fusion: bool = True
+    dots: bool = True
+    unaligned: frozenset[str] = frozenset()
+    multiples: frozenset[str] = frozenset()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.kernel.__name__} {self.label}"
+
+    def source(self) -> Any:
+        """For triton.compile."""
+        from triton.compiler import ASTSource
+
+        names = self.kernel.arg_names
+        missing = set(names) ^ (set(self.arguments) | set(self.constants))
+        if missing:
+            raise ValueError(f"{self.name}: arguments {sorted(missing)} do not match the kernel")
+        aligned = self.multiples | {
+            n
+            for n, t in self.arguments.items()
+            if t.startswith(POINTER) and n not in self.unaligned
+        }
+        return ASTSource(
+            self.kernel,
+            {n: self.arguments.get(n, "constexpr") for n in names},
+            dict(self.constants),
+            {(names.index(n),): [["tt.divisibility", 16]] for n in sorted(aligned)},
+        )
+
+
+def all_of() -> list[Specialisation]:
+    """Of every kernel module: modules named triton_* in tsssl_fast.ops.<family>."""
+    import tsssl_fast.ops
+
+    found: list[Specialisation] = []
+    for info in pkgutil.walk_packages(tsssl_fast.ops.__path__, "tsssl_fast.ops."):
+        if info.name.rpartition(".")[2].startswith("triton_"):
+            found += getattr(importlib.import_module(info.name), "SPECIALISATIONS", [])
+    return found

@@ -1,0 +1,81 @@
+"""What stands where a series is hidden."""
+
+import torch
+from torch import Tensor
+
+from tsssl_fast import _checks, dispatch, rng
+from tsssl_fast.augment import _calls, _ranges
+from tsssl_fast.masking.masks import Seed
+from tsssl_fast.ops.augment.spec import MAX_VIEWS
+from tsssl_fast.ops.masking import mask_fill
+from tsssl_fast.ops.masking.spec import Fill
+
+
+def check_mask(mask: Tensor, x: Tensor, name: str = "x") -> None:
+    """A bool mask of the shape and on the device of x."""
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        given = getattr(mask, "dtype", type(mask).__name__)
+        raise TypeError(f"mask: {given}; accepted: a bool tensor, True where hidden")
+    if mask.shape != x.shape:
+        raise ValueError(
+            f"mask: shape {tuple(mask.shape)}; accepted: {tuple(x.shape)} as {name} (expand it)"
+        )
+    if mask.device != x.device:
+        raise ValueError(f"mask: device {mask.device}; accepted: {x.device} as {name}")
+
+
+def fill(
+    x: Tensor,
+    mask: Tensor,
+    value: str | Tensor = "zero",
+    *,
+    seed: Seed = None,
+    sample_ids: Tensor | None = None,
+    view: int = 0,
+    epoch: int = 0,
+    step: int = 0,
+    rank: int = 0,
+    backend: str | None = None,
+) -> Tensor:
+    """x with its hidden values replaced: y = x where visible, else
+
+    "zero": 0; "mean": the mean of the channel's visible steps; "noise": that mean plus the standard
+    deviation of the visible steps times a standard normal; a tensor: a learned token, one value per
+    channel. NaN do not count as visible; a channel without any visible step gets mean 0 and
+    deviation 0. In the derivative mean and deviation are constants.
+
+    Args:
+        x: (N, C, T) floating.
+        mask: (N, C, T) bool, True where hidden.
+        value: "zero", "mean", "noise" or a token (C,) of x's dtype, which gets its gradient.
+        seed, sample_ids, view, epoch, step, rank: the stream of "noise".
+
+    Raises TypeError for another dtype, ValueError for another shape or an unknown name.
+    """
+    _checks.floating("x", x)
+    _calls.check_series(x, "NCT")
+    check_mask(mask, x)
+    token, source, ids = None, None, None
+    if isinstance(value, Tensor):
+        token, kind = value, Fill.TOKEN
+        _check_token(token, x, x.shape[1], "C")
+    else:
+        _checks.choice("value", value, ("zero", "mean", "noise"))
+        kind = Fill[value.upper()]
+    if kind == Fill.NOISE:
+        source = rng.seed_tensor(seed, epoch, step, rank)
+        ids = _calls.per_sample("sample_ids", sample_ids, len(x))
+    _ranges.integer("view", view, 0, MAX_VIEWS - 1)
+    name = dispatch.check_name(backend, "backend") if backend else ""
+    filled: Tensor = mask_fill(x, mask, int(kind), token, source, view, ids, name)
+    return filled
+
+
+def _check_token(token: Tensor, x: Tensor, width: int, letter: str, name: str = "value") -> None:
+    _checks.floating(name, token)
+    if token.shape != (width,):
+        raise ValueError(f"{name}: shape {tuple(token.shape)}; accepted: ({letter},) = ({width},)")
+    if token.dtype != x.dtype:
+        raise TypeError(f"{name}: dtype {token.dtype}; accepted: {x.dtype} as the rest")
+    if token.device != x.device:
+        raise ValueError(f"{name}: device {token.device}; accepted: {x.device} as the rest")

@@ -1,0 +1,63 @@
+"""The reconstruction loss over hidden values."""
+
+from torch import Tensor
+
+from tsssl_fast import _checks, dispatch
+from tsssl_fast.masking.fills import check_mask
+from tsssl_fast.ops.masking import masked_loss as _masked_loss
+from tsssl_fast.ops.masking.spec import Loss, Reduction
+
+
+def masked_loss(
+    pred: Tensor,
+    target: Tensor,
+    mask: Tensor,
+    kind: str = "mse",
+    *,
+    weight: Tensor | None = None,
+    delta: float = 1.0,
+    reduction: str = "mean",
+    backend: str | None = None,
+) -> Tensor:
+    """sum over hidden elements of w e(pred - target), divided by the sum of their w; one pass.
+
+    e(d) is d^2 ("mse"), |d| ("l1"), or d^2 / 2 for |d| <= delta and delta (|d| - delta / 2) beyond
+    ("huber"). Visible elements count for nothing, not even a NaN. Gradients reach prediction,
+    target and weights; that of |d| at 0 is 0.
+
+    Args:
+        pred, target: (N, C, T) or (N, L) floating, one dtype.
+        mask: bool of their shape, True where hidden.
+        weight: of their shape and dtype, >= 0; None: all 1.
+        delta: of "huber".
+        reduction: "mean" over the batch (weighted, as torch's losses), "none" for the weighted mean
+            of every sample, (N,), or "sum".
+
+    Where nothing is hidden or all weights are 0 the mean is 0, with zero gradient. Returns float32
+    for 16-bit input, else pred's dtype. Raises TypeError, ValueError naming the argument.
+    """
+    _checks.floating("pred", pred)
+    _checks.floating("target", target)
+    _checks.alike(("pred", "target"), (pred, target))
+    if pred.dim() not in (2, 3) or 0 in pred.shape:
+        raise ValueError(
+            f"pred: shape {tuple(pred.shape)}; accepted: (N, C, T) or (N, L), all sizes >= 1"
+        )
+    check_mask(mask, pred, "pred")
+    if weight is not None:
+        _checks.floating("weight", weight)
+        _checks.alike(("pred", "weight"), (pred, weight))
+    _checks.choice("kind", kind, ("mse", "l1", "huber"))
+    delta = _checks.positive("delta", delta)
+    _checks.choice("reduction", reduction, _checks.REDUCTIONS)
+    if pred.dim() == 2:
+        pred, target, mask = pred[:, None], target[:, None], mask[:, None]
+        weight = None if weight is None else weight[:, None]
+    value: Tensor = _masked_loss(
+        *(pred, target, mask, weight, int(Loss[kind.upper()]), delta),
+        *(
+            int(Reduction[reduction.upper()]),
+            dispatch.check_name(backend, "backend") if backend else "",
+        ),
+    )[0]
+    return value

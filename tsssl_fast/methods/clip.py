@@ -1,0 +1,92 @@
+"""CLIP on time series and a second modality."""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tsssl_fast.functional import clip_loss
+from tsssl_fast.methods.base import Batch, Logs, Method, Views, alignment, at_least, mlp, one_view
+
+Pair = Callable[[Tensor, Batch], tuple[Tensor, Any]]
+
+
+def other_given(x: Tensor, batch: Batch) -> tuple[Tensor, Any]:
+    """The second modality comes with the batch."""
+    if batch.other is None:
+        raise ValueError("batch.other: None; CLIP needs a second modality")
+    return x, batch.other
+
+
+def label_text(texts: Sequence[str]) -> Pair:
+    """The second modality is a text for every class, which the other encoder takes as a list."""
+
+    def pair(x: Tensor, batch: Batch) -> tuple[Tensor, Any]:
+        if batch.labels is None:
+            raise ValueError("batch.labels: None; label texts need labels")
+        return x, [texts[label] for label in batch.labels.tolist()]
+
+    return pair
+
+
+def two_sensors(x: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """The first half of the channels and the second, the rest 0: two sensors on one body."""
+    if x.shape[1] < 2:
+        raise ValueError(f"batch.x: {x.shape[1]} channel; accepted: 2 or more, as two sensors")
+    first = torch.arange(x.shape[1], device=x.device)[:, None] < x.shape[1] // 2
+    return torch.where(first, x, 0.0), torch.where(first, 0.0, x)
+
+
+class CLIP(Method):
+    """A series and what came with it agree; all other pairs of the batch do not.
+
+        q = projector(encoder(x));  k = other_projector(other_encoder(other))
+        loss = (InfoNCE(q, k) + InfoNCE(k, q)) / 2 with logits s <q, k> of unit vectors; s learned
+
+    Source: the report's CLIP for a series and another sensor, or text; Radford et al., ICML 2021
+    (scale s starts at 1 / 0.07 and stays below 100). Deviation: any second modality and encoder.
+
+    Args:
+        encoder: (N, C, T) -> (N, F).
+        other_encoder: what `pair` gives -> (N, G), such as a model of text.
+        projector, other_projector: (N, F) -> (N, D) and (N, G) -> (N, D).
+        views: augmentation of the series, of which the first view is used, or None.
+        pair: (series, batch) -> what the two encoders see; see `other_given`, `label_text` and
+            `two_sensors`.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        other_encoder: nn.Module,
+        projector: nn.Module,
+        other_projector: nn.Module,
+        views: Views | None = None,
+        pair: Pair = other_given,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.other_encoder = other_encoder
+        self.projector = projector
+        self.other_projector = other_projector
+        self.views = views
+        self.pair = pair
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+
+    @classmethod
+    def recipe(cls, encoder: nn.Module, views: Views | None) -> "CLIP":
+        """Two sensors: half of the channels each, a copy of the encoder for the second half."""
+        features: Any = encoder.out_features
+        projectors = (mlp(features, 256, 128), mlp(features, 256, 128))
+        return cls(encoder, copy.deepcopy(encoder), *projectors, views, two_sensors)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
+        at_least(2, batch)
+        x, other = self.pair(one_view(self.views, batch), batch)
+        q = self.projector(self.encode(x))
+        k = self.other_projector(self.encode(other, self.other_encoder))
+        scale = self.log_scale.exp().clamp(max=100.0)
+        return clip_loss(q, k, scale), {"alignment": alignment(q, k), "scale": scale.detach()}

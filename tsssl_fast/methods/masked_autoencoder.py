@@ -1,0 +1,70 @@
+"""The masked autoencoder on time series."""
+
+import torch
+from torch import Tensor, nn
+
+from tsssl_fast.encoders.patch_transformer import PatchTransformer, positions, transformer
+from tsssl_fast.masking import gather, keep_indices, masked_loss, restore
+from tsssl_fast.methods.base import Batch, Logs, Method, Views, one_view
+from tsssl_fast.methods.tokens import check_encoder, check_ratio, hidden_patches
+
+
+class MaskedAutoencoder(Method):
+    """Most patches of a series are dropped; from the others a light decoder rebuilds them.
+
+        h = blocks(tokens of visible patches);  y = decoder([h, m, m, ...] in their places)
+        loss = mean over hidden patches of (head(y) - patch)^2
+
+    m is a learned token. Source: the report's MAE (75 % masked, values as targets, masked tokens
+    dropped); He et al., CVPR 2022. Deviations: patches of time in place of image patches; targets
+    are not standardised per patch, because the level of a sensor means something.
+
+    Args:
+        encoder: a PatchTransformer.
+        decoder: (N, L, W) -> (N, L, W).
+        width: W.
+        views: augmentation, of which the first view is used, or None.
+        ratio: share of hidden patches, in (0, 1).
+    """
+
+    encoder: PatchTransformer
+    min_batch = 1
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        width: int,
+        views: Views | None = None,
+        ratio: float = 0.75,
+    ) -> None:
+        super().__init__()
+        self.encoder = tokens = check_encoder(encoder)
+        self.ratio = check_ratio(ratio)
+        self.views = views
+        self.narrow = nn.Linear(tokens.width, width)
+        self.token = nn.Parameter(0.02 * torch.randn(width))
+        self.decoder = decoder
+        self.head = nn.Linear(width, tokens.channels * tokens.patch)
+
+    @classmethod
+    def recipe(
+        cls, encoder: nn.Module, views: Views | None, ratio: float = 0.75
+    ) -> "MaskedAutoencoder":
+        """A decoder of one layer of width 64."""
+        return cls(encoder, transformer(64, 1, 4), 64, views, ratio)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
+        patches = self.encoder.patches(one_view(self.views, batch))
+        mask = hidden_patches(batch, patches.shape[1], self.ratio)[0]
+        loss, _ = self.reconstruct(patches, mask)
+        return loss, {}
+
+    def reconstruct(self, patches: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss, and the visible tokens' features (N, K, width of the encoder)."""
+        keep = keep_indices(mask)
+        visible = self.encode(gather(self.encoder.embed(patches), keep), self.encoder.blocks)
+        y = restore(self.narrow(visible), keep, mask.shape[1], self.token)
+        rebuilt = self.head(self.decoder(y + positions(y.shape[1], y)))
+        loss = masked_loss(rebuilt, patches.detach(), mask[..., None].expand_as(patches))
+        return loss, visible

@@ -1,0 +1,186 @@
+"""The kernels of the augmentation family in numba: csrc/kernels/augment.cpp. A task is a group of
+(view, sample) items; the parameters are drawn first, then the operations run in order over the
+item's (C, T) block."""
+
+# mypy: disable-error-code=no-untyped-def
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tsssl_fast._jit import kernel, part, take
+from tsssl_fast.ops.augment.numba_draws import Subject, draw, seed_key
+from tsssl_fast.ops.augment.numba_operations import (
+    Work,
+    add_block,
+    change_block,
+    move_block,
+    moves,
+)
+
+TASK_ELEMENTS = 8192  # at least, per task: about 40 microseconds
+
+
+class Draws(NamedTuple):
+    """What the random numbers of a call depend on."""
+
+    program: np.ndarray  # (rows, COLUMNS) float64
+    bounds: np.ndarray  # (rows + 1,) int64: slots of every row
+    seed: np.ndarray  # (4,) int64
+    ids: np.ndarray  # (N,) int64
+    lengths: np.ndarray  # (N,) int64
+    given: np.ndarray  # (views, N, slots) float64, or empty: to be drawn
+
+
+class Memory(NamedTuple):
+    """Working memory, one row per thread."""
+
+    blocks: np.ndarray  # (threads, 2, C, T)
+    left: np.ndarray
+    weight: np.ndarray
+    words: np.ndarray
+    noise: np.ndarray
+    partial: np.ndarray
+    slots: np.ndarray
+
+
+@part
+def _work(memory, thread):
+    return Work(
+        memory.left[thread],
+        memory.weight[thread],
+        memory.words[thread],
+        memory.noise[thread],
+        memory.partial[thread],
+    )
+
+
+@part
+def _subject(draws, view, sample, channels):
+    key0, key1 = seed_key(draws.seed)
+    u = np.uint64(draws.ids[sample])
+    return Subject(
+        key0,
+        key1,
+        u & np.uint64(0xFFFFFFFF),
+        u >> np.uint64(32),
+        np.uint64(view),
+        channels,
+        draws.lengths[sample],
+    )
+
+
+@part
+def _parameters(draws, subject, view, sample, own, words):
+    if draws.given.size > 0:
+        return draws.given[view, sample]
+    for r in range(len(draws.program)):
+        draw(draws.program, draws.bounds, r, subject, False, own, words)
+    return own
+
+
+@part
+def _copy(x, y):
+    for c in range(x.shape[0]):
+        for t in range(x.shape[1]):
+            y[c, t] = x[c, t]
+
+
+@part
+def _keep_padding(x, length, out):
+    for c in range(x.shape[0]):
+        for t in range(length, x.shape[1]):
+            out[c, t] = x[c, t]
+
+
+@part
+def _forward_item(x, draws, view, sample, memory, thread, result):
+    work = _work(memory, thread)
+    subject = _subject(draws, view, sample, x.shape[0])
+    slots = _parameters(draws, subject, view, sample, memory.slots[thread], work.words)
+    swaps = 0
+    for r in range(len(draws.program)):
+        if slots[draws.bounds[r]] != 0:
+            swaps += moves(draws.program[r], subject.length)
+    # Start in the buffer from which the last move ends in the output.
+    here, there = result, memory.blocks[thread, 0]
+    if swaps % 2 != 0:
+        here, there = there, here
+    _copy(x, here)
+    for r in range(len(draws.program)):
+        row, slot = draws.program[r], slots[draws.bounds[r] : draws.bounds[r + 1]]
+        if slot[0] == 0:
+            continue
+        passes = moves(row, subject.length)
+        for _ in range(passes):
+            move_block(row, slot, subject, False, work, here, there)
+            here, there = there, here
+        if passes == 0:
+            change_block(row, slot, subject, False, work, here)
+            add_block(row, slot, subject, work, here)
+    _keep_padding(x, subject.length, result)
+
+
+@kernel
+def forward(counter, thread, x, draws, memory, out):
+    """x: (views or 1, N, C, T); out: (views, N, C, T)."""
+    views, n = out.shape[:2]
+    group = max(1, TASK_ELEMENTS // max(1, out.shape[2] * out.shape[3]))
+    while True:
+        begin = take(counter) * group
+        if begin >= views * n:
+            break
+        for item in range(begin, min(begin + group, views * n)):
+            # The views of one sample follow each other: its series is still in cache.
+            sample, view = item // views, item % views
+            source = x[min(view, len(x) - 1), sample]
+            _forward_item(source, draws, view, sample, memory, thread, out[view, sample])
+
+
+@kernel
+def backward(counter, thread, grad, draws, memory, total, out):
+    """grad: (views, N, C, T); out: the same, or with `total` (1, N, C, T), summed over views."""
+    views, n = grad.shape[:2]
+    while True:
+        sample = take(counter)
+        if sample >= n:
+            break
+        for view in range(views):
+            work = _work(memory, thread)
+            subject = _subject(draws, view, sample, grad.shape[2])
+            slots = _parameters(draws, subject, view, sample, memory.slots[thread], work.words)
+            here, there = memory.blocks[thread, 0], memory.blocks[thread, 1]
+            _copy(grad[view, sample], here)
+            for r in range(len(draws.program) - 1, -1, -1):
+                row, slot = draws.program[r], slots[draws.bounds[r] : draws.bounds[r + 1]]
+                if slot[0] == 0:
+                    continue
+                passes = moves(row, subject.length)
+                for _ in range(passes):
+                    move_block(row, slot, subject, True, work, here, there)
+                    here, there = there, here
+                if passes == 0:
+                    change_block(row, slot, subject, True, work, here)
+            _keep_padding(grad[view, sample], subject.length, here)
+            result = out[0 if total else view, sample]
+            for c in range(result.shape[0]):
+                for t in range(result.shape[1]):
+                    before = result[c, t] if total and view > 0 else result.dtype.type(0)
+                    result[c, t] = before + here[c, t]
+
+
+@kernel
+def sample(counter, thread, draws, channels, words, out):
+    """Parameters of every row, acting or not; out: (views, N, slots) float64."""
+    views, n, slots = out.shape
+    group = max(1, TASK_ELEMENTS // max(1, 16 * slots))
+    while True:
+        begin = take(counter) * group
+        if begin >= views * n:
+            break
+        for item in range(begin, min(begin + group, views * n)):
+            view, number = item // n, item % n
+            subject = _subject(draws, view, number, channels)
+            for r in range(len(draws.program)):
+                own = out[view, number]
+                draw(draws.program, draws.bounds, r, subject, True, own, words[thread])

@@ -1,0 +1,198 @@
+"""The operators of the contrastive family on the numba kernels."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tsssl_fast import _checks, _jit
+from tsssl_fast.ops.contrastive import numba_kernels, numba_problem, spec
+from tsssl_fast.ops.contrastive.numba_kernels import GRADIENT, MAXIMA, SUMS
+from tsssl_fast.ops.contrastive.numba_problem import Schedule, Set
+from tsssl_fast.ops.contrastive.reference import PLAIN
+from tsssl_fast.ops.contrastive.rules import Rules
+
+
+class _Groups:
+    """Two views of G groups of L rows: group g has rows 2 L g to 2 L g + 2 lengths[g] - 1."""
+
+    def __init__(self, z1: Tensor, z2: Tensor, lengths: Tensor | None, normalize: bool) -> None:
+        self.dtype, (groups, size, dim) = z1.dtype, z1.shape
+        self.z1, self.z2 = (z.to(spec.compute_dtype(z.dtype)) for z in (z1, z2))
+        n = np.full(groups, size) if lengths is None else lengths.numpy()
+        begin = 2 * size * np.arange(groups)
+        step = np.arange(size)
+        first = np.where(step < n[:, None], begin[:, None] + step, -1)
+        second = np.where(step < n[:, None], first + n[:, None], -1)
+        partner = np.full(2 * groups * size, -1)
+        partner[first[first >= 0]] = second[first >= 0]
+        partner[second[first >= 0]] = first[first >= 0]
+        self.first, self.second = first.ravel(), second.ravel()
+        self.normalize = normalize
+        self.schedule = Schedule(begin, 2 * n, 0, dim)
+        self.rows = Set(2 * groups * size, self.z1)
+        self.rules = numba_problem.classes(self.z1, PLAIN, True, partner)
+
+    def fill(self, scale: Tensor) -> None:
+        for z, place in ((self.z1, self.first), (self.z2, self.second)):
+            self.rows.fill(z, place, None, self.normalize, scale)
+
+
+def grouped_forward(
+    z1: Tensor, z2: Tensor, lengths: Tensor | None, temperature: float, normalize: bool
+) -> tuple[Tensor, Tensor]:
+    problem = _Groups(z1, z2, lengths, normalize)
+    z, schedule, rules = problem.z1, problem.schedule, problem.rules
+    size = (z1.shape[0], 2 * z1.shape[1])
+    loss = z.new_zeros(size)
+    saved = z.new_empty((len(spec.NT_XENT_ROWS), *size))
+    rows = saved.view(len(saved), -1)
+    problem.fill(rows[1])
+    made = numba_problem.settings(1 / temperature, normalize, False, z.dtype)
+    side = problem.rows.forward(made)
+    for phase in (SUMS,) if made.fixed else (MAXIMA, SUMS):
+        schedule.walk(phase, side, side, rules, made, True, z)
+    arrays = _jit.array(rows)
+    nothing = arrays[:0]
+    _jit.run(numba_kernels.report, 1, side, made, schedule.live, arrays[2:], nothing)
+    _jit.run(numba_kernels.nt_xent_values, 1, arrays, schedule.live, _jit.array(loss.view(-1)))
+    return loss, saved
+
+
+def grouped_backward(
+    grad: Tensor,
+    z1: Tensor,
+    z2: Tensor,
+    saved: Tensor,
+    lengths: Tensor | None,
+    temperature: float,
+    normalize: bool,
+) -> tuple[Tensor, Tensor]:
+    problem = _Groups(z1, z2, lengths, normalize)
+    z, schedule = problem.z1, problem.schedule
+    rows = saved.reshape(len(saved), -1)
+    scale = rows[1].clone()
+    problem.fill(scale)
+    made = numba_problem.settings(1 / temperature, normalize, False, z.dtype)
+    pulls = z.new_zeros((3, rows.shape[1]))
+    upstream = _jit.array(grad.to(z.dtype).reshape(-1))
+    arguments = (_jit.array(rows), schedule.live, upstream, made, _jit.array(pulls))
+    _jit.run(numba_kernels.nt_xent_pulls, 1, *arguments)
+    side = problem.rows.backward(pulls, rows[2:4], True)
+    schedule.walk(GRADIENT, side, side, problem.rules, made, True, z)
+    out = [z.new_empty(x.shape) for x in (z1, z2)]
+    for place, gradient in zip((problem.first, problem.second), out, strict=True):
+        problem.rows.finish(side, scale, place, normalize, made.beta, gradient)
+    return out[0].to(problem.dtype), out[1].to(problem.dtype)
+
+
+def nt_xent_forward(
+    z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Keeps no exponentials: `keep` only allows it."""
+    loss, saved = grouped_forward(z1[None], z2[None], None, temperature, True)
+    return _checks.reduce(loss[0], reduction), saved[:, 0], loss.new_empty(0)
+
+
+def nt_xent_backward(
+    grad: Tensor,
+    z1: Tensor,
+    z2: Tensor,
+    saved: Tensor,
+    kept: Tensor,
+    temperature: float,
+    reduction: str,
+) -> tuple[Tensor, Tensor]:
+    rows = saved.shape[1]
+    grad = grad.to(saved.dtype) / (rows if reduction == "mean" else 1)
+    grad = grad.expand(rows)[None]
+    out = grouped_backward(grad, z1[None], z2[None], saved[:, None], None, temperature, True)
+    return out[0][0], out[1][0]
+
+
+class _Pairs:
+    """Queries against keys, or against themselves."""
+
+    def __init__(self, q: Tensor, k: Tensor | None, rules: Rules) -> None:
+        self.normalize, self.valid = rules.normalize, (rules.q_valid, rules.k_valid)
+        self.z = [x.to(spec.compute_dtype(x.dtype)) for x in ((q,) if k is None else (q, k))]
+        self.sets = [Set(len(x), x) for x in self.z]
+        self.places = [np.arange(len(x)) for x in self.z]
+        columns = 0 if k is None else len(k)
+        self.schedule = Schedule(np.zeros(1, int), np.array([len(q)]), columns, q.shape[1])
+        self.rules = numba_problem.classes(self.z[0], rules, k is None)
+
+    def fill(self, scale: Tensor) -> None:
+        begin = 0
+        for x, side, place, valid in zip(self.z, self.sets, self.places, self.valid, strict=False):
+            side.fill(x, place, valid, self.normalize, scale[begin : begin + len(x)])
+            begin += len(x)
+
+
+def pairs_forward(
+    q: Tensor, k: Tensor | None, beta: Tensor, rules: Rules, statistics: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    problem = _Pairs(q, k, rules)
+    z = problem.z[0]
+    rows = len(q) + (len(k) if k is not None and rules.columns else 0)
+    out = z.new_empty((3, rows))
+    sums = z.new_empty((len(spec.SUM_ROWS), rows))
+    scale = z.new_empty(sum(len(x) for x in problem.z))
+    found = z.new_empty((len(spec.STATISTICS), rows if statistics else 0))
+    problem.fill(scale)
+    made = numba_problem.settings(beta.item(), rules.normalize, statistics, z.dtype)
+    sides = [side.forward(made) for side in problem.sets]
+    both = k is None or rules.columns
+    for phase in (SUMS,) if made.fixed else (MAXIMA, SUMS):
+        problem.schedule.walk(phase, sides[0], sides[-1], problem.rules, made, both, z)
+    begin = 0
+    for side in sides if rules.columns else sides[:1]:
+        end = begin + len(side.rows)
+        parts = [_jit.array(x[:, begin:end]) for x in (sums, found)]
+        live = np.array([[0, end - begin]])
+        _jit.run(numba_kernels.report, 1, side, made, live, *parts)
+        sums[:, begin:end] = torch.from_numpy(parts[0])
+        if statistics:
+            found[:, begin:end] = torch.from_numpy(parts[1])
+        begin = end
+    weighted = rules.weight is not None
+    _jit.run(numba_kernels.pair_values, 1, _jit.array(sums), weighted, _jit.array(out))
+    return out, sums, scale, found
+
+
+def pairs_backward(
+    grad: Tensor,
+    q: Tensor,
+    k: Tensor | None,
+    beta: Tensor,
+    rules: Rules,
+    sums: Tensor,
+    scale: Tensor,
+    key_gradient: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    problem = _Pairs(q, k, rules)
+    z, m = problem.z[0], len(q)
+    scale = scale.clone()
+    problem.fill(scale)
+    made = numba_problem.settings(beta.item(), rules.normalize, False, z.dtype)
+    pulls = z.new_empty((3, sums.shape[1]))
+    arguments = (_jit.array(grad.to(z.dtype)), made, _jit.array(pulls))
+    weighted = rules.weight is not None
+    _jit.run(numba_kernels.pair_pulls, 1, _jit.array(sums), weighted, *arguments)
+    keys = k is not None and key_gradient
+    sides = [problem.sets[0].backward(pulls[:, :m], sums[:2, :m], True)]
+    if k is not None:
+        if not rules.columns:  # no loss pulls at the keys
+            pulls, sums = z.new_zeros((3, m + len(k))), z.new_zeros((2, m + len(k)))
+        sides.append(problem.sets[1].backward(pulls[:, m:], sums[:2, m:], keys))
+    both = keys or k is None
+    problem.schedule.walk(GRADIENT, sides[0], sides[-1], problem.rules, made, both, z)
+    out = [z.new_empty(q.shape), z.new_empty(k.shape if k is not None and keys else 0)]
+    ends = (scale[:m], scale[m:])
+    along = [
+        problem.sets[i].finish(
+            sides[i], ends[i], problem.places[i], rules.normalize, made.beta, out[i]
+        )
+        for i in range(2 if keys else 1)
+    ]
+    d_beta = along[0] / (2 if k is None else 1)
+    return out[0].to(q.dtype), out[1].to(q.dtype), beta.new_full((), d_beta)

@@ -1,0 +1,248 @@
+"""The kernels of the decorrelation family in numba: csrc/kernels/decorrelation.cpp and its headers.
+
+Every task owns what it writes, and its sums go to a place of their own: the same bits for any
+number of threads. Matrices of one or two sides are products of row blocks by np.dot.
+"""
+
+# mypy: disable-error-code=no-untyped-def
+
+import numpy as np
+
+from tsssl_fast._jit import SUMS, kernel, part, take
+
+STRIP = 128  # columns whose statistics one task takes
+ROWS = 32  # rows that one task standardises
+BLOCK = 192  # rows of a block of second moments, at most
+
+
+def block_size(side: int) -> int:
+    """Small matrices in a few blocks, so that two or four threads find equal work."""
+    return min(BLOCK, max(32, -(-side // 4 + 15) // 16 * 16))
+
+
+@kernel
+def columns(counter, thread, z, center, mean, squares):
+    """Mean (0 without `center`) and sum of squared deviations of every column, in float64."""
+    n, dim = z.shape
+    while True:
+        first = take(counter) * STRIP
+        if first >= dim:
+            break
+        last = min(first + STRIP, dim)
+        for c in range(first, last):
+            mean[c] = squares[c] = 0.0
+        for i in range(n if center else 0):
+            for c in range(first, last):
+                mean[c] += np.float64(z[i, c])
+        for c in range(first, last):
+            mean[c] = mean[c] / n
+        for i in range(n):
+            for c in range(first, last):
+                d = np.float64(z[i, c]) - mean[c]
+                squares[c] += d * d
+
+
+@kernel
+def cross(counter, thread, a, mean_a, b, mean_b, out):
+    """Sum over the rows of (a - mean_a)(b - mean_b) for every column."""
+    n, dim = a.shape
+    while True:
+        first = take(counter) * STRIP
+        if first >= dim:
+            break
+        last = min(first + STRIP, dim)
+        for c in range(first, last):
+            out[c] = 0.0
+        for i in range(n):
+            for c in range(first, last):
+                out[c] += (np.float64(a[i, c]) - mean_a[c]) * (np.float64(b[i, c]) - mean_b[c])
+
+
+@part(fastmath=SUMS)
+def _distance(a, b):
+    total = 0.0
+    for c in range(len(a)):
+        d = np.float64(a[c]) - np.float64(b[c])
+        total += d * d
+    return total
+
+
+@kernel
+def distance(counter, thread, a, b, out):
+    """out[task]: the sum of (a - b)^2 over the task's rows."""
+    n = len(a)
+    while True:
+        task = take(counter)
+        if task * ROWS >= n:
+            break
+        total = 0.0
+        for i in range(task * ROWS, min(task * ROWS + ROWS, n)):
+            total += _distance(a[i], b[i])
+        out[task] = total
+
+
+@part
+def _standard(z, mean, rest, scale, out):
+    """((z - mean) - rest) scale: the mean in two parts, or half an ulp of it stays behind."""
+    number = out.dtype.type
+    for c in range(len(z)):
+        out[c] = ((number(z[c]) - mean[c]) - rest[c]) * scale[c]
+
+
+@part(fastmath=SUMS)
+def _square_sum(x):
+    total = 0.0
+    for c in range(len(x)):
+        total += np.float64(x[c]) * np.float64(x[c])
+    return total
+
+
+@kernel
+def standardise(counter, thread, z, mean, rest, scale, out, squares):
+    """Standardised rows, and the sum of each row's squares in float64."""
+    n = len(z)
+    while True:
+        begin = take(counter) * ROWS
+        if begin >= n:
+            break
+        for i in range(begin, min(begin + ROWS, n)):
+            _standard(z[i], mean, rest, scale, out[i])
+            squares[i] = _square_sum(out[i])
+
+
+@kernel
+def transpose(counter, thread, x, out):
+    n, dim = x.shape
+    while True:
+        begin = take(counter) * ROWS
+        if begin >= n:
+            break
+        end = min(begin + ROWS, n)
+        for c in range(dim):
+            for i in range(begin, end):
+                out[c, i] = x[i, c]
+
+
+@part(fastmath=SUMS)
+def _off_diagonal(a, b, i):
+    """Sum of a_j b_j without j = i."""
+    total = 0.0
+    for j in range(min(i, len(a))):
+        total += np.float64(a[j]) * np.float64(b[j])
+    for j in range(max(0, i + 1), len(a)):
+        total += np.float64(a[j]) * np.float64(b[j])
+    return total
+
+
+@kernel
+def second_moments(counter, thread, a, b, block, symmetric, tile, out, mirror, sums):
+    """out = a b^T (mirror: its transpose) in blocks of rows; sums[task]: of the squares off the
+    diagonal. Symmetric (a is b, out is mirror): the upper blocks, mirrored."""
+    side = len(a)
+    count = (side + block - 1) // block
+    while True:
+        task = take(counter)
+        if task >= sums.size:
+            break
+        bi, bj = task // count, task % count
+        if symmetric:
+            bi, bj = 0, task
+            while bj >= count - bi:
+                bj -= count - bi
+                bi += 1
+            bj += bi
+        i0, j0 = bi * block, bj * block
+        i1, j1 = min(i0 + block, side), min(j0 + block, side)
+        height, width = i1 - i0, j1 - j0
+        made = tile[thread][: height * width].reshape((height, width))
+        np.dot(a[i0:i1], b[j0:j1].T, made)
+        total = 0.0
+        for i in range(height):
+            total += _off_diagonal(made[i], made[i], i0 + i - j0)
+            for j in range(width):
+                out[i0 + i, j0 + j] = made[i, j]
+        for j in range(width):
+            for i in range(height):
+                mirror[j0 + j, i0 + i] = made[i, j]
+        sums[task] = 2 * total if symmetric and bi != bj else total
+
+
+@kernel
+def inner_product(counter, thread, a, b, sums):
+    """sums[i]: of a_ij b_ij over j != i."""
+    while True:
+        begin = take(counter) * ROWS
+        if begin >= len(a):
+            break
+        for i in range(begin, min(begin + ROWS, len(a))):
+            sums[i] = _off_diagonal(a[i], b[i], i)
+
+
+@kernel
+def split_diagonal(counter, thread, matrix, out, diagonal):
+    """The matrix without its diagonal, in the dtype of `out`, and that."""
+    while True:
+        begin = take(counter) * ROWS
+        if begin >= len(matrix):
+            break
+        for i in range(begin, min(begin + ROWS, len(matrix))):
+            for j in range(len(matrix)):
+                out[i, j] = matrix[i, j]
+            diagonal[i] = matrix[i, i]
+            out[i, i] = 0.0
+
+
+@kernel
+def multiply(counter, thread, left, right, x, y, alpha, factors, rows, out, along):
+    """out = alpha left right + (diagonal_i + inner_j) x + cross_j y, in blocks of `rows` rows;
+    along[task]: the columns' sums of out x. factors: diagonal, inner, cross."""
+    diagonal, inner, other = factors
+    n, dim = out.shape
+    while True:
+        task = take(counter)
+        i0, i1 = task * rows, min(task * rows + rows, n)
+        if i0 >= n:
+            break
+        g = out[i0:i1]
+        if right.size > 0:
+            np.dot(left[i0:i1], right, g)
+        else:
+            g[:] = 0
+        sums = along[task]
+        sums[:] = 0.0
+        for r in range(i1 - i0):
+            xs, own = x[i0 + r], diagonal[i0 + r]
+            for c in range(dim):
+                g[r, c] = alpha * g[r, c] + (own + inner[c]) * xs[c]
+            if other.size > 0:
+                ys = y[i0 + r]
+                for c in range(dim):
+                    g[r, c] += other[c] * ys[c]
+            for c in range(dim):
+                sums[c] += np.float64(g[r, c]) * np.float64(xs[c])
+
+
+@kernel
+def finish(counter, thread, g, x, scale, project, outer, out):
+    """out = scale_j (g - project_j x) + outer_j x."""
+    n, dim = g.shape
+    while True:
+        begin = take(counter) * ROWS
+        if begin >= n:
+            break
+        for i in range(begin, min(begin + ROWS, n)):
+            for c in range(dim):
+                out[i, c] = scale[c] * (g[i, c] - project[c] * x[i, c]) + outer[c] * x[i, c]
+
+
+@kernel
+def add_difference(counter, thread, z, other, factor, out):
+    """out += factor (z - other)."""
+    n, dim = z.shape
+    while True:
+        begin = take(counter) * ROWS
+        if begin >= n:
+            break
+        for i in range(begin, min(begin + ROWS, n)):
+            for c in range(dim):
+                out[i, c] += factor * (z[i, c] - other[i, c])

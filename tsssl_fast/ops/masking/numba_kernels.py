@@ -1,0 +1,334 @@
+"""Masks, fills, losses and tokens in numba: csrc/masking/, row by row."""
+
+# mypy: disable-error-code=no-untyped-def
+
+import numpy as np
+
+from tsssl_fast._jit import kernel, part, take
+from tsssl_fast.ops.augment.numba_random import MASK, normals, philox
+from tsssl_fast.ops.augment.spec import CHANNEL_SHIFT, ELEMENT_PURPOSE
+from tsssl_fast.ops.masking.spec import CODE, COUNT, RUNS, SIZE, Code, Fill, Loss
+
+TASK_ELEMENTS = 16384
+PARTIALS = 32
+SPAN, GEOMETRIC, NOISE = int(Code.SPAN), int(Code.GEOMETRIC), int(Code.NOISE)
+MEAN, NOISY, TOKEN = int(Fill.MEAN), int(Fill.NOISE), int(Fill.TOKEN)
+MSE, L1 = int(Loss.MSE), int(Loss.L1)
+_HALF = np.uint64(32)
+
+
+@part
+def _draw(key, identity, stream, first, count, words):
+    """`count` words, rounded up to whole blocks, from block `first` of a stream of a sample."""
+    bits = np.uint64(identity)
+    low, high = bits & MASK, bits >> _HALF
+    for q in range((count + 3) // 4):
+        block = np.uint64(first + q)
+        w0, w1, w2, w3 = philox(block, np.uint64(stream), low, high, key[0], key[1])
+        words[4 * q] = np.uint32(w0)
+        words[4 * q + 1] = np.uint32(w1)
+        words[4 * q + 2] = np.uint32(w2)
+        words[4 * q + 3] = np.uint32(w3)
+
+
+@part
+def _taken(word, units, left):
+    """Selection sampling: whether one of `units` that are left is among the `left` to take."""
+    return ((np.int64(word) * units) >> 32) < left
+
+
+@part
+def _hide_units(words, count, size, out):
+    steps = len(out)
+    units, left = (steps + size - 1) // size, count
+    for i in range(units):
+        taken = _taken(words[i], units - i, left)
+        left -= taken
+        for t in range(i * size, min((i + 1) * size, steps)):
+            out[t] = taken
+
+
+@part
+def _hide_spans(words, second, count, size, runs, out):
+    """A unit is a visible step or a whole span; the span number `shorter` has what is left."""
+    units, left = len(out) - count + runs, runs
+    shorter = (np.int64(second) * runs) >> 32
+    t = 0
+    for i in range(units):
+        length, hidden = 1, False
+        if _taken(words[i], units - i, left):
+            length = count - (runs - 1) * size if runs - left == shorter else size
+            left -= 1
+            hidden = True
+        out[t : t + length] = hidden
+        t += length
+
+
+@part
+def _hide_runs(words, count, runs, out):
+    """Words 0 to count - 2: whether a run ends after hidden step j; from count - 1 on: whether one
+    starts before visible step g."""
+    gaps = len(out) - count + 1
+    to_start, to_end = runs, runs - 1
+    t, j = 0, 0
+    for g in range(gaps):
+        if _taken(words[count - 1 + g], gaps - g, to_start):
+            to_start -= 1
+            while True:
+                out[t] = 1
+                t += 1
+                j += 1
+                if j == count:
+                    break
+                if _taken(words[j - 1], count - j, to_end):
+                    to_end -= 1
+                    break
+        if g < gaps - 1:
+            out[t] = 0
+            t += 1
+
+
+@part
+def _hide(key, identity, plan, view, row, words, out):
+    code, count, size, runs = plan[CODE], plan[COUNT], plan[SIZE], plan[RUNS]
+    if count == 0:
+        out[:] = 0
+        return
+    stream, block = code << 24 | view, row << CHANNEL_SHIFT
+    if code == SPAN:
+        _draw(key, identity, stream, block, 4, words)
+        second = words[1]
+        _draw(key, identity, stream | ELEMENT_PURPOSE, block, len(out) - count + runs, words)
+        _hide_spans(words, second, count, size, runs, out)
+    elif code == GEOMETRIC:
+        _draw(key, identity, stream | ELEMENT_PURPOSE, block, len(out), words)
+        _hide_runs(words, count, runs, out)
+    else:
+        units = (len(out) + size - 1) // size
+        _draw(key, identity, stream | ELEMENT_PURPOSE, block, units, words)
+        _hide_units(words, count, size, out)
+
+
+@kernel
+def mask(counter, thread, key, ids, plan, views, rows, words, out):
+    """out: (views or views + 1 for the intersection, N * rows, T)."""
+    planes, items, steps = out.shape
+    group = max(1, TASK_ELEMENTS // (steps * views))
+    while True:
+        begin = take(counter) * group
+        if begin >= items:
+            break
+        for i in range(begin, min(begin + group, items)):
+            for v in range(views):
+                _hide(key, ids[i // rows], plan, v, i % rows, words[thread], out[v, i])
+            if planes > views:
+                for t in range(steps):
+                    both = out[0, i, t]
+                    for v in range(1, views):
+                        both &= out[v, i, t]
+                    out[views, i, t] = both
+
+
+@part
+def _tree(partial):
+    width = PARTIALS // 2
+    while width > 0:
+        for i in range(width):
+            partial[i] = partial[i] + partial[i + width]
+        width //= 2
+    return partial[0]
+
+
+@part
+def _sum(x, m, kind, mean, partial):
+    """Over visible steps that are no NaN: their number, their values, their squared deviations."""
+    partial[:] = 0.0
+    for t in range(len(x)):
+        v = np.float64(x[t])
+        value = 1.0 if kind == 0 else (v if kind == 1 else (v - mean) * (v - mean))
+        i = t % PARTIALS
+        partial[i] = partial[i] + (value if v == v and m[t] == 0 else 0.0)
+    return _tree(partial)
+
+
+@part
+def _fill_row(x, m, kind, token, channel, stream, words, partial, out):
+    key, identity, view = stream
+    number = x.dtype.type
+    value, deviation = number(0), number(0)
+    if kind == TOKEN:
+        value = token[channel]
+    elif kind != 0:
+        count = _sum(x, m, 0, 0.0, partial)
+        count = count if count > 0 else 1.0
+        mean = _sum(x, m, 1, 0.0, partial) / count
+        value = number(mean)
+        if kind == NOISY:
+            deviation = number(np.sqrt(_sum(x, m, 2, mean, partial) / count))
+            purpose = NOISE << 24 | ELEMENT_PURPOSE | view
+            _draw(key, identity, purpose, channel << CHANNEL_SHIFT, len(x), words)
+            for t in range(0, len(x), 2):
+                first, second = normals(words[t], words[t + 1], value)
+                out[t] = value + deviation * first if m[t] else x[t]
+                if t + 1 < len(x):
+                    out[t + 1] = value + deviation * second if m[t + 1] else x[t + 1]
+            return
+    for t in range(len(x)):
+        out[t] = value if m[t] else x[t]
+
+
+@kernel
+def fill(counter, thread, x, m, kind, token, key, ids, view, words, partial, out):
+    n, channels, steps = x.shape
+    group = max(1, TASK_ELEMENTS // (channels * steps))
+    while True:
+        begin = take(counter) * group
+        if begin >= n:
+            break
+        for i in range(begin, min(begin + group, n)):
+            for c in range(channels):
+                stream = (key, ids[i], view)
+                memory = (words[thread], partial[thread])
+                _fill_row(x[i, c], m[i, c], kind, token, c, stream, *memory, out[i, c])
+
+
+@kernel
+def fill_backward(counter, thread, grad, m, gx, sums):
+    """sums: (N, C) float64, of the hidden gradients of every row."""
+    n, channels, steps = grad.shape
+    group = max(1, TASK_ELEMENTS // (channels * steps))
+    while True:
+        begin = take(counter) * group
+        if begin >= n:
+            break
+        for i in range(begin, min(begin + group, n)):
+            for c in range(channels):
+                total = 0.0
+                for t in range(steps):
+                    hidden = m[i, c, t] != 0
+                    total += np.float64(grad[i, c, t]) if hidden else 0.0
+                    gx[i, c, t] = grad.dtype.type(0) if hidden else grad[i, c, t]
+                sums[i, c] = total
+
+
+@part
+def _penalty(d, kind, delta, half):
+    if kind == MSE:
+        return d * d
+    a = abs(d)
+    if kind == L1:
+        return a
+    return half * d * d if a <= delta else delta * (a - half * delta)
+
+
+@part
+def _slope(d, kind, delta):
+    if kind == MSE:
+        return d + d
+    if kind == L1:
+        return np.sign(d)
+    return max(-delta, min(d, delta))
+
+
+@part
+def _add(pred, target, m, weight, weighted, kind, delta, total, divisor):
+    """Weighted penalties and weights of a flat sample, in float64; total, divisor: 32 partial sums
+    each, which become vectors and keep the digits of long series."""
+    total[:] = 0.0
+    divisor[:] = 0.0
+    one, half = pred.dtype.type(1), pred.dtype.type(0.5)
+    for begin in range(0, len(pred), PARTIALS):
+        for i in range(min(PARTIALS, len(pred) - begin)):
+            t = begin + i
+            w = weight[t] if weighted else one
+            e = _penalty(pred[t] - target[t], kind, delta, half)
+            total[i] += np.float64(w * e) if m[t] else 0.0
+            divisor[i] += np.float64(w) if m[t] else 0.0
+    return _tree(total), _tree(divisor)
+
+
+@kernel
+def loss(counter, thread, pred, target, m, weight, kind, delta, partial, sums):
+    """pred, target, m: (N, elements); weight: of that shape, or empty; partial: (threads, 2, 32)
+    and sums: (N, 2), float64."""
+    n, elements = pred.shape
+    weighted = len(weight) > 0
+    slack = pred.dtype.type(delta)
+    total, divisor = partial[thread, 0], partial[thread, 1]
+    group = max(1, TASK_ELEMENTS // elements)
+    while True:
+        begin = take(counter) * group
+        if begin >= n:
+            break
+        for i in range(begin, min(begin + group, n)):
+            w = weight[i] if weighted else pred[i]
+            row = (pred[i], target[i], m[i], w, weighted, kind, slack, total, divisor)
+            sums[i, 0], sums[i, 1] = _add(*row)
+
+
+@kernel
+def loss_backward(counter, thread, factors, means, pred, target, m, weight, kind, delta, gp, gw):
+    """factors, means: (N,), upstream gradient over divisor and mean of every sample."""
+    n, elements = pred.shape
+    weighted = len(weight) > 0
+    number = pred.dtype.type
+    zero, one, half, slack = number(0), number(1), number(0.5), number(delta)
+    group = max(1, TASK_ELEMENTS // elements)
+    while True:
+        begin = take(counter) * group
+        if begin >= n:
+            break
+        for i in range(begin, min(begin + group, n)):
+            for t in range(elements):
+                d = pred[i, t] - target[i, t]
+                w = weight[i, t] if weighted else one
+                gp[i, t] = factors[i] * w * _slope(d, kind, slack) if m[i, t] else zero
+                if weighted:
+                    e = _penalty(d, kind, slack, half) - means[i]
+                    gw[i, t] = factors[i] * e if m[i, t] else zero
+
+
+@kernel
+def gather(counter, thread, x, keep, out):
+    n, k = keep.shape
+    while True:
+        i = take(counter)
+        if i >= n:
+            break
+        for j in range(k):
+            out[i, j] = x[i, keep[i, j]]
+
+
+@kernel
+def restore(counter, thread, visible, keep, token, out):
+    """token: (D,)."""
+    n, k = keep.shape
+    while True:
+        i = take(counter)
+        if i >= n:
+            break
+        following = 0
+        for row in range(out.shape[1]):
+            if following < k and keep[i, following] == row:
+                out[i, row] = visible[i, following]
+                following += 1
+            else:
+                out[i, row] = token
+
+
+@kernel
+def token_gradient(counter, thread, grad, keep, sums):
+    """sums: (N, D) float64, over the rows of a sample that keep leaves out."""
+    n, k = keep.shape
+    while True:
+        i = take(counter)
+        if i >= n:
+            break
+        sums[i] = 0.0
+        following = 0
+        for row in range(grad.shape[1]):
+            if following < k and keep[i, following] == row:
+                following += 1
+                continue
+            for d in range(grad.shape[2]):
+                sums[i, d] += np.float64(grad[i, row, d])

@@ -1,0 +1,110 @@
+"""Full fine-tuning: the encoder and a linear classifier, on all labels or a share of them."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tsssl_fast import evaluate
+from tsssl_fast.data import Dataset, Scaling
+from tsssl_fast.evaluate import Metrics, Result
+from tsssl_fast.methods import Supervised
+from tsssl_fast.methods.base import Views
+from tsssl_fast.training import checkpoint
+from tsssl_fast.training.config import Config
+from tsssl_fast.training.loop import Settings, State, fit, fold
+from tsssl_fast.training.pretrain import describe
+
+__all__ = ["FineTuned", "classify", "fine_tune", "write_finetuned"]
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """The network after fine-tuning, and what it says of the test rows."""
+
+    method: Supervised
+    result: Result
+    metrics: Metrics
+
+
+def fine_tune(
+    encoder: nn.Module,
+    scaling: Scaling,
+    data: Dataset,
+    settings: Settings,
+    *,
+    views: Views | None = None,
+    fraction: float = 1.0,
+    smoothing: float = 0.0,
+    on_epoch: Callable[[dict[str, float], Callable[[], State]], None] | None = None,
+) -> FineTuned:
+    """Trains `encoder` (in place) under a linear classifier; the test rows are only scored.
+
+    Args:
+        encoder: with `out_features`; pre-trained, or random for the supervised baseline.
+        scaling: of the series, fitted on the train rows.
+        settings: its seed also draws the classifier and the labelled rows.
+        views: augmentation of the train rows.
+        fraction: of the labels, as in `evaluate.stratified`; a batch holds at most these rows.
+        smoothing: of the labels, in [0, 1).
+
+    Raises ValueError without labels, for a fraction or settings that do not fit.
+    """
+    if not data.classes:
+        raise ValueError("data: no labels; fine-tuning needs them")
+    rows = evaluate.stratified(data.y_train, fraction, settings.seed)
+    batch_size = min(settings.batch_size, len(rows))
+    settings = replace(settings, batch_size=batch_size - batch_size % settings.devices)
+    encoder.requires_grad_(True)
+    with torch.random.fork_rng():
+        torch.manual_seed(fold(settings.seed, 2))
+        method = Supervised.recipe(encoder, len(data.classes), views)
+    method.smoothing = smoothing
+    x = scaling(data.x_train[rows])
+    fit(method, x, settings, labels=data.y_train[rows], on_epoch=on_epoch)
+    result = classify(method, scaling, data)
+    return FineTuned(method, result, evaluate.metrics(result, data.y_test))
+
+
+def classify(method: Supervised, scaling: Scaling, data: Dataset) -> Result:
+    """The network's own predictions of the test rows."""
+    device = next(method.classifier.parameters()).device
+    z = evaluate.features(method.encoder, scaling(data.x_test)).to(device)
+    with torch.inference_mode():
+        scores = method.classifier(z).softmax(1).cpu().numpy()
+    predictions = scores.argmax(1).astype(np.int64)
+    accuracy = float((predictions == data.y_test.numpy()).mean())
+    return Result(accuracy, predictions, float("nan"), scores, tuple(range(len(data.classes))))
+
+
+def write_finetuned(
+    out: str | Path,
+    tuned: FineTuned,
+    config: Config,
+    trained_on: dict[str, Any],
+    scaling: Scaling,
+    data: Dataset,
+    epochs: int,
+) -> None:
+    """The fine-tuned network as a checkpoint: of `config`'s encoder, with what is new beside it.
+
+    trained_on: the description of the data of pre-training, from its checkpoint.
+    """
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint.write(
+        folder,
+        {
+            "config": config.as_dict(),
+            "data": trained_on,
+            "finetuned": describe(data) | {"accuracy": tuned.result.accuracy},
+            "scaling": asdict(scaling),
+            "epoch": epochs,
+            "model": tuned.method.state_dict(),
+            "optimizer": {},
+        },
+    )

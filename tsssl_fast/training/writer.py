@@ -1,0 +1,86 @@
+"""What a run leaves in its folder: `checkpoint.pt`, `log.csv`, on request TensorBoard events."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tsssl_fast.data import Scaling
+from tsssl_fast.training import checkpoint
+from tsssl_fast.training.config import Config
+from tsssl_fast.training.loop import State
+
+LOG = "log.csv"
+
+
+class Writer:
+    """Touches the folder with the first epoch's figures, not before.
+
+    epochs: of an earlier run that goes on; the log keeps their lines and drops later ones.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: Config,
+        data: dict[str, Any],
+        scaling: Scaling,
+        epochs: int = 0,
+        tensorboard: bool = False,
+    ) -> None:
+        self.folder = folder
+        self.content = {"config": config.as_dict(), "data": data, "scaling": asdict(scaling)}
+        self.epochs = epochs
+        self.columns: list[str] = []
+        self.events: Any = _events(folder, epochs) if tensorboard else None
+        self.started = False
+
+    def _start(self) -> None:
+        self.started = True
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / LOG
+        kept: list[dict[str, str]] = []
+        if self.epochs and path.exists():
+            with path.open(newline="") as file:
+                kept = [row for row in csv.DictReader(file) if int(row["epoch"]) < self.epochs]
+        path.unlink(missing_ok=True)
+        for row in kept:
+            self._append(row)
+
+    def _append(self, row: Mapping[str, float | str]) -> None:
+        first = not self.columns
+        self.columns = self.columns or list(row)
+        with (self.folder / LOG).open("a", newline="") as file:
+            writer = csv.DictWriter(file, self.columns, extrasaction="ignore")
+            if first:
+                writer.writeheader()
+            writer.writerow(row)
+
+    def log(self, row: Mapping[str, float]) -> None:
+        """A line per epoch."""
+        if not self.started:
+            self._start()
+        self._append(row)
+        if self.events is not None:
+            self.events.log_metrics({k: v for k, v in row.items() if k != "epoch"}, row["epoch"])
+
+    def checkpoint(self, state: State) -> None:
+        parts = {"epoch": state.epoch, "model": state.model, "optimizer": state.optimizer}
+        checkpoint.write(self.folder, self.content | parts)
+
+    def close(self) -> None:
+        if self.events is not None:
+            self.events.finalize("success")
+
+
+def _events(folder: Path, epochs: int) -> Any:
+    """Fabric's logger; a run that goes on writes another file beside the earlier one."""
+    from lightning_fabric.loggers import TensorBoardLogger
+
+    try:
+        return TensorBoardLogger(folder, name="", version="tensorboard", purge_step=epochs)
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "tensorboard: needs a writer of events; install it by: pip install tensorboardX"
+        ) from error
