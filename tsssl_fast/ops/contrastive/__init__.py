@@ -1,9 +1,9 @@
 """The contrastive engine as registered operators. README.md derives it; spec.py is the contract.
 
 nt_xent               NT-Xent of two views, row formula fused
-nt_xent_bf16          the same with its matrix products in bfloat16
 key_logsumexp         the same over keys without gradient: queue, prototypes
 pair_logsumexp        row statistics from which every other contrastive loss is a few lines
+nt_xent_bf16          nt_xent with its matrix products in bfloat16
 grouped_nt_xent       many small NT-Xent problems in one launch
 hierarchical_nt_xent  TS2Vec's pyramid of those
 """
