@@ -1,4 +1,5 @@
-"""NT-Xent, forward and backward, float32: this package, plain torch, libraries people use."""
+"""NT-Xent, forward and backward, float32 inputs: this package, also with bfloat16 products, plain
+torch, libraries people use."""
 
 from collections.abc import Callable
 
@@ -52,6 +53,14 @@ def ours(backend: str) -> Callable[[Inputs], Run]:
     return build
 
 
+def bf16(inputs: Inputs) -> Run:
+    try:
+        dispatch.select("nt_xent_bf16", inputs)
+    except BackendUnavailableError as error:
+        raise Unavailable(str(error)) from error
+    return run(lambda a, b: functional.nt_xent(a, b, TEMPERATURE, precision="bf16"), inputs)
+
+
 def compiled_by_torch(loss: Loss) -> Loss:
     return torch.compile(loss, dynamic=False)
 
@@ -95,6 +104,7 @@ def make(n: int, dim: int, bars: dict[str, float]) -> Case:
         truth=truth,
         providers={
             "cpp": ours("cpp"),
+            "bf16": bf16,
             "reference": ours("reference"),
             "eager": lambda z: run(eager, z),
             "compiled": compiled,

@@ -36,6 +36,7 @@ def _autoencoder() -> Tensor:
 # Name -> a call whose result is differentiable or nothing.
 USES: dict[str, Callable[[], Tensor | None]] = {
     "nt_xent": lambda: functional.nt_xent(leaf(5, 3), leaf(5, 3), 0.2),
+    "nt_xent bf16": lambda: functional.nt_xent(leaf(5, 3), leaf(5, 3), 0.2, precision="bf16"),
     "one set": lambda: functional.sup_con(leaf(6, 3), torch.arange(6) % 2),
     "two sets": lambda: functional.clip_loss(leaf(5, 3), leaf(5, 3)),
     "queue": lambda: functional.info_nce(leaf(5, 3), leaf(5, 3), negatives=torch.randn(9, 3)),

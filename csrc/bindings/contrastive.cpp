@@ -66,17 +66,17 @@ PairProblem<T> pair_problem(Address q, Index q_stride, Index rows, Address k, In
 
 template <class T>
 void bind_nt_xent(py::module_& module, const std::string& suffix,
-                  NtXentKernels<T> ContrastiveKernels::* kernels) {
+                  const NtXentKernels<T>& (*kernels)()) {
   module.def(("nt_xent_forward_" + suffix).c_str(),
              [kernels](Address z1, Index stride1, Address z2, Index stride2, Index n, Index dim,
                        double beta, int reduction, int threads, Address loss, Address saved,
                        Address kept) {
                py::gil_scoped_release release;
                T* rows = pointer<T>(saved);
-               (contrastive().*kernels)
-                   .forward(two_views<T>(z1, stride1, z2, stride2, n, dim, beta),
-                            static_cast<Reduction>(reduction), threads, pointer<T>(loss), rows,
-                            rows + 2 * n, sums_at<T>(saved + 4 * n * sizeof(T), 2 * n, 0, kept));
+               kernels().forward(two_views<T>(z1, stride1, z2, stride2, n, dim, beta),
+                                 static_cast<Reduction>(reduction), threads, pointer<T>(loss), rows,
+                                 rows + 2 * n,
+                                 sums_at<T>(saved + 4 * n * sizeof(T), 2 * n, 0, kept));
              });
   module.def(("nt_xent_backward_" + suffix).c_str(),
              [kernels](Address z1, Index stride1, Address z2, Index stride2, Index n, Index dim,
@@ -84,12 +84,11 @@ void bind_nt_xent(py::module_& module, const std::string& suffix,
                        Address grad, Index grad_stride, Address grad1, Address grad2) {
                py::gil_scoped_release release;
                const T* rows = pointer<const T>(saved);
-               (contrastive().*kernels)
-                   .backward(two_views<T>(z1, stride1, z2, stride2, n, dim, beta),
-                             static_cast<Reduction>(reduction), threads, rows, rows + 2 * n,
-                             sums_at<T>(saved + 4 * n * sizeof(T), 2 * n, 0, kept),
-                             pointer<const T>(grad), grad_stride, pointer<T>(grad1),
-                             pointer<T>(grad2));
+               kernels().backward(two_views<T>(z1, stride1, z2, stride2, n, dim, beta),
+                                  static_cast<Reduction>(reduction), threads, rows, rows + 2 * n,
+                                  sums_at<T>(saved + 4 * n * sizeof(T), 2 * n, 0, kept),
+                                  pointer<const T>(grad), grad_stride, pointer<T>(grad1),
+                                  pointer<T>(grad2));
              });
 }
 
@@ -168,8 +167,11 @@ void bind_grouped(py::module_& module, const std::string& suffix,
 }  // namespace
 
 void bind_contrastive(py::module_& module) {
-  bind_nt_xent<float>(module, "f32", &ContrastiveKernels::nt_xent_f32);
-  bind_nt_xent<double>(module, "f64", &ContrastiveKernels::nt_xent_f64);
+  bind_nt_xent<float>(module, "f32",
+                      []() -> const NtXentKernels<float>& { return contrastive().nt_xent_f32; });
+  bind_nt_xent<double>(module, "f64",
+                       []() -> const NtXentKernels<double>& { return contrastive().nt_xent_f64; });
+  bind_nt_xent<float>(module, "bf16", &nt_xent_bf16);
   bind_grouped<float>(module, "f32", &ContrastiveKernels::grouped_f32);
   bind_grouped<double>(module, "f64", &ContrastiveKernels::grouped_f64);
   bind_pairs<float>(module, "f32", &ContrastiveKernels::pairs_f32);

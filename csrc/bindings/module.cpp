@@ -20,6 +20,8 @@ PYBIND11_MODULE(_C, module) {
         return supported;
       },
       "Compiled instruction sets, each with whether this machine can run it.");
+  module.def("why_not_bf16", &tsssl::why_not_bf16,
+             "Why the AVX512_BF16 kernels can not run; '' where they can.");
 #ifdef _OPENMP
   module.attr("openmp") = true;
 #else

@@ -1,5 +1,7 @@
 #include "cpu/dispatch.h"
 
+#include <stdexcept>
+
 #include "cpu/isa.h"
 
 // Every kernel source defines its family's table once per instruction set, in the namespace of that
@@ -23,6 +25,14 @@ TSSSL_DECLARE(avx2)
 #endif
 #ifdef TSSSL_HAVE_avx512
 TSSSL_DECLARE(avx512)
+#endif
+
+#ifdef TSSSL_HAVE_avx512bf16
+namespace tsssl {
+namespace avx512bf16 {
+const NtXentKernels<float>& nt_xent_bf16_kernels();
+}
+}  // namespace tsssl
 #endif
 
 #ifdef TSSSL_HAVE_avx2
@@ -54,5 +64,13 @@ const DecorrelationKernels& decorrelation() { TSSSL_SELECT(decorrelation_kernels
 const MaskingKernels& masking() { TSSSL_SELECT(masking_kernels) }
 const EpilogueKernels& epilogues() { TSSSL_SELECT(epilogue_kernels) }
 const PreprocessKernels& preprocessing() { TSSSL_SELECT(preprocess_kernels) }
+
+const NtXentKernels<float>& nt_xent_bf16() {
+  const std::string why = why_not_bf16();
+#ifdef TSSSL_HAVE_avx512bf16
+  if (why.empty()) return avx512bf16::nt_xent_bf16_kernels();
+#endif
+  throw std::runtime_error(why);
+}
 
 }  // namespace tsssl

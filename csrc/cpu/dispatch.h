@@ -18,4 +18,7 @@ const MaskingKernels& masking();
 const EpilogueKernels& epilogues();
 const PreprocessKernels& preprocessing();
 
+// NT-Xent with bfloat16 products. Throws std::runtime_error where why_not_bf16() has a reason.
+const NtXentKernels<float>& nt_xent_bf16();
+
 }  // namespace tsssl

@@ -82,6 +82,21 @@ bool isa_supported(Isa isa) {
 #endif
 }
 
+std::string why_not_bf16() {
+#ifdef TSSSL_HAVE_avx512bf16
+  __builtin_cpu_init();
+  if (!isa_supported(Isa::avx512) || !__builtin_cpu_supports("avx512bf16")) {
+    return "this processor does not have AVX512_BF16";
+  }
+  if (active_isa() != Isa::avx512) {
+    return std::string("instruction set ") + isa_name(active_isa()) + " is in use (needed: avx512)";
+  }
+  return "";
+#else
+  return "this build has no kernels for AVX512_BF16";
+#endif
+}
+
 Isa active_isa() {
   int isa = current.load(std::memory_order_relaxed);
   if (isa == kUnset) {

@@ -15,6 +15,10 @@ std::vector<Isa> compiled_isas();
 // Whether this processor and operating system can run it (cpuid and xgetbv, through the compiler).
 bool isa_supported(Isa isa);
 
+// Why the kernels on AVX512_BF16 can not run; "" where they can: compiled in, on a processor that
+// has it, with avx512 as the set in use.
+std::string why_not_bf16();
+
 // The set in use: TSSSL_CPU_ISA where it is set, else the best that is compiled and supported.
 // Throws std::invalid_argument for a name that is unknown, not compiled in or not supported.
 Isa active_isa();

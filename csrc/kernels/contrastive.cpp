@@ -2,7 +2,7 @@
 // pairs.h.
 #include "tsssl/contrastive.h"
 
-#include "kernels/pairs.h"
+#include "kernels/nt_xent_rows.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {
@@ -106,7 +106,7 @@ class Backward {
                  rules.self() || problem.columns, fixed_shift(problem) ? power_ : -1, sums, pull),
         key_gradient_(key_gradient),
         threads_(threads),
-        tiles_(threads * kTile),
+        tiles_(threads * GradientTile<T>::kSize),
         query_(q.padded * q.stride),
         key_(key_gradient ? k.padded * k.stride : 0) {
     clear(q, query_.get());
@@ -147,8 +147,6 @@ class Backward {
   }
 
  private:
-  static constexpr std::int64_t kTile = kMaxBlock * kTileStride;
-
   void clear(const Operand<T>& side, T* gradient) const {
     const int threads = threads_for(side.padded * side.stride, threads_);
     parallel_for(side.blocks.count, threads, [&](std::int64_t b, int) {
@@ -160,12 +158,12 @@ class Backward {
   template <bool kFixed, bool kKept>
   void run(const T* kept) {
     visit(q_, k_, rules_.self(), threads_, [&](const Window& window, int thread) {
-      T* tile = tiles_.get() + thread * kTile;
+      T* tile = tiles_.get() + thread * GradientTile<T>::kSize;
       const bool diagonal = window.upper;
       Window part = window;
       part.upper = kKept && diagonal;  // kept is what the forward visited
       gradient_tile<T, kFixed, kKept>(q_, k_, rules_, part, beta_, power_, rows_, columns_, kept,
-                                      tile);
+                                      GradientTile<T>{tile});
       const std::int64_t height = window.i1 - window.i0, width = window.j1 - window.j0;
       // Gradients are padded to whole panels, so whole register tiles may be written.
       product<T, kTileStride, 1>(round_up(height, Shape::kProductRows), q_.stride, width, tile,
@@ -260,18 +258,7 @@ template <class T>
 void nt_xent_forward(const PairProblem<T>& problem, Reduction reduction, int threads, T* loss,
                      T* share, T* scale, const PairSums<T>& sums) {
   sum_pairs<T>(problem, threads, scale, nullptr, sums);
-  const std::int64_t m = count_rows(problem.q);
-  double total = 0;
-  for (std::int64_t i = 0; i < m; ++i) {
-    // No negative (n = 1): log 0 = -inf gives loss 0 and share 0.
-    const double x = double(sums.negative_shift[i]) + std::log(double(sums.negative_total[i])) -
-                     double(sums.logit[i]);
-    const double row = x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x));
-    if (reduction == Reduction::none) loss[i] = T(row);
-    total += row;
-    share[i] = T(1 / (1 + std::exp(-x)));
-  }
-  if (reduction != Reduction::none) *loss = T(reduction == Reduction::mean ? total / m : total);
+  row_losses(count_rows(problem.q), sums, reduction, loss, share);
 }
 
 template <class T>
@@ -279,18 +266,14 @@ void nt_xent_backward(const PairProblem<T>& problem, Reduction reduction, int th
                       const T* share, const T* scale, const PairSums<T>& sums, const T* grad_loss,
                       std::int64_t grad_stride, T* grad1, T* grad2) {
   const std::int64_t m = count_rows(problem.q);
-  const double part = reduction == Reduction::mean ? 1.0 / m : 1.0;
-  const std::int64_t step = reduction == Reduction::none ? grad_stride : 0;
-  Scratch<T> negative(m), positive(m), constant(m);
+  const RowPulls<T> pulls(m, reduction, share, sums, grad_loss, grad_stride);
+  Scratch<T> positive(m), constant(m);
   for (std::int64_t i = 0; i < m; ++i) {
-    const double pull = double(grad_loss[i * step]) * part * share[i];
-    const T total = sums.negative_total[i];
-    negative[i] = total == T(0) ? T(0) : T(pull / total);  // NaN stays NaN
-    positive[i] = T(-pull / sums.positive_total[i]);
+    positive[i] = T(-pulls.total[i] / sums.positive_total[i]);
     constant[i] = T(0);
   }
   pull_pairs<T>(problem, threads, scale, nullptr, sums,
-                {negative.get(), positive.get(), constant.get()}, grad1, grad2, nullptr);
+                {pulls.negative.get(), positive.get(), constant.get()}, grad1, grad2, nullptr);
 }
 
 template <class T>

@@ -109,6 +109,7 @@ class Operand {
   // First of Shape::kRows rows as a left operand; i is a multiple of Shape::kRows.
   const T* left(std::int64_t i) const { return panel(i / Panel<T>::kRows) + i % Panel<T>::kRows; }
   T scale(std::int64_t i) const { return scale_[i]; }
+  std::int64_t packed_depth() const { return depth; }
 
   const Blocks<T> blocks;
   const std::int64_t depth, stride, padded;

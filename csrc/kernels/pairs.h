@@ -57,8 +57,8 @@ TSSSL_INLINE T* kept_tile(T* kept, std::int64_t padded, std::int64_t i, std::int
 }
 
 // body(i, j, tile, mixed) with the tile of similarities; kKept: of the exponentials in `kept`.
-template <class T, bool kKept = false, class Body>
-TSSSL_INLINE void walk_tiles(const Operand<T>& q, const Operand<T>& k, const PairRules<T>& rules,
+template <class T, bool kKept = false, class Packed, class Body>
+TSSSL_INLINE void walk_tiles(const Packed& q, const Packed& k, const PairRules<T>& rules,
                              const Window& window, const T* kept, const Body& body) {
   constexpr std::int64_t kPanel = Panel<T>::kRows;
   for (std::int64_t j = window.j0; j < window.j1; j += kPanel) {
@@ -68,7 +68,7 @@ TSSSL_INLINE void walk_tiles(const Operand<T>& q, const Operand<T>& k, const Pai
       if (kKept) {
         __builtin_memcpy(&acc, kept_tile(kept, q.padded, i, j), sizeof acc);
       } else {
-        similarity(q.depth, q.left(i), k.panel(j / kPanel), acc);
+        similarity(q.packed_depth(), q.left(i), k.panel(j / kPanel), acc);
       }
       body(i, j, acc, rules.mixed(i, j, window.upper));
     }
@@ -188,8 +188,8 @@ TSSSL_INLINE void add_statistics(Vec<T> s, Vec<T> a, const Classes<T>& classes, 
 }
 
 // Sums of a block pair, into both sides. kKeep: the exponentials go into `kept`.
-template <class T, bool kFixed, bool kStatistics, bool kKeep>
-inline void block_sums(const Operand<T>& q, const Operand<T>& k, const PairRules<T>& rules,
+template <class T, bool kFixed, bool kStatistics, bool kKeep, class Packed = Operand<T>>
+inline void block_sums(const Packed& q, const Packed& k, const PairRules<T>& rules,
                        const Window& window, T beta, std::int32_t power, Side<T>& rows,
                        Side<T>& columns, T* kept) {
   constexpr int kLanes = Simd<T>::kLanes;
@@ -326,13 +326,32 @@ struct PullSide {
   Scratch<T> negative, positive, constant, negative_shift, positive_shift;
 };
 
+// A block pair's dL/da, row-major: operand of both products.
+template <class T>
+struct GradientTile {
+  static constexpr std::int64_t kSize = kMaxBlock * kTileStride;
+
+  // Shape::kRows rows from row i, one vector from column j.
+  TSSSL_INLINE void put(std::int64_t i, std::int64_t j, const Vec<T> (&w)[Shape::kRows]) const {
+#pragma GCC unroll 16
+    for (int r = 0; r < Shape::kRows; ++r) store(data + (i + r) * kTileStride + j, w[r]);
+  }
+  void mirror(std::int64_t size) const {
+    for (std::int64_t i = 1; i < size; ++i) {
+      for (std::int64_t j = 0; j < i; ++j) data[i * kTileStride + j] = data[j * kTileStride + i];
+    }
+  }
+
+  T* data;
+};
+
 // Writes the window's tile of dL/da, both roles (one set: below the diagonal of a diagonal block
 // too, so that one product with the whole symmetric tile serves it). kKept: from the exponentials
 // that the forward kept.
-template <class T, bool kFixed, bool kKept>
-inline void gradient_tile(const Operand<T>& q, const Operand<T>& k, const PairRules<T>& rules,
+template <class T, bool kFixed, bool kKept, class Packed, class Out>
+inline void gradient_tile(const Packed& q, const Packed& k, const PairRules<T>& rules,
                           const Window& window, T beta, std::int32_t power, const PullSide<T>& rows,
-                          const PullSide<T>& columns, const T* kept, T* tile) {
+                          const PullSide<T>& columns, const T* kept, const Out& tile) {
   constexpr int kLanes = Simd<T>::kLanes;
   const auto pull = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, bool mixed) {
     const bool positives = mixed && rules.positives(i, j);
@@ -340,6 +359,7 @@ inline void gradient_tile(const Operand<T>& q, const Operand<T>& k, const PairRu
     for (int v = 0; v < Shape::kVectors; ++v) {
       const std::int64_t first = j + v * kLanes;
       const Vec<T> column_negative = load(columns.negative.get() + first);
+      Vec<T> pulls[Shape::kRows];
 #pragma GCC unroll 16
       for (int r = 0; r < Shape::kRows; ++r) {
         const Vec<T> a = kFixed ? acc[r][v] * beta : rounded(acc[r][v] * beta);
@@ -369,15 +389,14 @@ inline void gradient_tile(const Operand<T>& q, const Operand<T>& k, const PairRu
           }
           if (rules.weighted()) w *= rules.weights(i + r, first);
         }
-        store(tile + (i + r - window.i0) * kTileStride + first - window.j0, w);
+        pulls[r] = w;
       }
+      tile.put(i - window.i0, first - window.j0, pulls);
     }
   };
   walk_tiles<T, kKept>(q, k, rules, window, kept, pull);
-  if (kKept && window.upper) {
-    for (std::int64_t i = 1; i < window.i1 - window.i0; ++i) {
-      for (std::int64_t j = 0; j < i; ++j) tile[i * kTileStride + j] = tile[j * kTileStride + i];
-    }
+  if constexpr (kKept) {
+    if (window.upper) tile.mirror(window.i1 - window.i0);
   }
 }
 

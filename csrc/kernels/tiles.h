@@ -32,10 +32,23 @@ TSSSL_INLINE std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil
 TSSSL_INLINE std::int64_t min(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 TSSSL_INLINE std::int64_t max(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
 
+// What products of elements T are summed in: T itself, except for pairs of 16-bit numbers.
+template <class T>
+struct Accumulator {
+  typedef T Type;
+};
+template <class T>
+using Sum = typename Accumulator<T>::Type;
+
+template <class T>
+TSSSL_INLINE void multiply_add(T left, Vec<T> right, Vec<T>& acc) {
+  acc += left * right;
+}
+
 // acc[r][v] += sum over k of a[r * kRowStride + k * kDepthStride] * b[k * ldb + v * lanes ...]
 template <class T, int kRows, int kVectors, int kRowStride, int kDepthStride>
 TSSSL_INLINE void multiply(std::int64_t depth, const T* __restrict a, const T* __restrict b,
-                           std::int64_t ldb, Vec<T> (&acc)[kRows][kVectors]) {
+                           std::int64_t ldb, Vec<Sum<T>> (&acc)[kRows][kVectors]) {
   constexpr int kLanes = Simd<T>::kLanes;
   for (std::int64_t k = 0; k < depth; ++k) {
     Vec<T> right[kVectors];
@@ -45,7 +58,7 @@ TSSSL_INLINE void multiply(std::int64_t depth, const T* __restrict a, const T* _
     for (int r = 0; r < kRows; ++r) {
       const T left = a[r * kRowStride];
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) acc[r][v] += left * right[v];
+      for (int v = 0; v < kVectors; ++v) multiply_add(left, right[v], acc[r][v]);
     }
     a += kDepthStride;
     b += ldb;
@@ -56,32 +69,32 @@ TSSSL_INLINE void multiply(std::int64_t depth, const T* __restrict a, const T* _
 // `a` points at the first of the rows inside its panel, `b` at a panel.
 template <class T>
 TSSSL_INLINE void similarity(std::int64_t depth, const T* a, const T* b,
-                             Vec<T> (&acc)[Shape::kRows][Shape::kVectors]) {
+                             Vec<Sum<T>> (&acc)[Shape::kRows][Shape::kVectors]) {
   constexpr int kPanel = Panel<T>::kRows;
 #pragma GCC unroll 16
   for (int r = 0; r < Shape::kRows; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < Shape::kVectors; ++v) acc[r][v] = Vec<T>{};
+    for (int v = 0; v < Shape::kVectors; ++v) acc[r][v] = Vec<Sum<T>>{};
   }
   multiply<T, Shape::kRows, Shape::kVectors, 1, kPanel>(depth, a, b, kPanel, acc);
 }
 
 template <class T, int kRows, int kVectors, int kRowStride, int kDepthStride>
-TSSSL_INLINE void product_tile(std::int64_t depth, const T* a, const T* b, std::int64_t ldb, T* c,
-                               std::int64_t ldc) {
+TSSSL_INLINE void product_tile(std::int64_t depth, const T* a, const T* b, std::int64_t ldb,
+                               Sum<T>* c, std::int64_t ldc) {
   constexpr int kLanes = Simd<T>::kLanes;
-  Vec<T> acc[kRows][kVectors];
+  Vec<Sum<T>> acc[kRows][kVectors];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) acc[r][v] = Vec<T>{};
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = Vec<Sum<T>>{};
   }
   multiply<T, kRows, kVectors, kRowStride, kDepthStride>(depth, a, b, ldb, acc);
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      T* out = c + r * ldc + v * kLanes;
+      Sum<T>* out = c + r * ldc + v * kLanes;
       store(out, load(out) + acc[r][v]);
     }
   }
@@ -91,7 +104,7 @@ TSSSL_INLINE void product_tile(std::int64_t depth, const T* a, const T* b, std::
 // columns). Columns are a multiple of the lanes (operands are padded with zeros).
 template <class T, int kRowStride, int kDepthStride>
 inline void product(std::int64_t rows, std::int64_t columns, std::int64_t depth, const T* a,
-                    const T* b, std::int64_t ldb, T* c, std::int64_t ldc) {
+                    const T* b, std::int64_t ldb, Sum<T>* c, std::int64_t ldc) {
   constexpr int kLanes = Simd<T>::kLanes;
   constexpr int kRows = Shape::kProductRows;
   for (std::int64_t n = 0; n < columns;) {
@@ -99,7 +112,7 @@ inline void product(std::int64_t rows, std::int64_t columns, std::int64_t depth,
     std::int64_t m = 0;
     for (; m + kRows <= rows; m += kRows) {
       const T* left = a + m * kRowStride;
-      T* out = c + m * ldc + n;
+      Sum<T>* out = c + m * ldc + n;
       if (pair) {
         product_tile<T, kRows, 2, kRowStride, kDepthStride>(depth, left, b + n, ldb, out, ldc);
       } else {
@@ -108,7 +121,7 @@ inline void product(std::int64_t rows, std::int64_t columns, std::int64_t depth,
     }
     for (; m < rows; ++m) {
       const T* left = a + m * kRowStride;
-      T* out = c + m * ldc + n;
+      Sum<T>* out = c + m * ldc + n;
       if (pair) {
         product_tile<T, 1, 2, kRowStride, kDepthStride>(depth, left, b + n, ldb, out, ldc);
       } else {

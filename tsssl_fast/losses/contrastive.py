@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from tsssl_fast import _checks, functional
 from tsssl_fast.losses.queue import FeatureQueue
+from tsssl_fast.ops.contrastive import arguments
 
 __all__ = [
     "CLIPLoss",
@@ -45,8 +46,28 @@ class NTXentLoss(_Contrastive):
     forward(z1, z2): (N, D), (N, D) -> scalar, or (2N,) for reduction="none".
     """
 
+    def __init__(
+        self,
+        temperature: float = 0.1,
+        reduction: str = "mean",
+        *,
+        precision: str | None = None,
+        backend: str | None = None,
+    ) -> None:
+        super().__init__(temperature, reduction, backend=backend)
+        arguments.check_precision(precision, None, self.temperature)
+        self.precision = precision
+
     def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
-        return functional.nt_xent(z1, z2, self.temperature, self.reduction, backend=self.backend)
+        return functional.nt_xent(
+            *(z1, z2, self.temperature, self.reduction),
+            precision=self.precision,
+            backend=self.backend,
+        )
+
+    def extra_repr(self) -> str:
+        more = "" if self.precision is None else f", precision={self.precision!r}"
+        return super().extra_repr() + more
 
 
 class InfoNCELoss(_Contrastive):

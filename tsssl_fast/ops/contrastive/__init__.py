@@ -3,6 +3,7 @@
 nt_xent               NT-Xent of two views, row formula fused
 key_logsumexp         the same over keys without gradient: queue, prototypes
 pair_logsumexp        row statistics from which every other contrastive loss is a few lines
+nt_xent_bf16          nt_xent with its matrix products in bfloat16
 grouped_nt_xent       many small NT-Xent problems in one launch
 hierarchical_nt_xent  TS2Vec's pyramid of those
 sigmoid_pairs         sigmoid loss over all pairs
@@ -10,7 +11,15 @@ triplet               triplet loss on the hardest negative
 """
 
 from tsssl_fast import dispatch
-from tsssl_fast.ops.contrastive import cpp, cpp_epilogues, epilogues, numba, reference, triton
+from tsssl_fast.ops.contrastive import (
+    cpp,
+    cpp_epilogues,
+    epilogues,
+    numba,
+    reference,
+    spec,
+    triton,
+)
 from tsssl_fast.ops.contrastive.keys import with_keys
 
 BACKENDS = tuple(
@@ -18,11 +27,12 @@ BACKENDS = tuple(
     for b in (cpp.BACKEND, numba.BACKEND, triton.BACKEND, reference.BACKEND)
 )
 
-dispatch.register_family("contrastive", tuple(BACKENDS[-1].kernels), BACKENDS)
+dispatch.register_family("contrastive", (*BACKENDS[-1].kernels, *spec.BF16_OPERATORS), BACKENDS)
 
 from tsssl_fast.ops.contrastive import grouped as grouped  # noqa: E402  registers operators
 from tsssl_fast.ops.contrastive import hierarchical as hierarchical  # noqa: E402
 from tsssl_fast.ops.contrastive import nt_xent as nt_xent  # noqa: E402
+from tsssl_fast.ops.contrastive import nt_xent_bf16 as nt_xent_bf16  # noqa: E402
 from tsssl_fast.ops.contrastive import pairs as pairs  # noqa: E402
 from tsssl_fast.ops.contrastive import sigmoid as sigmoid  # noqa: E402
 from tsssl_fast.ops.contrastive import triplet as triplet  # noqa: E402

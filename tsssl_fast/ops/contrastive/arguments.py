@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast import _checks
+from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.rows import PairTemperature, Temperature
 
 
@@ -181,3 +182,18 @@ def number(name: str, value: float | Tensor, q: Tensor) -> Tensor:
     if not math.isfinite(value):
         raise ValueError(f"{name}: {value}; accepted: a finite number")
     return torch.full((), value, dtype=torch.float64, device=q.device)
+
+
+def check_precision(precision: str | None, z: Tensor | None, temperature: float) -> None:
+    """None or a name of spec.PRECISIONS that these inputs and this temperature allow."""
+    if precision is None:
+        return
+    _checks.choice("precision", precision, spec.PRECISIONS)
+    if z is not None and z.dtype not in spec.BF16_DTYPES:
+        accepted = ", ".join(map(str, spec.BF16_DTYPES))
+        raise TypeError(f"z1: dtype {z.dtype} with precision={precision!r}; accepted: {accepted}")
+    if precision == "bf16" and not temperature > spec.BF16_TEMPERATURE:
+        raise ValueError(
+            f"temperature: {temperature} with precision='bf16'; accepted: a number > "
+            f"{spec.BF16_TEMPERATURE:.4g} (one exponent shift serves all rows)"
+        )

@@ -14,8 +14,8 @@ from tsssl_fast.ops.contrastive.rules import Rules
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 
 
-def _kernel(name: str, dtype: torch.dtype) -> Any:
-    return getattr(_native.module(), f"{name}_{_SUFFIX[dtype]}")
+def _kernel(name: str, dtype: torch.dtype, suffix: str = "") -> Any:
+    return getattr(_native.module(), f"{name}_{suffix or _SUFFIX[dtype]}")
 
 
 def _rows(z: Tensor) -> Tensor:
@@ -26,14 +26,14 @@ def _rows(z: Tensor) -> Tensor:
 
 
 def _nt_xent_forward(
-    z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool
+    z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool, suffix: str = ""
 ) -> tuple[Tensor, Tensor, Tensor]:
     n, dim = z1.shape
     z1, z2 = _rows(z1), _rows(z2)
     loss = z1.new_empty(2 * n if reduction == "none" else ())
     saved = z1.new_empty((len(spec.NT_XENT_ROWS), 2 * n))
     kept = z1.new_empty(spec.kept_rows(2 * n, dim) ** 2 if keep else 0)
-    _kernel("nt_xent_forward", z1.dtype)(
+    _kernel("nt_xent_forward", z1.dtype, suffix)(
         *(z1.data_ptr(), z1.stride(0), z2.data_ptr(), z2.stride(0), n, dim),
         *(1 / temperature, spec.REDUCTIONS.index(reduction), _native.threads()),
         *(loss.data_ptr(), saved.data_ptr(), kept.data_ptr()),
@@ -49,6 +49,7 @@ def _nt_xent_backward(
     kept: Tensor,
     temperature: float,
     reduction: str,
+    suffix: str = "",
 ) -> tuple[Tensor, Tensor]:
     n, dim = z1.shape
     dtype = z1.dtype
@@ -56,13 +57,26 @@ def _nt_xent_backward(
     if grad.dtype != z1.dtype:
         grad = grad.to(z1.dtype)
     grad1, grad2 = z1.new_empty((n, dim)), z2.new_empty((n, dim))
-    _kernel("nt_xent_backward", z1.dtype)(
+    _kernel("nt_xent_backward", z1.dtype, suffix)(
         *(z1.data_ptr(), z1.stride(0), z2.data_ptr(), z2.stride(0), n, dim),
         *(1 / temperature, spec.REDUCTIONS.index(reduction), _native.threads()),
         *(saved.data_ptr(), kept.data_ptr(), grad.data_ptr()),
         *(grad.stride(0) if reduction == "none" else 0, grad1.data_ptr(), grad2.data_ptr()),
     )
     return (grad1, grad2) if dtype == z1.dtype else (grad1.to(dtype), grad2.to(dtype))
+
+
+def _nt_xent_bf16_forward(
+    z1: Tensor, z2: Tensor, temperature: float, reduction: str
+) -> tuple[Tensor, Tensor]:
+    return _nt_xent_forward(z1, z2, temperature, reduction, False, "bf16")[:2]
+
+
+def _nt_xent_bf16_backward(
+    grad: Tensor, z1: Tensor, z2: Tensor, saved: Tensor, temperature: float, reduction: str
+) -> tuple[Tensor, Tensor]:
+    kept = saved.new_empty(0)
+    return _nt_xent_backward(grad, z1, z2, saved, kept, temperature, reduction, "bf16")
 
 
 def _groups(
@@ -224,9 +238,13 @@ _composed_keys = keys.composed(
 
 def _why_not(op: str, tensors: Sequence[Tensor]) -> list[str]:
     why = list(_native.why_not())
+    bf16 = op in spec.BF16_OPERATORS
+    if bf16 and not why and (lacking := _native.module().why_not_bf16()):
+        why.append(lacking)
+    dtypes = spec.BF16_DTYPES if bf16 else spec.DTYPES
     for tensor in tensors:
-        if tensor.dtype not in spec.DTYPES:
-            why.append(f"dtype={tensor.dtype} (supported: {', '.join(map(str, spec.DTYPES))})")
+        if tensor.dtype not in dtypes:
+            why.append(f"dtype={tensor.dtype} (supported: {', '.join(map(str, dtypes))})")
     return why
 
 
@@ -235,6 +253,8 @@ BACKEND = Backend(
     kernels={
         "nt_xent": _nt_xent_forward,
         "nt_xent_backward": _nt_xent_backward,
+        "nt_xent_bf16": _nt_xent_bf16_forward,
+        "nt_xent_bf16_backward": _nt_xent_bf16_backward,
         "grouped_nt_xent": _grouped_forward,
         "grouped_nt_xent_backward": _grouped_backward,
         "pair_logsumexp": _pairs_forward,
