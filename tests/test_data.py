@@ -132,9 +132,7 @@ def test_missing_values(npz):
     linear = data.load(path, missing="linear").x_train
     assert linear[0, 0].tolist() == [1, 1, 2, 3, 4]
     assert linear[1, 1].tolist() == [0] * 5
-    with pytest.raises(
-        ValueError, match="missing: 'mean'; accepted: raise, linear, forward"
-    ):
+    with pytest.raises(ValueError, match="missing: 'mean'; accepted: raise, linear, forward"):
         data.load(path, missing="mean")
 
 
