@@ -4,6 +4,7 @@
     python benchmarks/accuracy.py --data DIR --quick            # UWave, 2 methods, 1 seed: minutes
     python benchmarks/accuracy.py --show validation             # figures inside the train split
     python benchmarks/accuracy.py --write docs/results.md       # the test tables
+    python benchmarks/accuracy.py --write README.md --short
 
 DIR holds UWaveGestureLibrary.npz and UCI_HAR.npz. A result is one record in `--store`; the trained
 encoders' features stay in `--cache`. Nothing is chosen by test rows: hyper-parameters of a read-out
@@ -52,11 +53,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="UWave, 2 methods, 1 seed")
     parser.add_argument("--show", choices=("test", "validation"), help="print the store and end")
     parser.add_argument("--write", type=Path, help="put the test tables between a file's marks")
+    parser.add_argument("--short", action="store_true", help="fewer columns for --write")
     given = parser.parse_args()
     store = Store(given.store)
     if given.show or given.write:
         if given.write:
-            write(given.write, store.read())
+            write(given.write, store.read(), given.short)
         if given.show:
             print(table(store.read(), given.show))
         return

@@ -27,13 +27,14 @@ class Store:
     def add(self, record: dict[str, Any]) -> None:
         """In place of a record with the same key; the file is replaced in one step."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = self.path.with_suffix(".lock")
-        with lock.open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)  # released with the descriptor
             kept = [r for r in self.read() if any(r[k] != record[k] for k in KEY)]
             kept = sorted([*kept, record], key=lambda r: [str(r[k]) for k in KEY])
             lines = ",\n".join("  " + json.dumps(r) for r in kept)
             temporary = self.path.with_suffix(f".{os.getpid()}")
             temporary.write_text('{"records": [\n' + lines + "\n]}\n")
             os.replace(temporary, self.path)
-            lock.unlink()
+        finally:
+            os.close(folder)

@@ -17,25 +17,29 @@ COLUMNS = (
 Records = Sequence[Mapping[str, Any]]
 
 
-def table(records: Records, split: str) -> str:
+SHORT = ("linear, last layer", "linear", "SVM", "kNN", "linear 1%")
+
+
+def table(records: Records, split: str, columns: Sequence[str] = COLUMNS) -> str:
     """Mean ± standard deviation over the seeds, a table per data set; split: test or validation."""
     return "\n\n".join(
-        f"### {name}\n\n{_table([r for r in records if r['dataset'] == short], split)}"
+        f"### {name}\n\n{_table([r for r in records if r['dataset'] == short], split, columns)}"
         for short, name in SETS.items()
         if any(r["dataset"] == short for r in records)
     )
 
 
-def write(path: Path, records: Records) -> None:
+def write(path: Path, records: Records, short: bool = False) -> None:
     """Replaces what stands between the marks of a document by the test tables."""
     before, _, rest = path.read_text().partition(MARKS[0])
     _, _, after = rest.partition(MARKS[1])
-    path.write_text(f"{before}{MARKS[0]}\n{table(records, 'test')}\n{MARKS[1]}{after}")
+    text = table(records, "test", SHORT if short else COLUMNS)
+    path.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}")
 
 
-def _table(records: Records, split: str) -> str:
+def _table(records: Records, split: str, wanted: Sequence[str]) -> str:
     dataset = records[0]["dataset"]
-    columns = [c for c in COLUMNS if any(c in r["accuracy"] for r in records)]
+    columns = [c for c in wanted if any(c in r["accuracy"] for r in records)]
     head = ["method", "seeds", *columns, "train s", "effective rank"]
     lines = ["| " + " | ".join(head) + " |", "| --- | --- |" + " --- |" * (len(head) - 2)]
     by_method: dict[str, list[Mapping[str, Any]]] = {}

@@ -8,8 +8,17 @@
 | `clustering`                            | do clusters follow the classes (NMI, ARI)             |
 | `stratified`                            | rows for the same with 1, 5, 10, 50 % of the labels   |
 | `metrics`                               | accuracy, macro F1, area under the ROC curve          |
+| `fine_tune`                             | what the whole network reaches on labels              |
+| `collapse_report`                       | do the features use their dimensions                  |
+| `dissect`                               | which concept of a series a unit selects              |
+
+`report.write_report` puts all of it into one HTML file.
 """
 
+from typing import Any
+
+from tsssl_fast.collapse import CollapseReport, collapse_report
+from tsssl_fast.evaluate.dissection import Dissection, dissect
 from tsssl_fast.evaluate.features import features
 from tsssl_fast.evaluate.labels import FRACTIONS, stratified
 from tsssl_fast.evaluate.metrics import Clustering, Metrics, clustering, metrics
@@ -27,12 +36,17 @@ from tsssl_fast.evaluate.retrieval import Retrieval, retrieval
 __all__ = [
     "FRACTIONS",
     "Clustering",
+    "CollapseReport",
+    "Dissection",
     "Metrics",
     "Probes",
     "Result",
     "Retrieval",
     "clustering",
+    "collapse_report",
+    "dissect",
     "features",
+    "fine_tune",
     "knn_classify",
     "linear_probe",
     "metrics",
@@ -42,3 +56,12 @@ __all__ = [
     "stratified",
     "svm_probe",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`fine_tune` is of `training`, which imports this package."""
+    if name == "fine_tune":
+        from tsssl_fast.training.finetune import fine_tune
+
+        return fine_tune
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

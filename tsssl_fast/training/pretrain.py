@@ -126,10 +126,9 @@ def _continue(
     """The state in a checkpoint, if it is of the same run."""
     if "finetuned" in content:
         raise ValueError(f"resume: {out} is a fine-tuned run; accepted: one of pretrain")
-    given, saved = config.as_dict(), content["config"]
-    different = [
-        f"{k}={given[k]!r} (was {saved.get(k)!r})" for k in given if given[k] != saved.get(k)
-    ]
+    # A setting that the checkpoint's version did not have stood at its default.
+    given, saved = config.as_dict(), Config().as_dict() | content["config"]
+    different = [f"{k}={given[k]!r} (was {saved[k]!r})" for k in given if given[k] != saved[k]]
     if different:
         raise ValueError(f"resume: {out} is a run with other settings: {', '.join(different)}")
     if content["data"]["digest"] != description["digest"]:

@@ -25,9 +25,13 @@ HEADS = ("projector", "predictor", "classifier", "momentum_projector")
 
 
 class StepProfile:
-    """Seconds of every part of every step: `seconds[part]` is a list, `seconds["step"]` the sum."""
+    """Seconds of every part of every step: `seconds[part]` is a list, `seconds["step"]` the sum.
 
-    def __init__(self) -> None:
+    clock: seconds; `time.process_time` for one thread on a machine that others use, too.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.clock = clock
         self.seconds: dict[str, list[float]] = {name: [] for name in (*PARTS, "step")}
         self.now: dict[str, float] = {}
         self.depth = 0
@@ -68,7 +72,7 @@ class StepProfile:
     def _clock(self) -> float:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        return time.perf_counter()
+        return self.clock()
 
     def begin(self) -> None:
         """Before a batch is gathered; from here to `step` counts as rest."""
