@@ -118,7 +118,7 @@ def _loss(
     reduction: int,
 ) -> tuple[Tensor, Tensor]:
     from tsssl_fast import _jit
-    from tsssl_fast.ops.masking import numba_kernels as kernels
+    from tsssl_fast.ops.masking import numba_losses as kernels
 
     pred = pred.to(spec.compute_dtype(pred.dtype))
     sums = torch.empty((len(pred), 2), dtype=torch.float64)
@@ -153,7 +153,7 @@ def _loss_backward(
     delta: float,
 ) -> tuple[Tensor, Tensor]:
     from tsssl_fast import _jit
-    from tsssl_fast.ops.masking import numba_kernels as kernels
+    from tsssl_fast.ops.masking import numba_losses as kernels
 
     given, shape, n = pred.dtype, pred.shape, len(pred)
     pred = pred.to(spec.compute_dtype(given))
@@ -181,7 +181,7 @@ def _bits(x: Tensor) -> Any:
 
 def _gather(x: Tensor, keep: Tensor) -> Tensor:
     from tsssl_fast import _jit
-    from tsssl_fast.ops.masking import numba_kernels as kernels
+    from tsssl_fast.ops.masking import numba_losses as kernels
 
     out = x.new_empty((*keep.shape, x.shape[2]))
     threads = _jit.threads(out.numel() // kernels.TASK_ELEMENTS)
@@ -191,7 +191,7 @@ def _gather(x: Tensor, keep: Tensor) -> Tensor:
 
 def _restore(visible: Tensor, keep: Tensor, length: int, token: Tensor | None) -> Tensor:
     from tsssl_fast import _jit
-    from tsssl_fast.ops.masking import numba_kernels as kernels
+    from tsssl_fast.ops.masking import numba_losses as kernels
 
     n, _, d = visible.shape
     out = visible.new_empty((n, length, d))
@@ -204,7 +204,7 @@ def _restore(visible: Tensor, keep: Tensor, length: int, token: Tensor | None) -
 
 def _restore_backward(grad: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
     from tsssl_fast import _jit
-    from tsssl_fast.ops.masking import numba_kernels as kernels
+    from tsssl_fast.ops.masking import numba_losses as kernels
 
     wide = grad.to(spec.compute_dtype(grad.dtype))
     sums = torch.empty((len(grad), grad.shape[2]), dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Masks, fills, losses and tokens in numba: csrc/masking/, row by row."""
+"""Masks and fills in numba: csrc/masking/, row by row."""
 
 # mypy: disable-error-code=no-untyped-def
 
@@ -7,13 +7,12 @@ import numpy as np
 from tsssl_fast._jit import kernel, part, take
 from tsssl_fast.ops.augment.numba_random import MASK, normals, philox
 from tsssl_fast.ops.augment.spec import CHANNEL_SHIFT, ELEMENT_PURPOSE
-from tsssl_fast.ops.masking.spec import CODE, COUNT, RUNS, SIZE, Code, Fill, Loss
+from tsssl_fast.ops.masking.spec import CODE, COUNT, RUNS, SIZE, Code, Fill
 
 TASK_ELEMENTS = 16384
 PARTIALS = 32
 SPAN, GEOMETRIC, NOISE = int(Code.SPAN), int(Code.GEOMETRIC), int(Code.NOISE)
 MEAN, NOISY, TOKEN = int(Fill.MEAN), int(Fill.NOISE), int(Fill.TOKEN)
-MSE, L1 = int(Loss.MSE), int(Loss.L1)
 _HALF = np.uint64(32)
 
 
@@ -130,7 +129,7 @@ def mask(counter, thread, key, ids, plan, views, rows, words, out):
 
 
 @part
-def _tree(partial):
+def tree(partial):
     width = PARTIALS // 2
     while width > 0:
         for i in range(width):
@@ -148,7 +147,7 @@ def _sum(x, m, kind, mean, partial):
         value = 1.0 if kind == 0 else (v if kind == 1 else (v - mean) * (v - mean))
         i = t % PARTIALS
         partial[i] = partial[i] + (value if v == v and m[t] == 0 else 0.0)
-    return _tree(partial)
+    return tree(partial)
 
 
 @part
@@ -209,126 +208,3 @@ def fill_backward(counter, thread, grad, m, gx, sums):
                     total += np.float64(grad[i, c, t]) if hidden else 0.0
                     gx[i, c, t] = grad.dtype.type(0) if hidden else grad[i, c, t]
                 sums[i, c] = total
-
-
-@part
-def _penalty(d, kind, delta, half):
-    if kind == MSE:
-        return d * d
-    a = abs(d)
-    if kind == L1:
-        return a
-    return half * d * d if a <= delta else delta * (a - half * delta)
-
-
-@part
-def _slope(d, kind, delta):
-    if kind == MSE:
-        return d + d
-    if kind == L1:
-        return np.sign(d)
-    return max(-delta, min(d, delta))
-
-
-@part
-def _add(pred, target, m, weight, weighted, kind, delta, total, divisor):
-    """Weighted penalties and weights of a flat sample, in float64; total, divisor: 32 partial sums
-    each, which become vectors and keep the digits of long series."""
-    total[:] = 0.0
-    divisor[:] = 0.0
-    one, half = pred.dtype.type(1), pred.dtype.type(0.5)
-    for begin in range(0, len(pred), PARTIALS):
-        for i in range(min(PARTIALS, len(pred) - begin)):
-            t = begin + i
-            w = weight[t] if weighted else one
-            e = _penalty(pred[t] - target[t], kind, delta, half)
-            total[i] += np.float64(w * e) if m[t] else 0.0
-            divisor[i] += np.float64(w) if m[t] else 0.0
-    return _tree(total), _tree(divisor)
-
-
-@kernel
-def loss(counter, thread, pred, target, m, weight, kind, delta, partial, sums):
-    """pred, target, m: (N, elements); weight: of that shape, or empty; partial: (threads, 2, 32)
-    and sums: (N, 2), float64."""
-    n, elements = pred.shape
-    weighted = len(weight) > 0
-    slack = pred.dtype.type(delta)
-    total, divisor = partial[thread, 0], partial[thread, 1]
-    group = max(1, TASK_ELEMENTS // elements)
-    while True:
-        begin = take(counter) * group
-        if begin >= n:
-            break
-        for i in range(begin, min(begin + group, n)):
-            w = weight[i] if weighted else pred[i]
-            row = (pred[i], target[i], m[i], w, weighted, kind, slack, total, divisor)
-            sums[i, 0], sums[i, 1] = _add(*row)
-
-
-@kernel
-def loss_backward(counter, thread, factors, means, pred, target, m, weight, kind, delta, gp, gw):
-    """factors, means: (N,), upstream gradient over divisor and mean of every sample."""
-    n, elements = pred.shape
-    weighted = len(weight) > 0
-    number = pred.dtype.type
-    zero, one, half, slack = number(0), number(1), number(0.5), number(delta)
-    group = max(1, TASK_ELEMENTS // elements)
-    while True:
-        begin = take(counter) * group
-        if begin >= n:
-            break
-        for i in range(begin, min(begin + group, n)):
-            for t in range(elements):
-                d = pred[i, t] - target[i, t]
-                w = weight[i, t] if weighted else one
-                gp[i, t] = factors[i] * w * _slope(d, kind, slack) if m[i, t] else zero
-                if weighted:
-                    e = _penalty(d, kind, slack, half) - means[i]
-                    gw[i, t] = factors[i] * e if m[i, t] else zero
-
-
-@kernel
-def gather(counter, thread, x, keep, out):
-    n, k = keep.shape
-    while True:
-        i = take(counter)
-        if i >= n:
-            break
-        for j in range(k):
-            out[i, j] = x[i, keep[i, j]]
-
-
-@kernel
-def restore(counter, thread, visible, keep, token, out):
-    """token: (D,)."""
-    n, k = keep.shape
-    while True:
-        i = take(counter)
-        if i >= n:
-            break
-        following = 0
-        for row in range(out.shape[1]):
-            if following < k and keep[i, following] == row:
-                out[i, row] = visible[i, following]
-                following += 1
-            else:
-                out[i, row] = token
-
-
-@kernel
-def token_gradient(counter, thread, grad, keep, sums):
-    """sums: (N, D) float64, over the rows of a sample that keep leaves out."""
-    n, k = keep.shape
-    while True:
-        i = take(counter)
-        if i >= n:
-            break
-        sums[i] = 0.0
-        following = 0
-        for row in range(grad.shape[1]):
-            if following < k and keep[i, following] == row:
-                following += 1
-                continue
-            for d in range(grad.shape[2]):
-                sums[i, d] += np.float64(grad[i, row, d])
