@@ -1,0 +1,84 @@
+"""Tile sizes and compiled forms of the kernels in triton_programs.py.
+
+A pipeline compiles once per set of operation codes, dtype and tile: order, number, arguments and
+probabilities of its operations are data.
+"""
+
+from typing import Any
+
+from tsssl_fast.gpu.specialisation import Specialisation
+from tsssl_fast.gpu.targets import TARGETS
+from tsssl_fast.ops.augment import triton_codes as codes
+from tsssl_fast.ops.augment import triton_programs as programs
+from tsssl_fast.ops.augment.spec import Code
+
+# Channels and steps of a tile.
+TILES = ((1, 256), (4, 64), (16, 16))
+# A fused multiply-add rounds once where the definition rounds twice.
+OPTIONS = {"num_warps": 4, "num_stages": 1, "enable_fp_fusion": False}
+
+
+def tile(channels: int, steps: int) -> tuple[int, int]:
+    """The tile that pads least; of two alike the one with more steps, whose rows are read whole."""
+
+    def padded(shape: tuple[int, int]) -> int:
+        return (-(-channels // shape[0]) * shape[0]) * (-(-steps // shape[1]) * shape[1])
+
+    return min(TILES, key=padded)
+
+
+_SIMCLR_TS = codes.bits(
+    *(Code.TIME_FLIP, Code.BLOCKOUT, Code.RANDOM_NOISE, Code.CROP_RESIZE, Code.MAGNITUDE_WARP),
+    *(Code.TIME_WARP, Code.SMOOTH),
+)
+_WIDE = {"fp64": "fp64"}  # the others compute in float32
+_INT64 = ("stride_v", "stride_n", "stride_c", "stride_t", "key")
+
+
+def _form(
+    kernel: Any, label: str, dtype: str, config: tuple[int, int, int], **constants: Any
+) -> Specialisation:
+    compute = _WIDE.get(dtype, "fp32")
+    pointers = {
+        **{"x": f"*{dtype}", "grad": f"*{dtype}", "buffers": f"*{compute}", "lefts": "*i32"},
+        **{
+            "weights": f"*{compute}",
+            "plan": "*fp64",
+            "table": "*fp64",
+            "ids": "*i64",
+            "lengths": "*i64",
+        },
+        "out": f"*{compute}" if kernel is programs.augment_backward_kernel else f"*{dtype}",
+    }
+    given = {"DRAW": True, "SUM": True, "HAS_IDS": True, "HAS_LENGTHS": True}
+    given |= {"CONFIG": config, "MASK": config[0], **constants}
+    names = kernel.arg_names
+    numbers = {n: "i64" if n in _INT64 else "i32" for n in names if n not in given}
+    return Specialisation(
+        kernel,
+        label,
+        {n: pointers.get(n, numbers[n]) for n in numbers},
+        {n: given[n] for n in names if n in given},
+        OPTIONS["num_warps"],
+        OPTIONS["num_stages"],
+        tuple(TARGETS),
+        fp_fusion=OPTIONS["enable_fp_fusion"],
+    )
+
+
+SPECIALISATIONS = [
+    *(
+        _form(programs.augment_forward_kernel, f"simclr_ts {d} {c}x{t}", d, (_SIMCLR_TS, c, t))
+        for d, c, t in (("fp32", 1, 512), ("fp32", 4, 128), ("fp32", 16, 32), ("bf16", 4, 128))
+    ),
+    *(
+        _form(kernel, f"all {dtype} 4x128", dtype, (codes.ALL_BITS, 4, 128))
+        for kernel in (programs.augment_forward_kernel, programs.augment_backward_kernel)
+        for dtype in ("fp32", "fp64")
+    ),
+    _form(
+        *(programs.augment_backward_kernel, "simclr_ts fp32 4x128", "fp32"),
+        (_SIMCLR_TS, 4, 128),
+    ),
+    _form(programs.augment_sample_kernel, "all", "fp32", (codes.ALL_BITS, 1, 1)),
+]
