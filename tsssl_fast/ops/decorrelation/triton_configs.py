@@ -1,0 +1,54 @@
+"""Block sizes of the decorrelation kernels, few and keyed on target and dtype of the arithmetic."""
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Config:
+    """block: side of a tile of second moments or of the gradient; depth: of one step of a product;
+    rows, columns: a tile of the sums over the batch; programs: as many shares of the depth as make
+    that many programs."""
+
+    block: int
+    depth: int
+    rows: int
+    columns: int
+    programs: int
+    num_warps: int = 4
+    num_stages: int = 2
+
+    @property
+    def options(self) -> dict[str, int | bool]:
+        return {
+            "num_warps": self.num_warps,
+            "num_stages": self.num_stages,
+            "enable_fp_fusion": True,
+        }
+
+
+_SMALL = Config(16, 16, 16, 16, 4)
+CONFIGS = {
+    "interpreter": {torch.float32: _SMALL, torch.float64: _SMALL},
+    "sm_80": {
+        torch.float32: Config(64, 32, 32, 64, 216),
+        torch.float64: Config(32, 16, 32, 64, 216),
+    },
+    "sm_90": {
+        torch.float32: Config(64, 32, 32, 64, 264),
+        torch.float64: Config(32, 16, 32, 64, 264),
+    },
+    "gfx942": {
+        torch.float32: Config(64, 32, 32, 64, 608),
+        torch.float64: Config(32, 16, 32, 64, 608),
+    },
+}
+
+
+def shares(config: Config, tiles: int, length: int, step: int) -> tuple[int, int]:
+    """How many programs share a sum of `length`, and how much each takes: of the shape alone."""
+    most = max(1, length // (4 * step))
+    count = min(most, -(-config.programs // tiles))
+    share = -(-length // (count * step)) * step
+    return -(-length // share), share
