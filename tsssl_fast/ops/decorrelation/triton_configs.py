@@ -20,6 +20,11 @@ class Config:
     num_stages: int = 2
 
     @property
+    def collected(self) -> int:
+        """Side of a tile that collect_kernel adds: a whole block of float64 squares would spill."""
+        return self.block // 2
+
+    @property
     def options(self) -> dict[str, int | bool]:
         return {
             "num_warps": self.num_warps,
@@ -32,15 +37,15 @@ _SMALL = Config(16, 16, 16, 16, 4)
 CONFIGS = {
     "interpreter": {torch.float32: _SMALL, torch.float64: _SMALL},
     "sm_80": {
-        torch.float32: Config(64, 32, 32, 64, 216),
+        torch.float32: Config(64, 32, 32, 64, 216, num_warps=8),
         torch.float64: Config(32, 16, 32, 64, 216),
     },
     "sm_90": {
-        torch.float32: Config(64, 32, 32, 64, 264),
+        torch.float32: Config(64, 32, 32, 64, 264, num_warps=8),
         torch.float64: Config(32, 16, 32, 64, 264),
     },
     "gfx942": {
-        torch.float32: Config(64, 32, 32, 64, 608),
+        torch.float32: Config(64, 32, 32, 64, 608, num_warps=8),
         torch.float64: Config(32, 16, 32, 64, 608),
     },
 }
@@ -52,3 +57,9 @@ def shares(config: Config, tiles: int, length: int, step: int) -> tuple[int, int
     count = min(most, -(-config.programs // tiles))
     share = -(-length // (count * step)) * step
     return -(-length // share), share
+
+
+def tiles(side: int, block: int, symmetric: bool) -> int:
+    """Of a square matrix, or of its lower triangle."""
+    blocks = -(-side // block)
+    return blocks * (blocks + 1) // 2 if symmetric else blocks * blocks

@@ -69,10 +69,10 @@ def second_moments(a: View, b: View, out: Tensor, mirror: Tensor, rows: Tensor |
     gram, symmetric = spec.gram(n, dim), out is mirror
     side, depth = (n, dim) if gram else (dim, n)
     config = a.config
-    blocks = -(-side // config.block)
-    tiles = blocks * (blocks + 1) // 2 if symmetric else blocks * blocks
+    tiles = configs.tiles(side, config.block, symmetric)
     count, share = configs.shares(config, tiles, depth, config.depth)
-    sums = out.new_empty(tiles, dtype=torch.float64)
+    collected = configs.tiles(side, config.collected, symmetric)
+    sums = out.new_empty(tiles if count == 1 else collected, dtype=torch.float64)
     diagonal = sums if rows is None else rows
     work = out if count == 1 else out.new_empty((count, side, side))
     with backend.on(a.z):
@@ -85,11 +85,11 @@ def second_moments(a: View, b: View, out: Tensor, mirror: Tensor, rows: Tensor |
             **a.product_options(),
         )
         if count > 1:
-            moments.collect_kernel[(tiles,)](
+            moments.collect_kernel[(collected,)](
                 *(work, count, side, diagonal, out, mirror, sums),
                 GRAM=gram,
                 SYMMETRIC=symmetric,
-                BLOCK=config.block,
+                BLOCK=config.collected,
                 **config.options,
             )
     return sums.sum()
