@@ -36,49 +36,47 @@ _INT64 = ("stride_v", "stride_n", "stride_c", "stride_t", "key")
 
 
 def _form(
-    kernel: Any, label: str, dtype: str, config: tuple[int, int, int], **constants: Any
+    kernel: Any,
+    label: str,
+    dtype: str,
+    config: tuple[int, int, int],
+    targets: tuple[str, ...] = tuple(TARGETS),
 ) -> Specialisation:
     compute = _WIDE.get(dtype, "fp32")
+    backward = kernel is programs.augment_backward_kernel
     pointers = {
         **{"x": f"*{dtype}", "grad": f"*{dtype}", "buffers": f"*{compute}", "lefts": "*i32"},
-        **{
-            "weights": f"*{compute}",
-            "plan": "*fp64",
-            "table": "*fp64",
-            "ids": "*i64",
-            "lengths": "*i64",
-        },
-        "out": f"*{compute}" if kernel is programs.augment_backward_kernel else f"*{dtype}",
+        **{"weights": f"*{compute}", "plan": "*fp64", "table": "*fp64"},
+        **{"ids": "*i64", "lengths": "*i64", "out": f"*{compute if backward else dtype}"},
     }
     given = {"DRAW": True, "SUM": True, "HAS_IDS": True, "HAS_LENGTHS": True}
-    given |= {"CONFIG": config, "MASK": config[0], **constants}
-    names = kernel.arg_names
-    numbers = {n: "i64" if n in _INT64 else "i32" for n in names if n not in given}
+    given |= {"CONFIG": config, "MASK": config[0]}
+    numbers = {n: "i64" if n in _INT64 else "i32" for n in kernel.arg_names if n not in given}
     return Specialisation(
         kernel,
         label,
-        {n: pointers.get(n, numbers[n]) for n in numbers},
-        {n: given[n] for n in names if n in given},
+        {n: pointers.get(n, kind) for n, kind in numbers.items()},
+        {n: given[n] for n in kernel.arg_names if n in given},
         OPTIONS["num_warps"],
         OPTIONS["num_stages"],
-        tuple(TARGETS),
+        targets,
         fp_fusion=OPTIONS["enable_fp_fusion"],
     )
 
 
+# All codes in one kernel stand for every set of them: what a set leaves out is not compiled.
+_ALL = codes.ALL_BITS
+_FORWARD, _BACKWARD = programs.augment_forward_kernel, programs.augment_backward_kernel
 SPECIALISATIONS = [
-    *(
-        _form(programs.augment_forward_kernel, f"simclr_ts {d} {c}x{t}", d, (_SIMCLR_TS, c, t))
-        for d, c, t in (("fp32", 1, 512), ("fp32", 4, 128), ("fp32", 16, 32), ("bf16", 4, 128))
-    ),
-    *(
-        _form(kernel, f"all {dtype} 4x128", dtype, (codes.ALL_BITS, 4, 128))
-        for kernel in (programs.augment_forward_kernel, programs.augment_backward_kernel)
-        for dtype in ("fp32", "fp64")
-    ),
-    _form(
-        *(programs.augment_backward_kernel, "simclr_ts fp32 4x128", "fp32"),
-        (_SIMCLR_TS, 4, 128),
-    ),
-    _form(programs.augment_sample_kernel, "all", "fp32", (codes.ALL_BITS, 1, 1)),
+    _form(_FORWARD, "all fp32 4x64", "fp32", (_ALL, 4, 64)),
+    _form(_BACKWARD, "all fp32 4x64", "fp32", (_ALL, 4, 64)),
+    _form(programs.augment_sample_kernel, "all", "fp32", (_ALL, 4, 64)),
+    _form(_FORWARD, "simclr_ts bf16 4x64", "bf16", (_SIMCLR_TS, 4, 64)),
+    _form(_FORWARD, "simclr_ts fp64 4x64", "fp64", (_SIMCLR_TS, 4, 64)),
+    _form(_BACKWARD, "simclr_ts fp64 4x64", "fp64", (_SIMCLR_TS, 4, 64)),
+    _form(_FORWARD, "simclr_ts fp32 1x256", "fp32", (_SIMCLR_TS, 1, 256)),
+    _form(_FORWARD, "simclr_ts fp32 16x16", "fp32", (_SIMCLR_TS, 16, 16)),
+    _form(_FORWARD, "all fp64 4x64", "fp64", (_ALL, 4, 64), ("sm_90",)),
+    _form(_BACKWARD, "all fp64 4x64", "fp64", (_ALL, 4, 64), ("sm_90",)),
+    _form(_FORWARD, "simclr_ts fp16 4x64", "fp16", (_SIMCLR_TS, 4, 64), ("sm_90",)),
 ]

@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 
 from tsssl_fast.ops.augment import triton_codes as codes
-from tsssl_fast.ops.augment.triton_arithmetic import divide, normals, root, uniform, words
+from tsssl_fast.ops.augment.triton_arithmetic import normals, root, uniform, words
 
 SLOT_BLOCK = tl.constexpr(64)  # slots drawn at a time
 

@@ -1,5 +1,6 @@
 """Every compiled form of the decorrelation kernels, for the ahead-of-time test and table."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -12,43 +13,106 @@ from tsssl_fast.ops.decorrelation import triton_statistics as statistics
 from tsssl_fast.ops.decorrelation.triton_configs import CONFIGS
 
 _COMPUTE = {torch.float32: ("fp32", tl.float32), torch.float64: ("fp64", tl.float64)}
-_INPUTS = ("z", "a", "b", "partner", "other")
-_WIDE = ("parts", "sums", "along")  # float64 whatever the arithmetic
-_INTEGERS = ("n", "dim", "share", "shares", "side")
+_FLOAT64 = {"parts", "sums", "along", "diagonal"}
+_INTEGERS = {"n", "dim", "share", "shares", "side"}
+_VIEWS = {"z", "a", "b", "partner", "other"}
+# Pointers whose dtype is not that of their name above.
+_OWN = {
+    statistics.row_squares_kernel: {"out": "*fp64"},
+    moments.collect_kernel: {"parts": "compute"},
+    moments.inner_product_kernel: {"a": "compute", "b": "compute"},
+    gradient.product_kernel: {"diagonal": "compute"},
+    gradient.finish_kernel: {"out": "view"},
+}
 
 
 def _form(
-    kernel: Any, target: str, label: str, given: str, compute: torch.dtype, **constants: Any
+    kernel: Any, target: str, given: str, compute: torch.dtype, **constants: Any
 ) -> Specialisation:
-    """The form for embeddings with contiguous columns and a multiple of 16 of them."""
+    """The form for views of dtype `given` with contiguous columns, a multiple of 16 of them."""
     name, dtype = _COMPUTE[compute]
     config = CONFIGS[target][compute]
-    own = {"BLOCK": config.block, "DEPTH": config.depth, "COMPUTE": dtype}
-    own |= {"ROWS": config.rows, "COLUMNS": config.columns, **constants}
-    columns = [n for n in kernel.arg_names if n.startswith("stride_") and n.endswith("c")]
-    own |= dict.fromkeys(columns, 1)
-    types = {}
-    for argument in (n for n in kernel.arg_names if n not in own):
-        types[argument] = f"*{name}"
-        if argument.startswith("stride_") or argument in _INTEGERS:
-            types[argument] = "i32"
-        elif argument in _INPUTS and kernel is not moments.inner_product_kernel:
-            types[argument] = f"*{given}"
-        elif argument in constants.get("wide", ()) or argument in _WIDE:
-            types[argument] = "*fp64"
-    if kernel in (statistics.row_squares_kernel,):
-        types["out"] = "*fp64"
-    if kernel in (moments.moments_kernel, moments.collect_kernel):
-        types["diagonal"] = "*fp64"
-    if kernel is moments.collect_kernel:
-        types["parts"] = f"*{name}"
-    if kernel is gradient.finish_kernel or (
-        kernel is gradient.product_kernel and not constants["PROJECT"]
-    ):
-        types["out"] = f"*{given}"
-    used = {n: own[n] for n in kernel.arg_names if n in own}
+    block = config.collected if kernel is moments.collect_kernel else config.block
+    known = {"BLOCK": block, "DEPTH": config.depth, "COMPUTE": dtype, **constants}
+    known |= {"ROWS": config.rows, "COLUMNS": config.columns}
+    known |= {n: 1 for n in kernel.arg_names if n.startswith("stride_") and n.endswith("c")}
+
+    def kind(argument: str) -> str:
+        if argument in _INTEGERS or argument.startswith("stride_"):
+            return "i32"
+        own = _OWN.get(kernel, {}).get(argument)
+        if own is None and argument == "out" and constants.get("PROJECT") is False:
+            own = "view"
+        if own == "view" or (own is None and argument in _VIEWS):
+            return f"*{given}"
+        if own == "*fp64" or (own is None and argument in _FLOAT64):
+            return "*fp64"
+        return f"*{name}"
+
+    types = {n: kind(n) for n in kernel.arg_names if n not in known}
+    precise = constants.get("PRECISION") == "ieee" and target != "gfx942"
+    flags = [k.lower() for k, v in constants.items() if v is True]
+    chosen = config.moment_options if kernel is moments.moments_kernel else config.options
     return Specialisation(
-        *(kernel, f"{label} {given}", types, used, config.num_warps, config.num_stages, (target,)),
-        dots=compute == torch.float64 or constants.get("PRECISION") != "ieee",
+        kernel,
+        " ".join([given, f"in {name}", *flags, str(constants.get("PRECISION", ""))]).strip(),
+        types,
+        {n: known[n] for n in kernel.arg_names if n in known},
+        config.num_warps,
+        config.num_stages,
+        (target,),
+        dots=not precise,
         multiples=frozenset(n for n in types if n.startswith("stride_") or n in ("dim", "share")),
+        options={k: v for k, v in chosen.items() if k == "maxnreg"},
     )
+
+
+def _forms(target: str) -> Iterator[Specialisation]:
+    """Both sides of float32 in every precision; of the others the side where a kernel does more."""
+    single, double = torch.float32, torch.float64
+    amd = target == "gfx942"
+    products = [("fp64", double, "ieee", True, False)]
+    for precision in ("ieee",) if amd else ("ieee", "tf32x3", "tf32"):
+        products += [("fp32", single, precision, side, side) for side in (True, False)]
+    narrow = "ieee" if amd else "tf32"
+    products += [(dtype, single, narrow, True, False) for dtype in ("bf16", "fp16")]
+    for dtype, compute, precision, gram, gram_too in products:
+        yield _form(
+            *(moments.moments_kernel, target, dtype, compute),
+            **{"GRAM": gram, "SYMMETRIC": True, "SHARED": gram, "PRECISION": precision},
+        )
+        yield _form(
+            *(gradient.product_kernel, target, dtype, compute),
+            **{"GRAM": gram_too, "CROSS": not gram_too, "PROJECT": not gram_too},
+            **{"APART": gram_too, "PRECISION": precision},
+        )
+    yield _form(
+        *(moments.moments_kernel, target, "fp32", single),
+        **{"GRAM": False, "SYMMETRIC": False, "SHARED": False, "PRECISION": narrow},
+    )
+    # A view taken again in float64.
+    yield _form(
+        *(moments.moments_kernel, target, "fp32", double),
+        **{"GRAM": True, "SYMMETRIC": True, "SHARED": True, "PRECISION": "ieee"},
+    )
+    yield _form(
+        *(gradient.product_kernel, target, "fp32", double),
+        **{"GRAM": True, "CROSS": False, "PROJECT": False, "APART": True, "PRECISION": "ieee"},
+    )
+    for dtype, compute in (
+        *(("fp32", single), ("bf16", single), ("fp16", single), ("fp64", double)),
+    ):
+        yield _form(
+            *(statistics.statistics_kernel, target, dtype, double), CENTRE=True, OWN=True, PAIR=True
+        )
+        yield _form(statistics.row_squares_kernel, target, dtype, compute)
+        yield _form(
+            *(gradient.finish_kernel, target, dtype, compute),
+            **{"HAS_PRODUCT": True, "PROJECT": True, "APART": True},
+        )
+    for compute in (single, double):
+        yield _form(moments.collect_kernel, target, "fp32", compute, GRAM=True, SYMMETRIC=True)
+        yield _form(moments.inner_product_kernel, target, "fp32", compute)
+
+
+SPECIALISATIONS = [form for target in CONFIGS if target != "interpreter" for form in _forms(target)]

@@ -82,7 +82,7 @@ def second_moments(a: View, b: View, out: Tensor, mirror: Tensor, rows: Tensor |
             GRAM=gram,
             SYMMETRIC=symmetric,
             SHARED=count > 1,
-            **a.product_options(),
+            **{**a.product_options(), **config.moment_options},
         )
         if count > 1:
             moments.collect_kernel[(collected,)](
