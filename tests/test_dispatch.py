@@ -19,10 +19,14 @@ META = torch.zeros(3, 2, device="meta")
 def test_explain_tells_every_backend_and_its_reasons() -> None:
     explanation = tsssl_fast.explain("nt_xent", CPU, CPU)
     assert explanation.chosen == "cpp"
-    assert explanation.reasons == {"cpp": [], "reference": []}
+    reasons = dict(explanation.reasons)
+    (why,) = reasons.pop("triton")
+    assert why.startswith("device=cpu (supported: cuda; cpu only in Triton's interpreter")
+    assert reasons == {"cpp": [], "reference": []}
     assert str(explanation).splitlines() == [
         "nt_xent: cpp",
         "  cpp        can run",
+        f"  triton     {why}",
         "  reference  can run",
     ]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from tsssl_fast import env
 from tsssl_fast.dispatch import Backend
 
-# torch.get_float32_matmul_precision() -> input_precision of tl.dot.
+# torch.get_float32_matmul_precision() -> input_precision of tl.dot for float32 operands.
 DOT_PRECISION = {"highest": "ieee", "high": "tf32x3", "medium": "tf32"}
 
 
@@ -67,11 +67,13 @@ def dtype_reasons(tensors: Sequence[Tensor], supported: Sequence[torch.dtype]) -
     return [f"dtype={names} (supported: {', '.join(map(str, supported))})"] if names else []
 
 
-def dot_precision() -> str:
-    """input_precision for tl.dot of float32 operands, from torch.get_float32_matmul_precision.
+def dot_precision(x: Tensor) -> str:
+    """PRECISION of gpu.numbers.dot for x's dtype: torch.get_float32_matmul_precision for float32.
 
     ROCm's matrix units take float32 itself: "ieee" whatever was asked for.
     """
+    if x.dtype != torch.float32:
+        return "interpreted" if x.device.type == "cpu" else "ieee"
     return "ieee" if torch.version.hip else DOT_PRECISION[torch.get_float32_matmul_precision()]
 
 

@@ -106,9 +106,10 @@ def _nvidia(kernel: Any) -> tuple[int, int, str]:
 def _amd(kernel: Any) -> tuple[int, int, str]:
     code = kernel.asm["amdgcn"]
     number = {k: int(v) for k, v in re.findall(r"\.(\w+_count|\w+_fixed_size): +(\d+)", code)}
-    spilled = number["vgpr_spill_count"] + number["sgpr_spill_count"]
-    registers = number["vgpr_count"]  # includes the accumulator registers
-    return registers, 4 * spilled + number["private_segment_fixed_size"], code
+    # Scalar registers spill to lanes of vector registers, which is no memory. vgpr_count includes
+    # the accumulator registers.
+    spilled = 4 * number["vgpr_spill_count"] + number["private_segment_fixed_size"]
+    return number["vgpr_count"], spilled, code
 
 
 def _loads(code: str, target: Target) -> dict[int, int]:

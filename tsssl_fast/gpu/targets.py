@@ -45,27 +45,29 @@ TARGETS = {
 
 @dataclass(frozen=True)
 class Rates:
-    """Peak per second. tensor: flops by operand dtype on tensor cores; fp32: flops of the ordinary
-    units (two per fused multiply-add); exp2: special-function results; dram, l2: bytes.
+    """Peak per second. tensor: flops by operand dtype on tensor cores; instructions: of the
+    ordinary float32 units, one a lane; exp2: special-function results; dram, l2: bytes.
 
-    exp2 = 16 per clock and multiprocessor. L2 rates are not in the whitepapers: they are what
-    published microbenchmarks reach.
+    instructions = 64 (A100) or 128 (H100) lanes, exp2 = 16, per clock and multiprocessor (CUDA C++
+    programming guide, throughput of arithmetic instructions), at the clock that gives the published
+    tensor rate. l2: not published by the vendor; what published microbenchmarks read.
     """
 
     name: str
-    target: str
     tensor: dict[str, float]
-    fp32: float
+    instructions: float
     exp2: float
     dram: float
     l2: float
 
 
 A100 = Rates(
-    *("A100 SXM 80 GB", "sm_80", {"bf16": 312e12, "fp16": 312e12, "tf32": 156e12}),
-    *(19.5e12, 16 * 108 * 1.41e9, 2.039e12, 4.4e12),
+    "A100 SXM 80 GB",
+    {"bf16": 312e12, "fp16": 312e12, "tf32": 156e12, "fp32": 19.5e12},
+    *(64 * 108 * 1.41e9, 16 * 108 * 1.41e9, 2.039e12, 4.4e12),
 )
 H100 = Rates(
-    *("H100 SXM", "sm_90", {"bf16": 989.4e12, "fp16": 989.4e12, "tf32": 494.7e12}),
-    *(66.9e12, 16 * 132 * 1.83e9, 3.35e12, 5.5e12),
+    "H100 SXM",
+    {"bf16": 989.4e12, "fp16": 989.4e12, "tf32": 494.7e12, "fp32": 61.9e12},
+    *(128 * 132 * 1.83e9, 16 * 132 * 1.83e9, 3.35e12, 5.5e12),
 )

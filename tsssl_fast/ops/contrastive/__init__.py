@@ -7,9 +7,9 @@ hierarchical_nt_xent  TS2Vec's pyramid of those
 """
 
 from tsssl_fast import dispatch
-from tsssl_fast.ops.contrastive import cpp, reference
+from tsssl_fast.ops.contrastive import cpp, reference, triton
 
-BACKENDS = (cpp.BACKEND, reference.BACKEND)
+BACKENDS = (cpp.BACKEND, triton.BACKEND, reference.BACKEND)
 
 dispatch.register_family("contrastive", tuple(reference.BACKEND.kernels), BACKENDS)
 

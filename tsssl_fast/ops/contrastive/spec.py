@@ -38,6 +38,14 @@ TINY_NORM = 1e-12
 ERROR_FACTOR = 2.0
 
 
+# The Triton backend declines float64, more rows than this on a side (offsets inside a tile have 32
+# bits), and groups of more columns than a tile holds (triton_configs.FUSED_COLUMNS). With
+# torch.set_float32_matmul_precision below "highest" its float32 products are what torch's then are,
+# and ERROR_FACTOR does not bound them.
+TRITON_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+TRITON_ROWS = 2**22
+
+
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
     """The arithmetic, and the dtype of the loss: float32 for 16-bit inputs, else their own."""
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype

@@ -1,0 +1,117 @@
+"""The work of the GPU kernels, counted from their loops: products, exponentials, instructions,
+bytes.
+
+What is counted per pair of rows comes from the epilogues in ops/contrastive/triton_*.py.
+"""
+
+from dataclasses import dataclass
+
+from tsssl_fast.gpu.targets import Rates
+from tsssl_fast.ops.contrastive import triton_configs as configs
+
+
+@dataclass(frozen=True)
+class Work:
+    """flops: of products in `dtype`; exps: exponentials; instructions: of the epilogue, by lane;
+    dram: compulsory bytes; l2: bytes that tiles read again."""
+
+    name: str
+    dtype: str
+    flops: float
+    exps: float
+    instructions: float
+    dram: float
+    l2: float
+
+    def __add__(self, other: "Work") -> "Work":
+        mine, others = vars(self).values(), vars(other).values()
+        sums = [a + b for a, b in list(zip(mine, others, strict=True))[2:]]
+        return Work(self.name, self.dtype, *sums)
+
+    def times(self, rates: Rates) -> dict[str, float]:
+        """Seconds that each unit is busy at its peak."""
+        return {
+            "products": self.flops / rates.tensor[self.dtype],
+            "exponentials": self.exps / rates.exp2,
+            "instructions": self.instructions / rates.instructions,
+            "dram": self.dram / rates.dram,
+            "l2": self.l2 / rates.l2,
+        }
+
+
+def unit(rows: int, columns: int, dim: int) -> float:
+    """Flops of one full similarity product."""
+    return 2.0 * rows * columns * dim
+
+
+def nt_xent_forward(batch: int, dim: int, family: str) -> Work:
+    """Half the tiles, a full diagonal of slots; per pair: scale, shift, two sums."""
+    n = 2 * batch
+    tile = configs.tiles("paired sums", _dtype(), configs.pitch(dim), family)
+    share = 0.5 * (1 + 1 / configs.SLOTS)
+    pairs = share * n * n
+    size = configs.pitch(dim) * 2
+    return Work(
+        *(f"NT-Xent forward {batch} x {dim}", "bf16", share * unit(n, n, dim), pairs),
+        *(4 * pairs, 4 * n * size, pairs / tile.rows * size),
+    )
+
+
+def nt_xent_backward(batch: int, dim: int, family: str) -> Work:
+    """Rows own their gradient: similarities again, and one product with what pulls on both sides.
+
+    Per pair: two scales, a sum, the shift, a product, half a conversion.
+    """
+    n = 2 * batch
+    tile = configs.tiles("paired gradients", _dtype(), configs.pitch(dim), family)
+    pairs = float(n) * n
+    size = configs.pitch(dim) * 2
+    return Work(
+        *(f"NT-Xent backward {batch} x {dim}", "bf16", 2 * unit(n, n, dim), pairs),
+        *(5.5 * pairs, 4 * n * size + 12 * n * dim, pairs / tile.rows * size),
+    )
+
+
+def nt_xent(batch: int, dim: int, family: str) -> Work:
+    """Forward and backward; wide rows by chunks."""
+    if not configs.fused(_dtype(), configs.pitch(dim)):
+        return chunked(f"NT-Xent {batch} x {dim}", 2 * batch, 2 * batch, dim, one_set=True)
+    both = nt_xent_forward(batch, dim, family) + nt_xent_backward(batch, dim, family)
+    return Work(f"NT-Xent {batch} x {dim}", *list(vars(both).values())[1:])
+
+
+def clip(batch: int, dim: int, family: str) -> Work:
+    """Two towers, both directions, forward and backward."""
+    name = f"CLIP {batch} x {dim}"
+    if not configs.fused(_dtype(), configs.pitch(dim)):
+        return chunked(name, batch, batch, dim, one_set=False)
+    pairs = float(batch) * batch
+    size = configs.pitch(dim) * 2
+    # One product forward; backward a recomputed one and one more on each side. Exponentials: of
+    # rows and columns each time.
+    return Work(
+        *(name, "bf16", 5 * unit(batch, batch, dim), 6 * pairs, 75 * pairs),
+        *(8 * batch * size, 3 * pairs / 64 * size),
+    )
+
+
+def chunked(name: str, rows: int, columns: int, dim: int, *, one_set: bool) -> Work:
+    """Row chunks: similarities written and read (float32), weights written and read (16 bits).
+
+    A chunk of 2^26 similarities is larger than the L2 cache, so these bytes count as DRAM's.
+    """
+    pairs = float(rows) * columns
+    sweeps = 1 if one_set else 2  # forward: rows, and columns with the roles exchanged
+    products = sweeps + 1 + (1 if one_set else 2)
+    readings = 1 if one_set else 2
+    dram = pairs * (8 * (sweeps + 1) + 2 + 2 * readings)
+    return Work(
+        *(name, "bf16", products * unit(rows, columns, dim), pairs * (sweeps + 2)),
+        *(25 * pairs * (sweeps + 1), dram, 0.0),
+    )
+
+
+def _dtype() -> object:
+    import torch
+
+    return torch.bfloat16

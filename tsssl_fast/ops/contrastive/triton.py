@@ -1,0 +1,35 @@
+"""The Triton kernels as a backend: GPUs, and Triton's interpreter on the CPU."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from tsssl_fast.gpu.backend import TritonBackend, dtype_reasons
+from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive.triton_configs import FUSED_COLUMNS, fused, pitch
+
+
+def _limits(op: str, tensors: Sequence[Tensor]) -> list[str]:
+    why = dtype_reasons(tensors, spec.TRITON_DTYPES)
+    most = max((len(t) for t in tensors), default=0)
+    if most > spec.TRITON_ROWS:
+        why.append(f"{most} rows (supported: {spec.TRITON_ROWS})")
+    z = tensors[0]
+    if op.startswith("grouped") and not fused(z.dtype, pitch(z.shape[-1])):
+        limit = ", ".join(f"{n} of {kind}" for kind, n in FUSED_COLUMNS.items())
+        why.append(f"groups of {z.shape[-1]} columns (supported: {limit})")
+    return why
+
+
+BACKEND = TritonBackend(
+    "tsssl_fast.ops.contrastive.triton_operators",
+    (
+        "nt_xent",
+        "nt_xent_backward",
+        "grouped_nt_xent",
+        "grouped_nt_xent_backward",
+        "pair_logsumexp",
+        "pair_logsumexp_backward",
+    ),
+    _limits,
+)
