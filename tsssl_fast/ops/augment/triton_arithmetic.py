@@ -5,6 +5,9 @@ float32 division or square root is approximate in Triton, so both go through `_r
 a factor of -1: Triton's own subtracts from zero and loses the sign of a zero.
 """
 
+# The body of a kernel is Triton's language, not Python.
+# mypy: ignore-errors
+
 import triton
 import triton.language as tl
 
@@ -113,18 +116,3 @@ def normals(radius, angle, dtype: tl.constexpr):
     r = root(_log_fraction((radius >> 8).to(tl.int32) + 1, dtype) * -2.0)
     sin, cos = sincos_turns(angle, dtype)
     return r * cos, r * sin
-
-
-@triton.jit
-def narrow(x, dtype: tl.constexpr):
-    """x in the dtype of the output, rounded to nearest even.
-
-    By hand for bfloat16: Triton's interpreter cuts the digits off instead.
-    """
-    if dtype == tl.bfloat16:
-        bits = x.to(tl.float32).to(tl.uint32, bitcast=True)
-        rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-        rounded = tl.where(x != x, (bits >> 16) | 0x40, rounded)
-        return rounded.to(tl.uint16).to(tl.bfloat16, bitcast=True)
-    else:
-        return x.to(dtype)

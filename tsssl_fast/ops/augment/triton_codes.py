@@ -1,5 +1,8 @@
 """The operation codes and columns of spec.py as constants of Triton, and sets of codes as bits."""
 
+# The body of a kernel is Triton's language, not Python.
+# mypy: ignore-errors
+
 import triton
 import triton.language as tl
 

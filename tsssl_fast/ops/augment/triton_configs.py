@@ -15,7 +15,15 @@ from tsssl_fast.ops.augment.spec import Code
 # Channels and steps of a tile.
 TILES = ((1, 256), (4, 64), (16, 16))
 # A fused multiply-add rounds once where the definition rounds twice.
-OPTIONS = {"num_warps": 4, "num_stages": 1, "enable_fp_fusion": False}
+WARPS, STAGES = 4, 1
+# Left to itself, ptxas takes so few registers for some pipelines that they spill.
+REGISTERS = {"maxnreg": 255}
+
+
+def options(target: str) -> dict[str, int | bool]:
+    """Of a launch on a target of backend.family."""
+    options = {"num_warps": WARPS, "num_stages": STAGES, "enable_fp_fusion": False}
+    return {**options, **(REGISTERS if target.startswith("sm_") else {})}
 
 
 def tile(channels: int, steps: int) -> tuple[int, int]:
@@ -40,7 +48,7 @@ def _form(
     label: str,
     dtype: str,
     config: tuple[int, int, int],
-    targets: tuple[str, ...] = tuple(TARGETS),
+    target: str,
 ) -> Specialisation:
     compute = _WIDE.get(dtype, "fp32")
     backward = kernel is programs.augment_backward_kernel
@@ -49,7 +57,7 @@ def _form(
         **{"weights": f"*{compute}", "plan": "*fp64", "table": "*fp64"},
         **{"ids": "*i64", "lengths": "*i64", "out": f"*{compute if backward else dtype}"},
     }
-    given = {"DRAW": True, "SUM": True, "HAS_IDS": True, "HAS_LENGTHS": True}
+    given: dict[str, Any] = {"DRAW": True, "SUM": True, "HAS_IDS": True, "HAS_LENGTHS": True}
     given |= {"CONFIG": config, "MASK": config[0]}
     numbers = {n: "i64" if n in _INT64 else "i32" for n in kernel.arg_names if n not in given}
     return Specialisation(
@@ -57,26 +65,33 @@ def _form(
         label,
         {n: pointers.get(n, kind) for n, kind in numbers.items()},
         {n: given[n] for n in kernel.arg_names if n in given},
-        OPTIONS["num_warps"],
-        OPTIONS["num_stages"],
-        targets,
-        fp_fusion=OPTIONS["enable_fp_fusion"],
+        WARPS,
+        STAGES,
+        (target,),
+        fp_fusion=False,
+        options=REGISTERS if target.startswith("sm_") else {},
     )
 
 
 # All codes in one kernel stand for every set of them: what a set leaves out is not compiled.
 _ALL = codes.ALL_BITS
 _FORWARD, _BACKWARD = programs.augment_forward_kernel, programs.augment_backward_kernel
+_EVERYWHERE = (
+    (_FORWARD, "all fp32 4x64", "fp32", (_ALL, 4, 64)),
+    (_BACKWARD, "all fp32 4x64", "fp32", (_ALL, 4, 64)),
+    (programs.augment_sample_kernel, "all", "fp32", (_ALL, 4, 64)),
+    (_FORWARD, "simclr_ts bf16 4x64", "bf16", (_SIMCLR_TS, 4, 64)),
+    (_FORWARD, "simclr_ts fp64 4x64", "fp64", (_SIMCLR_TS, 4, 64)),
+    (_BACKWARD, "simclr_ts fp64 4x64", "fp64", (_SIMCLR_TS, 4, 64)),
+    (_FORWARD, "simclr_ts fp32 1x256", "fp32", (_SIMCLR_TS, 1, 256)),
+    (_FORWARD, "simclr_ts fp32 16x16", "fp32", (_SIMCLR_TS, 16, 16)),
+)
+_ONCE = (
+    (_FORWARD, "all fp64 4x64", "fp64", (_ALL, 4, 64)),
+    (_BACKWARD, "all fp64 4x64", "fp64", (_ALL, 4, 64)),
+    (_FORWARD, "simclr_ts fp16 4x64", "fp16", (_SIMCLR_TS, 4, 64)),
+)
 SPECIALISATIONS = [
-    _form(_FORWARD, "all fp32 4x64", "fp32", (_ALL, 4, 64)),
-    _form(_BACKWARD, "all fp32 4x64", "fp32", (_ALL, 4, 64)),
-    _form(programs.augment_sample_kernel, "all", "fp32", (_ALL, 4, 64)),
-    _form(_FORWARD, "simclr_ts bf16 4x64", "bf16", (_SIMCLR_TS, 4, 64)),
-    _form(_FORWARD, "simclr_ts fp64 4x64", "fp64", (_SIMCLR_TS, 4, 64)),
-    _form(_BACKWARD, "simclr_ts fp64 4x64", "fp64", (_SIMCLR_TS, 4, 64)),
-    _form(_FORWARD, "simclr_ts fp32 1x256", "fp32", (_SIMCLR_TS, 1, 256)),
-    _form(_FORWARD, "simclr_ts fp32 16x16", "fp32", (_SIMCLR_TS, 16, 16)),
-    _form(_FORWARD, "all fp64 4x64", "fp64", (_ALL, 4, 64), ("sm_90",)),
-    _form(_BACKWARD, "all fp64 4x64", "fp64", (_ALL, 4, 64), ("sm_90",)),
-    _form(_FORWARD, "simclr_ts fp16 4x64", "fp16", (_SIMCLR_TS, 4, 64), ("sm_90",)),
+    *(_form(*form, target) for form in _EVERYWHERE for target in TARGETS),
+    *(_form(*form, "sm_90") for form in _ONCE),
 ]

@@ -4,6 +4,9 @@ Float64 throughout. Word i of a row's stream belongs to slot i, so that the slot
 side by side; what needs one word alone comes from the scalar words 0 to 7.
 """
 
+# The body of a kernel is Triton's language, not Python.
+# mypy: ignore-errors
+
 import triton
 import triton.language as tl
 

@@ -5,6 +5,9 @@ padding; `block` is (channels, steps, length). CONFIG is (codes that occur, CB, 
 TB), every pass goes over all of them, and whoever calls puts a barrier between passes.
 """
 
+# The body of a kernel is Triton's language, not Python.
+# mypy: ignore-errors
+
 import triton
 import triton.language as tl
 

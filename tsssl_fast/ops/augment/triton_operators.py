@@ -62,6 +62,7 @@ class _Launch:
             "HAS_LENGTHS": own is not None,
         }
         self.config = (self.mask, *configs.tile(channels, steps))
+        self.options = configs.options(backend.family(plan))
 
 
 def _strides(x: Tensor) -> tuple[int, ...]:
@@ -90,7 +91,7 @@ def augment(
             **launch.constants,
             DRAW=launch.draw,
             CONFIG=launch.config,
-            **configs.OPTIONS,
+            **launch.options,
         )
     return out
 
@@ -121,7 +122,7 @@ def augment_backward(
             DRAW=launch.draw,
             SUM=sum_views,
             CONFIG=launch.config,
-            **configs.OPTIONS,
+            **launch.options,
         )
     return out.to(grad.dtype)
 
@@ -138,6 +139,6 @@ def augment_sample(
     if launch.table.numel() > 0:
         with backend.on(program):
             programs.augment_sample_kernel[(views * shape[0],)](
-                *launch.numbers, **launch.constants, MASK=launch.mask, **configs.OPTIONS
+                *launch.numbers, **launch.constants, MASK=launch.mask, **launch.options
             )
     return launch.table

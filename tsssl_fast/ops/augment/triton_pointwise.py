@@ -1,5 +1,8 @@
 """Operations that leave every value where it is: ops/augment/pointwise.py in Triton, in place."""
 
+# The body of a kernel is Triton's language, not Python.
+# mypy: ignore-errors
+
 import triton
 import triton.language as tl
 

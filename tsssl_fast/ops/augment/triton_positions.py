@@ -1,5 +1,8 @@
 """Where each step of a series reads in Triton: positions in float64, whole steps, and channels."""
 
+# The body of a kernel is Triton's language, not Python.
+# mypy: ignore-errors
+
 import triton
 import triton.language as tl
 

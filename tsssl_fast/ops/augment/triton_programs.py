@@ -5,13 +5,16 @@ between two buffers that stay in L1 and L2. What runs is data: the plan says whi
 CONFIG only which codes occur at all, so that pipelines of the same codes share a compiled kernel.
 """
 
+# The body of a kernel is Triton's language, not Python.
+# mypy: ignore-errors
+
 import triton
 import triton.language as tl
 
+from tsssl_fast.gpu.numbers import narrow
 from tsssl_fast.ops.augment import triton_codes as codes
 from tsssl_fast.ops.augment import triton_moves as moves
 from tsssl_fast.ops.augment import triton_pointwise as pointwise
-from tsssl_fast.ops.augment.triton_arithmetic import narrow
 from tsssl_fast.ops.augment.triton_draws import draw_row
 from tsssl_fast.ops.augment.triton_moves import at
 

@@ -27,7 +27,7 @@ _OWN = {
 
 
 def _form(
-    kernel: Any, target: str, given: str, compute: torch.dtype, **constants: Any
+    kernel: Any, target: str, given: str, compute: torch.dtype, constants: dict[str, Any]
 ) -> Specialisation:
     """The form for views of dtype `given` with contiguous columns, a multiple of 16 of them."""
     name, dtype = _COMPUTE[compute]
@@ -70,49 +70,36 @@ def _form(
 def _forms(target: str) -> Iterator[Specialisation]:
     """Both sides of float32 in every precision; of the others the side where a kernel does more."""
     single, double = torch.float32, torch.float64
-    amd = target == "gfx942"
-    products = [("fp64", double, "ieee", True, False)]
-    for precision in ("ieee",) if amd else ("ieee", "tf32x3", "tf32"):
-        products += [("fp32", single, precision, side, side) for side in (True, False)]
-    narrow = "ieee" if amd else "tf32"
-    products += [(dtype, single, narrow, True, False) for dtype in ("bf16", "fp16")]
-    for dtype, compute, precision, gram, gram_too in products:
-        yield _form(
-            *(moments.moments_kernel, target, dtype, compute),
-            **{"GRAM": gram, "SYMMETRIC": True, "SHARED": gram, "PRECISION": precision},
-        )
-        yield _form(
-            *(gradient.product_kernel, target, dtype, compute),
-            **{"GRAM": gram_too, "CROSS": not gram_too, "PROJECT": not gram_too},
-            **{"APART": gram_too, "PRECISION": precision},
-        )
-    yield _form(
-        *(moments.moments_kernel, target, "fp32", single),
-        **{"GRAM": False, "SYMMETRIC": False, "SHARED": False, "PRECISION": narrow},
-    )
-    # A view taken again in float64.
-    yield _form(
-        *(moments.moments_kernel, target, "fp32", double),
-        **{"GRAM": True, "SYMMETRIC": True, "SHARED": True, "PRECISION": "ieee"},
-    )
-    yield _form(
-        *(gradient.product_kernel, target, "fp32", double),
-        **{"GRAM": True, "CROSS": False, "PROJECT": False, "APART": True, "PRECISION": "ieee"},
-    )
-    for dtype, compute in (
-        *(("fp32", single), ("bf16", single), ("fp16", single), ("fp64", double)),
-    ):
-        yield _form(
-            *(statistics.statistics_kernel, target, dtype, double), CENTRE=True, OWN=True, PAIR=True
-        )
-        yield _form(statistics.row_squares_kernel, target, dtype, compute)
-        yield _form(
-            *(gradient.finish_kernel, target, dtype, compute),
-            **{"HAS_PRODUCT": True, "PROJECT": True, "APART": True},
-        )
+    fast = "ieee" if target == "gfx942" else "tf32"
+    precisions = ("ieee",) if target == "gfx942" else ("ieee", "tf32x3", "tf32")
+    cases = [("fp32", single, p, gram, gram) for p in precisions for gram in (True, False)]
+    cases += [(dtype, single, fast, True, False) for dtype in ("bf16", "fp16")]
+    # The last: a view taken again in float64.
+    cases += [("fp64", double, "ieee", True, False), ("fp32", double, "ieee", True, True)]
+    for dtype, compute, precision, forward, backward in cases:
+        moment: dict[str, Any] = {
+            "GRAM": forward,
+            "SYMMETRIC": True,
+            "SHARED": forward,
+            "PRECISION": precision,
+        }
+        yield _form(moments.moments_kernel, target, dtype, compute, moment)
+        product: dict[str, Any] = {"GRAM": backward, "CROSS": not backward, "PROJECT": not backward}
+        product |= {"APART": backward, "PRECISION": precision}
+        yield _form(gradient.product_kernel, target, dtype, compute, product)
+    cross = {"GRAM": False, "SYMMETRIC": False, "SHARED": False, "PRECISION": fast}
+    yield _form(moments.moments_kernel, target, "fp32", single, cross)
     for compute in (single, double):
-        yield _form(moments.collect_kernel, target, "fp32", compute, GRAM=True, SYMMETRIC=True)
-        yield _form(moments.inner_product_kernel, target, "fp32", compute)
+        gathered = {"GRAM": True, "SYMMETRIC": True}
+        yield _form(moments.collect_kernel, target, "fp32", compute, gathered)
+        yield _form(moments.inner_product_kernel, target, "fp32", compute, {})
+    for dtype in ("fp32", "bf16", "fp16", "fp64"):
+        compute = double if dtype == "fp64" else single
+        sums = {"CENTRE": True, "OWN": True, "PAIR": True}
+        yield _form(statistics.statistics_kernel, target, dtype, double, sums)
+        yield _form(statistics.row_squares_kernel, target, dtype, compute, {})
+        finish = {"HAS_PRODUCT": True, "PROJECT": True, "APART": True}
+        yield _form(gradient.finish_kernel, target, dtype, compute, finish)
 
 
 SPECIALISATIONS = [form for target in CONFIGS if target != "interpreter" for form in _forms(target)]

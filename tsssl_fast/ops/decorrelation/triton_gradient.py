@@ -7,10 +7,14 @@ diagonal:
   dz_j = scale_j (g_j - project_j <g_j, x_j> x_j) + outer_j x_j / scale_j + apart (z_j - other_j)
 """
 
+# The body of a kernel is Triton's language, not Python.
+# mypy: ignore-errors
+
 import triton
 import triton.language as tl
 
-from tsssl_fast.ops.decorrelation.triton_tiles import narrow, standardised
+from tsssl_fast.gpu.numbers import narrow
+from tsssl_fast.ops.decorrelation.triton_tiles import standardised
 
 
 @triton.jit
@@ -52,6 +56,8 @@ def _finish(
         w = tl.load(at, mask=inside, other=0.0)
         apart = tl.load(factors + 5 * dim + c, mask=real, other=0.0)
         g += apart * (v.to(tl.float64) - w.to(tl.float64)).to(COMPUTE)
+    if out.dtype.element_ty != tl.float64:
+        g = g.to(tl.float32)
     tl.store(out + i.to(tl.int64) * dim + c, narrow(g, out.dtype.element_ty), mask=inside)
 
 

@@ -5,6 +5,9 @@ of squares off the diagonal in the epilogue. Few tiles with a long depth share i
 programs, whose partial tiles `collect_kernel` adds in order: no atomics.
 """
 
+# The body of a kernel is Triton's language, not Python.
+# mypy: ignore-errors
+
 import triton
 import triton.language as tl
 

@@ -29,15 +29,21 @@ class View:
         return self.columns.dtype
 
     @property
+    def precision(self) -> str:
+        """Of tl.dot: torch's setting for float32; float64 has one."""
+        if self.compute == torch.float64:
+            return "ieee"
+        return backend.dot_precision(self.columns)
+
+    @property
     def config(self) -> configs.Config:
         return configs.CONFIGS[backend.family(self.z)][self.compute]
 
     def product_options(self) -> dict[str, Any]:
-        """Of kernels with a tl.dot; float64 has one precision."""
-        single = self.compute == torch.float32
+        """Of kernels with a tl.dot."""
         return {
             "COMPUTE": _TRITON[self.compute],
-            "PRECISION": backend.dot_precision() if single else "ieee",
+            "PRECISION": self.precision,
             "BLOCK": self.config.block,
             "DEPTH": self.config.depth,
             **self.config.options,

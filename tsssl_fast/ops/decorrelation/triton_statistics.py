@@ -4,6 +4,9 @@ Float64 throughout. A program takes a block of columns and a share of the rows; 
 `triton_operators.py`, in order.
 """
 
+# The body of a kernel is Triton's language, not Python.
+# mypy: ignore-errors
+
 import triton
 import triton.language as tl
 
