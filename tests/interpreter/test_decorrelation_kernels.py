@@ -32,12 +32,17 @@ KERNELS = {b.name: b.kernels for b in decorrelation.BACKENDS}
 
 def draws(n, d, count=2):
     """Fewer than on the other backends: the interpreter takes a second for each."""
-    return [views(n, d, count) for _ in range(min(4, draws_of(n, d)))]
+    return [views(n, d, count) for _ in range(min(3, draws_of(n, d)))]
 
 
 # Both sides, a depth of several shares, one row or column beyond a block, one block.
-@pytest.mark.parametrize("shape", [(5, 7), (7, 5), (17, 40), (33, 17), (18, 130)])
-@pytest.mark.parametrize("correlation", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "correlation"),
+    [
+        *[((5, 7), True), ((7, 5), False), ((17, 40), False), ((18, 130), True)],
+        *[((33, 17), False), ((20, 9), True)],
+    ],
+)
 def test_vicreg(shape, correlation):
     check_vicreg("triton", draws(*shape), correlation)
 
