@@ -49,7 +49,9 @@ def _form(
     dtype: str,
     config: tuple[int, int, int],
     target: str,
+    ones: tuple[str, ...] = (),
 ) -> Specialisation:
+    """ones: sizes that are 1, which Triton compiles as constants."""
     compute = _WIDE.get(dtype, "fp32")
     backward = kernel is programs.augment_backward_kernel
     pointers = {
@@ -58,7 +60,7 @@ def _form(
         **{"ids": "*i64", "lengths": "*i64", "out": f"*{compute if backward else dtype}"},
     }
     given: dict[str, Any] = {"DRAW": True, "SUM": True, "HAS_IDS": True, "HAS_LENGTHS": True}
-    given |= {"CONFIG": config, "MASK": config[0]}
+    given |= {"CONFIG": config, "MASK": config[0], **dict.fromkeys(ones, 1)}
     numbers = {n: "i64" if n in _INT64 else "i32" for n in kernel.arg_names if n not in given}
     return Specialisation(
         kernel,
@@ -86,6 +88,7 @@ _EVERYWHERE = (
     (_FORWARD, "simclr_ts fp32 1x256", "fp32", (_SIMCLR_TS, 1, 256)),
     (_FORWARD, "simclr_ts fp32 16x16", "fp32", (_SIMCLR_TS, 16, 16)),
 )
+_ONES = ("rows", "slots", "views", "samples", "channels", "steps", "stride_t")
 _ONCE = (
     (_FORWARD, "all fp64 4x64", "fp64", (_ALL, 4, 64)),
     (_BACKWARD, "all fp64 4x64", "fp64", (_ALL, 4, 64)),
@@ -94,4 +97,10 @@ _ONCE = (
 SPECIALISATIONS = [
     *(_form(*form, target) for form in _EVERYWHERE for target in TARGETS),
     *(_form(*form, "sm_90") for form in _ONCE),
+    *(
+        _form(
+            kernel, "simclr_ts of size 1 fp32 1x256", "fp32", (_SIMCLR_TS, 1, 256), "sm_90", _ONES
+        )
+        for kernel in (_FORWARD, _BACKWARD, programs.augment_sample_kernel)
+    ),
 ]

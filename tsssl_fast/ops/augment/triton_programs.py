@@ -20,6 +20,12 @@ from tsssl_fast.ops.augment.triton_moves import at
 
 
 @triton.jit
+def _sizes(channels, steps):
+    """As tensors: Triton turns an argument that is 1 into a constant, which has no methods."""
+    return tl.cast(channels, tl.int32), tl.cast(steps, tl.int32)
+
+
+@triton.jit
 def _sample(ids, lengths, sample, steps, HAS_IDS: tl.constexpr, HAS_LENGTHS: tl.constexpr):
     """The id of a sample as two words, and how many of its steps are no padding."""
     number = sample.to(tl.int64)
@@ -209,6 +215,7 @@ def augment_forward_kernel(
     CONFIG: tl.constexpr,
 ):
     WIDE: tl.constexpr = out.dtype.element_ty != buffers.dtype.element_ty
+    channels, steps = _sizes(channels, steps)
     # The views of one sample follow each other: its series is still in L2 for the second.
     program = tl.program_id(0).to(tl.int64)
     sample, view = program // views, (program % views).to(tl.int32)
@@ -267,6 +274,7 @@ def augment_backward_kernel(
     CONFIG: tl.constexpr,
 ):
     """The transposed operations in reverse order; SUM adds the views of a sample in order."""
+    channels, steps = _sizes(channels, steps)
     program = tl.program_id(0).to(tl.int64)
     size = channels.to(tl.int64) * steps
     first, count = program // samples, 1
@@ -315,6 +323,7 @@ def augment_sample_kernel(
     HAS_LENGTHS: tl.constexpr,
     MASK: tl.constexpr,
 ):
+    channels, steps = _sizes(channels, steps)
     program = tl.program_id(0).to(tl.int64)
     sample, view = program % samples, (program // samples).to(tl.int32)
     lo, hi, length = _sample(ids, lengths, sample, steps, HAS_IDS, HAS_LENGTHS)
