@@ -19,6 +19,7 @@ class Config:
     num_warps: int = 4
     num_stages: int = 2
     moment_registers: int | None = None
+    precise_depth: int | None = None
 
     @property
     def collected(self) -> int:
@@ -33,6 +34,10 @@ class Config:
             "enable_fp_fusion": True,
         }
 
+    def gradient_depth(self, precision: str) -> int:
+        """Of product_kernel: without tensor cores, a whole depth of operands would spill."""
+        return self.precise_depth or self.depth if precision == "ieee" else self.depth
+
     @property
     def moment_options(self) -> dict[str, int | bool]:
         """Left to itself, ptxas takes 80 registers for sm_80 and spills."""
@@ -44,11 +49,15 @@ _SMALL = Config(16, 16, 16, 16, 4)
 CONFIGS = {
     "interpreter": {torch.float32: _SMALL, torch.float64: _SMALL},
     "sm_80": {
-        torch.float32: Config(64, 32, 32, 64, 216, num_warps=8, moment_registers=128),
+        torch.float32: Config(
+            64, 32, 32, 64, 216, num_warps=8, moment_registers=128, precise_depth=16
+        ),
         torch.float64: Config(32, 16, 32, 64, 216),
     },
     "sm_90": {
-        torch.float32: Config(64, 32, 32, 64, 264, num_warps=8, moment_registers=128),
+        torch.float32: Config(
+            64, 32, 32, 64, 264, num_warps=8, moment_registers=128, precise_depth=16
+        ),
         torch.float64: Config(32, 16, 32, 64, 264),
     },
     "gfx942": {

@@ -33,7 +33,10 @@ def _form(
     name, dtype = _COMPUTE[compute]
     config = CONFIGS[target][compute]
     block = config.collected if kernel is moments.collect_kernel else config.block
-    known = {"BLOCK": block, "DEPTH": config.depth, "COMPUTE": dtype, **constants}
+    depth = config.depth
+    if kernel is gradient.product_kernel:
+        depth = config.gradient_depth(constants["PRECISION"])
+    known = {"BLOCK": block, "DEPTH": depth, "COMPUTE": dtype, **constants}
     known |= {"ROWS": config.rows, "COLUMNS": config.columns}
     known |= {n: 1 for n in kernel.arg_names if n.startswith("stride_") and n.endswith("c")}
 

@@ -162,7 +162,10 @@ def gradient_of(
                 CROSS=partner is not None,
                 PROJECT=project,
                 APART=other is not None,
-                **view.product_options(),
+                **{
+                    **view.product_options(),
+                    "DEPTH": config.gradient_depth(view.precision),
+                },
             )
         if matrix is None or project:
             gradient.finish_kernel[grid](
