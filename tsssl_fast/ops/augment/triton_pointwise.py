@@ -288,7 +288,9 @@ def quantize(x, slot, block, CONFIG: tl.constexpr):
             t = (t0 + tl.arange(0, TB))[None, :]
             inside = (c < channels) & (t < length) & defined
             v = tl.load(at(x, c, t, steps), mask=inside, other=0.0)
-            level = tl.floor(divide(v - bottom, width + tl.zeros((CB, TB), dtype)) + 0.5)
+            level = divide(v - bottom, width + tl.zeros((CB, TB), dtype)) + 0.5
+            # Not tl.floor, which flushes subnormal float32 on NVIDIA; no level is negative.
+            level = tl.where(level == level, level.to(tl.int32).to(dtype), level)
             tl.store(at(x, c, t, steps), bottom + level * width, mask=inside)
 
 
