@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from tsssl_fast import _library, dispatch
-from tsssl_fast.ops.augment import cpp, numba, reference, spec
+from tsssl_fast.ops.augment import cpp, numba, reference, spec, triton
 
 dispatch.register_family(
     "augment",
     ("augment", "augment_backward", "augment_sample"),
-    (cpp.BACKEND, numba.BACKEND, reference.BACKEND),
+    (cpp.BACKEND, numba.BACKEND, triton.BACKEND, reference.BACKEND),
 )
 
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from tsssl_fast import _library, dispatch
-from tsssl_fast.ops.decorrelation import cpp, numba, reference, spec
+from tsssl_fast.ops.decorrelation import cpp, numba, reference, spec, triton
 
-BACKENDS = (cpp.BACKEND, numba.BACKEND, reference.BACKEND)
+BACKENDS = (cpp.BACKEND, numba.BACKEND, triton.BACKEND, reference.BACKEND)
 
 dispatch.register_family(
     "decorrelation",
