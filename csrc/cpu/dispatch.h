@@ -3,9 +3,9 @@
 #include "tsssl/augment.h"
 #include "tsssl/contrastive.h"
 #include "tsssl/decorrelation.h"
+#include "tsssl/epilogues.h"
 #include "tsssl/keys.h"
 #include "tsssl/masking.h"
-#include "tsssl/epilogues.h"
 #include "tsssl/preprocess.h"
 
 namespace tsssl {
