@@ -65,7 +65,7 @@ def test_an_unknown_provider_is_refused() -> None:
         timeout=120,
     )
     assert done.returncode == 2
-    assert "providers: compiled, cpp, eager" in done.stderr
+    assert "providers: bf16, compiled, cpp, eager" in done.stderr
 
 
 def test_the_sweep_judges_before_it_times(

@@ -80,8 +80,8 @@ def test_nt_xent(launches: Any, name: str) -> None:
 
     for dtype, dim, temperature in VIEWS[name]:
         z = torch.zeros(M, dim, dtype=dtype)
-        _, saved = operators.nt_xent(z, z, temperature)
-        operators.nt_xent_backward(torch.zeros(2 * M), z, z, saved, temperature)
+        _, saved, kept = operators.nt_xent(z, z, temperature, "none", False)
+        operators.nt_xent_backward(torch.zeros(2 * M), z, z, saved, kept, temperature, "none")
     check(launches, 6 * len(VIEWS[name]))
 
 

@@ -11,11 +11,11 @@ from tsssl_fast.ops.contrastive.triton_configs import FUSED_COLUMNS, fused, pitc
 
 def _limits(op: str, tensors: Sequence[Tensor]) -> list[str]:
     why = dtype_reasons(tensors, spec.TRITON_DTYPES)
-    most = max((len(t) for t in tensors), default=0)
+    most = max((len(t) for t in tensors if t.dim() > 0), default=0)
     if most > spec.TRITON_ROWS:
         why.append(f"{most} rows (supported: {spec.TRITON_ROWS})")
-    z = tensors[0]
-    if op.startswith("grouped") and not fused(z.dtype, pitch(z.shape[-1])):
+    z = tensors[0] if tensors else None
+    if op.startswith("grouped") and z is not None and not fused(z.dtype, pitch(z.shape[-1])):
         limit = ", ".join(f"{n} of {kind}" for kind, n in FUSED_COLUMNS.items())
         why.append(f"groups of {z.shape[-1]} columns (supported: {limit})")
     return why
