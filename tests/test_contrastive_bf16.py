@@ -7,7 +7,7 @@ import pytest
 import torch
 from checks import accept, value_and_gradients
 from conftest import THREADS
-from test_contrastive import views
+from contrastive_cases import views
 from torch import Tensor
 
 import tsssl_fast

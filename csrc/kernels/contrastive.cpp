@@ -1,8 +1,10 @@
 // Forward and backward of the contrastive engine: operands, schedule, finish. The tiles are in
-// pairs.h.
+// pairs.h and gradient_tile.h, the walk of the gradient in pair_gradient.h.
 #include "tsssl/contrastive.h"
 
+#include "kernels/gradient_tile.h"
 #include "kernels/nt_xent_rows.h"
+#include "kernels/pair_gradient.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {
@@ -90,104 +92,32 @@ void sum_pairs(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scal
   }
 }
 
+template <class T, bool kFixed, bool kKept>
+void pull_tiles(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T>& k,
+                const PairRules<T>& rules, const PairSums<T>& sums, const PairPull<T>& pull,
+                PairGradient<T>& gradient) {
+  const bool self = rules.self();
+  const std::int32_t power = shift_power(problem), used = kFixed ? power : -1;
+  const PullSide<T> rows(q.padded, 0, q.blocks.rows, true, used, sums, pull);
+  const PullSide<T> columns(k.padded, self ? 0 : q.blocks.rows, k.blocks.rows,
+                            self || problem.columns, used, sums, pull);
+  gradient.run([&](const Window& window, std::int64_t, T* tile) {
+    Window part = window;
+    part.upper = kKept && window.i0 == window.j0;  // kept is what the forward visited
+    gradient_tile<T, kFixed, kKept>(q, k, rules, part, T(problem.beta), power, rows, columns,
+                                    sums.kept, GradientTile<T>{tile});
+  });
+}
+
 template <class T>
-class Backward {
- public:
-  Backward(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T>& k,
-           const PairRules<T>& rules, const PairSums<T>& sums, const PairPull<T>& pull,
-           bool key_gradient, int threads)
-      : beta_(T(problem.beta)),
-        power_(shift_power(problem)),
-        q_(q),
-        k_(k),
-        rules_(rules),
-        rows_(q.padded, 0, q.blocks.rows, true, fixed_shift(problem) ? power_ : -1, sums, pull),
-        columns_(k.padded, rules.self() ? 0 : q.blocks.rows, k.blocks.rows,
-                 rules.self() || problem.columns, fixed_shift(problem) ? power_ : -1, sums, pull),
-        key_gradient_(key_gradient),
-        threads_(threads),
-        tiles_(threads * GradientTile<T>::kSize),
-        query_(q.padded * q.stride),
-        key_(key_gradient ? k.padded * k.stride : 0) {
-    clear(q, query_.get());
-    if (key_gradient) clear(k, key_.get());
-    if (!fixed_shift(problem)) {
-      run<false, false>(nullptr);
-    } else if (sums.kept == nullptr) {
-      run<true, false>(nullptr);
-    } else {
-      run<true, true>(sums.kept);
-    }
-  }
-
-  // du = beta * (what was accumulated); dz = (du - u <u, du>) / ||z|| where rows were normalised.
-  // Returns sum_i <u_i, accumulated_i> = sum over pairs dL/da_ij s_ij, once per role.
-  double finish(const Operand<T>& side, bool keys, bool normalized, T* out1, T* out2,
-                std::int64_t first) const {
-    T* gradient = keys ? key_.get() : query_.get();
-    Scratch<double> parts(side.blocks.count);
-    const int threads = threads_for(side.padded * side.stride, threads_);
-    parallel_for(side.blocks.count, threads, [&](std::int64_t b, int) {
-      double total = 0;
-      for (std::int64_t i = side.blocks.begin(b); i < side.blocks.end(b); ++i) {
-        const T* u = side.row(i);
-        const T* g = gradient + i * side.stride;
-        const T along = dot(u, g, side.stride);
-        total += along;
-        const T projected = normalized ? along : T(0);
-        const T scale = side.scale(i) * beta_;
-        T* out = i < first ? out1 + i * side.depth : out2 + (i - first) * side.depth;
-        for (std::int64_t c = 0; c < side.depth; ++c) out[c] = (g[c] - u[c] * projected) * scale;
-      }
-      parts[b] = total;
-    });
-    double total = 0;
-    for (std::int64_t b = 0; b < side.blocks.count; ++b) total += parts[b];
-    return total;
-  }
-
- private:
-  void clear(const Operand<T>& side, T* gradient) const {
-    const int threads = threads_for(side.padded * side.stride, threads_);
-    parallel_for(side.blocks.count, threads, [&](std::int64_t b, int) {
-      const std::int64_t end = side.blocks.padded_end(b) * side.stride;
-      for (std::int64_t x = side.blocks.begin(b) * side.stride; x < end; ++x) gradient[x] = T(0);
-    });
-  }
-
-  template <bool kFixed, bool kKept>
-  void run(const T* kept) {
-    visit(q_, k_, rules_.self(), threads_, [&](const Window& window, int thread) {
-      T* tile = tiles_.get() + thread * GradientTile<T>::kSize;
-      const bool diagonal = window.upper;
-      Window part = window;
-      part.upper = kKept && diagonal;  // kept is what the forward visited
-      gradient_tile<T, kFixed, kKept>(q_, k_, rules_, part, beta_, power_, rows_, columns_, kept,
-                                      GradientTile<T>{tile});
-      const std::int64_t height = window.i1 - window.i0, width = window.j1 - window.j0;
-      // Gradients are padded to whole panels, so whole register tiles may be written.
-      product<T, kTileStride, 1>(round_up(height, Shape::kProductRows), q_.stride, width, tile,
-                                 k_.row(window.j0), k_.stride, query_.get() + window.i0 * q_.stride,
-                                 q_.stride);
-      T* other = rules_.self() ? query_.get() : key_.get();
-      if (rules_.self() ? !diagonal : key_gradient_) {
-        product<T, 1, kTileStride>(round_up(width, Shape::kProductRows), k_.stride, height, tile,
-                                   q_.row(window.i0), q_.stride, other + window.j0 * k_.stride,
-                                   k_.stride);
-      }
-    });
-  }
-
-  const T beta_;
-  const std::int32_t power_;
-  const Operand<T>& q_;
-  const Operand<T>& k_;
-  const PairRules<T>& rules_;
-  const PullSide<T> rows_, columns_;
-  const bool key_gradient_;
-  const int threads_;
-  Scratch<T> tiles_, query_, key_;
-};
+void pull_all(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T>& k,
+              const PairRules<T>& rules, const PairSums<T>& sums, const PairPull<T>& pull,
+              PairGradient<T>& gradient) {
+  const auto tiles = !fixed_shift(problem)  ? pull_tiles<T, false, false>
+                     : sums.kept == nullptr ? pull_tiles<T, true, false>
+                                            : pull_tiles<T, true, true>;
+  tiles(problem, q, k, rules, sums, pull, gradient);
+}
 
 template <class T>
 double pull_pairs(const PairProblem<T>& problem, int threads, const T* q_scale, const T* k_scale,
@@ -195,18 +125,21 @@ double pull_pairs(const PairProblem<T>& problem, int threads, const T* q_scale, 
                   T* grad_k) {
   const PairRules<T> rules(problem);
   const bool normalized = problem.normalize;
+  const T beta = T(problem.beta);
   const bool multiplied = sums.kept == nullptr || !fixed_shift(problem);
   const Operand<T> q(problem.q, problem.dim, normalized, true, multiplied, problem.q_valid,
                      const_cast<T*>(q_scale), threads);
   if (rules.self()) {
-    const Backward<T> walk(problem, q, q, rules, sums, pull, false, threads);
-    return walk.finish(q, false, normalized, grad_q1, grad_q2, problem.q.count1) / 2;
+    PairGradient<T> walk(q, q, true, false, threads);
+    pull_all(problem, q, q, rules, sums, pull, walk);
+    return walk.finish(q, false, normalized, beta, grad_q1, grad_q2, problem.q.count1) / 2;
   }
   const Operand<T> k(problem.k, problem.dim, normalized, true, true, problem.k_valid,
                      const_cast<T*>(k_scale), threads);
-  const Backward<T> walk(problem, q, k, rules, sums, pull, grad_k != nullptr, threads);
-  if (grad_k != nullptr) walk.finish(k, true, normalized, grad_k, nullptr, k.blocks.rows);
-  return walk.finish(q, false, normalized, grad_q1, grad_q2, problem.q.count1);
+  PairGradient<T> walk(q, k, false, grad_k != nullptr, threads);
+  pull_all(problem, q, k, rules, sums, pull, walk);
+  if (grad_k != nullptr) walk.finish(k, true, normalized, beta, grad_k, nullptr, k.blocks.rows);
+  return walk.finish(q, false, normalized, beta, grad_q1, grad_q2, problem.q.count1);
 }
 
 template <class T>

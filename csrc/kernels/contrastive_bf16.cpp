@@ -5,6 +5,7 @@
 // products. Not rounded: norms, exponentials, all sums, the positive's logit and its part of the
 // gradient, from float32 rows. A converged batch keeps its digits: its loss and the weight of every
 // gradient hang on the positive's logit.
+#include "kernels/gradient_tile.h"
 #include "kernels/nt_xent_rows.h"
 #include "simd/bf16.h"
 

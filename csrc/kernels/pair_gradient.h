@@ -51,20 +51,31 @@ class PairGradient {
     }
   }
 
-  // du = factor * (what was accumulated); dz = (du - u <u, du>) / ||z|| where rows were normalised.
-  void finish(const Operand<T>& side, bool keys, bool normalized, T factor, T* out) const {
+  // du = factor * (what was accumulated); dz = (du - u <u, du>) / ||z|| where rows were normalised,
+  // the first `first` rows to out1, the others to out2.
+  // Returns sum_i <u_i, accumulated_i> = sum over pairs dL/ds_ij s_ij, once per role.
+  double finish(const Operand<T>& side, bool keys, bool normalized, T factor, T* out1, T* out2,
+                std::int64_t first) const {
     const T* gradient = keys ? key_.get() : query_.get();
+    Scratch<double> parts(side.blocks.count);
     const int threads = threads_for(side.padded * side.stride, threads_);
     parallel_for(side.blocks.count, threads, [&](std::int64_t b, int) {
+      double total = 0;
       for (std::int64_t i = side.blocks.begin(b); i < side.blocks.end(b); ++i) {
         const T* u = side.row(i);
         const T* g = gradient + i * side.stride;
-        const T along = normalized ? dot(u, g, side.stride) : T(0);
+        const T along = dot(u, g, side.stride);
+        total += along;
+        const T projected = normalized ? along : T(0);
         const T scale = side.scale(i) * factor;
-        T* row = out + i * side.depth;
-        for (std::int64_t c = 0; c < side.depth; ++c) row[c] = (g[c] - u[c] * along) * scale;
+        T* out = i < first ? out1 + i * side.depth : out2 + (i - first) * side.depth;
+        for (std::int64_t c = 0; c < side.depth; ++c) out[c] = (g[c] - u[c] * projected) * scale;
       }
+      parts[b] = total;
     });
+    double total = 0;
+    for (std::int64_t b = 0; b < side.blocks.count; ++b) total += parts[b];
+    return total;
   }
 
  private:

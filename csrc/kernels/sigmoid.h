@@ -120,8 +120,9 @@ void sigmoid_backward(const PairProblem<T>& problem, double bias, int threads, c
     slopes[0] += of_scale[b];
     slopes[1] += of_bias[b];
   }
-  gradient.finish(q, false, problem.normalize, T(problem.beta), grad_q);
-  if (grad_k != nullptr) gradient.finish(k, true, problem.normalize, T(problem.beta), grad_k);
+  gradient.finish(q, false, problem.normalize, T(problem.beta), grad_q, nullptr, q.blocks.rows);
+  if (grad_k != nullptr)
+    gradient.finish(k, true, problem.normalize, T(problem.beta), grad_k, nullptr, k.blocks.rows);
 }
 
 }  // namespace

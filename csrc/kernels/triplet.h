@@ -204,7 +204,7 @@ void triplet_backward(const PairProblem<T>& problem, double margin, int threads,
     };
     walk_tiles<T>(z, z, rules, window, nullptr, tile);
   });
-  gradient.finish(z, false, problem.normalize, T(1), grad);
+  gradient.finish(z, false, problem.normalize, T(1), grad, nullptr, z.blocks.rows);
 }
 
 }  // namespace

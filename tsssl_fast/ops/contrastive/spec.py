@@ -49,8 +49,8 @@ REDUCTIONS = ("none", "sum", "mean")  # of nt_xent, in the order of csrc's Reduc
 def kept_rows(rows: int, dim: int) -> int:
     """Side of the square in which nt_xent keeps its exponentials for the backward; 0: it does not.
 
-    A quarter of the arithmetic is then not done twice. Half of the square is written, so that this
-    is at most 2 MiB of float32, or the size of four copies of the views.
+    A quarter of the arithmetic is then not done twice. Half of the square is written: at most
+    2.2 MB of float32, or the size of two copies of the views and the square's padding.
     """
     return -(-rows // 48) * 48 if rows <= max(1024, 4 * dim) else 0
 
@@ -61,7 +61,8 @@ TINY_NORM = 1e-12
 # A kernel passes where its error against the float64 reference is at most ERROR_FACTOR times the
 # error of the reference in the kernel's own arithmetic on the same input, plus one ulp of the
 # result's largest element (values: of the largest loss; gradients: of the largest component), the
-# mean over several draws of both (tests/checks.py says why).
+# mean over several draws of both (tests/checks.py says why). A gradient of one number (beta, scale,
+# bias) is judged with those of all draws as one vector.
 ERROR_FACTOR = 2.0
 
 # precision="bf16": products of bfloat16 numbers, summed in float32. Only on processors that have
