@@ -55,18 +55,19 @@ LONGER = {
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_loss_falls_and_features_beat_the_random_encoder(tmp_path, method):
-    """Means over two seeds and forty draws of labels; the least difference seen was 0.09."""
+    """Means over two seeds and forty draws of labels; the least difference seen was 0.097."""
     data, longer = load("BasicMotions"), LONGER.get(method, {})
     accuracy = {"random": 0.0, method: 0.0}
     for seed in range(2):
         config = Config(method=method, seed=seed, **{"epochs": 40, **longer})
         run = pretrain(data, config, tmp_path / str(seed))
         untrained = run.config.build(data.channels, data.length)
-        x = run.scaling(data.x_train)
-        assert loss_of(run.method, x, data.y_train) < loss_of(untrained, x, data.y_train)
         for name, encoder in (("random", untrained.encoder), (method, run.method.encoder)):
             train, test = (
                 evaluate.features(encoder, run.scaling(x)) for x in (data.x_train, data.x_test)
             )
             accuracy[name] += few_label_accuracy(train, data.y_train, test, data.y_test) / 2
+        # Last: a pass in training mode moves the statistics of a normalisation.
+        x = run.scaling(data.x_train)
+        assert loss_of(run.method, x, data.y_train) < loss_of(untrained, x, data.y_train)
     assert accuracy[method] > accuracy["random"] + 0.05, accuracy
