@@ -16,6 +16,7 @@ def test_interpreted(name: str) -> None:
     pytest.importorskip("triton")
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "--color=no", FOLDER / name],
+        cwd=FOLDER,  # -m puts the folder in front of sys.path: not the source tree
         env={**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
