@@ -1,10 +1,10 @@
 """VICReg on two views, forward and backward: this package, plain torch, lightly.
 
-    python benchmarks/decorrelation.py 256x8192 1024x2048 [--repeat 9] [--fastest]
+    python benchmarks/decorrelation.py 256x8192 1024x2048 [--repeat 9]
     python benchmarks/decorrelation.py --sweep
 
-Every candidate runs once per round, so that all see the same machine; medians (with --fastest the
-least times) and ratios are of the same run. Of lightly, where it is installed, its loss is loaded
+Every candidate runs once per round, so that all see the same machine; medians and ratios are of the
+same run. Of lightly, where it is installed, its loss is loaded
 alone: the package needs torchvision, the loss does not. --sweep compares with the faster of both
 torch forms from 2 x 8 to 4096 x 8192 and says where we lose. The floor is 6 min(n, d) n d flops at
 the rate of torch's matrix product plus the bytes that have to move (both views read forward and
@@ -15,13 +15,12 @@ import argparse
 import importlib
 import importlib.util
 import pathlib
-import statistics
 import sys
-import time
 import types
 from collections.abc import Callable
 
 import torch
+from timing import interleaved
 from torch import Tensor
 
 from tsssl_fast import functional
@@ -90,31 +89,14 @@ def gemm(n: int, d: int) -> Callable[[], object]:
     return lambda: torch.mm(x, y, out=out)
 
 
-summary: Callable[[list[float]], float] = statistics.median
-
-
-def interleaved(cases: dict[str, Callable[[], object]], repeat: int) -> dict[str, float]:
-    times: dict[str, list[float]] = {name: [] for name in cases}
-    for round_ in range(repeat + 1):
-        for name, run in cases.items():
-            begin = time.perf_counter()
-            run()
-            if round_:
-                times[name].append(time.perf_counter() - begin)
-    return {name: summary(values) for name, values in times.items()}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("shapes", nargs="*", help="N x D, as 256x8192")
     parser.add_argument("--repeat", type=int, default=9)
     parser.add_argument("--largest-covariance", type=int, default=4096, help="no D x D beyond")
-    parser.add_argument("--fastest", action="store_true", help="least times instead of medians")
     parser.add_argument("--sweep", action="store_true", help="2 x 8 to 4096 x 8192")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
-    global summary
-    summary = min if options.fastest else statistics.median
     torch.set_num_threads(options.threads)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, milliseconds")
     if options.sweep:
@@ -141,8 +123,8 @@ def sweep(repeat: int) -> None:
                 forms["direct"] = direct
             cases = {name: lambda f=form, a=a, b=b: step(f, a, b) for name, form in forms.items()}
             flops = 6.0 * min(n, d) * n * d
-            rounds = max(2, min(20 * repeat, int(repeat * 1e9 / (1e7 + flops))))
-            times = interleaved(cases, rounds)
+            rounds = max(3, min(4 * repeat, int(repeat * 1e9 / (1e7 + flops))))
+            times = {k: t.median for k, t in interleaved(cases, rounds).items()}
             own = times.pop("own")
             best = min(times, key=times.__getitem__)
             ratios[f"{n}x{d}"] = times[best] / own
@@ -173,7 +155,7 @@ def measure(n: int, d: int, repeat: int, largest_covariance: int) -> None:
             cases["masked torch"] = lambda: step(masked, a, b)
         else:
             cases["lightly"] = lambda: step(peer, a, b)
-    median = interleaved(cases, repeat)
+    median = {k: t.median for k, t in interleaved(cases, repeat).items()}
     # Six flops where the product has two; the copy moves four of the six views' worth of bytes.
     floor = 3 * median["gemm"] + 1.5 * median["copy"]
     rate = flops / median["gemm"] / 1e9
