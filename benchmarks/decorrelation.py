@@ -1,14 +1,12 @@
-"""VICReg on two views, forward and backward: this package, plain torch, lightly.
+"""VICReg on two views, forward and backward, float32: this package, plain torch, lightly.
 
-    python benchmarks/decorrelation.py 256x8192 1024x2048 [--repeat 9]
-    python benchmarks/decorrelation.py --sweep
+    python benchmarks/run.py --cases vicreg            # the cases, their errors, memory and bars
+    python benchmarks/decorrelation.py [--repeat 9]    # the sweep
 
-Every candidate runs once per round, so that all see the same machine; medians and ratios are of the
-same run. Of lightly, where it is installed, its loss is loaded
-alone: the package needs torchvision, the loss does not. --sweep compares with the faster of both
-torch forms from 2 x 8 to 4096 x 8192 and says where we lose. The floor is 6 min(n, d) n d flops at
-the rate of torch's matrix product plus the bytes that have to move (both views read forward and
-backward, both gradients written) at the rate of a copy.
+A unit is 6 min(n, d) n d flops at the rate of torch's matrix product: the floor without its bytes.
+Of lightly, where it is installed, its loss is loaded alone: the package needs torchvision, the loss
+does not. The sweep compares with the faster of both torch forms from 2 x 8 to 4096 x 8192 and says
+where this package loses.
 """
 
 import argparse
@@ -18,15 +16,32 @@ import pathlib
 import sys
 import types
 from collections.abc import Callable
+from typing import cast
 
 import torch
+from nt_xent import Inputs, compiled_by_torch, run
+from registry import Case, Run, Unavailable
 from timing import interleaved
 from torch import Tensor
 
 from tsssl_fast import functional
-from tsssl_fast.ops.decorrelation import reference
+from tsssl_fast.ops.decorrelation import reference, spec
 
 GAMMA, EPS = 1.0, 1e-4
+Loss = Callable[[Tensor, Tensor], Tensor]
+# n x d -> bars: against the direct form, against the best of all others, peak memory in bytes of
+# the inputs, microseconds.
+SHAPES: dict[tuple[int, int], dict[str, float]] = {
+    (16, 16): {"microseconds": 150},
+    (256, 2048): {"ratio": 15, "memory": 3},
+    (256, 8192): {"ratio": 40, "best": 2, "memory": 3},
+    (1024, 2048): {"best": 1.7, "memory": 3},
+    (2048, 2048): {"best": 1.7, "memory": 3},
+}
+
+
+def ours(a: Tensor, b: Tensor) -> Tensor:
+    return cast(Tensor, functional.vicreg_loss(a, b))
 
 
 def _shell(a: Tensor, b: Tensor, penalty: Callable[[Tensor], Tensor]) -> Tensor:
@@ -51,80 +66,64 @@ def gram(a: Tensor, b: Tensor) -> Tensor:
     return _shell(a, b, penalty)
 
 
-def masked(a: Tensor, b: Tensor) -> Tensor:
-    """lightly's way: the covariance's off-diagonal elements by a boolean mask."""
-
-    def penalty(z: Tensor) -> Tensor:
-        x = z - z.mean(dim=0)
-        c = torch.einsum("bc,bd->cd", x, x) / (len(z) - 1)
-        mask = ~torch.eye(z.shape[1], dtype=torch.bool)
-        return c[..., mask].pow(2).sum(-1) / z.shape[1]
-
-    return _shell(a, b, penalty)
-
-
-def lightly_loss() -> Callable[[Tensor, Tensor], Tensor] | str:
-    """lightly's VICRegLoss as it is, or why it can not run."""
+def lightly(inputs: Inputs) -> Run:
     package = importlib.util.find_spec("lightly")
     if package is None or not package.submodule_search_locations:
-        return "not installed"
+        raise Unavailable("lightly: not installed")
     root = pathlib.Path(package.submodule_search_locations[0])
     for name in ("lightly", "lightly.loss", "lightly.utils"):
         module = types.ModuleType(name)
         module.__path__ = [str(root.joinpath(*name.split(".")[1:]))]
         sys.modules.setdefault(name, module)
     try:
-        return importlib.import_module("lightly.loss.vicreg_loss").VICRegLoss()
+        loss = importlib.import_module("lightly.loss.vicreg_loss").VICRegLoss()
     except Exception as error:
-        return repr(error)
+        raise Unavailable(f"lightly: {error!r}") from error
+    return run(loss, inputs)
 
 
-def step(loss: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> None:
-    a.grad = b.grad = None
-    loss(a, b).backward()
+def views(n: int, d: int) -> Inputs:
+    generator = torch.Generator().manual_seed(0)
+    a = torch.randn(n, d, generator=generator)
+    return a, a + 0.1 * torch.randn(n, d, generator=generator)
 
 
-def gemm(n: int, d: int) -> Callable[[], object]:
-    x, y, out = torch.randn(n, d), torch.randn(d, n), torch.empty(n, n)
-    return lambda: torch.mm(x, y, out=out)
+def make(n: int, d: int, bars: dict[str, float]) -> Case:
+    return Case(
+        name=f"vicreg {n}x{d}",
+        inputs=lambda: views(n, d),
+        truth=lambda z: run(direct, tuple(x.double() for x in z))(),
+        providers={
+            "cpp": lambda z: run(ours, z),
+            "eager": lambda z: run(direct, z),
+            "gram": lambda z: run(gram, z),
+            "compiled": lambda z: run(compiled_by_torch(gram if n < d else direct), z),
+            "lightly": lightly,
+        },
+        ours="cpp",
+        baseline="eager",
+        factor=spec.ERROR_FACTOR,
+        flops=6.0 * min(n, d) * n * d,
+        bytes=4.0 * 6 * n * d,
+        bars=bars,
+    )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("shapes", nargs="*", help="N x D, as 256x8192")
-    parser.add_argument("--repeat", type=int, default=9)
-    parser.add_argument("--largest-covariance", type=int, default=4096, help="no D x D beyond")
-    parser.add_argument("--sweep", action="store_true", help="2 x 8 to 4096 x 8192")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, milliseconds")
-    if options.sweep:
-        sweep(options.repeat)
-    for shape in options.shapes:
-        measure(*map(int, shape.split("x")), options.repeat, options.largest_covariance)
-
-
-def views(n: int, d: int) -> tuple[Tensor, Tensor]:
-    torch.manual_seed(0)
-    a = torch.randn(n, d)
-    b = (a + 0.1 * torch.randn(n, d)).requires_grad_()
-    return a.requires_grad_(), b
+CASES = [make(*shape, bars) for shape, bars in SHAPES.items()]
 
 
 def sweep(repeat: int) -> None:
-    """Every shape against the faster of both torch forms; the direct one where D <= 2048."""
+    """Every shape against the faster of both torch forms; the direct one where d <= 2048."""
     ratios: dict[str, float] = {}
     for n in (2, 8, 32, 128, 512, 1024, 4096):
         for d in (8, 32, 128, 512, 2048, 8192):
-            a, b = views(n, d)
-            forms = {"own": functional.vicreg_loss, "gram": gram}
+            forms: dict[str, Loss] = {"own": ours, "gram": gram}
             if d <= 2048:
                 forms["direct"] = direct
-            cases = {name: lambda f=form, a=a, b=b: step(f, a, b) for name, form in forms.items()}
+            cases = {name: run(form, views(n, d)) for name, form in forms.items()}
             flops = 6.0 * min(n, d) * n * d
             rounds = max(3, min(4 * repeat, int(repeat * 1e9 / (1e7 + flops))))
-            times = {k: t.median for k, t in interleaved(cases, rounds).items()}
+            times = {name: t.median for name, t in interleaved(cases, rounds).items()}
             own = times.pop("own")
             best = min(times, key=times.__getitem__)
             ratios[f"{n}x{d}"] = times[best] / own
@@ -135,37 +134,14 @@ def sweep(repeat: int) -> None:
     print(f"least {ratios[least]:.2f}x at {least}; slower at: {', '.join(lost) or 'none'}")
 
 
-def measure(n: int, d: int, repeat: int, largest_covariance: int) -> None:
-    a, b = views(n, d)
-    source = torch.randn(2, n, d)
-    copy = torch.empty_like(source)
-    side = min(n, d)
-    flops = 2 * side * side * max(n, d)
-    cases: dict[str, Callable[[], object]] = {
-        "tsssl_fast": lambda: step(functional.vicreg_loss, a, b),
-        "gram torch": lambda: step(gram, a, b),
-        "gemm": gemm(side, max(n, d)),
-        "copy": lambda: copy.copy_(source),
-    }
-    if d <= largest_covariance:
-        cases["direct torch"] = lambda: step(direct, a, b)
-        peer = lightly_loss()
-        if isinstance(peer, str):
-            print(f"lightly: {peer}; its formula in torch instead")
-            cases["masked torch"] = lambda: step(masked, a, b)
-        else:
-            cases["lightly"] = lambda: step(peer, a, b)
-    median = {k: t.median for k, t in interleaved(cases, repeat).items()}
-    # Six flops where the product has two; the copy moves four of the six views' worth of bytes.
-    floor = 3 * median["gemm"] + 1.5 * median["copy"]
-    rate = flops / median["gemm"] / 1e9
-    own = median["tsssl_fast"]
-    moved = 1e3 * median["copy"]
-    print(f"{n} x {d}: floor {1e3 * floor:.3f} ({rate:.0f} GFLOP/s, copy {moved:.2f})")
-    for name in [name for name in cases if name not in ("gemm", "copy")]:
-        value = median[name]
-        ratios = f"{value / own:7.2f}x  {value / floor:6.2f} floors"
-        print(f"  {name:<13} {1e3 * value:9.3f}  {ratios}")
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeat", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, milliseconds")
+    sweep(options.repeat)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,20 @@ def interleaved(candidates: Mapping[str, Callable[[], object]], rounds: int) -> 
     return {name: _summary(s) for name, s in samples.items()}
 
 
+def overhead(candidate: Callable[[], object], calls: int = 2000) -> float:
+    """Seconds of a small call in a loop of its own, the median.
+
+    Alone, because for some milliseconds after a parallel candidate its idle thread spins on the
+    other half of the core: the same call takes a third longer in turns.
+    """
+    samples = []
+    for _ in range(calls + 300):
+        start = time.perf_counter()
+        candidate()
+        samples.append(time.perf_counter() - start)
+    return statistics.median(samples[300:])
+
+
 def ratio(slow: Times, fast: Times) -> float:
     return slow.median / fast.median
 
