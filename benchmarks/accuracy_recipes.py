@@ -71,7 +71,7 @@ COMMON: dict[str, dict[str, Any]] = {
     "har": {
         "encoder": "resnet",
         "views": "wearable",
-        "epochs": 5,
+        "epochs": 10,
         "precision": "bf16",
         "scaling": "scale",
         "scale_group": 3,

@@ -63,10 +63,12 @@ class PlainViews:
             y = y * (1 + 0.1 * normal(n, channels, 1))
             ends = normal(n, channels, 2)
             drift = interpolate(ends, steps, mode="linear", align_corners=True)
-            y = y + 0.2 * deviation * drift
+            y = y + 0.2 * drift
             curve = normal(n, channels, 6)
             curve = interpolate(curve, steps, mode="linear", align_corners=True)
             y = y * (1 + 0.1 * curve)
+            y = y * (uniform(n, channels, 1) >= 0.15)
+            deviation = y.std(-1, keepdim=True, correction=0)
             return y + 0.1 * deviation * normal(*y.shape)
         time = torch.arange(steps) / steps
         periods = 0.5 + 1.5 * uniform(n, 1, 1)

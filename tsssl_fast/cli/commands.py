@@ -57,8 +57,10 @@ def pretrain(
     encoder: Annotated[
         str | None, typer.Option(help="auto, resnet, inception, causal or patch_transformer.")
     ] = None,
-    views: Annotated[str | None, typer.Option(help="forward or simclr_ts.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="[default: by size, 10 to 100]")] = None,
+    views: Annotated[
+        str | None, typer.Option(help="forward, wearable, noise or simclr_ts.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="[default: by size, 10 to 60]")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="[default: up to 256]")] = None,
     lr: Annotated[float | None, typer.Option(help="[default: 0.003]")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="[default: 0.001]")] = None,

@@ -14,7 +14,11 @@ POOLINGS = ("final", "stages", "stages+thirds", "input+stages")
 
 
 def features(
-    encoder: nn.Module, x: Tensor, batch_size: int = 512, pooling: str = "final"
+    encoder: nn.Module,
+    x: Tensor,
+    batch_size: int = 512,
+    pooling: str = "final",
+    bf16: bool = False,
 ) -> Tensor:
     """(N, C, T) -> (N, F) float32: the encoder in evaluation mode, without gradient.
 
@@ -28,6 +32,7 @@ def features(
             maximum over time of the series themselves. A stage is an entry of the encoder's
             `stages`, or a child of its only `nn.Sequential` of composite modules that return (N,
             channels, ..., time).
+        bf16: run the encoder under autocast to bfloat16, as training may.
 
     Raises TypeError, ValueError for x of another kind or shape, or an unknown pooling.
     """
@@ -45,7 +50,7 @@ def features(
         for stage in parts_of
     ]
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             parts = []
             for part in x.split(batch_size):
                 seen.clear()

@@ -1,7 +1,6 @@
 """What a run is: everything needed to build its method again, in plain values."""
 
 import inspect
-import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ class Config:
     """method, encoder: names; options: keyword arguments of the method's recipe; the rest:
     `Settings`.
 
-    epochs = 0: enough for about 300 steps, but 10 to 100; batch_size = 0: 256, or all series where
+    epochs = 0: as many as 300 steps hold, but 10 to 60; batch_size = 0: 256, or all series where
     there are fewer; lr = None: 0.003, or 0.001 for a patch transformer. `resolved` replaces these,
     and encoder="auto", by what a data set makes of them.
     """
@@ -57,7 +56,7 @@ class Config:
         batch = self.batch_size or min(256, len(data.x_train) // self.accumulate)
         batch -= 0 if self.batch_size else batch % self.devices
         steps = max(1, len(data.x_train) // max(1, batch * self.accumulate))
-        epochs = self.epochs or max(10, min(100, math.ceil(300 / steps)))
+        epochs = self.epochs or max(10, min(60, 300 // steps))
         name = encoders.resolve(self.encoder, data.length, self.method in NEEDS_TOKENS)
         lr = (1e-3 if name == "patch_transformer" else 3e-3) if self.lr is None else self.lr
         return replace(self, batch_size=batch, epochs=epochs, encoder=name, lr=lr)

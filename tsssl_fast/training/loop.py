@@ -201,7 +201,7 @@ def fit(
             row = {"epoch": epoch, "step": done * per_epoch, "lr": lr, "seconds": seconds} | means
             if fabric.is_global_zero:
                 if monitor is not None:
-                    row |= monitor(method.encoder)
+                    row |= monitor(method.encoder, method.bf16)
                 if on_epoch is not None:
                     on_epoch(row, partial(_state, method, optimizer, done))
             fabric.barrier()

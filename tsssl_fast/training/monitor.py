@@ -65,12 +65,14 @@ class Monitor:
         self.x = self.x[rows]
         self.labels = None if self.labels is None else self.labels[rows]
 
-    def __call__(self, encoder: nn.Module) -> dict[str, float]:
+    def __call__(self, encoder: nn.Module, bf16: bool = False) -> dict[str, float]:
         """effective_rank (RankMe, centred), uniformity, spread, and knn with labels.
+
+        bf16: as the encoder is trained; half the time of a call on UWaveGestureLibrary.
 
         spread: root of the mean variance of the features over their root mean square.
         """
-        z = evaluate.features(encoder, self.x)
+        z = evaluate.features(encoder, self.x, bf16=bf16)
         if len(z) < 2 or not torch.isfinite(z).all():
             return {}
         report = collapse_report(z)

@@ -3,7 +3,8 @@
 | name        | what it is                                                                    |
 | ----------- | ----------------------------------------------------------------------------- |
 | `forward`   | crop, time warp, magnitude warp and noise on every sample; time keeps its way |
-| `wearable`  | for body-worn sensors: as `forward`, and every channel's scale and offset     |
+| `wearable`  | for body-worn sensors: as `forward`, every channel's scale and offset, and    |
+|             | channels that are missing                                                     |
 | `noise`     | a little noise and nothing else, to measure what the other operations do      |
 | `simclr_ts` | the seven augmentations of SimCLR-TS, `augment.presets.simclr_ts`             |
 
@@ -22,6 +23,7 @@ from collections.abc import Callable
 
 from tsssl_fast import _checks
 from tsssl_fast.augment import (
+    ChannelDropout,
     Compose,
     CropResize,
     Drift,
@@ -47,13 +49,18 @@ def forward() -> Views:
 
 
 def wearable() -> Views:
+    """The offset is in units of the scaled series: an accelerometer at rest shows how it lies on
+    the body, and in units of its own deviation, nearly zero then, no offset would hide that. Scale
+    the channels of a sensor together (`scaling="scale"`).
+    """
     return Compose(
         [
             CropResize((0.6, 1.0)),
             TimeWarp(0.2, knots=4),
             Scale(0.1, distribution="normal", per_channel=True),
-            Drift(0.2, knots=0),
+            Drift(0.2, knots=0, relative=False),
             MagnitudeSpline(0.1, knots=4),
+            ChannelDropout(0.15),
             RandomNoise(0.1, distribution="normal"),
         ]
     )
