@@ -7,24 +7,34 @@ namespace tsssl {
 namespace TSSSL_ISA {
 namespace {
 
+// Depth that is summed in one go before it is added to the rest: rounding grows with the length of
+// a sum. At 1024 x 2048 the covariance gradient was off by 7.7 ulp when all the depth was one sum.
+constexpr std::int64_t kSumDepth = 128;
+
 // c (kRows x up to one panel, rows ldc apart) = or += a b over the depth.
 template <class T, int kVectors, int kRowStride, int kDepthStride>
 TSSSL_INLINE void accumulate_vectors(std::int64_t depth, const T* a, const T* b, T* c,
                                      std::int64_t ldc, bool first) {
   constexpr int kLanes = Simd<T>::kLanes;
-  Vec<T> acc[Shape::kRows][kVectors];
+  constexpr std::int64_t ldb = Panel<T>::kRows;
+  for (std::int64_t k = 0; k < depth; k += kSumDepth) {
+    Vec<T> acc[Shape::kRows][kVectors];
 #pragma GCC unroll 16
-  for (int r = 0; r < Shape::kRows; ++r) {
+    for (int r = 0; r < Shape::kRows; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      acc[r][v] = first ? Vec<T>{} : load(c + r * ldc + v * kLanes);
+      for (int v = 0; v < kVectors; ++v) acc[r][v] = Vec<T>{};
     }
-  }
-  multiply<T, Shape::kRows, kVectors, kRowStride, kDepthStride>(depth, a, b, Panel<T>::kRows, acc);
+    multiply<T, Shape::kRows, kVectors, kRowStride, kDepthStride>(
+        min(kSumDepth, depth - k), a + k * kDepthStride, b + k * ldb, ldb, acc);
+    const bool fresh = first && k == 0;
 #pragma GCC unroll 16
-  for (int r = 0; r < Shape::kRows; ++r) {
+    for (int r = 0; r < Shape::kRows; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) store(c + r * ldc + v * kLanes, acc[r][v]);
+      for (int v = 0; v < kVectors; ++v) {
+        T* out = c + r * ldc + v * kLanes;
+        store(out, fresh ? acc[r][v] : load(out) + acc[r][v]);
+      }
+    }
   }
 }
 
