@@ -2,6 +2,7 @@
 #pragma once
 #include "augment/positions.h"
 #include "rng/philox_blocks.h"
+#include "simd/part.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {
@@ -10,7 +11,7 @@ namespace {
 // Standard deviation (divided by the length) in float64: 32 strided partial sums, then a tree, so
 // that the order of additions is the same everywhere.
 constexpr int kPartials = 32;
-constexpr int kRowGroup = 8;
+constexpr int kRowGroup = 16;
 
 constexpr int kSumLanes = Simd<double>::kLanes;
 
@@ -24,24 +25,27 @@ TSSSL_INLINE Vec<double> load_wide(const float* x) {
 // f, of a vector of steps, summed over the row; f(pad) is 0.
 template <class T, class F>
 TSSSL_INLINE double row_sum(const T* x, std::int64_t length, double pad, const F& f) {
-  Vec<double> part[kPartials / kSumLanes] = {};
+  constexpr int kParts = kPartials / kSumLanes;
+  Vec<double> part[kParts] = {};
   std::int64_t t = 0;
   for (; t + kPartials <= length; t += kPartials) {
-    for (int i = 0; i < kPartials / kSumLanes; ++i) {
-      part[i] = part[i] + f(load_wide(x + t + i * kSumLanes));
-    }
+    for (int i = 0; i < kParts; ++i) part[i] = part[i] + f(load_wide(x + t + i * kSumLanes));
   }
   if (t < length) {
     // Whole vectors here too: up to 31 steps one by one took half as long as 315 together.
-    const int rest = static_cast<int>(length - t);
-    double last[kPartials];
-    for (int i = 0; i < kPartials; ++i) last[i] = pad;
-    for (int i = 0; i < rest; ++i) last[i] = static_cast<double>(x[t + i]);
-    for (int i = 0; i < kPartials / kSumLanes; ++i) {
-      part[i] = part[i] + f(load(last + i * kSumLanes));
+    for (int i = 0; i < kParts; ++i, t += kSumLanes) {
+      if (t + kSumLanes <= length) {
+        part[i] = part[i] + f(load_wide(x + t));
+      } else {
+        double last[kSumLanes];
+        for (int k = 0; k < kSumLanes; ++k) {
+          last[k] = t + k < length ? static_cast<double>(x[t + k]) : pad;
+        }
+        part[i] = part[i] + f(load(last));
+      }
     }
   }
-  for (int width = kPartials / kSumLanes / 2; width > 0; width /= 2) {
+  for (int width = kParts / 2; width > 0; width /= 2) {
     for (int i = 0; i < width; ++i) part[i] = part[i] + part[i + width];
   }
   return sum<double>(part[0]);
@@ -56,14 +60,17 @@ inline double row_mean(const T* x, std::int64_t length) {
 // wait for another's sums (100 cycles a row, a tenth of the noise of 128 steps).
 template <class T>
 inline void row_stds(const T* x, std::int64_t stride, int count, std::int64_t length, double* std) {
-  double mean[kRowGroup];
-  for (int r = 0; r < count; ++r) mean[r] = row_mean(x + r * stride, length);
+  const double size = static_cast<double>(length);
   for (int r = 0; r < count; ++r) {
-    const double centre = mean[r];
-    const double total = row_sum(x + r * stride, length, centre,
-                                 [centre](Vec<double> v) { return (v - centre) * (v - centre); });
-    std[r] = root(total / static_cast<double>(length));
+    std[r] = row_sum(x + r * stride, length, 0.0, [](Vec<double> v) { return v; });
   }
+  for (int r = 0; r < count; ++r) std[r] = std[r] / size;
+  for (int r = 0; r < count; ++r) {
+    const double centre = std[r];
+    std[r] = row_sum(x + r * stride, length, centre,
+                     [centre](Vec<double> v) { return (v - centre) * (v - centre); });
+  }
+  for (int r = 0; r < count; ++r) std[r] = root(std[r] / size);
 }
 
 // One Philox block feeds 4 consecutive steps of a channel; the block index leaves 2^17 blocks to a
@@ -71,18 +78,52 @@ inline void row_stds(const T* x, std::int64_t stride, int count, std::int64_t le
 constexpr int kChannelShift = 17;
 constexpr int kChunk = 256;  // steps at a time where values wait in a buffer
 
+typedef Simd<float>::Word FloatWords;
+
+// x += amplitude r, r uniform on [-1, 1); the words go from the generator's registers into the
+// steps.
+TSSSL_INLINE bool add_uniform(float* x, std::int64_t length, std::int64_t channel, float amplitude,
+                              const StreamBlocks& stream) {
+  constexpr int kLanes = Simd<float>::kLanes;
+  const auto noise = [=](WideWords words) {
+    const auto u = __builtin_convertvector((IntVec<float>)words & 0xFFFFFF, Vec<float>);
+    return (u * (1.f / 8388608.f) - 1.f) * amplitude;  // the first product is exact
+  };
+  WideWords number = StreamBlocks::numbers(static_cast<std::uint32_t>(channel << kChannelShift));
+  std::int64_t t = 0;
+  for (; t + 4 * kBlockGroup <= length; t += 4 * kBlockGroup, number += kBlockGroup) {
+    const OrderedWords w = stream(number);
+    for (int k = 0; k < 2 * kSides; ++k) {
+      store(x + t + k * kLanes, load(x + t + k * kLanes) + noise(w.part[k]));
+    }
+  }
+  if (t == length) return true;
+  const OrderedWords w = stream(number);
+  for (int k = 0; k < 2 * kSides && t < length; ++k, t += kLanes) {
+    if (t + kLanes <= length) {
+      store(x + t, load(x + t) + noise(w.part[k]));
+    } else {
+      store_part(x + t, load_part(x + t, length - t, 0.f) + noise(w.part[k]), length - t);
+    }
+  }
+  return true;
+}
+TSSSL_INLINE bool add_uniform(double*, std::int64_t, std::int64_t, double, const StreamBlocks&) {
+  return false;
+}
+
 // x += amplitude r, r uniform on [-1, 1) or standard normal.
 template <class T>
 TSSSL_INLINE void add_noise(T* x, std::int64_t length, std::int64_t channel, T amplitude,
-                            bool normal, const WordStream& stream) {
+                            bool normal, const StreamBlocks& stream) {
+  if (!normal && add_uniform(x, length, channel, amplitude, stream)) return;
   std::uint32_t words[kChunk];
   T r[kChunk];
   for (std::int64_t t = 0; t < length; t += kChunk) {
     const int count = static_cast<int>(length - t < kChunk ? length - t : kChunk);
     // Whole groups of 16 blocks: the tail of a vector loop costs more than words that nobody reads.
     const int blocks = (count + 63) / 64 * 16;
-    const std::uint32_t first = static_cast<std::uint32_t>((channel << kChannelShift) + t / 4);
-    stream_words(stream, first, blocks, words);
+    stream.words(static_cast<std::uint32_t>((channel << kChannelShift) + t / 4), blocks, words);
     if (normal) {
       for (int i = 0; i < 2 * blocks; ++i) {
         const Normals<T> z = normals<T>(words[2 * i], words[2 * i + 1]);
@@ -112,34 +153,60 @@ TSSSL_DEVICE std::uint32_t phase_step(double periods, std::int64_t length) {
 template <class T>
 TSSSL_INLINE void multiply_wave(T* x, std::int64_t length, std::uint32_t theta, std::uint32_t step,
                                 T offset, T amplitude) {
-  constexpr int kLanes = Simd<T>::kLanes;
-  for (std::int64_t t = 0; t < length; t += kLanes) {
-    T factor[kLanes];
-    for (int i = 0; i < kLanes; ++i) {
-      factor[i] = wave(theta + step * static_cast<std::uint32_t>(i), offset, amplitude);
-    }
-    if (t + kLanes <= length) {
-      store(x + t, load(x + t) * load(factor));
-    } else {
-      for (int i = 0; i < length - t; ++i) x[t + i] = x[t + i] * factor[i];
-    }
-    theta += step * kLanes;
+  for (std::int64_t t = 0; t < length; ++t) {
+    x[t] = x[t] * wave(theta + step * static_cast<std::uint32_t>(t), offset, amplitude);
   }
 }
 
-#if TSSSL_VECTOR_BYTES == 64 && defined(__GNUC__) && !defined(__clang__)
-// Steps that a loop over single loads need not do: 16 outputs whose sources, ascending, lie within
-// 32 neighbours are two permutations of two registers (0.2 against 0.6 ns a step).
+// sin_turns of every lane. The coefficients are chosen, where the compiler's own vectors of it
+// compute both polynomials and wait for the multipliers.
+TSSSL_INLINE Vec<float> sin_turns(FloatWords phase) {
+  const FloatWords shifted = phase + 0x20000000u;
+  const auto odd = (shifted & 0x40000000u) != 0u;
+  const Vec<float> a = __builtin_convertvector((IntVec<float>)(phase << 2), Vec<float>) *
+                       (1.4629180792671596e-9f / 4);
+  const Vec<float> z = a * a;
+  Vec<float> p = odd ? broadcast(2.4801587e-5f) : broadcast(2.7557319e-6f);
+  p = p * z + (odd ? broadcast(-1.3888889e-3f) : broadcast(-1.9841270e-4f));
+  p = p * z + (odd ? broadcast(4.1666667e-2f) : broadcast(8.3333333e-3f));
+  p = p * z + (odd ? broadcast(-0.5f) : broadcast(-1.6666667e-1f));
+  const Vec<float> m = odd ? broadcast(1.f) : a;
+  const Vec<float> s = m + m * (z * p);
+  return (Vec<float>)((FloatWords)s ^ (shifted & 0x80000000u));
+}
+
+template <>
+TSSSL_INLINE void multiply_wave(float* x, std::int64_t length, std::uint32_t theta,
+                                std::uint32_t step, float offset, float amplitude) {
+  constexpr int kLanes = Simd<float>::kLanes;
+  FloatWords phase = (FloatWords)iota<float>() * step + theta;
+  std::int64_t t = 0;
+  for (; t + kLanes <= length; t += kLanes, phase += step * kLanes) {
+    store(x + t, load(x + t) * (offset + amplitude * sin_turns(phase)));
+  }
+  if (t == length) return;
+  const Vec<float> rest = load_part(x + t, length - t, 0.f);
+  store_part(x + t, rest * (offset + amplitude * sin_turns(phase)), length - t);
+}
+
+#if TSSSL_VECTOR_BYTES == 64 && defined(__AVX512F__) && defined(__GNUC__) && !defined(__clang__)
+// Steps that a loop over single loads need not do: 16 outputs whose sources lie within 32
+// neighbours are two permutations of two registers (0.2 against 0.6 ns a step).
 inline std::int64_t interpolate_windows(const float* x, float* y, std::int64_t length,
                                         const std::int32_t* left, const float* weight) {
   constexpr int kLanes = 16;
   if (length < 2 * kLanes) return 0;
   const std::int64_t end = length - 2 * kLanes;
+  const __m512i most = _mm512_set1_epi32(2 * kLanes - 2);
   for (std::int64_t next = 0; next < length; next += kLanes) {
     // The last 16 begin where they fit, once more over what is done.
     const std::int64_t t = next + kLanes <= length ? next : length - kLanes;
     const std::int64_t base = left[t] < end ? left[t] : end;
-    if (left[t + kLanes - 1] + 1 - base >= 2 * kLanes) {
+    IntVec<float> index;
+    __builtin_memcpy(&index, left + t, sizeof index);
+    index -= static_cast<std::int32_t>(base);
+    // A map that goes back, or on in leaps, reads outside of the window.
+    if (_mm512_cmpgt_epu32_mask((__m512i)index, most) != 0) {
       for (std::int64_t i = t; i < t + kLanes; ++i) {
         const float a = x[left[i]], b = x[left[i] + 1];
         y[i] = a + weight[i] * (b - a);
@@ -147,9 +214,6 @@ inline std::int64_t interpolate_windows(const float* x, float* y, std::int64_t l
       continue;
     }
     const Vec<float> low = load(x + base), high = load(x + base + kLanes);
-    IntVec<float> index;
-    __builtin_memcpy(&index, left + t, sizeof index);
-    index -= static_cast<std::int32_t>(base);
     const Vec<float> a = __builtin_shuffle(low, high, index);
     const Vec<float> b = __builtin_shuffle(low, high, index + 1);
     store(y + t, a + load(weight + t) * (b - a));
@@ -168,7 +232,6 @@ inline std::int64_t interpolate_windows(const double*, double*, std::int64_t, co
   return 0;
 }
 
-// `left` ascends.
 template <class T>
 inline void interpolate(const T* x, T* y, std::int64_t length, const std::int32_t* left,
                         const T* weight) {
