@@ -6,9 +6,9 @@ Rows are timed in turns inside one process; figures are medians. `loop` is the d
 clone of the series and of the target, then per sample `np.random.choice(T, k, replace=False)` and
 zeros at these steps. `ours` is `random_mask` and `fill`, for every mode. Where every channel has
 its own mask the same loop runs over samples and channels. A step is mask, fill and masked mse,
-forward and backward, the prediction given. Memory is measured in a child process, in units of the series:
-"held" is what the step leaves (mask, filled series, gradient), "extra" what it needs beyond that.
-The exit status is 1 where a bar is missed.
+forward and backward, the prediction given. Memory is measured in a child process, in units of the
+series: "held" is what the step leaves (mask, filled series, gradient), "extra" what it needs beyond
+that. The exit status is 1 where a bar is missed.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-// Operations on one channel: a contiguous row of `length` steps.
+// Operations on one channel, a contiguous row of `length` steps, that leave its values in place.
 #pragma once
 #include "augment/positions.h"
 #include "rng/philox_blocks.h"
@@ -22,6 +22,22 @@ TSSSL_INLINE Vec<double> load_wide(const float* x) {
   return wide;
 }
 
+// Lanes from `count` on, which may be negative, are `pad`.
+template <class T>
+TSSSL_INLINE Vec<double> load_wide_part(const T* x, std::int64_t count, double pad) {
+  double lanes[kSumLanes];
+  for (int k = 0; k < kSumLanes; ++k) lanes[k] = k < count ? static_cast<double>(x[k]) : pad;
+  return load(lanes);
+}
+#if TSSSL_VECTOR_BYTES == 64 && defined(__AVX512VL__)
+template <>
+TSSSL_INLINE Vec<double> load_wide_part(const float* x, std::int64_t count, double pad) {
+  const __mmask8 mask = count > 0 ? static_cast<__mmask8>((1u << count) - 1u) : __mmask8(0);
+  return (Vec<double>)_mm512_mask_cvtps_pd(_mm512_set1_pd(pad), mask,
+                                           _mm256_maskz_loadu_ps(mask, x));
+}
+#endif
+
 // f, of a vector of steps, summed over the row; f(pad) is 0.
 template <class T, class F>
 TSSSL_INLINE double row_sum(const T* x, std::int64_t length, double pad, const F& f) {
@@ -37,11 +53,7 @@ TSSSL_INLINE double row_sum(const T* x, std::int64_t length, double pad, const F
       if (t + kSumLanes <= length) {
         part[i] = part[i] + f(load_wide(x + t));
       } else {
-        double last[kSumLanes];
-        for (int k = 0; k < kSumLanes; ++k) {
-          last[k] = t + k < length ? static_cast<double>(x[t + k]) : pad;
-        }
-        part[i] = part[i] + f(load(last));
+        part[i] = part[i] + f(load_wide_part(x + t, length - t, pad));
       }
     }
   }
@@ -90,21 +102,25 @@ TSSSL_INLINE bool add_uniform(float* x, std::int64_t length, std::int64_t channe
     return (u * (1.f / 8388608.f) - 1.f) * amplitude;  // the first product is exact
   };
   WideWords number = StreamBlocks::numbers(static_cast<std::uint32_t>(channel << kChannelShift));
+  const auto add = [=](const WideWords* words, std::int64_t t, int count) {
+    for (int k = 0; k < count && t < length; ++k, t += kLanes) {
+      if (t + kLanes <= length) {
+        store(x + t, load(x + t) + noise(words[k]));
+      } else {
+        store_part(x + t, load_part(x + t, length - t, 0.f) + noise(words[k]), length - t);
+      }
+    }
+  };
+  constexpr int kWide = kMostSides * kWideLanes;
   std::int64_t t = 0;
-  for (; t + 4 * kBlockGroup <= length; t += 4 * kBlockGroup, number += kBlockGroup) {
-    const OrderedWords w = stream(number);
-    for (int k = 0; k < 2 * kSides; ++k) {
+  for (; t + 4 * kWide <= length; t += 4 * kWide, number += kWide) {
+    const auto w = stream.template group<kMostSides>(number);
+    for (int k = 0; k < 2 * kMostSides; ++k) {
       store(x + t + k * kLanes, load(x + t + k * kLanes) + noise(w.part[k]));
     }
   }
-  if (t == length) return true;
-  const OrderedWords w = stream(number);
-  for (int k = 0; k < 2 * kSides && t < length; ++k, t += kLanes) {
-    if (t + kLanes <= length) {
-      store(x + t, load(x + t) + noise(w.part[k]));
-    } else {
-      store_part(x + t, load_part(x + t, length - t, 0.f) + noise(w.part[k]), length - t);
-    }
+  for (; t < length; t += 4 * kBlockGroup, number += kBlockGroup) {
+    add(stream.template group<kSides>(number).part, t, 2 * kSides);
   }
   return true;
 }
@@ -187,140 +203,6 @@ TSSSL_INLINE void multiply_wave(float* x, std::int64_t length, std::uint32_t the
   if (t == length) return;
   const Vec<float> rest = load_part(x + t, length - t, 0.f);
   store_part(x + t, rest * (offset + amplitude * sin_turns(phase)), length - t);
-}
-
-#if TSSSL_VECTOR_BYTES == 64 && defined(__AVX512F__) && defined(__GNUC__) && !defined(__clang__)
-// Steps that a loop over single loads need not do: 16 outputs whose sources lie within 32
-// neighbours are two permutations of two registers (0.2 against 0.6 ns a step).
-inline std::int64_t interpolate_windows(const float* x, float* y, std::int64_t length,
-                                        const std::int32_t* left, const float* weight) {
-  constexpr int kLanes = 16;
-  if (length < 2 * kLanes) return 0;
-  const std::int64_t end = length - 2 * kLanes;
-  const __m512i most = _mm512_set1_epi32(2 * kLanes - 2);
-  for (std::int64_t next = 0; next < length; next += kLanes) {
-    // The last 16 begin where they fit, once more over what is done.
-    const std::int64_t t = next + kLanes <= length ? next : length - kLanes;
-    const std::int64_t base = left[t] < end ? left[t] : end;
-    IntVec<float> index;
-    __builtin_memcpy(&index, left + t, sizeof index);
-    index -= static_cast<std::int32_t>(base);
-    // A map that goes back, or on in leaps, reads outside of the window.
-    if (_mm512_cmpgt_epu32_mask((__m512i)index, most) != 0) {
-      for (std::int64_t i = t; i < t + kLanes; ++i) {
-        const float a = x[left[i]], b = x[left[i] + 1];
-        y[i] = a + weight[i] * (b - a);
-      }
-      continue;
-    }
-    const Vec<float> low = load(x + base), high = load(x + base + kLanes);
-    const Vec<float> a = __builtin_shuffle(low, high, index);
-    const Vec<float> b = __builtin_shuffle(low, high, index + 1);
-    store(y + t, a + load(weight + t) * (b - a));
-  }
-  return length;
-}
-#else
-inline std::int64_t interpolate_windows(const float*, float*, std::int64_t, const std::int32_t*,
-                                        const float*) {
-  return 0;
-}
-#endif
-
-inline std::int64_t interpolate_windows(const double*, double*, std::int64_t, const std::int32_t*,
-                                        const double*) {
-  return 0;
-}
-
-template <class T>
-inline void interpolate(const T* x, T* y, std::int64_t length, const std::int32_t* left,
-                        const T* weight) {
-  std::int64_t t = interpolate_windows(x, y, length, left, weight);
-  for (; t < length; ++t) {
-    const T a = x[left[t]], b = x[left[t] + 1];
-    y[t] = a + weight[t] * (b - a);
-  }
-}
-
-// The adjoint: every output step gives its gradient to its two neighbours, in ascending order.
-template <class T>
-inline void interpolate_adjoint(const T* grad, T* out, std::int64_t length,
-                                const std::int32_t* left, const T* weight) {
-  for (std::int64_t t = 0; t < length; ++t) out[t] = 0;
-  for (std::int64_t t = 0; t < length; ++t) {
-    const T right = weight[t] * grad[t];
-    out[left[t]] += grad[t] - right;
-    out[left[t] + 1] += right;
-  }
-}
-
-template <class T>
-TSSSL_INLINE void reverse(const T* x, T* y, std::int64_t length) {
-  constexpr int kLanes = Simd<T>::kLanes;
-  const auto at = [=](std::int64_t t) {
-    for (int i = 0; i < kLanes; ++i) y[t + i] = x[length - 1 - t - i];
-  };
-  std::int64_t t = 0;
-  for (; t + kLanes <= length; t += kLanes) at(t);
-  if (t < length && length >= kLanes) {
-    at(length - kLanes);  // once more over what is done
-  } else {
-    for (; t < length; ++t) y[t] = x[length - 1 - t];
-  }
-}
-
-template <class T>
-inline void gather(const T* x, T* y, std::int64_t length, const std::int32_t* source) {
-  for (std::int64_t t = 0; t < length; ++t) y[t] = source[t] < 0 ? T(0) : x[source[t]];
-}
-
-template <class T>
-inline void gather_adjoint(const T* grad, T* out, std::int64_t length, const std::int32_t* source) {
-  for (std::int64_t t = 0; t < length; ++t) out[t] = 0;
-  for (std::int64_t t = 0; t < length; ++t) {
-    if (source[t] >= 0) out[source[t]] += grad[t];
-  }
-}
-
-// The step that stands before the first; the one after the last is its mirror image.
-enum class Edge { repeat = 0, zero = 1, reflect = 2 };
-
-inline std::int64_t edge_step(Edge edge, std::int64_t length) {
-  return edge == Edge::zero ? -1 : (edge == Edge::reflect && length > 1 ? 1 : 0);
-}
-
-// (1 - s) x[t] + (s / 2) (x[t-1] + x[t+1])
-template <class T>
-TSSSL_INLINE void smooth(const T* x, T* y, std::int64_t length, T centre, T side, Edge edge) {
-  const std::int64_t last = length - 1, beyond = edge_step(edge, length);
-  const T before = beyond < 0 ? T(0) : x[beyond];
-  const T after = beyond < 0 ? T(0) : x[last - beyond];
-  y[0] = centre * x[0] + side * (before + (last > 0 ? x[1] : after));
-  const auto at = [=](std::int64_t t) {
-    store(y + t, load(x + t) * centre + (load(x + t - 1) + load(x + t + 1)) * side);
-  };
-  constexpr int kLanes = Simd<T>::kLanes;
-  std::int64_t t = 1;
-  for (; t + kLanes <= last; t += kLanes) at(t);
-  if (t < last && last > kLanes) {
-    at(last - kLanes);  // once more over what is done: y is no input
-  } else {
-    for (; t < last; ++t) y[t] = centre * x[t] + side * (x[t - 1] + x[t + 1]);
-  }
-  if (last > 0) y[last] = centre * x[last] + side * (x[last - 1] + after);
-}
-
-template <class T>
-inline void smooth_adjoint(const T* grad, T* out, std::int64_t length, T centre, T side,
-                           Edge edge) {
-  const std::int64_t last = length - 1, beyond = edge_step(edge, length);
-  for (std::int64_t t = 0; t < length; ++t) out[t] = centre * grad[t];
-  for (std::int64_t t = 1; t < length; ++t) out[t - 1] += side * grad[t];
-  for (std::int64_t t = 0; t < last; ++t) out[t + 1] += side * grad[t];
-  if (beyond >= 0) {
-    out[beyond] += side * grad[0];
-    out[last - beyond] += side * grad[last];
-  }
 }
 
 // A cubic through `count` equidistant knots, the ends repeated (Catmull-Rom); act(t, value).
