@@ -2,10 +2,12 @@
 
     python benchmarks/augment.py [--threads 2] [--single | --scaling] [--fastest]
 
-Rows are timed in turns inside one process; figures are medians in milliseconds, or with --fastest
-the least of every row: what a machine with other work on it disturbs least. All three draw per
-sample; `torch` is vectorised over the batch, `numpy` are the document's snippets as it writes them,
-series by series.
+Rows are timed in turns inside one process, a sample being as many calls as fill 20 milliseconds;
+figures are medians in milliseconds, or with --fastest the least of every row: what a machine with
+other work on it disturbs least. All three draw per sample; `torch` is vectorised over the batch,
+`numpy` are the document's snippets as it writes them, series by series. `copy` copies the series
+twice: the floor of two views. `first` is ours right after 64 MB of other work: a single call whose
+series, output and code have left the caches, as between two training steps.
 """
 
 import argparse
@@ -21,19 +23,37 @@ from tsssl_fast import augment
 
 summary: Callable[[list[float]], float] = statistics.median
 SHAPES = ((256, 9, 128), (256, 3, 315), (1024, 9, 128))
+# Several calls of the fastest case: after another candidate malloc has given its pages back to the
+# system, and the first call pays 1 microsecond for each of them (2.5 ms at 1024 x 9 x 128).
+SAMPLE_SECONDS = 0.02
+
+
+def seconds(run: Callable[[], object], calls: int = 1) -> float:
+    begin = time.perf_counter()
+    for _ in range(calls):
+        run()
+    return (time.perf_counter() - begin) / calls
 
 
 def interleaved(cases: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Milliseconds of every case."""
     for run in cases.values():
         run()
+    calls = {name: max(1, round(SAMPLE_SECONDS / seconds(run))) for name, run in cases.items()}
     times: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(rounds):
         for name, run in cases.items():
-            begin = time.perf_counter()
-            run()
-            times[name].append(1e3 * (time.perf_counter() - begin))
+            times[name].append(1e3 * seconds(run, calls[name]))
     return {name: summary(values) for name, values in times.items()}
+
+
+def first_call(run: Callable[[], object], rounds: int) -> float:
+    """Milliseconds of one call after other work."""
+    other, times = torch.zeros(1 << 24), []
+    for _ in range(rounds):
+        other.add_(1.0)
+        times.append(1e3 * seconds(run))
+    return summary(times)
 
 
 def torch_view(x: Tensor, p: float) -> Tensor:
@@ -148,25 +168,26 @@ def numpy_views(x: np.ndarray, p: float) -> np.ndarray:
 
 
 def pipelines(rounds: int) -> None:
-    names = ("ours", "torch", "numpy", "x torch", "x numpy")
-    print(f"{'shape':>14} {'p':>4} " + " ".join(f"{name:>8}" for name in names))
+    names = ("ours", "first", "copy", "torch", "numpy", "x torch", "x numpy")
+    print(f"{'shape':>12} {'p':>4} " + " ".join(f"{name:>8}" for name in names))
     for shape in SHAPES:
         x = torch.randn(shape)
-        array = x.numpy()
+        array, out = x.numpy(), torch.empty(2, *shape)
         for p in (0.5, 1.0):
             pipeline = augment.presets.simclr_ts(p=p)
-            ms = interleaved(
-                {
-                    "ours": lambda: pipeline(x, 2, seed=0),  # noqa: B023
-                    "torch": lambda: torch_views(x, p),  # noqa: B023
-                    "numpy": lambda: numpy_views(array, p),  # noqa: B023
-                },
-                rounds,
-            )
+            cases: dict[str, Callable[[], object]] = {
+                "ours": lambda f=pipeline: f(x, 2, seed=0),  # noqa: B023
+                "copy": lambda: out.copy_(x.expand(out.shape)),  # noqa: B023
+                "torch": lambda p=p: torch_views(x, p),  # noqa: B023
+                "numpy": lambda p=p: numpy_views(array, p),  # noqa: B023
+            }
+            ms = interleaved(cases, rounds)
             ratios = [ms[name] / ms["ours"] for name in ("torch", "numpy")]
             print(
-                f"{'x'.join(map(str, shape)):>14} {p:4} {ms['ours']:8.3f} {ms['torch']:8.2f} "
-                f"{ms['numpy']:8.1f} {ratios[0]:8.1f} {ratios[1]:8.1f}"
+                f"{'x'.join(map(str, shape)):>12} {p:4} {ms['ours']:8.3f} "
+                f"{first_call(cases['ours'], rounds):8.3f} {ms['copy']:8.3f} {ms['torch']:8.2f} "
+                f"{ms['numpy']:8.1f} {ratios[0]:8.1f} {ratios[1]:8.1f}",
+                flush=True,
             )
 
 
@@ -216,7 +237,8 @@ def scaling(threads: int, rounds: int) -> None:
         one, several = ms[f"{t} 1"], ms[f"{t} {threads}"]
         print(
             f"T={t:5d}: {2e-3 * x.numel() / one:7.1f} million elements written per second on one "
-            f"thread, x {one / several:.2f} on {threads}"
+            f"thread ({ms['4096 1'] / one:.2f} of T=4096), x {one / several:.2f} on {threads} "
+            f"({ms[f'4096 {threads}'] / several:.2f})"
         )
 
 

@@ -76,6 +76,15 @@ MIXTURES = {
 # Operations that need three channels.
 ROTATION = augment.Rotation(triples=((2, 0, 1), (5, 3, 4)))
 
+# All whose output is pinned: tests/augment_golden.json.
+PINNED = {
+    **OPERATIONS,
+    **MIXTURES,
+    "rotation": augment.Rotation(),
+    "identity": augment.Identity(),
+    "random_apply": augment.RandomApply([augment.SignFlip(), augment.Jitter()], p=0.5),
+}
+
 SHAPES = [(1, 1, 1), (3, 2, 2), (2, 3, 3), (5, 3, 37), (2, 9, 128), (2, 2, 1031)]
 
 

@@ -1,5 +1,7 @@
 """The operations beyond SimCLR-TS against plain numpy, with the parameters that were drawn."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -263,3 +265,24 @@ def test_smooth_with_zero_edges_is_the_documents_box():
         for c in range(3):
             box = np.convolve(x[n, c], np.ones(3) / 3, mode="same")
             np.testing.assert_allclose(y[n, c], box, atol=1e-14)
+
+
+def test_docstrings_say_what_every_argument_is():
+    named = [getattr(augment, name) for name in augment.__all__]
+    classes = [c for c in named if isinstance(c, type) and issubclass(c, augment.Transform)]
+    assert len(classes) > 30
+    for cls in classes:
+        assert cls.__doc__
+        for field in dataclasses.fields(cls):
+            # The probability is Transform's.
+            assert field.name == "p" or f"{field.name}:" in cls.__doc__, (cls, field.name)
+
+
+def test_time_shift_as_integers_and_shares_agree():
+    x = series(20, 2, T)
+    for edge in ("wrap", "repeat", "zero"):
+        share, steps = (
+            augment.TimeShift((0.1, 0.1), edge=edge),
+            augment.TimeShift((5, 5), edge=edge),
+        )
+        assert torch.equal(share(x, 1, seed=0), steps(x, 1, seed=0))

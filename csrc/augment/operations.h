@@ -1,6 +1,7 @@
 // The operations on the c x t block of one (view, sample), and their adjoints: those that move
 // steps or channels are here, the others in pointwise.h.
 #pragma once
+#include "augment/moves.h"
 #include "augment/pointwise.h"
 
 namespace tsssl {

@@ -183,6 +183,7 @@ inline void in_place(const Row& row, const double* slot, const Subject& s, bool 
 template <class T>
 inline void add(const Row& row, const double* slot, const Subject& s, const Blocks<T>& b) {
   const WordStream stream{s.keys, row.stream | kElementPurpose | s.view, s.id_lo, s.id_hi};
+  const StreamBlocks blocks(stream);
   const T scale = static_cast<T>(slot[1]);
   const bool relative = row.code == kRandomNoise || (row.code == kDrift && row.a[2] != 0);
   double std[kRowGroup];
@@ -196,7 +197,7 @@ inline void add(const Row& row, const double* slot, const Subject& s, const Bloc
     switch (row.code) {
       case kRandomNoise:
       case kJitter:
-        add_noise(x, s.length, c, size, row.a[2] != 0, stream);
+        add_noise(x, s.length, c, size, row.a[2] != 0, blocks);
         break;
       case kDrift:
         along_curve<T>(slot + 2 + c * row.channel_slots, row.channel_slots, s.length,

@@ -4,11 +4,13 @@
 #include "augment/program.h"
 #include "simd/vec.h"
 
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#endif
+
 namespace tsssl {
 namespace TSSSL_ISA {
 namespace {
-
-constexpr int kMaxKnots = 64;
 
 TSSSL_DEVICE double step_number(std::int64_t t) {
   return static_cast<double>(static_cast<std::int32_t>(t));
@@ -42,6 +44,24 @@ struct Weights<float> {
   typedef float Type __attribute__((vector_size(TSSSL_VECTOR_BYTES / 2)));
 };
 
+TSSSL_INLINE Vec<double> within(Vec<double> p, Vec<double> last) {
+#if TSSSL_VECTOR_BYTES == 64 && defined(__AVX512F__)
+  p = (Vec<double>)_mm512_maskz_max_pd(0xFF, _mm512_setzero_pd(), (__m512d)p);
+  return (Vec<double>)_mm512_maskz_min_pd(0xFF, (__m512d)last, (__m512d)p);
+#else
+  p = p < 0.0 ? Vec<double>{} : p;
+  return p > last ? last : p;
+#endif
+}
+
+TSSSL_INLINE Vec<double> widened(StepNumbers i) {
+#if TSSSL_VECTOR_BYTES == 64 && defined(__AVX512F__)
+  return (Vec<double>)_mm512_maskz_cvtepi32_pd(0xFF, (__m256i)i);
+#else
+  return __builtin_convertvector(i, Vec<double>);
+#endif
+}
+
 // position(numbers of the steps as doubles), clamped to the row, split into the left neighbour and
 // a weight, for the steps from `t` up to `end` (and on to a whole vector). For 2 steps or more.
 template <class T, class F>
@@ -49,16 +69,14 @@ TSSSL_INLINE void split_steps(std::int64_t t, std::int64_t end, std::int64_t len
                               std::int32_t* left, T* weight, const F& position) {
   const Vec<double> last = broadcast(static_cast<double>(length - 1));
   const StepNumbers limit = StepNumbers{} + static_cast<std::int32_t>(length - 2);
-  Vec<double> number;
-  for (int i = 0; i < kSteps; ++i) number[i] = step_number(t + i);
+  StepNumbers first;
+  for (int i = 0; i < kSteps; ++i) first[i] = i;
+  Vec<double> number = widened(first) + step_number(t);
   for (; t < end; t += kSteps, number = number + static_cast<double>(kSteps)) {
-    Vec<double> p = position(number);
-    p = p < 0.0 ? Vec<double>{} : p;
-    p = p > last ? last : p;
+    const Vec<double> p = within(position(number), last);
     StepNumbers i = __builtin_convertvector(p, StepNumbers);
     i = i > limit ? limit : i;
-    const Vec<double> rest = p - __builtin_convertvector(i, Vec<double>);
-    const auto w = __builtin_convertvector(rest, typename Weights<T>::Type);
+    const auto w = __builtin_convertvector(p - widened(i), typename Weights<T>::Type);
     __builtin_memcpy(left + t, &i, sizeof i);
     __builtin_memcpy(weight + t, &w, sizeof w);
   }

@@ -1,7 +1,8 @@
-// Operations on one channel: a contiguous row of `length` steps.
+// Operations on one channel, a contiguous row of `length` steps, that leave its values in place.
 #pragma once
 #include "augment/positions.h"
 #include "rng/philox_blocks.h"
+#include "simd/part.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {
@@ -10,7 +11,7 @@ namespace {
 // Standard deviation (divided by the length) in float64: 32 strided partial sums, then a tree, so
 // that the order of additions is the same everywhere.
 constexpr int kPartials = 32;
-constexpr int kRowGroup = 8;
+constexpr int kRowGroup = 16;
 
 constexpr int kSumLanes = Simd<double>::kLanes;
 
@@ -21,27 +22,42 @@ TSSSL_INLINE Vec<double> load_wide(const float* x) {
   return wide;
 }
 
+// Lanes from `count` on, which may be negative, are `pad`.
+template <class T>
+TSSSL_INLINE Vec<double> load_wide_part(const T* x, std::int64_t count, double pad) {
+  double lanes[kSumLanes];
+  for (int k = 0; k < kSumLanes; ++k) lanes[k] = k < count ? static_cast<double>(x[k]) : pad;
+  return load(lanes);
+}
+#if TSSSL_VECTOR_BYTES == 64 && defined(__AVX512VL__)
+template <>
+TSSSL_INLINE Vec<double> load_wide_part(const float* x, std::int64_t count, double pad) {
+  const __mmask8 mask = count > 0 ? static_cast<__mmask8>((1u << count) - 1u) : __mmask8(0);
+  return (Vec<double>)_mm512_mask_cvtps_pd(_mm512_set1_pd(pad), mask,
+                                           _mm256_maskz_loadu_ps(mask, x));
+}
+#endif
+
 // f, of a vector of steps, summed over the row; f(pad) is 0.
 template <class T, class F>
 TSSSL_INLINE double row_sum(const T* x, std::int64_t length, double pad, const F& f) {
-  Vec<double> part[kPartials / kSumLanes] = {};
+  constexpr int kParts = kPartials / kSumLanes;
+  Vec<double> part[kParts] = {};
   std::int64_t t = 0;
   for (; t + kPartials <= length; t += kPartials) {
-    for (int i = 0; i < kPartials / kSumLanes; ++i) {
-      part[i] = part[i] + f(load_wide(x + t + i * kSumLanes));
-    }
+    for (int i = 0; i < kParts; ++i) part[i] = part[i] + f(load_wide(x + t + i * kSumLanes));
   }
   if (t < length) {
     // Whole vectors here too: up to 31 steps one by one took half as long as 315 together.
-    const int rest = static_cast<int>(length - t);
-    double last[kPartials];
-    for (int i = 0; i < kPartials; ++i) last[i] = pad;
-    for (int i = 0; i < rest; ++i) last[i] = static_cast<double>(x[t + i]);
-    for (int i = 0; i < kPartials / kSumLanes; ++i) {
-      part[i] = part[i] + f(load(last + i * kSumLanes));
+    for (int i = 0; i < kParts; ++i, t += kSumLanes) {
+      if (t + kSumLanes <= length) {
+        part[i] = part[i] + f(load_wide(x + t));
+      } else {
+        part[i] = part[i] + f(load_wide_part(x + t, length - t, pad));
+      }
     }
   }
-  for (int width = kPartials / kSumLanes / 2; width > 0; width /= 2) {
+  for (int width = kParts / 2; width > 0; width /= 2) {
     for (int i = 0; i < width; ++i) part[i] = part[i] + part[i + width];
   }
   return sum<double>(part[0]);
@@ -56,14 +72,17 @@ inline double row_mean(const T* x, std::int64_t length) {
 // wait for another's sums (100 cycles a row, a tenth of the noise of 128 steps).
 template <class T>
 inline void row_stds(const T* x, std::int64_t stride, int count, std::int64_t length, double* std) {
-  double mean[kRowGroup];
-  for (int r = 0; r < count; ++r) mean[r] = row_mean(x + r * stride, length);
+  const double size = static_cast<double>(length);
   for (int r = 0; r < count; ++r) {
-    const double centre = mean[r];
-    const double total = row_sum(x + r * stride, length, centre,
-                                 [centre](Vec<double> v) { return (v - centre) * (v - centre); });
-    std[r] = root(total / static_cast<double>(length));
+    std[r] = row_sum(x + r * stride, length, 0.0, [](Vec<double> v) { return v; });
   }
+  for (int r = 0; r < count; ++r) std[r] = std[r] / size;
+  for (int r = 0; r < count; ++r) {
+    const double centre = std[r];
+    std[r] = row_sum(x + r * stride, length, centre,
+                     [centre](Vec<double> v) { return (v - centre) * (v - centre); });
+  }
+  for (int r = 0; r < count; ++r) std[r] = root(std[r] / size);
 }
 
 // One Philox block feeds 4 consecutive steps of a channel; the block index leaves 2^17 blocks to a
@@ -71,18 +90,56 @@ inline void row_stds(const T* x, std::int64_t stride, int count, std::int64_t le
 constexpr int kChannelShift = 17;
 constexpr int kChunk = 256;  // steps at a time where values wait in a buffer
 
+typedef Simd<float>::Word FloatWords;
+
+// x += amplitude r, r uniform on [-1, 1); the words go from the generator's registers into the
+// steps.
+TSSSL_INLINE bool add_uniform(float* x, std::int64_t length, std::int64_t channel, float amplitude,
+                              const StreamBlocks& stream) {
+  constexpr int kLanes = Simd<float>::kLanes;
+  const auto noise = [=](WideWords words) {
+    const auto u = __builtin_convertvector((IntVec<float>)words & 0xFFFFFF, Vec<float>);
+    return (u * (1.f / 8388608.f) - 1.f) * amplitude;  // the first product is exact
+  };
+  WideWords number = StreamBlocks::numbers(static_cast<std::uint32_t>(channel << kChannelShift));
+  const auto add = [=](const WideWords* words, std::int64_t t, int count) {
+    for (int k = 0; k < count && t < length; ++k, t += kLanes) {
+      if (t + kLanes <= length) {
+        store(x + t, load(x + t) + noise(words[k]));
+      } else {
+        store_part(x + t, load_part(x + t, length - t, 0.f) + noise(words[k]), length - t);
+      }
+    }
+  };
+  constexpr int kWide = kMostSides * kWideLanes;
+  std::int64_t t = 0;
+  for (; t + 4 * kWide <= length; t += 4 * kWide, number += kWide) {
+    const auto w = stream.template group<kMostSides>(number);
+    for (int k = 0; k < 2 * kMostSides; ++k) {
+      store(x + t + k * kLanes, load(x + t + k * kLanes) + noise(w.part[k]));
+    }
+  }
+  for (; t < length; t += 4 * kBlockGroup, number += kBlockGroup) {
+    add(stream.template group<kSides>(number).part, t, 2 * kSides);
+  }
+  return true;
+}
+TSSSL_INLINE bool add_uniform(double*, std::int64_t, std::int64_t, double, const StreamBlocks&) {
+  return false;
+}
+
 // x += amplitude r, r uniform on [-1, 1) or standard normal.
 template <class T>
 TSSSL_INLINE void add_noise(T* x, std::int64_t length, std::int64_t channel, T amplitude,
-                            bool normal, const WordStream& stream) {
+                            bool normal, const StreamBlocks& stream) {
+  if (!normal && add_uniform(x, length, channel, amplitude, stream)) return;
   std::uint32_t words[kChunk];
   T r[kChunk];
   for (std::int64_t t = 0; t < length; t += kChunk) {
     const int count = static_cast<int>(length - t < kChunk ? length - t : kChunk);
     // Whole groups of 16 blocks: the tail of a vector loop costs more than words that nobody reads.
     const int blocks = (count + 63) / 64 * 16;
-    const std::uint32_t first = static_cast<std::uint32_t>((channel << kChannelShift) + t / 4);
-    stream_words(stream, first, blocks, words);
+    stream.words(static_cast<std::uint32_t>((channel << kChannelShift) + t / 4), blocks, words);
     if (normal) {
       for (int i = 0; i < 2 * blocks; ++i) {
         const Normals<T> z = normals<T>(words[2 * i], words[2 * i + 1]);
@@ -112,152 +169,40 @@ TSSSL_DEVICE std::uint32_t phase_step(double periods, std::int64_t length) {
 template <class T>
 TSSSL_INLINE void multiply_wave(T* x, std::int64_t length, std::uint32_t theta, std::uint32_t step,
                                 T offset, T amplitude) {
-  constexpr int kLanes = Simd<T>::kLanes;
-  for (std::int64_t t = 0; t < length; t += kLanes) {
-    T factor[kLanes];
-    for (int i = 0; i < kLanes; ++i) {
-      factor[i] = wave(theta + step * static_cast<std::uint32_t>(i), offset, amplitude);
-    }
-    if (t + kLanes <= length) {
-      store(x + t, load(x + t) * load(factor));
-    } else {
-      for (int i = 0; i < length - t; ++i) x[t + i] = x[t + i] * factor[i];
-    }
-    theta += step * kLanes;
-  }
-}
-
-#if TSSSL_VECTOR_BYTES == 64 && defined(__GNUC__) && !defined(__clang__)
-// Steps that a loop over single loads need not do: 16 outputs whose sources, ascending, lie within
-// 32 neighbours are two permutations of two registers (0.2 against 0.6 ns a step).
-inline std::int64_t interpolate_windows(const float* x, float* y, std::int64_t length,
-                                        const std::int32_t* left, const float* weight) {
-  constexpr int kLanes = 16;
-  if (length < 2 * kLanes) return 0;
-  const std::int64_t end = length - 2 * kLanes;
-  for (std::int64_t next = 0; next < length; next += kLanes) {
-    // The last 16 begin where they fit, once more over what is done.
-    const std::int64_t t = next + kLanes <= length ? next : length - kLanes;
-    const std::int64_t base = left[t] < end ? left[t] : end;
-    if (left[t + kLanes - 1] + 1 - base >= 2 * kLanes) {
-      for (std::int64_t i = t; i < t + kLanes; ++i) {
-        const float a = x[left[i]], b = x[left[i] + 1];
-        y[i] = a + weight[i] * (b - a);
-      }
-      continue;
-    }
-    const Vec<float> low = load(x + base), high = load(x + base + kLanes);
-    IntVec<float> index;
-    __builtin_memcpy(&index, left + t, sizeof index);
-    index -= static_cast<std::int32_t>(base);
-    const Vec<float> a = __builtin_shuffle(low, high, index);
-    const Vec<float> b = __builtin_shuffle(low, high, index + 1);
-    store(y + t, a + load(weight + t) * (b - a));
-  }
-  return length;
-}
-#else
-inline std::int64_t interpolate_windows(const float*, float*, std::int64_t, const std::int32_t*,
-                                        const float*) {
-  return 0;
-}
-#endif
-
-inline std::int64_t interpolate_windows(const double*, double*, std::int64_t, const std::int32_t*,
-                                        const double*) {
-  return 0;
-}
-
-// `left` ascends.
-template <class T>
-inline void interpolate(const T* x, T* y, std::int64_t length, const std::int32_t* left,
-                        const T* weight) {
-  std::int64_t t = interpolate_windows(x, y, length, left, weight);
-  for (; t < length; ++t) {
-    const T a = x[left[t]], b = x[left[t] + 1];
-    y[t] = a + weight[t] * (b - a);
-  }
-}
-
-// The adjoint: every output step gives its gradient to its two neighbours, in ascending order.
-template <class T>
-inline void interpolate_adjoint(const T* grad, T* out, std::int64_t length,
-                                const std::int32_t* left, const T* weight) {
-  for (std::int64_t t = 0; t < length; ++t) out[t] = 0;
   for (std::int64_t t = 0; t < length; ++t) {
-    const T right = weight[t] * grad[t];
-    out[left[t]] += grad[t] - right;
-    out[left[t] + 1] += right;
+    x[t] = x[t] * wave(theta + step * static_cast<std::uint32_t>(t), offset, amplitude);
   }
 }
 
-template <class T>
-TSSSL_INLINE void reverse(const T* x, T* y, std::int64_t length) {
-  constexpr int kLanes = Simd<T>::kLanes;
-  const auto at = [=](std::int64_t t) {
-    for (int i = 0; i < kLanes; ++i) y[t + i] = x[length - 1 - t - i];
-  };
+// sin_turns of every lane. The coefficients are chosen, where the compiler's own vectors of it
+// compute both polynomials and wait for the multipliers.
+TSSSL_INLINE Vec<float> sin_turns(FloatWords phase) {
+  const FloatWords shifted = phase + 0x20000000u;
+  const auto odd = (shifted & 0x40000000u) != 0u;
+  const Vec<float> a = __builtin_convertvector((IntVec<float>)(phase << 2), Vec<float>) *
+                       (1.4629180792671596e-9f / 4);
+  const Vec<float> z = a * a;
+  Vec<float> p = odd ? broadcast(2.4801587e-5f) : broadcast(2.7557319e-6f);
+  p = p * z + (odd ? broadcast(-1.3888889e-3f) : broadcast(-1.9841270e-4f));
+  p = p * z + (odd ? broadcast(4.1666667e-2f) : broadcast(8.3333333e-3f));
+  p = p * z + (odd ? broadcast(-0.5f) : broadcast(-1.6666667e-1f));
+  const Vec<float> m = odd ? broadcast(1.f) : a;
+  const Vec<float> s = m + m * (z * p);
+  return (Vec<float>)((FloatWords)s ^ (shifted & 0x80000000u));
+}
+
+template <>
+TSSSL_INLINE void multiply_wave(float* x, std::int64_t length, std::uint32_t theta,
+                                std::uint32_t step, float offset, float amplitude) {
+  constexpr int kLanes = Simd<float>::kLanes;
+  FloatWords phase = (FloatWords)iota<float>() * step + theta;
   std::int64_t t = 0;
-  for (; t + kLanes <= length; t += kLanes) at(t);
-  if (t < length && length >= kLanes) {
-    at(length - kLanes);  // once more over what is done
-  } else {
-    for (; t < length; ++t) y[t] = x[length - 1 - t];
+  for (; t + kLanes <= length; t += kLanes, phase += step * kLanes) {
+    store(x + t, load(x + t) * (offset + amplitude * sin_turns(phase)));
   }
-}
-
-template <class T>
-inline void gather(const T* x, T* y, std::int64_t length, const std::int32_t* source) {
-  for (std::int64_t t = 0; t < length; ++t) y[t] = source[t] < 0 ? T(0) : x[source[t]];
-}
-
-template <class T>
-inline void gather_adjoint(const T* grad, T* out, std::int64_t length, const std::int32_t* source) {
-  for (std::int64_t t = 0; t < length; ++t) out[t] = 0;
-  for (std::int64_t t = 0; t < length; ++t) {
-    if (source[t] >= 0) out[source[t]] += grad[t];
-  }
-}
-
-// The step that stands before the first; the one after the last is its mirror image.
-enum class Edge { repeat = 0, zero = 1, reflect = 2 };
-
-inline std::int64_t edge_step(Edge edge, std::int64_t length) {
-  return edge == Edge::zero ? -1 : (edge == Edge::reflect && length > 1 ? 1 : 0);
-}
-
-// (1 - s) x[t] + (s / 2) (x[t-1] + x[t+1])
-template <class T>
-TSSSL_INLINE void smooth(const T* x, T* y, std::int64_t length, T centre, T side, Edge edge) {
-  const std::int64_t last = length - 1, beyond = edge_step(edge, length);
-  const T before = beyond < 0 ? T(0) : x[beyond];
-  const T after = beyond < 0 ? T(0) : x[last - beyond];
-  y[0] = centre * x[0] + side * (before + (last > 0 ? x[1] : after));
-  const auto at = [=](std::int64_t t) {
-    store(y + t, load(x + t) * centre + (load(x + t - 1) + load(x + t + 1)) * side);
-  };
-  constexpr int kLanes = Simd<T>::kLanes;
-  std::int64_t t = 1;
-  for (; t + kLanes <= last; t += kLanes) at(t);
-  if (t < last && last > kLanes) {
-    at(last - kLanes);  // once more over what is done: y is no input
-  } else {
-    for (; t < last; ++t) y[t] = centre * x[t] + side * (x[t - 1] + x[t + 1]);
-  }
-  if (last > 0) y[last] = centre * x[last] + side * (x[last - 1] + after);
-}
-
-template <class T>
-inline void smooth_adjoint(const T* grad, T* out, std::int64_t length, T centre, T side,
-                           Edge edge) {
-  const std::int64_t last = length - 1, beyond = edge_step(edge, length);
-  for (std::int64_t t = 0; t < length; ++t) out[t] = centre * grad[t];
-  for (std::int64_t t = 1; t < length; ++t) out[t - 1] += side * grad[t];
-  for (std::int64_t t = 0; t < last; ++t) out[t + 1] += side * grad[t];
-  if (beyond >= 0) {
-    out[beyond] += side * grad[0];
-    out[last - beyond] += side * grad[last];
-  }
+  if (t == length) return;
+  const Vec<float> rest = load_part(x + t, length - t, 0.f);
+  store_part(x + t, rest * (offset + amplitude * sin_turns(phase)), length - t);
 }
 
 // A cubic through `count` equidistant knots, the ends repeated (Catmull-Rom); act(t, value).

@@ -31,9 +31,11 @@ void mask(const MaskSeed& seed, const MaskPlan& plan, Extent e, std::int64_t vie
   const Key key = mask_key(seed);
   const KeySchedule keys(key);
   const std::int64_t rows = e.n * e.c, plane = rows * e.t;
-  for_samples(rows, e.t * views, kDrawn, threads, [&](std::int64_t row, int) {
+  const Scratch<std::int32_t> spares(threads * (plan.runs + 1));
+  for_samples(rows, e.t * views, kDrawn, threads, [&](std::int64_t row, int thread) {
     for (std::int64_t v = 0; v < views; ++v) {
-      hide_row(seed, key, keys, plan, v, row / e.c, row % e.c, e.t, out + v * plane + row * e.t);
+      hide_row(seed, key, keys, plan, v, row / e.c, row % e.c, e.t,
+               spares.get() + thread * (plan.runs + 1), out + v * plane + row * e.t);
     }
     if (!intersection) return;
     std::uint8_t* both = out + views * plane + row * e.t;

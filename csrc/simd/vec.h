@@ -22,6 +22,7 @@ struct Simd<float> {
   typedef float Vec __attribute__((vector_size(TSSSL_VECTOR_BYTES)));
   typedef std::int32_t Int __attribute__((vector_size(TSSSL_VECTOR_BYTES)));
   typedef std::int32_t Lane;
+  typedef std::uint32_t Word __attribute__((vector_size(TSSSL_VECTOR_BYTES)));
   typedef std::int32_t Int32 __attribute__((vector_size(TSSSL_VECTOR_BYTES)));  // one per lane
   typedef std::int8_t Int8 __attribute__((vector_size(TSSSL_VECTOR_BYTES / 4)));
   static constexpr int kLanes = TSSSL_VECTOR_BYTES / 4;

@@ -114,7 +114,7 @@ class Compose:
             filled = filled.expand(views, n, c, t)
             y = plain.run(filled, self._program, key, sample_ids, lengths, table, name)
         else:
-            y = torch.ops.tsssl_fast.augment(
+            y = ops.augment.augment(
                 filled, self._program, key, views, sample_ids, lengths, table, name
             )
         if nan == "mask" and params is not None:

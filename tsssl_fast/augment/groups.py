@@ -44,7 +44,11 @@ class Group(Transform):
 
 @dataclass(frozen=True)
 class RandomApply(Group):
-    """All of the operations with probability `p`, none otherwise."""
+    """All of the operations with probability `p`, none otherwise.
+
+    Args:
+        transforms: the operations, in order.
+    """
 
     def arguments(self) -> Sequence[float]:
         n = len(self.transforms)

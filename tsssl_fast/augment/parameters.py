@@ -68,9 +68,14 @@ class Parameters:
         return {"acts": columns[..., 0] != 0, **named, "values": columns[..., 1 + len(names) :]}
 
     def apply(self, x: Tensor, *, backend: str | None = None) -> Tensor:
-        """Replays the parameters on a batch of the shape they were drawn for: (views, N, C, T)."""
+        """Replays the parameters on a batch of the shape they were drawn for: (views, N, C, T).
+
+        Raises ValueError for another shape, or where `table` was changed: kernels trust what they
+        replay.
+        """
         if tuple(x.shape) != self.shape:
             raise ValueError(f"x: shape {tuple(x.shape)}; accepted: {self.shape}")
+        self._check_drawn()
         name = dispatch.check_name(backend, "backend") if backend else ""
         views = self.table.shape[0]
         if plain.has_plain(self.program.tolist()):
@@ -84,8 +89,10 @@ class Parameters:
     def index_map(self) -> Tensor:
         """(views, N, T) float64: the step of the input that every step of a view reads.
 
-        NaN where it reads none (a zero came in). Steps between two samples are fractions.
+        NaN where it reads none (a zero came in). Steps between two samples are fractions. Raises
+        ValueError where `table` was changed.
         """
+        self._check_drawn()
         n, _, t = self.shape
         ramp = torch.arange(t, dtype=torch.float64).expand(n, 1, t)
         there = self._move(torch.ones_like(ramp)) != 0
@@ -166,13 +173,10 @@ class Parameters:
         slots = spec.bounds(program.tolist(), c)[-1]
         table = torch.tensor(state["table"], dtype=torch.float64).reshape(-1, n, slots)
         seed, ids, lengths = (whole(state[name]) for name in ("seed", "sample_ids", "lengths"))
-        drawn = torch.ops.tsssl_fast.augment_sample(
-            program, seed, len(table), (n, c, t), ids, lengths, "reference"
-        )
-        if not torch.equal(drawn, table):
-            raise ValueError("table: numbers that the seed does not draw; accepted: those it does")
         labels = tuple((name, tuple(names)) for name, names in state["labels"])
-        return Parameters(program, labels, seed, (n, c, t), ids, lengths, table)
+        params = Parameters(program, labels, seed, (n, c, t), ids, lengths, table)
+        params._check_drawn()
+        return params
 
     @staticmethod
     def from_json(text: str) -> "Parameters":
@@ -191,6 +195,16 @@ class Parameters:
                     line += f", {key} {chosen.min():.4g} to {chosen.max():.4g}"
             lines.append(line)
         return "\n".join(lines)
+
+    def _check_drawn(self) -> None:
+        # Kernels draw sample by sample; who is mixed with whom takes the batch.
+        backend = "reference" if plain.has_plain(self.program.tolist()) else ""
+        drawn = torch.ops.tsssl_fast.augment_sample(
+            *(self.program, self.seed, len(self.table), self.shape, self.sample_ids, self.lengths),
+            backend,
+        )
+        if not torch.equal(drawn, self.table):
+            raise ValueError("table: numbers that the seed does not draw; accepted: those it does")
 
     def _bounds(self) -> list[int]:
         return spec.bounds(self.program.tolist(), self.shape[1])

@@ -9,6 +9,7 @@ from torch import Tensor
 from tsssl_fast import _checks, dispatch, rng
 from tsssl_fast.augment import _calls, _ranges
 from tsssl_fast.ops.augment.spec import MAX_CHANNELS, MAX_STEPS, MAX_VIEWS
+from tsssl_fast.ops.masking import draw_mask
 from tsssl_fast.ops.masking.spec import Code
 
 MODES = ("point", "patch", "span", "geometric", "channel")
@@ -133,7 +134,7 @@ def _masks(
             raise ValueError("per_channel: True; accepted: False with mode='channel'")
         units = c
     length = _size(mode, size, units)
-    masks = torch.ops.tsssl_fast.mask(
+    masks = draw_mask(
         *((n, rows, units), seed, _plan(mode, ratio, length, units), views, intersection),
         _calls.per_sample("sample_ids", sample_ids, n),
         dispatch.check_name(backend, "backend") if backend else "",

@@ -278,6 +278,12 @@ _library.define(
     backward=_library.no_second_derivative("restore_tokens"),
 )
 
+
+def draw_mask(shape: Sequence[int], seed: Tensor, *rest: Any) -> Tensor:
+    """The operator `mask`, past the dispatcher where nothing is traced."""
+    return (_OPS.mask if _library.traced([seed]) else _mask)(shape, seed, *rest)
+
+
 mask_fill = _library.eager(_OPS.mask_fill, _fill, _fill_setup, _fill_differentiate)
 masked_loss = _library.eager(_OPS.masked_loss, _loss, _loss_setup, _loss_differentiate)
 gather_tokens = _library.eager(_OPS.gather_tokens, _gather, _gather_setup, _gather_differentiate)
@@ -290,4 +296,4 @@ _first_restore = _library.first_order(
     _OPS.restore_tokens_backward, _restore_backward, "restore_tokens"
 )
 
-__all__ = ["gather_tokens", "mask_fill", "masked_loss", "restore_tokens", "spec"]
+__all__ = ["draw_mask", "gather_tokens", "mask_fill", "masked_loss", "restore_tokens", "spec"]
