@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 # Modules of this folder with a list CASES, one per operator.
-MODULES = ("nt_xent", "engine")
+MODULES = ("nt_xent", "engine", "hierarchical")
 
 # Runs forward and backward once and returns the value and the gradients.
 Run = Callable[[], tuple[Tensor, ...]]
@@ -28,7 +28,8 @@ class Case:
     inputs: draws them; providers: name -> a function from the inputs to a Run, which may raise
     Unavailable. truth: the same in float64. ours, baseline: the provider that is judged and the one
     that ratios and errors refer to. factor: ERROR_FACTOR of the family. flops: of one unit, the
-    product that the operator can not avoid; bytes: that have to move.
+    product that the operator can not avoid; bytes: that have to move. plain: plain NT-Xent on as
+    many rows, and work: the products of this case, forward and backward, over those of that one.
     """
 
     name: str
@@ -41,6 +42,8 @@ class Case:
     flops: float
     bytes: float
     bars: dict[str, float] = field(default_factory=dict)
+    plain: Callable[[tuple[Tensor, ...]], Run] | None = None
+    work: float = 1.0
 
 
 def cases(pattern: str = "") -> list[Case]:

@@ -135,3 +135,12 @@ def test_queue_with_and_without_gradient_to_its_keys(kernel: str, temperature: f
         loss.backward()
         results.append((loss.detach(), leaf.grad))
     torch.testing.assert_close(results[0], results[1], rtol=1e-12, atol=1e-12)
+
+
+def test_second_derivative_is_refused_in_words(kernel: str) -> None:
+    """The gradient is formed in the forward: a second one may not miss its part."""
+    q, k = torch.randn(4, 3, requires_grad=True), torch.randn(5, 3)
+    found = key_logsumexp(q, k, None, None, 10.0, True, kernel)
+    (gradient,) = torch.autograd.grad(found.sum(), q, create_graph=True)
+    with pytest.raises(NotImplementedError, match="second derivatives"):
+        gradient.sum().backward()
