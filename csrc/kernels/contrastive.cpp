@@ -48,9 +48,9 @@ void visit(const Operand<T>& q, const Operand<T>& k, bool self, int threads, con
 
 template <class T>
 void sum_all(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T>& k,
-             const PairRules<T>& rules, int threads, const PairSums<T>& sums) {
+             const PairRules<T>& rules, const ExponentShift<T>& shift, int threads,
+             const PairSums<T>& sums) {
   const T beta = T(problem.beta);
-  const ExponentShift<T> shift = exponent_shift(problem, q, k, threads);
   const bool fixed = shift.fixed;
   const bool self = rules.self();
   const T start = fixed ? shift.bound : kLowest<T>;
@@ -86,11 +86,11 @@ void sum_pairs(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scal
   const Operand<T> q(problem.q, problem.dim, problem.normalize, false, true, problem.q_valid,
                      q_scale, threads);
   if (rules.self()) {
-    sum_all(problem, q, q, rules, threads, sums);
+    sum_all(problem, q, q, rules, exponent_shift(problem, q, q, threads), threads, sums);
   } else {
     const Operand<T> k(problem.k, problem.dim, problem.normalize, false, true, problem.k_valid,
                        k_scale, threads);
-    sum_all(problem, q, k, rules, threads, sums);
+    sum_all(problem, q, k, rules, exponent_shift(problem, q, k, threads), threads, sums);
   }
 }
 
@@ -123,10 +123,9 @@ void pull_all(const PairProblem<T>& problem, const Operand<T>& q, const Operand<
 
 template <class T>
 double pull_self(const PairProblem<T>& problem, const Operand<T>& q, const PairRules<T>& rules,
-                 int threads, const PairSums<T>& sums, const PairPull<T>& pull, T* grad1,
-                 T* grad2) {
+                 const ExponentShift<T>& shift, int threads, const PairSums<T>& sums,
+                 const PairPull<T>& pull, T* grad1, T* grad2) {
   PairGradient<T> walk(q, q, true, false, threads);
-  const ExponentShift<T> shift = exponent_shift(problem, q, q, threads);
   pull_all(problem, q, q, rules, shift, sums, pull, walk);
   return walk.finish(q, false, problem.normalize, T(problem.beta), grad1, grad2, problem.q.count1) /
          2;
@@ -140,7 +139,10 @@ double pull_pairs(const PairProblem<T>& problem, int threads, const T* q_scale, 
   const T beta = T(problem.beta);
   const Operand<T> q(problem.q, problem.dim, normalized, true, true, problem.q_valid,
                      const_cast<T*>(q_scale), threads);
-  if (rules.self()) return pull_self<T>(problem, q, rules, threads, sums, pull, grad_q, nullptr);
+  if (rules.self()) {
+    return pull_self<T>(problem, q, rules, exponent_shift(problem, q, q, threads), threads, sums,
+                        pull, grad_q, nullptr);
+  }
   const Operand<T> k(problem.k, problem.dim, normalized, true, true, problem.k_valid,
                      const_cast<T*>(k_scale), threads);
   PairGradient<T> walk(q, k, false, grad_k != nullptr, threads);
@@ -196,8 +198,9 @@ double backward(const PairProblem<T>& problem, int threads, const T* q_scale, co
 
 template <class T>
 void nt_xent_pull(const PairProblem<T>& problem, const Operand<T>& q, const PairRules<T>& rules,
-                  Reduction reduction, int threads, const T* share, const PairSums<T>& sums,
-                  const T* grad_loss, std::int64_t grad_stride, T* grad1, T* grad2) {
+                  const ExponentShift<T>& shift, Reduction reduction, int threads, const T* share,
+                  const PairSums<T>& sums, const T* grad_loss, std::int64_t grad_stride, T* grad1,
+                  T* grad2) {
   const std::int64_t m = count_rows(problem.q);
   const RowPulls<T> pulls(m, reduction, share, sums, grad_loss, grad_stride);
   Scratch<T> positive(m), constant(m);
@@ -205,7 +208,7 @@ void nt_xent_pull(const PairProblem<T>& problem, const Operand<T>& q, const Pair
     positive[i] = T(-pulls.total[i] / sums.positive_total[i]);
     constant[i] = T(0);
   }
-  pull_self<T>(problem, q, rules, threads, sums,
+  pull_self<T>(problem, q, rules, shift, threads, sums,
                {pulls.negative.get(), positive.get(), constant.get()}, grad1, grad2);
 }
 
@@ -215,11 +218,12 @@ void nt_xent_forward(const PairProblem<T>& problem, Reduction reduction, int thr
   const PairRules<T> rules(problem);
   const Operand<T> q(problem.q, problem.dim, problem.normalize, false, true, nullptr, scale,
                      threads);
-  sum_all(problem, q, q, rules, threads, sums);
+  const ExponentShift<T> shift = exponent_shift(problem, q, q, threads);
+  sum_all(problem, q, q, rules, shift, threads, sums);
   row_losses(count_rows(problem.q), sums, reduction, loss, share);
   if (pulled.grad1 == nullptr) return;
   const T one = T(1);
-  nt_xent_pull(problem, q, rules, reduction, threads, share, sums, &one, 0, pulled.grad1,
+  nt_xent_pull(problem, q, rules, shift, reduction, threads, share, sums, &one, 0, pulled.grad1,
                pulled.grad2);
 }
 
@@ -231,8 +235,8 @@ void nt_xent_backward(const PairProblem<T>& problem, Reduction reduction, int th
   const bool again = sums.kept == nullptr || !ExponentShift<T>(std::fabs(problem.beta)).fixed;
   const Operand<T> q(problem.q, problem.dim, problem.normalize, true, again, nullptr,
                      const_cast<T*>(scale), threads);
-  nt_xent_pull(problem, q, rules, reduction, threads, share, sums, grad_loss, grad_stride, grad1,
-               grad2);
+  nt_xent_pull(problem, q, rules, exponent_shift(problem, q, q, threads), reduction, threads, share,
+               sums, grad_loss, grad_stride, grad1, grad2);
 }
 
 template <class T>

@@ -8,7 +8,7 @@ grouped_nt_xent       many small NT-Xent problems in one launch
 hierarchical_nt_xent  TS2Vec's pyramid of those
 sigmoid_pairs         sigmoid loss over all pairs
 triplet               triplet loss on the hardest negative
-formed_gradient       the backward of those that form their gradient in the forward
+formed_backward       the backward of those that form their gradient in the forward
 """
 
 from tsssl_fast import dispatch

@@ -1,4 +1,4 @@
-"""`formed_gradient`: the backward of operators that form their gradient in the forward."""
+"""`formed_backward`: the backward of operators that form their gradient in the forward."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ def _run(grad: Tensor, formed: Tensor, z1: Tensor, z2: Tensor | None, backend: s
 
 
 _library.define(
-    "formed_gradient(Tensor grad, Tensor formed, Tensor z1, Tensor? z2, str backend) -> Tensor",
+    "formed_backward(Tensor grad, Tensor formed, Tensor z1, Tensor? z2, str backend) -> Tensor",
     _run,
     _run,
-    backward=_library.no_second_derivative("formed_gradient"),
+    backward=_library.no_second_derivative("formed_backward"),
 )
 
-_scaled = _library.first_order(torch.ops.tsssl_fast.formed_gradient, _run, "formed_gradient")
+_scaled = _library.first_order(torch.ops.tsssl_fast.formed_backward, _run, "formed_backward")
 
 
 def formed_gradient(grad: Tensor, formed: Tensor, z1: Tensor, z2: Tensor | None = None) -> Any:

@@ -69,13 +69,15 @@ def _halve(z: Tensor) -> Tensor:
     return torch.maximum(z[:, 0 : 2 * steps : 2], z[:, 1 : 2 * steps : 2])
 
 
-def _add_halved(total: Tensor, grad: Tensor, z: Tensor) -> None:
-    """To the larger of each pair, the earlier where they are equal, as torch's max_pool1d does."""
+def _halve_backward(grad: Tensor, z: Tensor, out: Tensor) -> None:
+    """To the larger of each pair, the earlier where they are equal, as torch's max_pool1d does.
+    Writes all of `out`: at (8, 1024, 320) zeros first would cost as much as arithmetic."""
     steps = z.shape[1] // 2
     even, odd = z[:, 0 : 2 * steps : 2], z[:, 1 : 2 * steps : 2]
-    earlier = even >= odd
-    total[:, 0 : 2 * steps : 2] += grad * earlier
-    total[:, 1 : 2 * steps : 2] += grad * ~earlier
+    earlier = (even >= odd).to(grad.dtype)  # a product with bool would not be vectorised
+    share = torch.mul(grad, earlier, out=out[:, 0 : 2 * steps : 2])
+    torch.sub(grad, share, out=out[:, 1 : 2 * steps : 2])
+    out[:, 2 * steps :] = 0
 
 
 def parts(level: Level) -> Iterator[Part]:
@@ -144,26 +146,31 @@ def _forward(
     # One layout for views and gradients.
     z1, z2 = (z.to(dtype).contiguous() for z in (z1, z2))
     pyramid = list(levels(z1, z2, lengths, alpha))
-    total = z1.new_zeros(())
-    pulled: list[Tensor] = []
-    for level in pyramid:
+    total, pulled = z1.new_zeros(()), None
+    for level in reversed(pyramid):
         if gradient:
-            pulled.append(z1.new_zeros((2, *level.z1.shape)))
+            pulled = _below(pulled, level)
         for part in parts(level):
-            weight, rest = part.weight / len(pyramid), (temperature, normalize)
-            if gradient:
-                grads = pulled[-1].transpose(1, 2) if part.by_step else pulled[-1]
-                loss = kernel(part.z1, part.z2, part.lengths, *rest, weight, *grads)
+            arguments = (part.z1, part.z2, part.lengths, temperature, normalize)
+            weight = part.weight / len(pyramid)
+            if pulled is None:
+                loss = kernel(*arguments)[0]
             else:
-                loss = kernel(part.z1, part.z2, part.lengths, *rest)[0]
+                grads = pulled.transpose(1, 2) if part.by_step else pulled
+                loss = kernel(*arguments, weight, *grads)
             total += weight * loss.sum()
-    if not gradient:
-        return total, z1.new_empty(0)
-    while len(pulled) > 1:
-        top, below = pulled.pop(), pyramid[len(pulled) - 1]
-        for total_grad, grad, z in zip(pulled[-1], top, (below.z1, below.z2), strict=True):
-            _add_halved(total_grad, grad, z)
-    return total, pulled[0]
+    return total, z1.new_empty(0) if pulled is None else pulled
+
+
+def _below(pulled: Tensor | None, level: Level) -> Tensor:
+    """What the gradients of both views (2, B, T, D) of the level above are on this one."""
+    shape = (2, *level.z1.shape)
+    if pulled is None:
+        return level.z1.new_zeros(shape)
+    out = level.z1.new_empty(shape)
+    for grad, z, to in zip(pulled, (level.z1, level.z2), out, strict=True):
+        _halve_backward(grad, z, to)
+    return out
 
 
 def _forward_fake(

@@ -95,6 +95,7 @@ _library.define(
     backward=_library.no_second_derivative("nt_xent"),
 )
 
+
 class _Short(torch.autograd.Function):
     """The operator with the loss as its only output: what every further output costs shows in a
     loss of 32 series."""
