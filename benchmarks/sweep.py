@@ -158,6 +158,8 @@ def main() -> int:
         compiled = None
         if arguments.compile != "none":
             static = arguments.compile == "static"
+            if static:
+                torch.compiler.reset()  # after eight shapes it would run a function uncompiled
             compiled = nt_xent.compiled_by_torch(nt_xent.eager) if static else shared
         found[name] = measure(n, dim, compiled)
         print(line(name, found[name]), flush=True)

@@ -217,7 +217,7 @@ void nt_xent_forward(const PairProblem<T>& problem, Reduction reduction, int thr
                      T* share, T* scale, const PairSums<T>& sums, const Pulled<T>& pulled) {
   const PairRules<T> rules(problem);
   const Operand<T> q(problem.q, problem.dim, problem.normalize, false, true, nullptr, scale,
-                     threads);
+                     threads, problem.alone);
   const ExponentShift<T> shift = exponent_shift(problem, q, q, threads);
   sum_all(problem, q, q, rules, shift, threads, sums);
   row_losses(count_rows(problem.q), sums, reduction, loss, share);
@@ -234,7 +234,7 @@ void nt_xent_backward(const PairProblem<T>& problem, Reduction reduction, int th
   const PairRules<T> rules(problem);
   const bool again = sums.kept == nullptr || !ExponentShift<T>(std::fabs(problem.beta)).fixed;
   const Operand<T> q(problem.q, problem.dim, problem.normalize, true, again, nullptr,
-                     const_cast<T*>(scale), threads);
+                     const_cast<T*>(scale), threads, problem.alone);
   nt_xent_pull(problem, q, rules, exponent_shift(problem, q, q, threads), reduction, threads, share,
                sums, grad_loss, grad_stride, grad1, grad2);
 }
@@ -252,6 +252,7 @@ PairProblem<T> group_problem(const GroupedViews<T>& views, std::int64_t g) {
   problem.dim = views.dim;
   problem.beta = views.beta;
   problem.normalize = views.normalize;
+  problem.alone = true;
   problem.offset = n;
   return problem;
 }

@@ -98,7 +98,7 @@ TSSSL_INLINE void walk_tiles(const Packed& q, const Packed& k, const PairRules<T
       if (kKept) {
         __builtin_memcpy(&acc, kept_tile(kept, q.padded, i, j), sizeof acc);
       } else {
-        similarity(q.packed_depth(), q.left(i), k.panel(j / kPanel), acc);
+        tile_similarity(q.packed_depth(), q.left(i), k.panel(j / kPanel), acc);
       }
       body(i, j, acc, rules.kind(i, j, window.upper));
     }

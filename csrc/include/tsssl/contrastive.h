@@ -25,6 +25,7 @@ struct PairProblem {
   std::int64_t dim;
   double beta;
   bool normalize;
+  bool alone;           // one of many problems: one thread works on it
   bool columns;         // also the keys' own rows: every key against all queries
   bool skip_diagonal;   // two sets: the pair (i, i) counts for nothing
   std::int64_t offset;  // > 0: the positives are the pairs with |i - j| == offset (no id arrays)
