@@ -12,8 +12,8 @@ from tsssl_fast import functional
 from tsssl_fast.ops.contrastive import reference, spec
 from tsssl_fast.ops.contrastive.keys import key_logsumexp
 
-# Queries, keys, dimension: one key, ragged blocks, several pieces of keys, several query blocks, more
-# columns than are summed in one go.
+# Queries, keys, dimension: one key, ragged blocks, several pieces of keys, several query blocks,
+# more columns than are summed in one go.
 SHAPES = [(1, 1, 1), (7, 9, 5), (5, 241, 33), (13, 2900, 16), (250, 300, 8), (5, 50, 700)]
 
 

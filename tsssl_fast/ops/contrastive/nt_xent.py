@@ -73,7 +73,8 @@ def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     z1, z2, saved, kept = ctx.saved_tensors
     if kept.dim() == spec.GRADIENT_DIMS and not torch.is_grad_enabled():
         # Formed in the forward: nothing to compute, and no second operator to call.
-        g1, g2 = (kept * grad).to(z1.dtype).unbind()
+        found = kept * grad
+        g1, g2 = (found if found.dtype == z1.dtype else found.to(z1.dtype)).unbind()
         return g1, g2, None, None, None, None
     g1, g2 = _first_order(grad, z1, z2, saved, kept, ctx.temperature, ctx.reduction, ctx.backend)
     return g1, g2, None, None, None, None
