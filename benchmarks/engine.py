@@ -1,12 +1,13 @@
 """Other settings of the contrastive engine, forward and backward, float32."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from nt_xent import compiled_by_torch, run
 from registry import Case, Run, Unavailable
 from torch import Tensor
-from torch.nn.functional import cross_entropy, logsigmoid, max_pool1d, normalize
+from torch.nn.functional import cross_entropy, logsigmoid, normalize
 
 from tsssl_fast import BackendUnavailableError, functional, use_backend
 from tsssl_fast.ops.contrastive import spec
@@ -98,23 +99,16 @@ def eager_triplet(z: Tensor) -> Tensor:
     return (gap.sum(1) / positive.sum(1)).mean()
 
 
-def _contrast(z1: Tensor, z2: Tensor) -> Tensor:
-    n = z1.shape[1]
-    z = torch.cat([z1, z2], dim=1)
-    itself = torch.eye(2 * n, dtype=torch.bool)
-    a = (z @ z.transpose(1, 2)).masked_fill(itself, -torch.inf)
-    return cross_entropy(a.flatten(0, 1), _positives(n).repeat(len(z)))
+# Products, forward and backward, of a symmetric set: half of one, half of one again, one; of two
+# towers: one, one again, and one for each side's gradient.
+ONE_SET, TWO_TOWERS = 1.0, 2.0
 
 
-def eager_hierarchical(z1: Tensor, z2: Tensor) -> Tensor:
-    total, levels = z1.new_zeros(()), 0
-    while True:
-        levels += 1
-        total = total + _contrast(z1.transpose(0, 1), z2.transpose(0, 1)) / 2
-        if z1.shape[1] == 1:
-            return total / levels
-        total = total + _contrast(z1, z2) / 2
-        z1, z2 = (max_pool1d(z.transpose(1, 2), 2).transpose(1, 2) for z in (z1, z2))
+def plain(z: tuple[Tensor, ...], rows: int) -> Run:
+    """NT-Xent of so many rows of the inputs; of one input, its halves are the views."""
+    half = rows // 2
+    views = z[0].split(half) if len(z) == 1 else tuple(x[:half] for x in z)
+    return run(lambda a, b: functional.nt_xent(a, b, TEMPERATURE), views)
 
 
 def make(
@@ -124,12 +118,12 @@ def make(
     eager: Loss,
     pairs: float,
     bars: dict[str, float],
-    scale: float = 1.0,
+    work: float | None = None,
 ) -> Case:
     def inputs() -> tuple[Tensor, ...]:
         generator = torch.Generator().manual_seed(0)
-        first = scale * torch.randn(shapes[0], generator=generator)
-        noise = [scale * torch.randn(s, generator=generator) / 2 for s in shapes[1:]]
+        first = torch.randn(shapes[0], generator=generator)
+        noise = [torch.randn(s, generator=generator) / 2 for s in shapes[1:]]
         return (first, *(first + x for x in noise))
 
     def kernel(z: tuple[Tensor, ...]) -> Run:
@@ -155,10 +149,13 @@ def make(
         flops=2.0 * pairs * shapes[0][-1],
         bytes=8.0 * sum(torch.Size(s).numel() for s in shapes),
         bars=bars,
+        plain=None if work is None else lambda z: plain(z, math.isqrt(int(pairs))),
+        work=work or 1.0,
     )
 
 
 PAIR = [(1024, 128), (1024, 128)]
+NEAR_PLAIN = {"per_work": 1.25}
 CASES = [
     make(
         "sup_con 2048x128",
@@ -166,7 +163,8 @@ CASES = [
         lambda z: functional.sup_con(z, labels(len(z)), TEMPERATURE),
         eager_sup_con,
         2048**2,
-        {},
+        NEAR_PLAIN,
+        ONE_SET,
     ),
     make(
         "clip 2048x128",
@@ -174,7 +172,8 @@ CASES = [
         lambda q, k: functional.clip_loss(q, k, 1 / TEMPERATURE),
         eager_clip,
         2048**2,
-        {},
+        NEAR_PLAIN,
+        TWO_TOWERS,
     ),
     make(
         "dcl 1024x128",
@@ -182,9 +181,10 @@ CASES = [
         lambda a, b: functional.dcl(a, b, TEMPERATURE),
         eager_dcl,
         2048**2,
-        {},
+        NEAR_PLAIN,
+        ONE_SET,
     ),
-    make("groups 1024x128", PAIR, groups, eager_groups, 2048**2, {}),
+    make("groups 1024x128", PAIR, groups, eager_groups, 2048**2, NEAR_PLAIN, ONE_SET),
     make(
         "sigmoid 2048x128",
         [(2048, 128), (2048, 128)],
@@ -202,13 +202,4 @@ CASES = [
         {},
     ),
     make("queue 256x128x65536", [(256, 128)] * 2, *queue_case(), 256 * 65536, {"ratio": 3.0}),
-    make(
-        "hierarchical 8x1024x320",
-        [(8, 1024, 320)] * 2,
-        functional.hierarchical_contrastive,
-        eager_hierarchical,
-        2 * 8 * 2048**2,
-        {"ratio": 5.0},
-        scale=0.1,
-    ),
 ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 # Modules of this folder with a list CASES, one per operator.
-MODULES = ("nt_xent", "engine", "decorrelation")
+MODULES = ("nt_xent", "engine", "hierarchical", "decorrelation")
 
 # Runs forward and backward once and returns the value and the gradients.
 Run = Callable[[], tuple[Tensor, ...]]
@@ -28,9 +28,11 @@ class Case:
     inputs: draws them; providers: name -> a function from the inputs to a Run, which may raise
     Unavailable. truth: the same in float64. ours, baseline: the provider that is judged and the one
     that ratios and errors refer to. factor: ERROR_FACTOR of the family. flops: of one unit, the
-    product that the operator can not avoid; bytes: that have to move. bars: least "ratio" to the
-    baseline and to the "best" of all other providers, most "memory" in bytes of the inputs, most
-    "microseconds".
+    product that the operator can not avoid; bytes: that have to move. plain: plain NT-Xent on as
+    many rows, and work: the products of this case, forward and backward, over those of that one.
+    bars: least "ratio" to the baseline and to the "best" of all other providers, most "memory" in
+    bytes of the inputs, most "microseconds" in a loop, most "per_work", "less_memory" than the
+    baseline.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Case:
     flops: float
     bytes: float
     bars: dict[str, float] = field(default_factory=dict)
+    plain: Callable[[tuple[Tensor, ...]], Run] | None = None
+    work: float = 1.0
 
 
 def cases(pattern: str = "") -> list[Case]:

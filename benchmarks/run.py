@@ -24,9 +24,11 @@ import tsssl_fast
 from tsssl_fast import _native
 
 HEADER = (
-    f"{'case':<18} {'provider':<16} {'time ms':>10} {'spread':>8} {'x eager':>8} {'units':>6} "
-    f"{'error':>9} {'peak MB':>9}"
+    f"{'case':<24} {'provider':<16} {'time ms':>10} {'spread':>8} {'x eager':>8} {'units':>6} "
+    f"{'per work':>8} {'error':>9} {'peak MB':>9}"
 )
+# Ours is judged by the baseline's error: a baseline that computes something else is no judge.
+BASELINE_ERROR = 1e-3
 
 
 def error(result: tuple[torch.Tensor, ...], truth: tuple[torch.Tensor, ...]) -> float:
@@ -48,10 +50,13 @@ def measure(case: Case, providers: list[str], rounds: int, memory: bool) -> list
     errors = {name: error(run(), truth) for name, run in runs.items()}
     plain = errors.get(case.baseline) or error(case.providers[case.baseline](inputs)(), truth)
     del truth
+    if not plain <= BASELINE_ERROR:
+        raise RuntimeError(f"{case.name}: {case.baseline} is off by {plain:.1e}")
     allowed = case.factor * plain + torch.finfo(inputs[0].dtype).eps
     wrong = case.ours in errors and not errors[case.ours] <= allowed
     timed = {name: run for name, run in runs.items() if not (wrong and name == case.ours)}
-    times = interleaved({**timed, **ceilings()}, rounds)
+    beside = {} if case.plain is None else {"plain": case.plain(inputs)}
+    times = interleaved({**timed, **beside, **ceilings()}, rounds)
     unit = case.flops / GEMM_FLOPS * times["gemm"].median
     size = sum(z.nbytes for z in inputs)
     for name, run_time in ((n, times.get(n)) for n in runs):
@@ -66,8 +71,11 @@ def measure(case: Case, providers: list[str], rounds: int, memory: bool) -> list
             if memory:
                 row["memory"] = peak_extra_bytes(case.name, name)
                 row["inputs"] = size
-            row["failed"] = _missed(case, row) if name == case.ours else []
+            row["failed"] = []
         rows.append(row)
+    found = {row["provider"]: row for row in rows}
+    if "median" in (mine := found.get(case.ours, {})):
+        mine["failed"] = _missed(case, mine, found.get(case.baseline, {}))
     return rows
 
 
@@ -82,16 +90,24 @@ def _row(
     others = [times[n].median for n in case.providers if n in times and n != case.ours]
     if name == case.ours and others:
         row["best"] = min(others) / mine.median
+    if "plain" in times:
+        row["per_work"] = mine.median / times["plain"].median / case.work
     return row
 
 
-def _missed(case: Case, row: dict[str, Any]) -> list[str]:
+def _missed(case: Case, row: dict[str, Any], baseline: dict[str, Any]) -> list[str]:
     missed = []
     for bar, than in (("ratio", case.baseline), ("best", "the best other")):
         if bar in row and row[bar] < case.bars.get(bar, 0.0):
             missed.append(f"{row[bar]:.1f}x {than} is under the bar of {case.bars[bar]}x")
     if row.get("overhead", 0.0) * 1e6 > case.bars.get("microseconds", float("inf")):
         missed.append(f"over the bar of {case.bars['microseconds']:.0f} microseconds")
+    if row.get("per_work", 0.0) > (most := case.bars.get("per_work", float("inf"))):
+        missed.append(f"{row['per_work']:.2f} of plain NT-Xent's time is over the bar of {most}")
+    if "less_memory" in case.bars and "memory" in row and "memory" in baseline:
+        times = baseline["memory"] / row["memory"]
+        if times < case.bars["less_memory"]:
+            missed.append(f"1/{times:.1f} of the memory misses 1/{case.bars['less_memory']:g}")
     if "memory" in row and row["memory"] > case.bars.get("memory", float("inf")) * row["inputs"]:
         times = row["memory"] / row["inputs"]
         missed.append(f"peak {times:.1f}x the inputs is over the bar of {case.bars['memory']}x")
@@ -99,18 +115,19 @@ def _missed(case: Case, row: dict[str, Any]) -> list[str]:
 
 
 def show(row: dict[str, Any]) -> str:
-    start = f"{row['case']:<18} {row['provider']:<16}"
+    start = f"{row['case']:<24} {row['provider']:<16}"
     if "skipped" in row:
         return f"{start} skipped: {row['skipped']}"
     if "median" not in row:
         return f"{start} WRONG: error {row['error']:.1e}, allowed {row['allowed']:.1e}"
     ratio = f"{row['ratio']:.1f}x" if "ratio" in row else ""
+    work = f"{row['per_work']:.2f}" if "per_work" in row else ""
     memory = f"{row['memory'] / 1e6:.1f}" if "memory" in row else ""
     end = f"  {row['overhead'] * 1e6:.0f} us in a loop" if "overhead" in row else ""
     end += "".join(f"  MISSED: {text}" for text in row["failed"])
     return (
         f"{start} {row['median'] * 1e3:>10.3f} {row['spread'] * 1e3:>8.3f} {ratio:>8} "
-        f"{row['units']:>6.2f} {row['error']:>9.1e} {memory:>9}{end}"
+        f"{row['units']:>6.2f} {work:>8} {row['error']:>9.1e} {memory:>9}{end}"
     )
 
 

@@ -1,23 +1,27 @@
 """Where is NT-Xent slower than plain torch? Forward and backward over a grid of sizes.
 
-    python benchmarks/sweep.py [--points 32x128,2048x8] [--compile dynamic|static|none]
+    python benchmarks/sweep.py [--points 32x128,2048x8] [--compile static|dynamic|none] [--json F]
 
 One line per point, small ones first, and a summary of the points where this package is slower than
 the better of eager and torch.compile; the exit status is 1 where a result is wrong. Points that do
-not fit into --seconds are named. torch.compile is asked up to COMPILE_ROWS series: `dynamic`
-compiles one graph for all sizes, `static` one a point, at some ten seconds each.
+not fit into --seconds are named. With --json every point is stored as it is measured, those that
+are in the file are not measured again, and the summary is of the whole file. torch.compile:
+`static` compiles a graph for every point, `dynamic` one for all sizes, slower in places.
 """
 
 import argparse
 import itertools
+import json
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import nt_xent
 import torch
 from registry import Run
-from run import error
+from run import error, machine
 from timing import interleaved
 from torch import Tensor
 
@@ -26,7 +30,6 @@ from tsssl_fast.ops.contrastive import reference, spec
 
 SERIES = (2, 8, 32, 128, 512, 2048, 8192)
 DIMENSIONS = (8, 32, 128, 512, 1024)
-COMPILE_ROWS = 512
 FULL_TRUTH_ROWS = 512  # beyond, float64 would take most of the time
 POINT_SECONDS = 1.5
 Inputs = tuple[Tensor, ...]
@@ -72,29 +75,37 @@ def once(run: Run) -> tuple[float, tuple[Tensor, ...]]:
     return time.perf_counter() - start, result
 
 
-def measure(n: int, dim: int, compiled: Callable[..., Tensor] | None) -> tuple[str, float]:
-    """The line of a point, and the better of the others' times over ours (0: wrong)."""
+def measure(n: int, dim: int, compiled: Callable[..., Tensor] | None) -> dict[str, Any]:
+    """Seconds of each, rounds, and the better of the others over ours; or why ours is wrong."""
     inputs = nt_xent.make(n, dim, {}).inputs()
     runs = {"eager": nt_xent.run(nt_xent.eager, inputs), "cpp": nt_xent.run(ours, inputs)}
     if compiled is not None:
         runs["compiled"] = nt_xent.run(compiled, inputs)
         runs["compiled"]()
     first = {name: once(run) for name, run in runs.items()}
-    start = f"{n:>5} x {dim:<5}"
     if why := correct(inputs, first["cpp"][1], first["eager"][1]):
-        return f"{start} WRONG: {why}", 0.0
+        return {"wrong": why}
     seconds = {name: took for name, (took, _) in first.items()}
     del first
     rounds = min(9, int(POINT_SECONDS / sum(seconds.values())))
     if rounds >= 3:
         seconds = {name: times.median for name, times in interleaved(runs, rounds).items()}
-    ratio = min(s for name, s in seconds.items() if name != "cpp") / seconds["cpp"]
+    better = min(s for name, s in seconds.items() if name != "cpp")
+    return {**seconds, "rounds": max(rounds, 1), "ratio": better / seconds["cpp"]}
+
+
+def line(name: str, point: dict[str, Any]) -> str:
+    n, dim = name.split("x")
+    start = f"{n:>5} x {dim:<5}"
+    if "wrong" in point:
+        return f"{start} WRONG: {point['wrong']}"
     columns = "".join(
-        f"{seconds[name] * 1e3:>12.3f}" if name in seconds else f"{'-':>12}"
-        for name in ("cpp", "eager", "compiled")
+        f"{point[key] * 1e3:>12.3f}" if key in point else f"{'-':>12}"
+        for key in ("cpp", "eager", "compiled")
     )
-    single = "" if rounds >= 3 else "  (one pass)"
-    return f"{start}{columns}{ratio:>8.2f}x{single}{'  SLOWER' if ratio < 1 else ''}", ratio
+    single = "  (one pass)" if point["rounds"] < 3 else ""
+    slower = "  SLOWER" if point["ratio"] < 1 else ""
+    return f"{start}{columns}{point['ratio']:>8.2f}x{single}{slower}"
 
 
 def points(pattern: str) -> list[tuple[int, int]]:
@@ -107,35 +118,56 @@ def points(pattern: str) -> list[tuple[int, int]]:
     return sorted(grid, key=lambda p: p[0] ** 2 * p[1])
 
 
+def summary(found: dict[str, Any], missing: list[str]) -> str:
+    wrong = [name for name, point in found.items() if "wrong" in point]
+    right = {name: point["ratio"] for name, point in found.items() if "wrong" not in point}
+    slower = [name for name, ratio in right.items() if ratio < 1]
+    lines = [f"slower at: {', '.join(slower) or 'no point'} of {len(right)}"]
+    if right:
+        least = min(right, key=lambda name: right[name])
+        lines[0] += f"; the least is {right[least]:.2f}x at {least}"
+    for title, names in (("wrong at", wrong), ("not measured", missing)):
+        if names:
+            lines.append(f"{title}: {', '.join(names)}")
+    return "\n".join(lines)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--points", default="", help="such as 32x128,2048x8; default: the grid")
-    parser.add_argument("--compile", choices=("dynamic", "static", "none"), default="dynamic")
-    parser.add_argument("--seconds", type=float, default=220.0, help="of the whole run")
+    parser.add_argument("--compile", choices=("static", "dynamic", "none"), default="static")
+    parser.add_argument("--seconds", type=float, default=600.0, help="of the whole run")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     end = time.perf_counter() + arguments.seconds
     shared = torch.compile(nt_xent.eager, dynamic=True)
-    slower, wrong, missing = [], [], []
+    found: dict[str, Any] = {}
+    if arguments.json and arguments.json.exists():
+        found = json.loads(arguments.json.read_text())["points"]
+    missing = []
     print(f"{'N':>5} x {'D':<5}{'cpp ms':>12}{'eager ms':>12}{'compiled ms':>12}{'ratio':>9}")
     for n, dim in points(arguments.points):
+        name = f"{n}x{dim}"
+        if name in found:
+            continue
         if time.perf_counter() > end:
-            missing.append(f"{n}x{dim}")
+            missing.append(name)
             continue
         compiled = None
-        if arguments.compile != "none" and n <= COMPILE_ROWS:
+        if arguments.compile != "none":
             static = arguments.compile == "static"
+            if static:
+                torch.compiler.reset()  # after eight shapes it would run a function uncompiled
             compiled = nt_xent.compiled_by_torch(nt_xent.eager) if static else shared
-        line, ratio = measure(n, dim, compiled)
-        print(line, flush=True)
-        if ratio < 1:
-            (slower if ratio > 0 else wrong).append(f"{n}x{dim}")
-    print(f"slower at: {', '.join(slower) or 'no point'}")
-    for name, found in (("wrong at", wrong), ("no time left for", missing)):
-        if found:
-            print(f"{name}: {', '.join(found)}")
-    return 1 if wrong else 0
+        found[name] = measure(n, dim, compiled)
+        print(line(name, found[name]), flush=True)
+        if arguments.json:
+            record = {"machine": machine(), "compile": arguments.compile, "points": found}
+            arguments.json.write_text(json.dumps(record, indent=1) + "\n")
+    print(summary(found, missing))
+    return 1 if any("wrong" in point for point in found.values()) else 0
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from torch import Tensor
 from tsssl_fast import functional
 from tsssl_fast.ops.contrastive import reference, spec
 
-# (N, D): one pair, primes, fewer dimensions than lanes, more rows than one block.
-SHAPES = [(1, 3), (2, 5), (3, 4), (7, 129), (13, 8), (37, 33), (61, 3), (131, 20)]
+# (N, D): one pair, primes, fewer dimensions than lanes, more rows than one block, more
+# dimensions than are summed in one go.
+SHAPES = [(1, 3), (2, 5), (3, 4), (7, 129), (13, 8), (37, 33), (61, 3), (131, 20), (60, 1030)]
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
@@ -29,6 +30,23 @@ def test_exponentials_computed_again(
     """As for larger batches: the backward finds nothing kept."""
     monkeypatch.setattr(spec, "kept_rows", lambda rows, dim: 0)
     check(orders(*views(*shape)), temperature, kernel)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("temperature", [0.5, 0.1, 0.01])
+@pytest.mark.parametrize("shape", [(1, 3), (7, 129), (61, 33), (130, 8)])
+def test_gradient_formed_in_the_forward(
+    compiled: str, shape: tuple[int, int], temperature: float, reduction: str
+) -> None:
+    """The same as row by row, for any upstream gradient; a second backward gives it again."""
+    z = views(*shape, dtype=torch.float64)
+    leaves = [x.requires_grad_() for x in z]
+    loss = functional.nt_xent(*leaves, temperature, reduction, backend=compiled)
+    rows = functional.nt_xent(*leaves, temperature, "none", backend=compiled)
+    expected = torch.autograd.grad(getattr(rows, reduction)() * -3, leaves)
+    for _ in range(2):
+        found = torch.autograd.grad(loss * -3, leaves, retain_graph=True)
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
 
 def test_what_is_kept_is_bounded() -> None:

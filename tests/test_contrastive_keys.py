@@ -12,8 +12,9 @@ from tsssl_fast import functional
 from tsssl_fast.ops.contrastive import reference, spec
 from tsssl_fast.ops.contrastive.keys import key_logsumexp
 
-# Queries, keys, dimension: one key, ragged blocks, several pieces of keys, several query blocks.
-SHAPES = [(1, 1, 1), (7, 9, 5), (5, 241, 33), (13, 2900, 16), (250, 300, 8)]
+# Queries, keys, dimension: one key, ragged blocks, several pieces of keys, several query blocks,
+# more columns than are summed in one go.
+SHAPES = [(1, 1, 1), (7, 9, 5), (5, 241, 33), (13, 2900, 16), (250, 300, 8), (5, 50, 700)]
 
 
 def definition(q: Tensor, k: Tensor, beta: float, normalize: bool, valid: Tensor | None) -> Tensor:
@@ -135,3 +136,12 @@ def test_queue_with_and_without_gradient_to_its_keys(kernel: str, temperature: f
         loss.backward()
         results.append((loss.detach(), leaf.grad))
     torch.testing.assert_close(results[0], results[1], rtol=1e-12, atol=1e-12)
+
+
+def test_second_derivative_is_refused_in_words(kernel: str) -> None:
+    """The gradient is formed in the forward: a second one may not miss its part."""
+    q, k = torch.randn(4, 3, requires_grad=True), torch.randn(5, 3)
+    found = key_logsumexp(q, k, None, None, 10.0, True, kernel)
+    (gradient,) = torch.autograd.grad(found.sum(), q, create_graph=True)
+    with pytest.raises(NotImplementedError, match="second derivatives"):
+        gradient.sum().backward()

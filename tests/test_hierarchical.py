@@ -3,6 +3,7 @@
 import pytest
 import torch
 from checks import accept_all
+from conftest import THREADS
 from torch import Tensor
 from torch.nn.functional import log_softmax, max_pool1d
 
@@ -114,11 +115,62 @@ def test_groups_are_independent_problems(backend: str, normalize: bool) -> None:
 
 
 @pytest.mark.clean_memory
+@pytest.mark.parametrize("gradient", [False, True])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_operator(backend: str) -> None:
-    z1, z2 = (z.requires_grad_() for z in views(3, 6, 4))
-    arguments = (z1, z2, None, 0.5, 1.0, False, backend)
+def test_operator(backend: str, gradient: bool) -> None:
+    z1, z2 = (z.requires_grad_(gradient) for z in views(3, 6, 4))
+    arguments = (z1, z2, None, 0.5, 1.0, False, gradient, backend)
     torch.library.opcheck(torch.ops.tsssl_fast.hierarchical_nt_xent.default, arguments)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_value_without_gradient_and_upstream_gradient(backend: str) -> None:
+    z1, z2 = (z.requires_grad_() for z in views(3, 13, 4))
+    loss = hierarchical_contrastive(z1, z2, backend=backend)
+    with torch.no_grad():
+        torch.testing.assert_close(hierarchical_contrastive(z1, z2, backend=backend), loss)
+    once = torch.autograd.grad(loss, (z1, z2), retain_graph=True)
+    thrice = torch.autograd.grad(3 * loss, (z1, z2))
+    torch.testing.assert_close(thrice, tuple(3 * g for g in once))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_second_derivative_is_refused_in_words(backend: str) -> None:
+    z1, z2 = (z.requires_grad_() for z in views(3, 4, 2))
+    loss = hierarchical_contrastive(z1, z2, backend=backend)
+    (gradient,) = torch.autograd.grad(loss, z1, create_graph=True)
+    with pytest.raises(NotImplementedError, match="second derivatives"):
+        gradient.sum().backward()
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+@pytest.mark.parametrize("scale", [1.0, 8.0])
+@pytest.mark.parametrize("shape", [(2, 70, 3), (60, 3, 2), (3, 64, 40)])
+def test_groups_of_several_blocks(
+    compiled: str, shape: tuple[int, int, int], scale: float, alpha: float
+) -> None:
+    """With exponentials kept and computed again, with one exponent shift and with maxima."""
+    z1, z2 = ((scale * z).requires_grad_() for z in views(*shape))
+    a, b = (z.detach().clone().requires_grad_() for z in (z1, z2))
+    found = hierarchical_contrastive(z1, z2, alpha=alpha, backend=compiled)
+    expected = published(a, b, alpha)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, (z1, z2)), torch.autograd.grad(expected, (a, b))
+    )
+
+
+def test_any_number_of_threads_gives_the_same_bits() -> None:
+    z = views(5, 60, 7, dtype=torch.float32)
+    found = []
+    for threads in THREADS:
+        torch.set_num_threads(threads)
+        leaves = [x.clone().requires_grad_() for x in z]
+        loss = hierarchical_contrastive(*leaves)
+        found.append((loss, *torch.autograd.grad(loss, leaves)))
+    for other in found[1:]:
+        for one, first in zip(other, found[0], strict=True):
+            assert torch.equal(one, first)
 
 
 def test_module_and_definition_agree() -> None:

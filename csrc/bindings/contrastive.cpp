@@ -1,5 +1,6 @@
 #include "bindings/arguments.h"
 #include "cpu/dispatch.h"
+#include "cpu/scratch.h"
 
 namespace py = pybind11;
 
@@ -70,13 +71,19 @@ void bind_nt_xent(py::module_& module, const std::string& suffix,
   module.def(("nt_xent_forward_" + suffix).c_str(),
              [kernels](Address z1, Index stride1, Address z2, Index stride2, Index n, Index dim,
                        double beta, int reduction, int threads, Address loss, Address saved,
-                       Address kept) {
+                       Index kept_rows, Address kept) {
                py::gil_scoped_release release;
                T* rows = pointer<T>(saved);
-               kernels().forward(two_views<T>(z1, stride1, z2, stride2, n, dim, beta),
-                                 static_cast<Reduction>(reduction), threads, pointer<T>(loss), rows,
-                                 rows + 2 * n,
-                                 sums_at<T>(saved + 4 * n * sizeof(T), 2 * n, 0, kept));
+               // With a reduction `kept` is the gradient, and the exponentials are working memory.
+               const auto how = static_cast<Reduction>(reduction);
+               const bool pulled = kept_rows > 0 && how != Reduction::none;
+               const Scratch<T> own(pulled ? kept_rows * kept_rows : 0);
+               T* first = pulled ? pointer<T>(kept) : nullptr;
+               const Pulled<T> gradient{first, pulled ? first + n * dim : nullptr};
+               PairSums<T> sums = sums_at<T>(saved + 4 * n * sizeof(T), 2 * n);
+               sums.kept = pulled ? own.get() : kept_rows > 0 ? pointer<T>(kept) : nullptr;
+               kernels().forward(two_views<T>(z1, stride1, z2, stride2, n, dim, beta), how, threads,
+                                 pointer<T>(loss), rows, rows + 2 * n, sums, gradient);
              });
   module.def(("nt_xent_backward_" + suffix).c_str(),
              [kernels](Address z1, Index stride1, Address z2, Index stride2, Index n, Index dim,
@@ -146,6 +153,14 @@ GroupedViews<T> grouped_views(const py::tuple& v) {
 template <class T>
 void bind_grouped(py::module_& module, const std::string& suffix,
                   GroupedKernels<T> ContrastiveKernels::* kernels) {
+  module.def(("grouped_pulled_" + suffix).c_str(), [kernels](const py::tuple& arguments,
+                                                             int threads, double pull, Address loss,
+                                                             Address grad1, Address grad2) {
+    const GroupedViews<T> views = grouped_views<T>(arguments);
+    py::gil_scoped_release release;
+    (contrastive().*kernels)
+        .pulled(views, threads, pull, pointer<T>(loss), pointer<T>(grad1), pointer<T>(grad2));
+  });
   module.def(
       ("grouped_forward_" + suffix).c_str(),
       [kernels](const py::tuple& arguments, int threads, Address loss, Address saved) {

@@ -32,16 +32,29 @@ class Kept {
     return block;
   }
 
+  // Smaller blocks make room for a larger one, whose pages cost more.
   bool keep(void* block) {
-    if (size(block) < kSmallest || total_ + size(block) > kKept) return false;
-    for (void*& place : blocks_) {
-      if (place == nullptr) {
-        place = block;
+    if (size(block) < kSmallest || size(block) > kKept) return false;
+    for (;;) {
+      void** place = nullptr;
+      void** smallest = nullptr;
+      for (void*& other : blocks_) {
+        if (other == nullptr) {
+          place = &other;
+        } else if (smallest == nullptr || size(other) < size(*smallest)) {
+          smallest = &other;
+        }
+      }
+      if (place != nullptr && total_ + size(block) <= kKept) {
+        *place = block;
         total_ += size(block);
         return true;
       }
+      if (smallest == nullptr || size(*smallest) >= size(block)) return false;
+      total_ -= size(*smallest);
+      std::free(*smallest);
+      *smallest = nullptr;
     }
-    return false;
   }
 
   static std::size_t& size(void* block) { return *static_cast<std::size_t*>(block); }

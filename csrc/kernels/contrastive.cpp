@@ -1,10 +1,11 @@
 // Forward and backward of the contrastive engine: operands, schedule, finish. The tiles are in
-// pairs.h and gradient_tile.h, the walk of the gradient in pair_gradient.h.
+// tile_sums.h and gradient_tile.h, the walk of the gradient in pair_gradient.h.
 #include "tsssl/contrastive.h"
 
 #include "kernels/gradient_tile.h"
 #include "kernels/nt_xent_rows.h"
 #include "kernels/pair_gradient.h"
+#include "kernels/tile_sums.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {
@@ -47,14 +48,14 @@ void visit(const Operand<T>& q, const Operand<T>& k, bool self, int threads, con
 
 template <class T>
 void sum_all(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T>& k,
-             const PairRules<T>& rules, int threads, const PairSums<T>& sums) {
+             const PairRules<T>& rules, const ExponentShift<T>& shift, int threads,
+             const PairSums<T>& sums) {
   const T beta = T(problem.beta);
-  const std::int32_t power = shift_power(problem);
-  const bool fixed = fixed_shift(problem);
+  const bool fixed = shift.fixed;
   const bool self = rules.self();
-  const T shift = fixed ? T(std::fabs(problem.beta)) : kLowest<T>;
-  Side<T> rows(q.padded, shift);
-  Side<T> keys(self ? 0 : k.padded, shift);
+  const T start = fixed ? shift.bound : kLowest<T>;
+  Side<T> rows(q.padded, start);
+  Side<T> keys(self ? 0 : k.padded, start);
   Side<T>& columns = self ? rows : keys;
   if (!fixed) {
     visit(q, k, self, threads, [&](const Window& window, int) {
@@ -69,10 +70,11 @@ void sum_all(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T
                      : statistics          ? block_sums<T, false, true, false>
                                            : block_sums<T, false, false, false>;
   visit(q, k, self, threads, [&](const Window& window, int) {
-    block(q, k, rules, window, beta, power, rows, columns, kept);
+    block(q, k, rules, window, beta, shift.power, rows, columns, kept);
   });
-  // The fixed shift is a power of two inside the kernels; what is reported is relative to |beta|.
-  const double factor = fixed ? shift_factor(problem) : 1;
+  // The fixed shift is a power of two inside the kernels; what is reported is relative to the
+  // bound.
+  const double factor = fixed ? shift.factor() : 1;
   finish_side(rows, q.blocks.rows, 0, factor, sums);
   if (problem.columns) finish_side(keys, k.blocks.rows, q.blocks.rows, factor, sums);
 }
@@ -84,62 +86,69 @@ void sum_pairs(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scal
   const Operand<T> q(problem.q, problem.dim, problem.normalize, false, true, problem.q_valid,
                      q_scale, threads);
   if (rules.self()) {
-    sum_all(problem, q, q, rules, threads, sums);
+    sum_all(problem, q, q, rules, exponent_shift(problem, q, q, threads), threads, sums);
   } else {
     const Operand<T> k(problem.k, problem.dim, problem.normalize, false, true, problem.k_valid,
                        k_scale, threads);
-    sum_all(problem, q, k, rules, threads, sums);
+    sum_all(problem, q, k, rules, exponent_shift(problem, q, k, threads), threads, sums);
   }
 }
 
 template <class T, bool kFixed, bool kKept>
 void pull_tiles(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T>& k,
-                const PairRules<T>& rules, const PairSums<T>& sums, const PairPull<T>& pull,
-                PairGradient<T>& gradient) {
+                const PairRules<T>& rules, const ExponentShift<T>& shift, const PairSums<T>& sums,
+                const PairPull<T>& pull, PairGradient<T>& gradient) {
   const bool self = rules.self();
-  const std::int32_t power = shift_power(problem), used = kFixed ? power : -1;
+  const std::int32_t used = kFixed ? shift.power : -1;
   const PullSide<T> rows(q.padded, 0, q.blocks.rows, true, used, sums, pull);
   const PullSide<T> columns(k.padded, self ? 0 : q.blocks.rows, k.blocks.rows,
                             self || problem.columns, used, sums, pull);
   gradient.run([&](const Window& window, std::int64_t, T* tile) {
     Window part = window;
     part.upper = kKept && window.i0 == window.j0;  // kept is what the forward visited
-    gradient_tile<T, kFixed, kKept>(q, k, rules, part, T(problem.beta), power, rows, columns,
+    gradient_tile<T, kFixed, kKept>(q, k, rules, part, T(problem.beta), shift.power, rows, columns,
                                     sums.kept, GradientTile<T>{tile});
   });
 }
 
 template <class T>
 void pull_all(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T>& k,
-              const PairRules<T>& rules, const PairSums<T>& sums, const PairPull<T>& pull,
-              PairGradient<T>& gradient) {
-  const auto tiles = !fixed_shift(problem)  ? pull_tiles<T, false, false>
+              const PairRules<T>& rules, const ExponentShift<T>& shift, const PairSums<T>& sums,
+              const PairPull<T>& pull, PairGradient<T>& gradient) {
+  const auto tiles = !shift.fixed           ? pull_tiles<T, false, false>
                      : sums.kept == nullptr ? pull_tiles<T, true, false>
                                             : pull_tiles<T, true, true>;
-  tiles(problem, q, k, rules, sums, pull, gradient);
+  tiles(problem, q, k, rules, shift, sums, pull, gradient);
+}
+
+template <class T>
+double pull_self(const PairProblem<T>& problem, const Operand<T>& q, const PairRules<T>& rules,
+                 const ExponentShift<T>& shift, int threads, const PairSums<T>& sums,
+                 const PairPull<T>& pull, T* grad1, T* grad2) {
+  PairGradient<T> walk(q, q, true, false, threads);
+  pull_all(problem, q, q, rules, shift, sums, pull, walk);
+  return walk.finish(q, false, problem.normalize, T(problem.beta), grad1, grad2, problem.q.count1) /
+         2;
 }
 
 template <class T>
 double pull_pairs(const PairProblem<T>& problem, int threads, const T* q_scale, const T* k_scale,
-                  const PairSums<T>& sums, const PairPull<T>& pull, T* grad_q1, T* grad_q2,
-                  T* grad_k) {
+                  const PairSums<T>& sums, const PairPull<T>& pull, T* grad_q, T* grad_k) {
   const PairRules<T> rules(problem);
   const bool normalized = problem.normalize;
   const T beta = T(problem.beta);
-  const bool multiplied = sums.kept == nullptr || !fixed_shift(problem);
-  const Operand<T> q(problem.q, problem.dim, normalized, true, multiplied, problem.q_valid,
+  const Operand<T> q(problem.q, problem.dim, normalized, true, true, problem.q_valid,
                      const_cast<T*>(q_scale), threads);
   if (rules.self()) {
-    PairGradient<T> walk(q, q, true, false, threads);
-    pull_all(problem, q, q, rules, sums, pull, walk);
-    return walk.finish(q, false, normalized, beta, grad_q1, grad_q2, problem.q.count1) / 2;
+    return pull_self<T>(problem, q, rules, exponent_shift(problem, q, q, threads), threads, sums,
+                        pull, grad_q, nullptr);
   }
   const Operand<T> k(problem.k, problem.dim, normalized, true, true, problem.k_valid,
                      const_cast<T*>(k_scale), threads);
   PairGradient<T> walk(q, k, false, grad_k != nullptr, threads);
-  pull_all(problem, q, k, rules, sums, pull, walk);
+  pull_all(problem, q, k, rules, exponent_shift(problem, q, k, threads), sums, pull, walk);
   if (grad_k != nullptr) walk.finish(k, true, normalized, beta, grad_k, nullptr, k.blocks.rows);
-  return walk.finish(q, false, normalized, beta, grad_q1, grad_q2, problem.q.count1);
+  return walk.finish(q, false, normalized, beta, grad_q, nullptr, problem.q.count1);
 }
 
 template <class T>
@@ -184,20 +193,14 @@ double backward(const PairProblem<T>& problem, int threads, const T* q_scale, co
     constant[i] = none || one ? T(0) : T(on_gap / sums.count[i]);
   }
   return pull_pairs<T>(problem, threads, q_scale, k_scale, sums,
-                       {negative.get(), positive.get(), constant.get()}, grad_q, nullptr, grad_k);
+                       {negative.get(), positive.get(), constant.get()}, grad_q, grad_k);
 }
 
 template <class T>
-void nt_xent_forward(const PairProblem<T>& problem, Reduction reduction, int threads, T* loss,
-                     T* share, T* scale, const PairSums<T>& sums) {
-  sum_pairs<T>(problem, threads, scale, nullptr, sums);
-  row_losses(count_rows(problem.q), sums, reduction, loss, share);
-}
-
-template <class T>
-void nt_xent_backward(const PairProblem<T>& problem, Reduction reduction, int threads,
-                      const T* share, const T* scale, const PairSums<T>& sums, const T* grad_loss,
-                      std::int64_t grad_stride, T* grad1, T* grad2) {
+void nt_xent_pull(const PairProblem<T>& problem, const Operand<T>& q, const PairRules<T>& rules,
+                  const ExponentShift<T>& shift, Reduction reduction, int threads, const T* share,
+                  const PairSums<T>& sums, const T* grad_loss, std::int64_t grad_stride, T* grad1,
+                  T* grad2) {
   const std::int64_t m = count_rows(problem.q);
   const RowPulls<T> pulls(m, reduction, share, sums, grad_loss, grad_stride);
   Scratch<T> positive(m), constant(m);
@@ -205,8 +208,35 @@ void nt_xent_backward(const PairProblem<T>& problem, Reduction reduction, int th
     positive[i] = T(-pulls.total[i] / sums.positive_total[i]);
     constant[i] = T(0);
   }
-  pull_pairs<T>(problem, threads, scale, nullptr, sums,
-                {pulls.negative.get(), positive.get(), constant.get()}, grad1, grad2, nullptr);
+  pull_self<T>(problem, q, rules, shift, threads, sums,
+               {pulls.negative.get(), positive.get(), constant.get()}, grad1, grad2);
+}
+
+template <class T>
+void nt_xent_forward(const PairProblem<T>& problem, Reduction reduction, int threads, T* loss,
+                     T* share, T* scale, const PairSums<T>& sums, const Pulled<T>& pulled) {
+  const PairRules<T> rules(problem);
+  const Operand<T> q(problem.q, problem.dim, problem.normalize, false, true, nullptr, scale,
+                     threads, problem.alone);
+  const ExponentShift<T> shift = exponent_shift(problem, q, q, threads);
+  sum_all(problem, q, q, rules, shift, threads, sums);
+  row_losses(count_rows(problem.q), sums, reduction, loss, share);
+  if (pulled.grad1 == nullptr) return;
+  const T one = T(1);
+  nt_xent_pull(problem, q, rules, shift, reduction, threads, share, sums, &one, 0, pulled.grad1,
+               pulled.grad2);
+}
+
+template <class T>
+void nt_xent_backward(const PairProblem<T>& problem, Reduction reduction, int threads,
+                      const T* share, const T* scale, const PairSums<T>& sums, const T* grad_loss,
+                      std::int64_t grad_stride, T* grad1, T* grad2) {
+  const PairRules<T> rules(problem);
+  const bool again = sums.kept == nullptr || !ExponentShift<T>(std::fabs(problem.beta)).fixed;
+  const Operand<T> q(problem.q, problem.dim, problem.normalize, true, again, nullptr,
+                     const_cast<T*>(scale), threads, problem.alone);
+  nt_xent_pull(problem, q, rules, exponent_shift(problem, q, q, threads), reduction, threads, share,
+               sums, grad_loss, grad_stride, grad1, grad2);
 }
 
 template <class T>
@@ -222,6 +252,7 @@ PairProblem<T> group_problem(const GroupedViews<T>& views, std::int64_t g) {
   problem.dim = views.dim;
   problem.beta = views.beta;
   problem.normalize = views.normalize;
+  problem.alone = true;
   problem.offset = n;
   return problem;
 }
@@ -240,7 +271,7 @@ void grouped_forward(const GroupedViews<T>& views, int threads, T* loss, T* save
     if (problem.offset == 0) return;
     const std::int64_t at = g * 2 * views.n;
     nt_xent_forward(problem, Reduction::none, 1, loss + at, saved + at,
-                    saved + views.groups * 2 * views.n + at, group_sums(views, g, saved));
+                    saved + views.groups * 2 * views.n + at, group_sums(views, g, saved), {});
   });
 }
 
@@ -261,15 +292,45 @@ void grouped_backward(const GroupedViews<T>& views, int threads, T* saved, const
   });
 }
 
+// Exponentials of a group are kept where a thread's are no more than all groups' embeddings.
+template <class T>
+void grouped_pulled(const GroupedViews<T>& views, int threads, double pull, T* loss, T* grad1,
+                    T* grad2) {
+  parallel_for(views.groups, threads, [&](std::int64_t g, int) {
+    PairProblem<T> problem = group_problem(views, g);
+    const std::int64_t n = problem.offset, m = 2 * n, size = n * views.dim;
+    loss[g] = T(0);
+    if (n == 0) return;
+    const std::int64_t side = m <= views.groups * views.dim ? round_up(m, Panel<T>::kRows) : 0;
+    Scratch<T> rows(8 * m), kept(side * side), found(2 * size);
+    const auto row = [&](int x) { return rows.get() + x * m; };
+    const PairSums<T> sums{row(2),  row(3), row(4),
+                           row(5),  row(6), row(7),
+                           nullptr, 0,      side > 0 ? kept.get() : nullptr};
+    nt_xent_forward<T>(problem, Reduction::sum, 1, loss + g, row(0), row(1), sums,
+                       {found.get(), found.get() + size});
+    T* to[] = {grad1 + g * views.group_stride1, grad2 + g * views.group_stride2};
+    const std::int64_t strides[] = {views.row_stride1, views.row_stride2};
+    for (int view = 0; view < 2; ++view) {
+      for (std::int64_t i = 0; i < n; ++i) {
+        const T* from = found.get() + view * size + i * views.dim;
+        T* out = to[view] + i * strides[view];
+        for (std::int64_t c = 0; c < views.dim; ++c) out[c] += T(pull) * from[c];
+      }
+    }
+  });
+}
+
 }  // namespace
 
 const ContrastiveKernels& contrastive_kernels() {
-  static const ContrastiveKernels table{{forward<float>, backward<float>},
-                                        {forward<double>, backward<double>},
-                                        {nt_xent_forward<float>, nt_xent_backward<float>},
-                                        {nt_xent_forward<double>, nt_xent_backward<double>},
-                                        {grouped_forward<float>, grouped_backward<float>},
-                                        {grouped_forward<double>, grouped_backward<double>}};
+  static const ContrastiveKernels table{
+      {forward<float>, backward<float>},
+      {forward<double>, backward<double>},
+      {nt_xent_forward<float>, nt_xent_backward<float>},
+      {nt_xent_forward<double>, nt_xent_backward<double>},
+      {grouped_forward<float>, grouped_backward<float>, grouped_pulled<float>},
+      {grouped_forward<double>, grouped_backward<double>, grouped_pulled<double>}};
   return table;
 }
 

@@ -7,6 +7,7 @@
 // gradient hang on the positive's logit.
 #include "kernels/gradient_tile.h"
 #include "kernels/nt_xent_rows.h"
+#include "kernels/tile_sums.h"
 #include "simd/bf16.h"
 
 namespace tsssl {
@@ -103,21 +104,22 @@ void visit(const RoundedOperand& u, int threads, const F& f) {
 }
 
 void forward(const PairProblem<float>& problem, Reduction reduction, int threads, float* loss,
-             float* share, float* scale, const PairSums<float>& sums) {
+             float* share, float* scale, const PairSums<float>& sums, const Pulled<float>&) {
   const PairRules<float> rules(problem);
   const RoundedOperand u(problem, false, scale, threads);
   const float beta = float(problem.beta);
-  const std::int32_t power = shift_power(problem);
+  const ExponentShift<float> shift(problem.beta);
   Side<float> side(u.padded, beta);
   visit(u, threads, [&](const Window& window, int) {
-    block_sums<float, true, false, false>(u, u, rules, window, beta, power, side, side, nullptr);
+    block_sums<float, true, false, false>(u, u, rules, window, beta, shift.power, side, side,
+                                          nullptr);
   });
   const std::int64_t n = problem.offset;
   for (std::int64_t i = 0; i < 2 * n; ++i) {
     const std::int64_t other = i < n ? i + n : i - n;
     const float a = beta * dot(u.exact.row(i), u.exact.row(other), u.exact.stride);
     sums.negative_shift[i] = sums.positive_shift[i] = beta;
-    sums.negative_total[i] = float(side.of(kNegative)[i] * shift_factor(problem));
+    sums.negative_total[i] = float(side.of(kNegative)[i] * shift.factor());
     sums.positive_total[i] = float(std::exp(double(a) - beta));
     sums.count[i] = 1;
     sums.logit[i] = a;
@@ -155,7 +157,7 @@ void backward(const PairProblem<float>& problem, Reduction reduction, int thread
   for (std::int64_t i = 0; i < m; ++i) none[i] = 0;
   for (std::int64_t x = 0; x < u.padded * stride; ++x) gradient[x] = 0;
   const float beta = float(problem.beta);
-  const std::int32_t power = shift_power(problem);
+  const std::int32_t power = ExponentShift<float>(problem.beta).power;
   const PullSide<float> side(u.padded, 0, m, true, power, sums,
                              {pulls.negative.get(), none.get(), none.get()});
   Scratch<Bf16Pair> tiles(threads * RoundedTile::kSize);

@@ -66,6 +66,59 @@ struct GradientTile {
   T* data;
 };
 
+// dL/da of one register tile, both roles. Pairs: a view of PairRules.
+template <class T, bool kFixed, bool kKept, class Pairs, class Out>
+TSSSL_INLINE void tile_pulls(const Tile<T>& acc, const Pairs& pairs, std::int64_t i, std::int64_t j,
+                             T beta, std::int32_t power, const PullSide<T>& rows,
+                             const PullSide<T>& columns, const Out& put) {
+  constexpr int kLanes = Simd<T>::kLanes;
+#pragma GCC unroll 4
+  for (int v = 0; v < Shape::kVectors; ++v) {
+    const std::int64_t first = j + v * kLanes;
+    const Vec<T> column_negative = load(columns.negative.get() + first);
+    Vec<T> column_positive, column_constant;
+    if constexpr (Pairs::kPositives) {
+      column_positive = load(columns.positive.get() + first);
+      column_constant = load(columns.constant.get() + first);
+    }
+    Vec<T> pulls[Shape::kRows];
+#pragma GCC unroll 16
+    for (int r = 0; r < Shape::kRows; ++r) {
+      Classes<T> classes{};
+      if constexpr (Pairs::kMixed) classes = pairs.classes(r, v);
+      // A pair is in one class at most: its factors and shifts are chosen, then it is one term.
+      Vec<T> of_row = broadcast(rows.negative[i + r]), of_column = column_negative;
+      if constexpr (Pairs::kPositives) {
+        of_row = classes.positive ? broadcast(rows.positive[i + r]) : of_row;
+        of_column = classes.positive ? column_positive : of_column;
+      }
+      Vec<T> w;
+      if constexpr (kFixed) {
+        const Vec<T> e = kKept ? acc[r][v] : exp_scaled(acc[r][v] * beta, power);
+        w = e * (of_row + of_column);
+      } else {
+        const Vec<T> a = rounded(acc[r][v] * beta);
+        Vec<T> row_shift = broadcast(rows.negative_shift[i + r]);
+        Vec<T> column_shift = load(columns.negative_shift.get() + first);
+        if constexpr (Pairs::kPositives) {
+          row_shift = classes.positive ? broadcast(rows.positive_shift[i + r]) : row_shift;
+          column_shift =
+              classes.positive ? load(columns.positive_shift.get() + first) : column_shift;
+        }
+        w = exp(at_most_zero<T>(a - row_shift)) * of_row +
+            exp(at_most_zero<T>(a - column_shift)) * of_column;
+      }
+      if constexpr (Pairs::kPositives) {
+        w = classes.positive ? w - (rows.constant[i + r] + column_constant) : w;
+      }
+      if constexpr (Pairs::kMixed) w = classes.negative | classes.positive ? w : Vec<T>{};
+      if constexpr (Pairs::kWeighted) w *= pairs.weights(r, v);
+      pulls[r] = w;
+    }
+    put(v * kLanes, pulls);
+  }
+}
+
 // Writes the window's tile of dL/da, both roles (one set: below the diagonal of a diagonal block
 // too, so that one product with the whole symmetric tile serves it). kKept: from the exponentials
 // that the forward kept.
@@ -73,47 +126,13 @@ template <class T, bool kFixed, bool kKept, class Packed, class Out>
 inline void gradient_tile(const Packed& q, const Packed& k, const PairRules<T>& rules,
                           const Window& window, T beta, std::int32_t power, const PullSide<T>& rows,
                           const PullSide<T>& columns, const T* kept, const Out& tile) {
-  constexpr int kLanes = Simd<T>::kLanes;
-  const auto pull = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, bool mixed) {
-    const bool positives = mixed && rules.positives(i, j);
-#pragma GCC unroll 4
-    for (int v = 0; v < Shape::kVectors; ++v) {
-      const std::int64_t first = j + v * kLanes;
-      const Vec<T> column_negative = load(columns.negative.get() + first);
-      Vec<T> pulls[Shape::kRows];
-#pragma GCC unroll 16
-      for (int r = 0; r < Shape::kRows; ++r) {
-        const Vec<T> a = kFixed ? acc[r][v] * beta : rounded(acc[r][v] * beta);
-        const Vec<T> e = kKept ? acc[r][v] : kFixed ? exp_scaled(a, power) : Vec<T>{};
-        Vec<T> w;
-        if (kFixed) {
-          w = e * (rows.negative[i + r] + column_negative);
-        } else {
-          w = exp(at_most_zero<T>(a - rows.negative_shift[i + r])) * rows.negative[i + r] +
-              exp(at_most_zero<T>(a - load(columns.negative_shift.get() + first))) *
-                  column_negative;
-        }
-        if (mixed) {
-          const Classes<T> classes = rules.classify(i + r, first, window.upper);
-          w = classes.negative ? w : Vec<T>{};
-          if (positives) {
-            const Vec<T> column_positive = load(columns.positive.get() + first);
-            Vec<T> p = -(rows.constant[i + r] + load(columns.constant.get() + first));
-            if (kFixed) {
-              p += e * (rows.positive[i + r] + column_positive);
-            } else {
-              p += exp(at_most_zero<T>(a - rows.positive_shift[i + r])) * rows.positive[i + r] +
-                   exp(at_most_zero<T>(a - load(columns.positive_shift.get() + first))) *
-                       column_positive;
-            }
-            w = classes.positive ? p : w;
-          }
-          if (rules.weighted()) w *= rules.weights(i + r, first);
-        }
-        pulls[r] = w;
-      }
-      tile.put(i - window.i0, first - window.j0, pulls);
-    }
+  const auto pull = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, const TileKind& kind) {
+    rules.template with_view<false>(kind, i, j, window.upper, [&](const auto& pairs) {
+      tile_pulls<T, kFixed, kKept>(acc, pairs, i, j, beta, power, rows, columns,
+                                   [&](std::int64_t at, const Vec<T>(&pulls)[Shape::kRows]) {
+                                     tile.put(i - window.i0, j - window.j0 + at, pulls);
+                                   });
+    });
   };
   walk_tiles<T, kKept>(q, k, rules, window, kept, pull);
   if constexpr (kKept) {

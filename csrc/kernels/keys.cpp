@@ -105,7 +105,7 @@ class KeyWalk {
       Vec<T> rows[Shape::kRows] = {};
       for (std::int64_t j = 0; j < width; j += kPanel) {
         Tile<T> acc;
-        similarity(k.depth, q_.left(first + i), k.panel(j / kPanel), acc);
+        tile_similarity(k.depth, q_.left(first + i), k.panel(j / kPanel), acc);
 #pragma GCC unroll 16
         for (int r = 0; r < Shape::kRows; ++r) {
 #pragma GCC unroll 4

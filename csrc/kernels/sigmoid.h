@@ -28,8 +28,9 @@ TSSSL_INLINE void walk_signed(const Operand<T>& q, const Operand<T>& k, const Pa
                               bool by_position, const Window& window, T scale, T bias,
                               const Start& start, const Body& body) {
   constexpr int kLanes = Simd<T>::kLanes;
-  const auto tile = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, bool mixed) {
-    const bool plain = !mixed && !(by_position && j < i + Shape::kRows && i < j + Panel<T>::kRows);
+  const auto tile = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, const TileKind& kind) {
+    const bool plain =
+        kind.plain && !(by_position && j < i + Shape::kRows && i < j + Panel<T>::kRows);
     start(i, j);
 #pragma GCC unroll 16
     for (int r = 0; r < Shape::kRows; ++r) {

@@ -132,18 +132,21 @@ inline void product(std::int64_t rows, std::int64_t columns, std::int64_t depth,
   }
 }
 
-// Packs rows [0, rows) of x (row-major, row_stride) into one panel;
-// rows beyond are zero.
+// Packs rows [0, rows) of x (row-major, row_stride) into one panel; rows beyond are zero. A few
+// columns at a time, so that what is read and what is written both stay in L1.
 template <class T>
 inline void pack_panel(const T* x, std::int64_t row_stride, std::int64_t rows, std::int64_t depth,
                        T* panel) {
   constexpr int kPanel = Panel<T>::kRows;
-  for (std::int64_t r = 0; r < kPanel; ++r) {
-    if (r < rows) {
+  constexpr std::int64_t kColumns = 64 / sizeof(T);
+  for (std::int64_t first = 0; first < depth; first += kColumns) {
+    const std::int64_t last = min(first + kColumns, depth);
+    for (std::int64_t r = 0; r < rows; ++r) {
       const T* row = x + r * row_stride;
-      for (std::int64_t k = 0; k < depth; ++k) panel[k * kPanel + r] = row[k];
-    } else {
-      for (std::int64_t k = 0; k < depth; ++k) panel[k * kPanel + r] = T(0);
+      for (std::int64_t k = first; k < last; ++k) panel[k * kPanel + r] = row[k];
+    }
+    for (std::int64_t k = first; k < last; ++k) {
+      for (std::int64_t r = rows; r < kPanel; ++r) panel[k * kPanel + r] = T(0);
     }
   }
 }

@@ -55,7 +55,7 @@ void block_nearest(const Operand<T>& z, const PairRules<T>& rules, const Window&
   alignas(64) Lane<T> row_at[kMaxBlock * kLanes];
   for (T& x : row_best) x = kLowest<T>;
   for (Lane<T>& x : row_at) x = -1;
-  const auto tile = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, bool) {
+  const auto tile = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, const TileKind&) {
     for (int v = 0; v < Shape::kVectors; ++v) {
       const std::int64_t first = j + v * kLanes;
       const IntVec<T> columns = iota<T>() + static_cast<Lane<T>>(first);
@@ -100,7 +100,8 @@ void block_hinges(const Operand<T>& z, const PairRules<T>& rules, const Window& 
     for (T& y : row_lanes[x]) y = T(0);
     for (T& y : column_sums[x]) y = T(0);
   }
-  const auto tile = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, bool) {
+  const auto tile = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, const TileKind& kind) {
+    if (!kind.positives) return;
     const Vec<T> one = broadcast(T(1)), zero{};
     for (int v = 0; v < Shape::kVectors; ++v) {
       const std::int64_t first = j + v * kLanes, to = first - window.j0;
@@ -181,7 +182,7 @@ void triplet_backward(const PairProblem<T>& problem, double margin, int threads,
   }
   PairGradient<T> gradient(z, z, true, false, threads);
   gradient.run([&](const Window& window, std::int64_t, T* out) {
-    const auto tile = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, bool) {
+    const auto tile = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, const TileKind&) {
       const Vec<T> zero{};
       for (int v = 0; v < Shape::kVectors; ++v) {
         const std::int64_t first = j + v * kLanes;

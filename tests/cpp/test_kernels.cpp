@@ -103,15 +103,36 @@ void nt_xent(const tsssl::NtXentKernels<T>& kernels, const std::vector<T>& z, co
   problem.normalize = true;
   problem.offset = n;
   kernels.forward(problem, tsssl::Reduction::none, threads, loss.data(), share.data(), scale.data(),
-                  sums);
+                  sums, {});
   kernels.backward(problem, tsssl::Reduction::none, threads, share.data(), scale.data(), sums,
                    upstream.data(), 1, gradient.data(), gradient.data() + n * dim);
 }
 
-// unit: errors may be 8 of it over tau; lowest: smallest temperature.
+// The gradient of the summed loss, formed in the forward.
+template <class T>
+void formed(const tsssl::NtXentKernels<T>& kernels, const std::vector<T>& z, const Batch& batch,
+            int threads, std::vector<T>& gradient) {
+  const std::int64_t n = batch.n, dim = batch.dim, padded = (2 * n + 47) / 48 * 48;
+  std::vector<T> share(2 * n), scale(2 * n), rows(6 * 2 * n), kept(padded * padded, T(NAN));
+  const auto row = [&](int i) { return rows.data() + i * 2 * n; };
+  const tsssl::PairSums<T> sums{row(0), row(1),  row(2), row(3),     row(4),
+                                row(5), nullptr, 0,      kept.data()};
+  tsssl::PairProblem<T> problem{};
+  problem.q = {z.data(), z.data() + n * dim, dim, dim, n, n};
+  problem.dim = dim;
+  problem.beta = static_cast<double>(1 / batch.temperature);
+  problem.normalize = true;
+  problem.offset = n;
+  T loss;
+  kernels.forward(problem, tsssl::Reduction::sum, threads, &loss, share.data(), scale.data(), sums,
+                  {gradient.data(), gradient.data() + n * dim});
+}
+
+// unit: errors may be 8 of it over tau; lowest: smallest temperature; forms: gradients in the
+// forward too.
 template <class T>
 void check(const char* isa, const tsssl::NtXentKernels<T>& kernels,
-           Real unit = std::numeric_limits<T>::epsilon(), Real lowest = 0) {
+           Real unit = std::numeric_limits<T>::epsilon(), Real lowest = 0, bool forms = true) {
   // Errors in the logits, of size 1 / tau, are what the result inherits.
   for (const Batch& batch : {Batch{2, 5, 0.5L}, Batch{17, 3, 0.1L}, Batch{61, 33, 0.1L},
                              Batch{130, 8, 0.05L}, Batch{40, 70, 0.01L}}) {
@@ -121,8 +142,13 @@ void check(const char* isa, const tsssl::NtXentKernels<T>& kernels,
     std::vector<Real> loss(2 * batch.n), gradient(z.size());
     definition(batch, z, upstream, loss, gradient);
     std::vector<T> found(2 * batch.n), found_gradient(z.size(), T(NAN));
-    for (int threads : {1, 3}) {
-      nt_xent(kernels, z, batch, threads, threads == 3, upstream, found, found_gradient);
+    for (int threads : {1, 2, 3}) {
+      if (threads == 2 && forms) {
+        formed(kernels, z, batch, threads, found_gradient);
+        for (T& x : found_gradient) x *= T(0.5);
+      } else {
+        nt_xent(kernels, z, batch, threads, threads == 3, upstream, found, found_gradient);
+      }
       const Real bound = 8 * unit / batch.temperature;
       const Real errors[] = {largest_error(found, loss), largest_error(found_gradient, gradient)};
       const bool good = errors[0] <= bound && errors[1] <= bound;
@@ -159,7 +185,7 @@ int main() {
   }
   tsssl::set_isa("");
   if (const std::string why = tsssl::why_not_bf16(); why.empty()) {
-    check("bf16", tsssl::nt_xent_bf16(), 1 / 2048.0L, 1 / 30.0L);  // 1 / 256: its rounding
+    check("bf16", tsssl::nt_xent_bf16(), 1 / 2048.0L, 1 / 30.0L, false);  // 1 / 256: its rounding
   } else {
     std::printf("skip bf16: %s\n", why.c_str());
   }

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast import _checks, dispatch
+from tsssl_fast.ops.contrastive import hierarchical as operator
 
 __all__ = ["grouped_nt_xent", "hierarchical_contrastive"]
 
@@ -47,10 +48,9 @@ def hierarchical_contrastive(
         _check_lengths(lengths, z1)
         order = lengths.argsort(descending=True, stable=True)
         z1, z2, lengths = z1[order], z2[order], lengths[order]
-    loss, _ = torch.ops.tsssl_fast.hierarchical_nt_xent(
+    return operator.hierarchical_nt_xent(
         z1, z2, lengths, float(alpha), temperature, normalize, name
     )
-    return loss
 
 
 def grouped_nt_xent(

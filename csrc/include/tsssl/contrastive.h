@@ -25,6 +25,7 @@ struct PairProblem {
   std::int64_t dim;
   double beta;
   bool normalize;
+  bool alone;           // one of many problems: one thread works on it
   bool columns;         // also the keys' own rows: every key against all queries
   bool skip_diagonal;   // two sets: the pair (i, i) counts for nothing
   std::int64_t offset;  // > 0: the positives are the pairs with |i - j| == offset (no id arrays)
@@ -86,10 +87,18 @@ struct PairKernels {
 // grad_stride apart; share, scale: (2n); grad1, grad2: (n, dim).
 enum class Reduction : int { none = 0, sum = 1, mean = 2 };
 
+// Where the forward leaves the gradients of (n, dim) for an upstream gradient of 1, or nullptr: not
+// asked for, nor with Reduction::none. It forms them while its exponentials lie in working memory.
+template <class T>
+struct Pulled {
+  T* grad1;
+  T* grad2;
+};
+
 template <class T>
 struct NtXentKernels {
   void (*forward)(const PairProblem<T>& problem, Reduction reduction, int threads, T* loss,
-                  T* share, T* scale, const PairSums<T>& sums);
+                  T* share, T* scale, const PairSums<T>& sums, const Pulled<T>& pulled);
   void (*backward)(const PairProblem<T>& problem, Reduction reduction, int threads, const T* share,
                    const T* scale, const PairSums<T>& sums, const T* grad_loss,
                    std::int64_t grad_stride, T* grad1, T* grad2);
@@ -116,6 +125,10 @@ struct GroupedKernels {
   // grad_loss: (groups, 2n); grad1, grad2: (groups, n, dim), contiguous.
   void (*backward)(const GroupedViews<T>& views, int threads, T* saved, const T* grad_loss,
                    T* grad1, T* grad2);
+  // Both at once for a weighted sum: loss[g] is the sum of group g's row losses; pull times its
+  // gradient is added to grad1 and grad2, which lie as z1 and z2 do.
+  void (*pulled)(const GroupedViews<T>& views, int threads, double pull, T* loss, T* grad1,
+                 T* grad2);
 };
 
 struct ContrastiveKernels {

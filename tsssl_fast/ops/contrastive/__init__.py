@@ -8,6 +8,7 @@ grouped_nt_xent       many small NT-Xent problems in one launch
 hierarchical_nt_xent  TS2Vec's pyramid of those
 sigmoid_pairs         sigmoid loss over all pairs
 triplet               triplet loss on the hardest negative
+formed_backward       the backward of those that form their gradient in the forward
 """
 
 from tsssl_fast import dispatch
@@ -20,17 +21,17 @@ from tsssl_fast.ops.contrastive import (
     spec,
     triton,
 )
+from tsssl_fast.ops.contrastive.hierarchical import with_pulled
 from tsssl_fast.ops.contrastive.keys import with_keys
 
 BACKENDS = tuple(
-    epilogues.complete(with_keys(b), cpp_epilogues.KERNELS if b is cpp.BACKEND else {})
+    epilogues.complete(with_pulled(with_keys(b)), cpp_epilogues.KERNELS if b is cpp.BACKEND else {})
     for b in (cpp.BACKEND, numba.BACKEND, triton.BACKEND, reference.BACKEND)
 )
 
 dispatch.register_family("contrastive", (*BACKENDS[-1].kernels, *spec.BF16_OPERATORS), BACKENDS)
 
 from tsssl_fast.ops.contrastive import grouped as grouped  # noqa: E402  registers operators
-from tsssl_fast.ops.contrastive import hierarchical as hierarchical  # noqa: E402
 from tsssl_fast.ops.contrastive import nt_xent as nt_xent  # noqa: E402
 from tsssl_fast.ops.contrastive import nt_xent_bf16 as nt_xent_bf16  # noqa: E402
 from tsssl_fast.ops.contrastive import pairs as pairs  # noqa: E402

@@ -32,11 +32,14 @@ def _nt_xent_forward(
     z1, z2 = _rows(z1), _rows(z2)
     loss = z1.new_empty(2 * n if reduction == "none" else ())
     saved = z1.new_empty((len(spec.NT_XENT_ROWS), 2 * n))
-    kept = z1.new_empty(spec.kept_rows(2 * n, dim) ** 2 if keep else 0)
+    side = spec.kept_rows(2 * n, dim) if keep else 0
+    # With a reduction the gradient is formed here, from exponentials in working memory.
+    formed = side > 0 and reduction != "none"  # spec.GRADIENT_DIMS
+    kept = z1.new_empty((2, n, dim) if formed else side * side)
     _kernel("nt_xent_forward", z1.dtype, suffix)(
         *(z1.data_ptr(), z1.stride(0), z2.data_ptr(), z2.stride(0), n, dim),
         *(1 / temperature, spec.REDUCTIONS.index(reduction), _native.threads()),
-        *(loss.data_ptr(), saved.data_ptr(), kept.data_ptr()),
+        *(loss.data_ptr(), saved.data_ptr(), side, kept.data_ptr()),
     )
     return loss, saved, kept
 
@@ -53,6 +56,8 @@ def _nt_xent_backward(
 ) -> tuple[Tensor, Tensor]:
     n, dim = z1.shape
     dtype = z1.dtype
+    if kept.dim() == spec.GRADIENT_DIMS:
+        return (kept[0] * grad).to(dtype), (kept[1] * grad).to(dtype)
     z1, z2 = _rows(z1), _rows(z2)
     if grad.dtype != z1.dtype:
         grad = grad.to(z1.dtype)
@@ -122,6 +127,25 @@ def _grouped_backward(
         *(grad1.data_ptr(), grad2.data_ptr()),
     )
     return grad1.to(dtype), grad2.to(dtype)
+
+
+def _grouped_pulled(
+    z1: Tensor,
+    z2: Tensor,
+    lengths: Tensor | None,
+    temperature: float,
+    normalize: bool,
+    pull: float,
+    grad1: Tensor,
+    grad2: Tensor,
+) -> Tensor:
+    """Gradients lie as the views do: strides are the same where a size is above 1."""
+    loss = z1.new_empty(len(z1))
+    _kernel("grouped_pulled", z1.dtype)(
+        *(_groups(z1, z2, lengths, temperature, normalize), _native.threads(), pull),
+        *(loss.data_ptr(), grad1.data_ptr(), grad2.data_ptr()),
+    )
+    return loss
 
 
 class _Problem:
@@ -257,6 +281,7 @@ BACKEND = Backend(
         "nt_xent_bf16_backward": _nt_xent_bf16_backward,
         "grouped_nt_xent": _grouped_forward,
         "grouped_nt_xent_backward": _grouped_backward,
+        "grouped_nt_xent_pulled": _grouped_pulled,
         "pair_logsumexp": _pairs_forward,
         "pair_logsumexp_backward": _pairs_backward,
         "key_logsumexp": _key_logsumexp,

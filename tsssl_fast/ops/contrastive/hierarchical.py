@@ -1,10 +1,10 @@
 """`hierarchical_nt_xent`: TS2Vec's loss on grouped problems, as one operator.
 
-It is one operator forward and one backward: pooling and both contrasts of every
-level run inside. It saves the row statistics of every level; pooled inputs are recomputed.
+Pooling and both contrasts of every level run inside. The loss is one number, so the gradient is
+formed in the forward, level by level, where a group's exponentials are still in working memory.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +12,9 @@ from torch import Tensor
 
 from tsssl_fast import _library, dispatch
 from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive.formed import formed_gradient
+
+Kernel = Callable[..., Tensor]
 
 
 class Level(NamedTuple):
@@ -22,6 +25,31 @@ class Level(NamedTuple):
     lengths: Tensor | None
     instance: float
     temporal: float
+
+
+class Part(NamedTuple):
+    """A level's grouped problems: views (G, L, D), lengths, weight over the number of valid rows,
+    and whether the groups are steps (instance contrast)."""
+
+    z1: Tensor
+    z2: Tensor
+    lengths: Tensor | None
+    weight: float
+    by_step: bool
+
+
+def hierarchical_nt_xent(
+    z1: Tensor,
+    z2: Tensor,
+    lengths: Tensor | None,
+    alpha: float,
+    temperature: float,
+    normalize: bool,
+    backend: str,
+) -> Tensor:
+    """The loss; arguments checked by functional.hierarchical_contrastive."""
+    gradient = torch.is_grad_enabled() and (z1.requires_grad or z2.requires_grad)
+    return _operator(z1, z2, lengths, alpha, temperature, normalize, gradient, backend)[0]
 
 
 def levels(z1: Tensor, z2: Tensor, lengths: Tensor | None, alpha: float) -> Iterator[Level]:
@@ -41,21 +69,20 @@ def _halve(z: Tensor) -> Tensor:
     return torch.maximum(z[:, 0 : 2 * steps : 2], z[:, 1 : 2 * steps : 2])
 
 
-def _halve_backward(grad: Tensor, z: Tensor) -> Tensor:
-    """To the larger of each pair, the earlier where they are equal, as torch's max_pool1d does."""
+def _halve_backward(grad: Tensor, z: Tensor, out: Tensor) -> None:
+    """To the larger of each pair, the earlier where they are equal, as torch's max_pool1d does.
+    Writes all of `out`: at (8, 1024, 320) zeros first would cost as much as arithmetic."""
     steps = z.shape[1] // 2
     even, odd = z[:, 0 : 2 * steps : 2], z[:, 1 : 2 * steps : 2]
-    share = (even >= odd).to(grad.dtype)
-    out = torch.zeros_like(z)
-    out[:, 0 : 2 * steps : 2] = grad * share
-    out[:, 1 : 2 * steps : 2] = grad * (1 - share)
-    return out
+    earlier = (even >= odd).to(grad.dtype)  # a product with bool would not be vectorised
+    share = torch.mul(grad, earlier, out=out[:, 0 : 2 * steps : 2])
+    torch.sub(grad, share, out=out[:, 1 : 2 * steps : 2])
+    out[:, 2 * steps :] = 0
 
 
-def parts(level: Level) -> Iterator[tuple[Tensor, Tensor, Tensor | None, float, bool]]:
-    """The level's grouped problems: views (G, L, D), lengths, weight over the number of valid rows,
-    and whether the groups are steps (instance contrast). Series are sorted by length, longest
-    first, so that the series still running at step t come first."""
+def parts(level: Level) -> Iterator[Part]:
+    """Series are sorted by length, longest first, so that those still running at step t are the
+    first of its group."""
     z1, z2, lengths = level.z1, level.z2, level.lengths
     rows = 2 * z1.shape[0] * z1.shape[1] if lengths is None else 2 * int(lengths.sum())
     if level.instance and rows:
@@ -63,13 +90,44 @@ def parts(level: Level) -> Iterator[tuple[Tensor, Tensor, Tensor | None, float, 
         if lengths is not None:
             steps = torch.arange(z1.shape[1], device=lengths.device)
             running = (lengths[:, None] > steps).sum(dim=0)
-        yield z1.transpose(0, 1), z2.transpose(0, 1), running, level.instance / rows, True
+        weight = level.instance / rows
+        yield Part(z1.transpose(0, 1), z2.transpose(0, 1), running, weight, True)
     if level.temporal and rows:
-        yield z1, z2, lengths, level.temporal / rows, False
+        yield Part(z1, z2, lengths, level.temporal / rows, False)
 
 
-def _kernels(op: str, z1: Tensor, z2: Tensor, backend: str) -> Any:
-    return dispatch.select(op, (z1, z2), backend)
+def composed(kernels: Any) -> Kernel:
+    """`grouped_nt_xent_pulled` from a backend's own grouped kernels."""
+
+    def kernel(
+        z1: Tensor,
+        z2: Tensor,
+        lengths: Tensor | None,
+        temperature: float,
+        normalize: bool,
+        pull: float,
+        grad1: Tensor,
+        grad2: Tensor,
+    ) -> Tensor:
+        loss, saved = kernels["grouped_nt_xent"](z1, z2, lengths, temperature, normalize)
+        back = kernels["grouped_nt_xent_backward"]
+        grad = torch.full_like(loss, pull)
+        for total, found in zip(
+            (grad1, grad2),
+            back(grad, z1, z2, saved, lengths, temperature, normalize),
+            strict=True,
+        ):
+            total += found
+        return loss.sum(dim=1)
+
+    return kernel
+
+
+def with_pulled(backend: dispatch.Backend) -> dispatch.Backend:
+    """The backend with the composed kernel where it has none of its own."""
+    return backend.extended(
+        {"grouped_nt_xent_pulled": composed(backend.kernels), **backend.kernels}
+    )
 
 
 def _forward(
@@ -79,66 +137,40 @@ def _forward(
     alpha: float,
     temperature: float,
     normalize: bool,
+    gradient: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
-    kernel = _kernels("grouped_nt_xent", z1, z2, backend)
-    total = z1.new_zeros((), dtype=spec.compute_dtype(z1.dtype))
-    saves, depth = [], 0
-    for level in levels(z1, z2, lengths, alpha):
-        depth += 1
-        for a, b, rows, weight, _ in parts(level):
-            loss, saved = kernel(a, b, rows, temperature, normalize)
-            total += weight * loss.sum()
-            saves.append(saved.flatten())
-    empty = total.new_empty(0)
-    return total / depth, torch.cat(saves) if saves else empty
-
-
-def _backward(
-    grad: Tensor,
-    z1: Tensor,
-    z2: Tensor,
-    saved: Tensor,
-    lengths: Tensor | None,
-    alpha: float,
-    temperature: float,
-    normalize: bool,
-    backend: str,
-) -> tuple[Tensor, Tensor]:
-    kernel = _kernels("grouped_nt_xent_backward", z1, z2, backend)
+    op = "grouped_nt_xent_pulled" if gradient else "grouped_nt_xent"
+    kernel = dispatch.select(op, (z1, z2), backend)
+    dtype = spec.compute_dtype(z1.dtype)
+    # One layout for views and gradients.
+    z1, z2 = (z.to(dtype).contiguous() for z in (z1, z2))
     pyramid = list(levels(z1, z2, lengths, alpha))
-    grad = grad.to(saved.dtype) / len(pyramid)
-    end = len(saved)
-    g1 = g2 = None
-    for depth in range(len(pyramid) - 1, -1, -1):
-        level = pyramid[depth]
-        if g1 is not None and g2 is not None:
-            g1, g2 = _halve_backward(g1, level.z1), _halve_backward(g2, level.z2)
-        else:
-            g1, g2 = torch.zeros_like(level.z1), torch.zeros_like(level.z2)
-        for a, b, rows, weight, by_step in reversed(list(parts(level))):
-            size = (len(spec.NT_XENT_ROWS), a.shape[0], 2 * a.shape[1])
-            start = end - size[0] * size[1] * size[2]
-            pull = (weight * grad).expand(size[1:])
-            found = kernel(pull, a, b, saved[start:end].view(size), rows, temperature, normalize)
-            d1, d2 = (d.transpose(0, 1) if by_step else d for d in found)
-            g1 += d1
-            g2 += d2
-            end = start
-    assert g1 is not None
-    assert g2 is not None
-    return g1, g2
+    total, pulled = z1.new_zeros(()), None
+    for level in reversed(pyramid):
+        if gradient:
+            pulled = _below(pulled, level)
+        for part in parts(level):
+            arguments = (part.z1, part.z2, part.lengths, temperature, normalize)
+            weight = part.weight / len(pyramid)
+            if pulled is None:
+                loss = kernel(*arguments)[0]
+            else:
+                grads = pulled.transpose(1, 2) if part.by_step else pulled
+                loss = kernel(*arguments, weight, *grads)
+            total += weight * loss.sum()
+    return total, z1.new_empty(0) if pulled is None else pulled
 
 
-def _saved_size(z1: Tensor, alpha: float) -> int:
-    batch, steps = z1.shape[0], z1.shape[1]
-    size = 0
-    while True:
-        kinds = (alpha > 0) + (steps > 1 and alpha < 1)
-        size += kinds * len(spec.NT_XENT_ROWS) * 2 * batch * steps
-        if steps == 1:
-            return size
-        steps //= 2
+def _below(pulled: Tensor | None, level: Level) -> Tensor:
+    """What the gradients of both views (2, B, T, D) of the level above are on this one."""
+    shape = (2, *level.z1.shape)
+    if pulled is None:
+        return level.z1.new_zeros(shape)
+    out = level.z1.new_empty(shape)
+    for grad, z, to in zip(pulled, (level.z1, level.z2), out, strict=True):
+        _halve_backward(grad, z, to)
+    return out
 
 
 def _forward_fake(
@@ -148,45 +180,36 @@ def _forward_fake(
     alpha: float,
     temperature: float,
     normalize: bool,
+    gradient: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
-    dtype = spec.compute_dtype(z1.dtype)
-    return z1.new_empty((), dtype=dtype), z1.new_empty(_saved_size(z1, alpha), dtype=dtype)
-
-
-def _backward_fake(grad: Tensor, z1: Tensor, z2: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(z1), torch.empty_like(z2)
+    like = z1.new_empty((), dtype=spec.compute_dtype(z1.dtype))
+    return like, like.new_empty((2, *z1.shape) if gradient else (0,))
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    z1, z2, lengths, ctx.alpha, ctx.temperature, ctx.normalize, backend = inputs
-    ctx.backend = dispatch.resolve(backend)
     ctx.mark_non_differentiable(output[1])
-    ctx.save_for_backward(z1, z2, output[1], lengths)
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*inputs[:2], output[1])
 
 
-def _differentiate(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
-    z1, z2, saved, lengths = ctx.saved_tensors
-    g1, g2 = torch.ops.tsssl_fast.hierarchical_nt_xent_backward(
-        *(grad, z1, z2, saved, lengths),
-        *(ctx.alpha, ctx.temperature, ctx.normalize, ctx.backend),
-    )
-    return g1, g2, *[None] * 5
+def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
+    if grad is None:
+        return (None,) * 8
+    z1, z2, formed = ctx.saved_tensors
+    g1, g2 = formed_gradient(grad, formed, z1, z2).to(z1.dtype).unbind()
+    return g1, g2, *[None] * 6
 
-
-_TAIL = "Tensor? lengths, float alpha, float temperature, bool normalize, str backend"
 
 _library.define(
-    f"hierarchical_nt_xent(Tensor z1, Tensor z2, {_TAIL}) -> (Tensor, Tensor)",
+    "hierarchical_nt_xent(Tensor z1, Tensor z2, Tensor? lengths, float alpha, float temperature, "
+    "bool normalize, bool gradient, str backend) -> (Tensor, Tensor)",
     _forward,
     _forward_fake,
     setup_context=_setup_context,
     backward=_differentiate,
 )
-_library.define(
-    f"hierarchical_nt_xent_backward(Tensor grad, Tensor z1, Tensor z2, Tensor saved, {_TAIL}) "
-    "-> (Tensor, Tensor)",
-    _backward,
-    _backward_fake,
-    backward=_library.no_second_derivative("hierarchical_nt_xent"),
+
+_operator = _library.eager(
+    torch.ops.tsssl_fast.hierarchical_nt_xent, _forward, _setup_context, _differentiate
 )

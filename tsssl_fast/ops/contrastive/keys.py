@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tsssl_fast import _library, dispatch
 from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive.formed import formed_gradient
 from tsssl_fast.ops.contrastive.rules import Rules
 
 Kernel = Callable[..., tuple[Tensor, Tensor]]
@@ -74,18 +75,18 @@ def _forward_fake(q: Tensor, k: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.dtype = inputs[0].dtype
     ctx.mark_non_differentiable(output[1])
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(output[1])
+    ctx.save_for_backward(inputs[0], output[1])
 
 
 def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     if grad is None:
         return (None,) * 8
-    (jacobian,) = ctx.saved_tensors
+    q, jacobian = ctx.saved_tensors
+    found = formed_gradient(grad[:, None], jacobian, q)
     # A row without pairs has log-sum-exp -inf, whose gradient may be NaN: its share is zero.
-    return (torch.where(jacobian == 0, 0, grad[:, None] * jacobian).to(ctx.dtype), *(None,) * 7)
+    return (torch.where(jacobian == 0, 0, found).to(q.dtype), *(None,) * 7)
 
 
 _library.define(

@@ -16,7 +16,10 @@ def nt_xent(z1: Tensor, z2: Tensor, temperature: float, reduction: str, backend:
         arguments = (z1, z2, temperature, reduction, False, backend)
         return torch.ops.tsssl_fast.nt_xent(*arguments)[0]
     keep = torch.is_grad_enabled() and (z1.requires_grad or z2.requires_grad)
-    return _direct(z1, z2, temperature, reduction, keep, dispatch.resolve(backend))[0]
+    arguments = (z1, z2, temperature, reduction, keep, dispatch.resolve(backend))
+    if keep and not torch._C._are_functorch_transforms_active():
+        return _Short.apply(*arguments)
+    return _direct(*arguments)[0]
 
 
 def _nt_xent(
@@ -68,6 +71,11 @@ def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     if grad is None:
         return (None,) * 6
     z1, z2, saved, kept = ctx.saved_tensors
+    if kept.dim() == spec.GRADIENT_DIMS and not torch.is_grad_enabled():
+        # Formed in the forward: nothing to compute, and no second operator to call.
+        found = kept * grad
+        g1, g2 = (found if found.dtype == z1.dtype else found.to(z1.dtype)).unbind()
+        return g1, g2, None, None, None, None
     g1, g2 = _first_order(grad, z1, z2, saved, kept, ctx.temperature, ctx.reduction, ctx.backend)
     return g1, g2, None, None, None, None
 
@@ -87,6 +95,23 @@ _library.define(
     _nt_xent_backward_fake,
     backward=_library.no_second_derivative("nt_xent"),
 )
+
+
+class _Short(torch.autograd.Function):
+    """The operator with the loss as its only output: what every further output costs shows in a
+    loss of 32 series."""
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> Tensor:
+        z1, z2, ctx.temperature, ctx.reduction, _, ctx.backend = arguments
+        loss, saved, kept = _nt_xent(*arguments)
+        ctx.save_for_backward(z1, z2, saved, kept)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        return _differentiate(ctx, grad)
+
 
 _direct = _library.eager(torch.ops.tsssl_fast.nt_xent, _nt_xent, _setup_context, _differentiate)
 _first_order = _library.first_order(

@@ -46,8 +46,13 @@ TRIPLET_ROWS = ("hardest", "count", "active")
 REDUCTIONS = ("none", "sum", "mean")  # of nt_xent, in the order of csrc's Reduction
 
 
+# What the operator nt_xent may leave for its backward: with reduction "none" exponentials, (side *
+# side,); else the gradients of both views for an upstream gradient of 1, (2, N, D); or nothing.
+GRADIENT_DIMS = 3
+
+
 def kept_rows(rows: int, dim: int) -> int:
-    """Side of the square in which nt_xent keeps its exponentials for the backward; 0: it does not.
+    """Side of the square in which nt_xent keeps its exponentials; 0: it does not.
 
     A quarter of the arithmetic is then not done twice. Half of the square is written: at most
     2.2 MB of float32, or the size of two copies of the views and the square's padding.
