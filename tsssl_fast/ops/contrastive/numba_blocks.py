@@ -42,7 +42,7 @@ class Memory(NamedTuple):
     """Working memory, one row per thread."""
 
     tile: np.ndarray  # block x block
-    columns: np.ndarray  # (QUANTITIES + 1, block)
+    columns: np.ndarray  # (QUANTITIES + 1) x block
     kind: np.ndarray  # (block,) uint8
     ones: np.ndarray  # (block,) of 1
 
@@ -99,7 +99,9 @@ def sums(q, k, rules, settings, window, both, memory, thread):
     height, width = i1 - i0, j1 - j0
     tile = memory.tile[thread][: height * width].reshape((height, width))
     multiply(q.rows[i0:i1], False, k.rows[j0:j1], True, 0.0, tile)
-    columns, kind = memory.columns[thread][:, :width], memory.kind[thread][:width]
+    # Contiguous rows of `width`: with a stride between them no loop below becomes vectors.
+    columns = memory.columns[thread][: (_SPARE + 1) * width].reshape((_SPARE + 1, width))
+    kind = memory.kind[thread][:width]
     ones, any_rule = memory.ones[thread][:width], mixed(rules, i0, i1, j0, j1)
     columns[:NEGATIVE_TOP] = 0
     columns[NEGATIVE_TOP:] = settings.lowest

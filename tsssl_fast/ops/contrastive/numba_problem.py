@@ -115,7 +115,7 @@ class Schedule:
         kind = torch.empty((threads, block), dtype=torch.uint8)
         return Memory(
             empty(threads, block * block, like=like),
-            empty(threads, QUANTITIES + 1, block, like=like),
+            empty(threads, (QUANTITIES + 1) * block, like=like),
             _jit.array(kind),
             _jit.array(like.new_ones((threads, block))),
         )

@@ -20,33 +20,42 @@ def block_size(side: int) -> int:
     return min(BLOCK, max(32, -(-side // 4 + 15) // 16 * 16))
 
 
-# Four rows at a time: or every addition waits for the store of the one before.
+# Sums over the rows of columns first to last - 1; four rows at a time, or every addition waits for
+# the store of the one before. `last` is len(total) past `first`.
 
 
 @part
-def _add_rows(z, total):
-    if len(z) == 4:
-        for c in range(len(total)):
-            pair = (total[c] + np.float64(z[0, c])) + np.float64(z[1, c])
-            total[c] = (pair + np.float64(z[2, c])) + np.float64(z[3, c])
+def _add_rows(z, i, first, total):
+    last = first + len(total)
+    if i + 4 <= len(z):
+        a, b = z[i, first:last], z[i + 1, first:last]
+        c, d = z[i + 2, first:last], z[i + 3, first:last]
+        for j in range(len(total)):
+            pair = (total[j] + np.float64(a[j])) + np.float64(b[j])
+            total[j] = (pair + np.float64(c[j])) + np.float64(d[j])
     else:
-        for i in range(len(z)):
-            for c in range(len(total)):
-                total[c] += np.float64(z[i, c])
+        for row in range(i, len(z)):
+            a = z[row, first:last]
+            for j in range(len(total)):
+                total[j] += np.float64(a[j])
 
 
 @part
-def _add_squares(z, mean, total):
-    if len(z) == 4:
-        for c in range(len(total)):
-            p, q = np.float64(z[0, c]) - mean[c], np.float64(z[1, c]) - mean[c]
-            r, s = np.float64(z[2, c]) - mean[c], np.float64(z[3, c]) - mean[c]
-            total[c] = (((total[c] + p * p) + q * q) + r * r) + s * s
+def _add_squares(z, i, first, mean, total):
+    last = first + len(total)
+    if i + 4 <= len(z):
+        a, b = z[i, first:last], z[i + 1, first:last]
+        c, d = z[i + 2, first:last], z[i + 3, first:last]
+        for j in range(len(total)):
+            p, q = np.float64(a[j]) - mean[j], np.float64(b[j]) - mean[j]
+            r, s = np.float64(c[j]) - mean[j], np.float64(d[j]) - mean[j]
+            total[j] = (((total[j] + p * p) + q * q) + r * r) + s * s
     else:
-        for i in range(len(z)):
-            for c in range(len(total)):
-                d = np.float64(z[i, c]) - mean[c]
-                total[c] += d * d
+        for row in range(i, len(z)):
+            a = z[row, first:last]
+            for j in range(len(total)):
+                p = np.float64(a[j]) - mean[j]
+                total[j] += p * p
 
 
 @kernel
@@ -62,11 +71,11 @@ def columns(counter, thread, z, center, mean, squares):
         for c in range(last - first):
             m[c] = s[c] = 0.0
         for i in range(0, n if center else 0, 4):
-            _add_rows(z[i : i + 4, first:last], m)
+            _add_rows(z, i, first, m)
         for c in range(last - first):
             m[c] = m[c] / n
         for i in range(0, n, 4):
-            _add_squares(z[i : i + 4, first:last], m, s)
+            _add_squares(z, i, first, m, s)
 
 
 @kernel
