@@ -5,12 +5,15 @@ Imported inside functions only: `import tsssl_fast` must not import numba.
 Threads. Numba's own `parallel=True` is not used: after a fork its OpenMP layer kills the child if
 the parent ran it, and deadlocks if only torch used OpenMP; its workqueue layer aborts when two
 threads call it. A kernel here is serial code without the interpreter's lock that takes its tasks
-from a counter; `run` calls it from as many threads as torch has. One thread: a plain call, and
-nothing is started. A forked child starts threads of its own, if it is to use any.
+from a counter; `run` calls it from as many threads as torch has: from torch's own OpenMP threads,
+or from Python's where there are none or the process is a forked child. One thread: a plain call,
+and nothing is started.
 """
 
 import contextlib
+import ctypes
 import hashlib
+import itertools
 import logging
 import os
 import threading
@@ -260,6 +263,7 @@ class _SerialBlas:
 
 
 _serial_blas = _SerialBlas()
+_forked = False  # a child has none of its parent's OpenMP threads, and would wait for them
 
 
 @cache
@@ -269,28 +273,68 @@ def _blas() -> tuple[Any, ...]:
 
 def _after_fork() -> None:
     """Locks may be held, and threads are gone."""
-    global _pool, _serial_blas
+    global _forked, _pool, _serial_blas
     if _serial_blas.depth:
         _serial_blas.restore()
-    _pool, _serial_blas = _Pool(), _SerialBlas()
+    _forked, _pool, _serial_blas = True, _Pool(), _SerialBlas()
 
 
 os.register_at_fork(after_in_child=_after_fork)
 
 
+@cache
+def _openmp() -> Any:
+    """torch's OpenMP library, whose threads spin for a while after torch's own work: others would
+    share the processors with them (two threads were slower than one). None: no such library, or
+    one without GCC's entry points."""
+    found = ThreadpoolController().select(user_api="openmp").lib_controllers
+    of_torch = [x for x in found if f"{os.sep}torch" in x.filepath] or found
+    if len(of_torch) != 1:
+        return None
+    library = ctypes.CDLL(of_torch[0].filepath)
+    return library if hasattr(library, "GOMP_parallel") else None
+
+
+_TEAM = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+def _run_on_team(library: Any, kernel: Callable[..., Any], count: int, *arguments: Any) -> None:
+    errors: list[BaseException] = []
+    threads = itertools.count()
+
+    def member(_: Any) -> None:
+        try:
+            kernel(arguments[0], next(threads), *arguments[1:])
+        except BaseException as error:  # the caller's, not one to be lost between C and Python
+            errors.append(error)
+
+    library.GOMP_parallel(_TEAM(member), None, ctypes.c_uint(count), ctypes.c_uint(0))
+    for error in errors:
+        raise error
+
+
+def _run_on_pool(kernel: Callable[..., Any], count: int, counter: Any, *arguments: Any) -> None:
+    others = [_pool.submit(kernel, counter, t, *arguments) for t in range(1, count)]
+    kernel(counter, 0, *arguments)
+    for other in others:
+        # Nothing is left to take: a thread that has not begun need not wake up (0.1 to 0.3 ms).
+        if not other.cancel():
+            other.result()
+
+
 def run(kernel: Callable[..., Any], count: int, *arguments: Any, blas: bool = False) -> None:
-    """kernel(counter, thread, *arguments) on `count` threads at once, this one among them.
+    """kernel(counter, thread, *arguments) on up to `count` threads at once, this one among them.
 
     counter: int64 zero, for `take`; thread: 0 to count - 1. blas: the kernel calls `multiply`.
     """
     counter = np.zeros(1, np.int64)
     with _serial_blas if blas else contextlib.nullcontext():
-        others = [_pool.submit(kernel, counter, t, *arguments) for t in range(1, count)]
-        kernel(counter, 0, *arguments)
-        for other in others:
-            # Nothing is left to take: a thread that has not begun need not wake up (0.1 to 0.3 ms).
-            if not other.cancel():
-                other.result()
+        if count == 1:
+            kernel(counter, 0, *arguments)
+        elif not _forked and (library := _openmp()) is not None:
+            _run_on_team(library, kernel, count, counter, *arguments)
+        else:
+            _run_on_pool(kernel, count, counter, *arguments)
 
 
 def array(x: Tensor) -> np.ndarray:
