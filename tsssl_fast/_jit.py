@@ -339,7 +339,8 @@ def run(kernel: Callable[..., Any], count: int, *arguments: Any, blas: bool = Fa
 
 def array(x: Tensor) -> np.ndarray:
     """The tensor's memory as an array; contiguous, so that every call has the same types."""
-    return x.detach().contiguous().numpy()
+    x = x if x.is_contiguous() else x.contiguous()
+    return (x.detach() if x.requires_grad else x).numpy()
 
 
 def flags(x: Tensor | None) -> np.ndarray:

@@ -21,10 +21,10 @@ NUMBER: dict[torch.dtype, Callable[[float], Any]] = {
     torch.float32: np.float32,
     torch.float64: np.float64,
 }
-# A thread that sleeps takes 0.1 to 0.3 ms to wake: multiplications (0.2 ms of them) and elements
-# (0.3 ms) of a task below which it costs more than it brings.
-_TASK = 1 << 24
-_ELEMENTS = 1 << 19
+# Multiplications (50 us of them) and elements (40 us) below which a second thread costs more than
+# it brings: to start a team takes 20 us.
+_TASK = 1 << 22
+_ELEMENTS = 1 << 17
 
 
 def settings(beta: float, normalize: bool, statistics: bool, dtype: torch.dtype) -> Settings:

@@ -12,9 +12,9 @@ from tsssl_fast.ops.decorrelation import spec
 # Largest sum_j C_jj^2 / sum_{i != j} C_ij^2 that float32 takes on the n side
 # (csrc/kernels/second_moments.h).
 MAX_CANCELLATION = 8
-# Of a second thread, at least: it takes 0.1 to 0.3 ms to wake up.
-_ELEMENTS = 1 << 20
-_PRODUCTS = 1 << 23
+# Of a second thread, at least: to start a team takes 20 us.
+_ELEMENTS = 1 << 17
+_PRODUCTS = 1 << 22
 
 
 def rows_of(z: Tensor) -> Tensor:
