@@ -110,9 +110,7 @@ def _call_gemm(typing: Any, a: Any, b: Any, out: Any, sizes: Any, factors: Any) 
         def place(value: Any) -> Any:
             return builder.bitcast(cgutils.alloca_once_value(builder, value), pointer)
 
-        m, n, k, lda, ldb, ldc, ta, tb = (
-            builder.extract_value(arguments[3], i) for i in range(8)
-        )
+        m, n, k, lda, ldb, ldc, ta, tb = (builder.extract_value(arguments[3], i) for i in range(8))
         letters = [
             place(builder.select(builder.trunc(t, ir.IntType(1)), *(_BYTE(ord(c)) for c in "TN")))
             for t in (tb, ta)
@@ -142,7 +140,8 @@ for _name in _GEMM.values():
 def multiply(
     a: np.ndarray, a_transposed: bool, b: np.ndarray, b_transposed: bool, factor: Any, out: Any
 ) -> None:
-    """out = a b + factor out by scipy's BLAS, a and b as they are or transposed; rows contiguous."""
+    """out = a b + factor out by scipy's BLAS; a and b as they are or transposed, without gaps in
+    a row."""
     size = out.itemsize
     depth = a.shape[0] if a_transposed else a.shape[1]
     numbers = (*out.shape, depth, a.strides[0] // size, b.strides[0] // size)

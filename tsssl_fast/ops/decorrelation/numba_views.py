@@ -69,9 +69,7 @@ class Standard:
         return off + float(self.row_squares @ self.row_squares)
 
 
-def product(
-    a: np.ndarray, b: np.ndarray, gram: bool, out: np.ndarray, mirror: np.ndarray
-) -> float:
+def product(a: np.ndarray, b: np.ndarray, gram: bool, out: np.ndarray, mirror: np.ndarray) -> float:
     """out = a b^T where `gram`, a^T b otherwise, mirror its transpose; returns the sum of squares
     off the diagonal."""
     side, depth = a.shape if gram else a.shape[::-1]
