@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tsssl_fast import functional
+from tsssl_fast import augment, functional
 from tsssl_fast.ops.contrastive import spec as contrastive
 from tsssl_fast.ops.decorrelation import spec as decorrelation
 
@@ -75,6 +75,18 @@ def _barlow(a: Tensor, b: Tensor, backend: str) -> Tensor:
     return functional.barlow_twins_loss(a, b, backend=backend)
 
 
+def _series(n: int, channels: int, steps: int) -> Callable[[str, bool], list[Tensor]]:
+    def make(device: str, tiny: bool) -> list[Tensor]:
+        size = (3, 2, 37) if tiny else (n, channels, steps)
+        return [torch.randn(size, device=device)]
+
+    return make
+
+
+def _augment(x: Tensor, backend: str) -> Tensor:
+    return augment.presets.simclr_ts()(x, 2, seed=0, backend=backend)
+
+
 GATES = (
     Gate("nt_xent 1023 x 96", _gate_views(1023, 96), _nt_xent, contrastive.ERROR_FACTOR),
     Gate("nt_xent 777 x 256", _gate_views(777, 256), _nt_xent, contrastive.ERROR_FACTOR),
@@ -85,6 +97,8 @@ GATES = (
     Gate("sup_con 300 x 128", _gate_views(300, 128), _sup_con, contrastive.ERROR_FACTOR),
     Gate("vicreg 300 x 500", _gate_views(300, 500), _vicreg, decorrelation.ERROR_FACTOR),
     Gate("barlow 300 x 500", _gate_views(300, 500), _barlow, decorrelation.ERROR_FACTOR),
+    # The bits of the reference: at most its own error.
+    Gate("augment 256 x 9 x 128", _series(256, 9, 128), _augment, 1.0),
 )
 
 
@@ -169,5 +183,14 @@ CASES = (
             ("barlow", _providers(_barlow, _plain(_barlow))),
         )
         for n, dim in ((256, 2048), (256, 8192), (2048, 2048))
+    ),
+    *(
+        Case(
+            f"augment {n} x {channels} x {steps}",
+            lambda d, size=(n, channels, steps): [torch.randn(size, device=d)],
+            _providers(_augment, _plain(_augment)),
+            (torch.float32,),
+        )
+        for n, channels, steps in ((256, 9, 128), (1024, 9, 128), (4096, 3, 315))
     ),
 )

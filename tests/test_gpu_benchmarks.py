@@ -31,6 +31,8 @@ def test_nt_xent_bound_is_within_the_bar(dim: int) -> None:
     bound, units, allowed = gpu_static.bar(dim)
     assert bound <= allowed
     assert 2.5 <= units < 2.6
+    # The bar holds only where products and exponentials overlap, and the report says so.
+    assert "within the bar; assuming that they take turns" in gpu_static.report()
 
 
 def test_work_is_counted_from_the_shapes() -> None:

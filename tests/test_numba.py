@@ -61,7 +61,7 @@ def run(count):
     out, square = np.zeros(16), np.zeros((512, 512))
     _jit.run(kernels.distance, count, x, -x, out)
     tile, sums = np.zeros((count, 128 * 128)), np.zeros(10)
-    arguments = (x, x, 128, True, tile, square, square, sums)
+    arguments = (x, x, True, 128, True, tile, square, square, sums)
     _jit.run(kernels.second_moments, count, *arguments, blas=True)
     return out.sum(), sums.sum()
 

@@ -5,12 +5,15 @@ Imported inside functions only: `import tsssl_fast` must not import numba.
 Threads. Numba's own `parallel=True` is not used: after a fork its OpenMP layer kills the child if
 the parent ran it, and deadlocks if only torch used OpenMP; its workqueue layer aborts when two
 threads call it. A kernel here is serial code without the interpreter's lock that takes its tasks
-from a counter; `run` calls it from as many threads as torch has. One thread: a plain call, and
-nothing is started. A forked child starts threads of its own, if it is to use any.
+from a counter; `run` calls it from as many threads as torch has: from torch's own OpenMP threads,
+or from Python's where there are none or the process is a forked child. One thread: a plain call,
+and nothing is started.
 """
 
 import contextlib
+import ctypes
 import hashlib
+import itertools
 import logging
 import os
 import threading
@@ -21,13 +24,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding as llvm
 import numba
 import numpy as np
-import scipy.linalg.cython_blas  # noqa: F401  the BLAS of np.dot, before it is looked for below
+import scipy.linalg.cython_blas  # noqa: F401  the kernels' BLAS, before it is looked for below
 import torch
+from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core import event as events
-from numba.extending import intrinsic
+from numba.extending import get_cython_function_address, intrinsic
 from numba.extending import overload as overload
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
@@ -61,23 +66,91 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = folder()
     try:
-        return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+        return numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)(function)
     finally:
         numba.config.CACHE_DIR = before
 
 
 def part(
-    function: Callable[..., Any] | None = None, *, fastmath: Any = False, inline: str = "never"
+    function: Callable[..., Any] | None = None,
+    *,
+    fastmath: Any = False,
+    inlined: bool = False,
 ) -> Any:
-    """A function that kernels call: no entry from Python, so it compiles in less time."""
+    """A function that kernels call: no entry from Python, so it compiles in less time.
+
+    inlined: always, for what stands in a loop that should become vectors. Left to itself LLVM
+    calls Philox number by number from large kernels (3.7 against 0.4 ns a word).
+    References to arrays are not counted: the caller holds what a kernel works on, and views of it
+    would cost atomic operations (0.3 us per item of the augmentations).
+    """
     wrap = numba.njit(
         error_model="numpy",
         fastmath=set(fastmath) if fastmath else False,
-        inline=inline,
+        forceinline=inlined,
+        _nrt=False,
         no_cpython_wrapper=True,
         no_cfunc_wrapper=True,
     )
     return wrap if function is None else wrap(function)
+
+
+@intrinsic
+def _call_gemm(typing: Any, a: Any, b: Any, out: Any, sizes: Any, factors: Any) -> Any:
+    """BLAS on (data, leading dimension); sizes: m, n, k, the three leading dimensions, and whether
+    a and b are transposed, as int32."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = ir.IntType(8).as_pointer()
+
+        def data(i: int) -> Any:
+            array = context.make_array(signature.args[i])(context, builder, arguments[i])
+            return builder.bitcast(array.data, pointer)
+
+        def place(value: Any) -> Any:
+            return builder.bitcast(cgutils.alloca_once_value(builder, value), pointer)
+
+        m, n, k, lda, ldb, ldc, ta, tb = (builder.extract_value(arguments[3], i) for i in range(8))
+        letters = [
+            place(builder.select(builder.trunc(t, ir.IntType(1)), *(_BYTE(ord(c)) for c in "TN")))
+            for t in (tb, ta)
+        ]
+        alpha, beta = (place(builder.extract_value(arguments[4], i)) for i in range(2))
+        # Row by row is column by column of the transpose: out' = b' a'.
+        given = [*letters, *map(place, (n, m, k)), alpha, data(1), place(ldb), data(0), place(lda)]
+        given += [beta, data(2), place(ldc)]
+        kind = ir.FunctionType(ir.VoidType(), [pointer] * len(given))
+        name = _GEMM[signature.args[2].dtype]
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, name), given)
+        return context.get_dummy_value()
+
+    return types.void(a, b, out, sizes, factors), generate
+
+
+_BYTE = ir.IntType(8)
+_GEMM = {types.float32: "tsssl_fast_sgemm", types.float64: "tsssl_fast_dgemm"}
+for _name in _GEMM.values():
+    # By name, so that compiled kernels can be kept: an address would be good for one process.
+    _routine = _name.removeprefix("tsssl_fast_")
+    _address = get_cython_function_address("scipy.linalg.cython_blas", _routine)
+    llvm.add_symbol(_name, _address)
+
+
+@part(inlined=True)
+def multiply(
+    a: np.ndarray, a_transposed: bool, b: np.ndarray, b_transposed: bool, factor: Any, out: Any
+) -> None:
+    """out = a b + factor out by scipy's BLAS; a and b as they are or transposed, without gaps in
+    a row."""
+    size = out.itemsize
+    depth = a.shape[0] if a_transposed else a.shape[1]
+    numbers = (*out.shape, depth, a.strides[0] // size, b.strides[0] // size)
+    numbers = (*numbers, out.strides[0] // size)
+    m, n, k, lda, ldb, ldc = numbers
+    sizes = (np.int32(m), np.int32(n), np.int32(k), np.int32(lda), np.int32(ldb), np.int32(ldc))
+    one = out.dtype.type(1)
+    turned = (np.int32(a_transposed), np.int32(b_transposed))
+    _call_gemm(a, b, out, (*sizes, *turned), (one, out.dtype.type(factor)))
 
 
 @intrinsic
@@ -158,7 +231,7 @@ _pool = _Pool()
 
 
 class _SerialBlas:
-    """Keeps scipy's BLAS, which np.dot calls, on the calling thread while kernels run.
+    """Keeps scipy's BLAS, which kernels call, on the calling thread while kernels run.
 
     Its own threads are shared by the process: two kernels that multiply at once would queue for
     them. Nested and concurrent uses count, so that the last one out restores the setting.
@@ -189,6 +262,7 @@ class _SerialBlas:
 
 
 _serial_blas = _SerialBlas()
+_forked = False  # a child has none of its parent's OpenMP threads, and would wait for them
 
 
 @cache
@@ -198,31 +272,74 @@ def _blas() -> tuple[Any, ...]:
 
 def _after_fork() -> None:
     """Locks may be held, and threads are gone."""
-    global _pool, _serial_blas
+    global _forked, _pool, _serial_blas
     if _serial_blas.depth:
         _serial_blas.restore()
-    _pool, _serial_blas = _Pool(), _SerialBlas()
+    _forked, _pool, _serial_blas = True, _Pool(), _SerialBlas()
 
 
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def run(kernel: Callable[..., Any], count: int, *arguments: Any, blas: bool = False) -> None:
-    """kernel(counter, thread, *arguments) on `count` threads at once, this one among them.
+@cache
+def _openmp() -> Any:
+    """torch's OpenMP library, whose threads spin for a while after torch's own work: others would
+    share the processors with them (two threads were slower than one). None: no such library, or
+    one without GCC's entry points."""
+    found = ThreadpoolController().select(user_api="openmp").lib_controllers
+    of_torch = [x for x in found if f"{os.sep}torch" in x.filepath] or found
+    if len(of_torch) != 1:
+        return None
+    library = ctypes.CDLL(of_torch[0].filepath)
+    return library if hasattr(library, "GOMP_parallel") else None
 
-    counter: int64 zero, for `take`; thread: 0 to count - 1. blas: the kernel calls np.dot.
+
+_TEAM = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+def _run_on_team(library: Any, kernel: Callable[..., Any], count: int, *arguments: Any) -> None:
+    errors: list[BaseException] = []
+    threads = itertools.count()
+
+    def member(_: Any) -> None:
+        try:
+            kernel(arguments[0], next(threads), *arguments[1:])
+        except BaseException as error:  # the caller's, not one to be lost between C and Python
+            errors.append(error)
+
+    library.GOMP_parallel(_TEAM(member), None, ctypes.c_uint(count), ctypes.c_uint(0))
+    for error in errors:
+        raise error
+
+
+def _run_on_pool(kernel: Callable[..., Any], count: int, counter: Any, *arguments: Any) -> None:
+    others = [_pool.submit(kernel, counter, t, *arguments) for t in range(1, count)]
+    kernel(counter, 0, *arguments)
+    for other in others:
+        # Nothing is left to take: a thread that has not begun need not wake up (0.1 to 0.3 ms).
+        if not other.cancel():
+            other.result()
+
+
+def run(kernel: Callable[..., Any], count: int, *arguments: Any, blas: bool = False) -> None:
+    """kernel(counter, thread, *arguments) on up to `count` threads at once, this one among them.
+
+    counter: int64 zero, for `take`; thread: 0 to count - 1. blas: the kernel calls `multiply`.
     """
     counter = np.zeros(1, np.int64)
     with _serial_blas if blas else contextlib.nullcontext():
-        others = [_pool.submit(kernel, counter, t, *arguments) for t in range(1, count)]
-        kernel(counter, 0, *arguments)
-        for other in others:
-            other.result()
+        if count == 1:
+            kernel(counter, 0, *arguments)
+        elif not _forked and (library := _openmp()) is not None:
+            _run_on_team(library, kernel, count, counter, *arguments)
+        else:
+            _run_on_pool(kernel, count, counter, *arguments)
 
 
 def array(x: Tensor) -> np.ndarray:
     """The tensor's memory as an array; contiguous, so that every call has the same types."""
-    return x.detach().contiguous().numpy()
+    x = x if x.is_contiguous() else x.contiguous()
+    return (x.detach() if x.requires_grad else x).numpy()
 
 
 def flags(x: Tensor | None) -> np.ndarray:

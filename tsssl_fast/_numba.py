@@ -12,7 +12,7 @@ EXTRA = "pip install 'tsssl_fast[numba]'"
 
 @cache
 def _error() -> Exception | None:
-    """What stands against importing numba and the BLAS behind its np.dot; kept, not swallowed."""
+    """What stands against importing numba and its kernels' BLAS; kept, not swallowed."""
     try:
         import tsssl_fast._jit  # noqa: F401
     except Exception as error:  # numba answers versions that it does not know with any of them

@@ -71,12 +71,13 @@ def _subject(draws, view, sample, channels):
 
 
 @part
-def _parameters(draws, subject, view, sample, own, words):
+def _parameters(draws, subject, view, sample, slots, words):
     if draws.given.size > 0:
-        return draws.given[view, sample]
-    for r in range(len(draws.program)):
-        draw(draws.program, draws.bounds, r, subject, False, own, words)
-    return own
+        for i in range(len(slots)):
+            slots[i] = draws.given[view, sample, i]
+    else:
+        for r in range(len(draws.program)):
+            draw(draws.program, draws.bounds, r, subject, False, slots, words)
 
 
 @part
@@ -97,7 +98,8 @@ def _keep_padding(x, length, out):
 def _forward_item(x, draws, view, sample, memory, thread, result):
     work = _work(memory, thread)
     subject = _subject(draws, view, sample, x.shape[0])
-    slots = _parameters(draws, subject, view, sample, memory.slots[thread], work.words)
+    slots = memory.slots[thread]
+    _parameters(draws, subject, view, sample, slots, work.words)
     swaps = 0
     for r in range(len(draws.program)):
         if slots[draws.bounds[r]] != 0:
@@ -148,7 +150,8 @@ def backward(counter, thread, grad, draws, memory, total, out):
         for view in range(views):
             work = _work(memory, thread)
             subject = _subject(draws, view, sample, grad.shape[2])
-            slots = _parameters(draws, subject, view, sample, memory.slots[thread], work.words)
+            slots = memory.slots[thread]
+            _parameters(draws, subject, view, sample, slots, work.words)
             here, there = memory.blocks[thread, 0], memory.blocks[thread, 1]
             _copy(grad[view, sample], here)
             for r in range(len(draws.program) - 1, -1, -1):

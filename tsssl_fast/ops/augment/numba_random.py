@@ -26,7 +26,7 @@ _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 CHUNK = 256  # steps whose words are drawn at a time
 
 
-@part
+@part(inlined=True)
 def philox(c0, c1, c2, c3, k0, k1):
     """Four words from a counter and a key."""
     for _ in range(10):
@@ -60,13 +60,13 @@ def stream_words(subject, stream, first, steps, words):
         words[4 * q + 3] = np.uint32(w3)
 
 
-@part
+@part(inlined=True)
 def multiply_high(word, count):
     """An integer in [0, count) from a word."""
     return np.float64(np.int64((np.uint64(word) * np.uint64(count)) >> _HALF))
 
 
-@part
+@part(inlined=True)
 def unit(word):
     """[0, 1) with 24 bits, in float64."""
     return np.float64(np.int64(word & np.uint64(0xFFFFFF))) * 2.0**-24
@@ -87,7 +87,7 @@ _F0, _F1, _F2, _F3, _F4, _F5, _F6, _F7, _F8, _F9, _F10 = arithmetic.LOG64
 _ROOT32, _ROOT64 = np.int32(0x3F3504F3), np.int64(0x3FE6A09E667F3BCD)
 
 
-@part
+@part(inlined=True)
 def _sincos32(rest):
     a = np.float32(rest) * _TWO_PI32
     z = a * a
@@ -96,7 +96,7 @@ def _sincos32(rest):
     return a + a * (z * s), _ONE + z * c
 
 
-@part
+@part(inlined=True)
 def _sincos64(rest):
     a = np.float64(rest) * 1.4629180792671596e-9
     z = a * a
@@ -105,7 +105,7 @@ def _sincos64(rest):
     return a + a * (z * s), 1.0 + z * c
 
 
-@part
+@part(inlined=True)
 def _log32(k):
     offset = float32_bits(np.float32(k)) - _ROOT32
     m = bits_float32(np.int32((offset & np.int32(0x007FFFFF)) + _ROOT32))
@@ -115,7 +115,7 @@ def _log32(k):
     return np.float32((offset >> np.int32(23)) - np.int32(24)) * _LN2_32 + (s * _TWO + s * (z * p))
 
 
-@part
+@part(inlined=True)
 def _log64(k):
     offset = float64_bits(np.float64(k)) - _ROOT64
     m = bits_float64((offset & np.int64(0x000FFFFFFFFFFFFF)) + _ROOT64)

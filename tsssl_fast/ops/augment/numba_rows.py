@@ -15,26 +15,67 @@ from tsssl_fast.ops.augment.numba_random import CHUNK, normals, sincos_turns, st
 _PARTIALS = spec.STD_PARTIALS
 
 
-@part
+@part(inlined=True)
 def _tree(partial):
-    """Sum of 32 numbers as the definition adds them."""
-    width = _PARTIALS // 2
-    while width > 0:
-        for i in range(width):
-            partial[i] = partial[i] + partial[i + width]
-        width //= 2
-    return partial[0]
+    """Sum of 32 numbers as the definition adds them; widths are constants, so that the loops
+    disappear."""
+    for i in range(16):
+        partial[i] = partial[i] + partial[i + 16]
+    for i in range(8):
+        partial[i] = partial[i] + partial[i + 8]
+    for i in range(4):
+        partial[i] = partial[i] + partial[i + 4]
+    return (partial[0] + partial[2]) + (partial[1] + partial[3])
+
+
+# Sums of a row, partial[i] of steps i, i + 32, ... in that order. Four of them in one go, or every
+# addition waits for the store of the one before. The loops end at len(partial), which LLVM does not
+# know to be 32: of a constant it makes 32 scalar additions. Unsigned indices: Python's negative
+# ones ask for the sign of t + i, which keeps a loop from becoming vectors.
+
+
+@part(inlined=True)
+def _add(x, t, count, partial):
+    a = np.uint64(t)
+    for i in range(count):
+        partial[i] += np.float64(x[a + np.uint64(i)])
+
+
+@part(inlined=True)
+def _add_four(x, t, partial):
+    a, b, c, d = np.uint64(t), np.uint64(t + 32), np.uint64(t + 64), np.uint64(t + 96)
+    for i in range(len(partial)):
+        u = np.uint64(i)
+        first = (partial[i] + np.float64(x[a + u])) + np.float64(x[b + u])
+        partial[i] = (first + np.float64(x[c + u])) + np.float64(x[d + u])
+
+
+@part(inlined=True)
+def _add_squares(x, t, count, mean, partial):
+    a = np.uint64(t)
+    for i in range(count):
+        d = np.float64(x[a + np.uint64(i)]) - mean
+        partial[i] += d * d
+
+
+@part(inlined=True)
+def _add_four_squares(x, t, mean, partial):
+    a, b, c, d = np.uint64(t), np.uint64(t + 32), np.uint64(t + 64), np.uint64(t + 96)
+    for i in range(len(partial)):
+        u = np.uint64(i)
+        p, q = np.float64(x[a + u]) - mean, np.float64(x[b + u]) - mean
+        r, s = np.float64(x[c + u]) - mean, np.float64(x[d + u]) - mean
+        partial[i] = (((partial[i] + p * p) + q * q) + r * r) + s * s
 
 
 @part
 def row_mean(x, length, partial):
+    fours = length // (4 * _PARTIALS) * (4 * _PARTIALS)
     partial[:] = 0.0
-    whole = length // _PARTIALS * _PARTIALS
-    for t in range(0, whole, _PARTIALS):
-        for i in range(_PARTIALS):
-            partial[i] += np.float64(x[t + i])
-    for t in range(whole, length):
-        partial[t - whole] += np.float64(x[t])
+    for t in range(0, fours, 4 * _PARTIALS):
+        _add_four(x, t, partial)
+    for t in range(fours, length, _PARTIALS):
+        _add(x, t, min(_PARTIALS, length - t), partial)
     return _tree(partial) / np.float64(length)
 
 
@@ -42,27 +83,30 @@ def row_mean(x, length, partial):
 def row_std(x, length, partial):
     """Divided by the length, in float64."""
     mean = row_mean(x, length, partial)
+    fours = length // (4 * _PARTIALS) * (4 * _PARTIALS)
     partial[:] = 0.0
-    whole = length // _PARTIALS * _PARTIALS
-    for t in range(0, whole, _PARTIALS):
-        for i in range(_PARTIALS):
-            d = np.float64(x[t + i]) - mean
-            partial[i] += d * d
-    for t in range(whole, length):
-        d = np.float64(x[t]) - mean
-        partial[t - whole] += d * d
+    for t in range(0, fours, 4 * _PARTIALS):
+        _add_four_squares(x, t, mean, partial)
+    for t in range(fours, length, _PARTIALS):
+        _add_squares(x, t, min(_PARTIALS, length - t), mean, partial)
     return np.sqrt(_tree(partial) / np.float64(length))
 
 
 @part
 def fill(x, begin, end, value):
-    for t in range(begin, end):
+    for t in range(np.uint64(begin), np.uint64(max(begin, end))):
         x[t] = value
 
 
 @part
 def _channel_block(channel, t):
     return np.uint64((channel << spec.CHANNEL_SHIFT) + t // 4)
+
+
+@part(inlined=True)
+def _add_scaled(x, y, factor):
+    for t in range(len(x)):
+        x[t] = x[t] + y[t] * factor
 
 
 @part
@@ -84,8 +128,7 @@ def add_noise(x, length, channel, amplitude, normal, subject, stream, memory):
         else:
             for i in range(steps):
                 noise[i] = number(np.int32(words[i] & np.uint32(0xFFFFFF))) * unit * two - one
-        for i in range(count):
-            x[t + i] = x[t + i] + noise[i] * amplitude
+        _add_scaled(x[t : t + count], noise, amplitude)
 
 
 @part

@@ -1,4 +1,4 @@
-"""Blocks of pairs in numba: a tile of similarities by np.dot, then row by row its sums or its
+"""Blocks of pairs in numba: a tile of similarities by BLAS, then row by row its sums or its
 gradient. csrc/kernels/pairs.h has the exponent shift that `fixed` and `power` are about."""
 
 # mypy: disable-error-code=no-untyped-def
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tsssl_fast._jit import part
+from tsssl_fast._jit import multiply, part
 from tsssl_fast.ops.contrastive import numba_tiles as tiles
 from tsssl_fast.ops.contrastive.numba_classes import NEGATIVE, POSITIVE, Classes, classify, mixed
 
@@ -42,33 +42,20 @@ class Memory(NamedTuple):
     """Working memory, one row per thread."""
 
     tile: np.ndarray  # block x block
-    product: np.ndarray  # block x D
-    columns: np.ndarray  # (QUANTITIES + 1, block)
+    columns: np.ndarray  # (QUANTITIES + 1) x block
     kind: np.ndarray  # (block,) uint8
     ones: np.ndarray  # (block,) of 1
-
-
-@part
-def _similarities(q, k, window, memory, thread):
-    i0, i1, j0, j1 = window
-    height, width = i1 - i0, j1 - j0
-    tile = memory.tile[thread][: height * width].reshape((height, width))
-    np.dot(q.rows[i0:i1], k.rows[j0:j1].T, tile)
-    return tile
-
-
-@part
-def _weights(rules, i, j0, j1, ones):
-    return rules.weight[i, j0:j1] if rules.weight.size > 0 else ones[: j1 - j0]
 
 
 @part
 def maxima(q, k, rules, settings, window, memory, thread):
     """Largest logits per row and class, into the shifts of both sides."""
     i0, i1, j0, j1 = window
-    tile = _similarities(q, k, window, memory, thread)
-    kind = memory.kind[thread][: j1 - j0]
-    for r in range(i1 - i0):
+    height, width = i1 - i0, j1 - j0
+    tile = memory.tile[thread][: height * width].reshape((height, width))
+    multiply(q.rows[i0:i1], False, k.rows[j0:j1], True, 0.0, tile)
+    kind = memory.kind[thread][:width]
+    for r in range(height):
         a, i = tile[r], i0 + r
         classify(rules, i, j0, j1, kind)
         tiles.scale(a, settings.beta)
@@ -108,13 +95,17 @@ def _add_class(a, kind, wanted, weight, settings, shift, shifts, column):
 def sums(q, k, rules, settings, window, both, memory, thread):
     """Sums of a block of pairs, into the queries and, with `both`, into the keys."""
     i0, i1, j0, j1 = window
-    width, total = j1 - j0, q.total
-    tile = _similarities(q, k, window, memory, thread)
-    columns, kind = memory.columns[thread][:, :width], memory.kind[thread][:width]
+    total = q.total
+    height, width = i1 - i0, j1 - j0
+    tile = memory.tile[thread][: height * width].reshape((height, width))
+    multiply(q.rows[i0:i1], False, k.rows[j0:j1], True, 0.0, tile)
+    # Contiguous rows of `width`: with a stride between them no loop below becomes vectors.
+    columns = memory.columns[thread][: (_SPARE + 1) * width].reshape((_SPARE + 1, width))
+    kind = memory.kind[thread][:width]
     ones, any_rule = memory.ones[thread][:width], mixed(rules, i0, i1, j0, j1)
     columns[:NEGATIVE_TOP] = 0
     columns[NEGATIVE_TOP:] = settings.lowest
-    for r in range(i1 - i0):
+    for r in range(height):
         a, i = tile[r], i0 + r
         if settings.fixed and not any_rule and not settings.statistics:
             tiles.scale(a, settings.beta)
@@ -125,7 +116,7 @@ def sums(q, k, rules, settings, window, both, memory, thread):
             _add_statistics(total, i, a, a, kind, ones, settings, columns)
         else:
             tiles.scale(a, settings.beta)
-        weight = _weights(rules, i, j0, j1, ones)
+        weight = rules.weight[i, j0:j1] if rules.weight.size > 0 else ones[: j1 - j0]
         shift, shifts = q.negative_shift[i], k.negative_shift[j0:j1]
         total[NEGATIVES, i] += _add_class(
             a, kind, NEGATIVE, weight, settings, shift, shifts, columns[NEGATIVES]
@@ -155,7 +146,7 @@ def sums(q, k, rules, settings, window, both, memory, thread):
 def _pull_row(a, i, q, k, rules, settings, j0, j1, kind, ones):
     """dL/da of one row of pairs, in place of its similarities."""
     classify(rules, i, j0, j1, kind)
-    weight = _weights(rules, i, j0, j1, ones)
+    weight = rules.weight[i, j0:j1] if rules.weight.size > 0 else ones[: j1 - j0]
     row = (q.pulls[0, i], q.pulls[1, i], q.pulls[2, i])
     column = (k.pulls[0, j0:j1], k.pulls[1, j0:j1], k.pulls[2, j0:j1])
     if settings.fixed:
@@ -167,32 +158,24 @@ def _pull_row(a, i, q, k, rules, settings, j0, j1, kind, ones):
 
 
 @part
-def _accumulate(weights, rows, memory, thread, gradient):
-    height, dim = gradient.shape
-    product = memory.product[thread][: height * dim].reshape((height, dim))
-    np.dot(weights, rows, product)
-    for i in range(height):
-        for d in range(dim):
-            gradient[i, d] += product[i, d]
-
-
-@part
 def gradient(q, k, rules, settings, window, both, memory, thread):
     """The block's part of the gradient of the queries, and with `both` of the keys."""
     i0, i1, j0, j1 = window
-    tile = _similarities(q, k, window, memory, thread)
-    kind, ones = memory.kind[thread][: j1 - j0], memory.ones[thread]
+    height, width = i1 - i0, j1 - j0
+    tile = memory.tile[thread][: height * width].reshape((height, width))
+    multiply(q.rows[i0:i1], False, k.rows[j0:j1], True, 0.0, tile)
+    kind, ones = memory.kind[thread][:width], memory.ones[thread]
     plain = settings.fixed and not mixed(rules, i0, i1, j0, j1)
-    for r in range(i1 - i0):
+    for r in range(height):
         a = tile[r]
         tiles.scale(a, settings.beta)
         if plain:
             tiles.plain_pull(a, settings.power, q.pulls[0, i0 + r], k.pulls[0, j0:j1])
         else:
             _pull_row(a, i0 + r, q, k, rules, settings, j0, j1, kind, ones)
-    _accumulate(tile, k.rows[j0:j1], memory, thread, q.gradient[i0:i1])
+    multiply(tile, False, k.rows[j0:j1], False, 1.0, q.gradient[i0:i1])
     if both:
-        _accumulate(tile.T, q.rows[i0:i1], memory, thread, k.gradient[j0:j1])
+        multiply(tile, True, q.rows[i0:i1], False, 1.0, k.gradient[j0:j1])
 
 
 __all__ = ["Classes", "Memory", "Settings", "Side", "gradient", "maxima", "sums"]

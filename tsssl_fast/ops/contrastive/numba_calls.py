@@ -1,5 +1,7 @@
 """The operators of the contrastive family on the numba kernels."""
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -7,9 +9,28 @@ from torch import Tensor
 from tsssl_fast import _checks, _jit
 from tsssl_fast.ops.contrastive import numba_kernels, numba_problem, spec
 from tsssl_fast.ops.contrastive.numba_kernels import GRADIENT, MAXIMA, SUMS
-from tsssl_fast.ops.contrastive.numba_problem import Schedule, Set
+from tsssl_fast.ops.contrastive.numba_problem import Layout, Schedule, Set
 from tsssl_fast.ops.contrastive.reference import PLAIN
 from tsssl_fast.ops.contrastive.rules import Rules
+
+
+def _places(size: int, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of the first and of the second view (-1: padding), and every row's positive."""
+    begin = 2 * size * np.arange(len(lengths))
+    step = np.arange(size)
+    first = np.where(step < lengths[:, None], begin[:, None] + step, -1)
+    second = np.where(step < lengths[:, None], first + lengths[:, None], -1)
+    partner = np.full(2 * first.size, -1)
+    live = first >= 0
+    partner[first[live]], partner[second[live]] = second[live], first[live]
+    return first.ravel(), second.ravel(), partner
+
+
+@lru_cache(16)
+def _whole(groups: int, size: int) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], Layout]:
+    """Of groups without padding: kept, because making it takes longer than the loss of 64 rows."""
+    lengths = np.full(groups, size)
+    return _places(size, lengths), Layout(2 * size * np.arange(groups), 2 * lengths, 0)
 
 
 class _Groups:
@@ -18,17 +39,14 @@ class _Groups:
     def __init__(self, z1: Tensor, z2: Tensor, lengths: Tensor | None, normalize: bool) -> None:
         self.dtype, (groups, size, dim) = z1.dtype, z1.shape
         self.z1, self.z2 = (z.to(spec.compute_dtype(z.dtype)) for z in (z1, z2))
-        n = np.full(groups, size) if lengths is None else lengths.numpy()
-        begin = 2 * size * np.arange(groups)
-        step = np.arange(size)
-        first = np.where(step < n[:, None], begin[:, None] + step, -1)
-        second = np.where(step < n[:, None], first + n[:, None], -1)
-        partner = np.full(2 * groups * size, -1)
-        partner[first[first >= 0]] = second[first >= 0]
-        partner[second[first >= 0]] = first[first >= 0]
-        self.first, self.second = first.ravel(), second.ravel()
+        if lengths is None:
+            places, layout = _whole(groups, size)
+        else:
+            n = lengths.numpy()
+            places, layout = _places(size, n), Layout(2 * size * np.arange(groups), 2 * n, 0)
+        self.first, self.second, partner = places
         self.normalize = normalize
-        self.schedule = Schedule(begin, 2 * n, 0, dim)
+        self.schedule = Schedule(layout, dim)
         self.rows = Set(2 * groups * size, self.z1)
         self.rules = numba_problem.classes(self.z1, PLAIN, True, partner)
 
@@ -109,6 +127,11 @@ def nt_xent_backward(
     return out[0][0], out[1][0]
 
 
+@lru_cache(16)
+def _layout(rows: int, columns: int) -> Layout:
+    return Layout(np.zeros(1, int), np.array([rows]), columns)
+
+
 class _Pairs:
     """Queries against keys, or against themselves."""
 
@@ -118,7 +141,7 @@ class _Pairs:
         self.sets = [Set(len(x), x) for x in self.z]
         self.places = [np.arange(len(x)) for x in self.z]
         columns = 0 if k is None else len(k)
-        self.schedule = Schedule(np.zeros(1, int), np.array([len(q)]), columns, q.shape[1])
+        self.schedule = Schedule(_layout(len(q), columns), q.shape[1])
         self.rules = numba_problem.classes(self.z[0], rules, k is None)
 
     def fill(self, scale: Tensor) -> None:

@@ -30,7 +30,7 @@ _P0, _P1, _P2, _P3, _P4, _P5 = _single(
 )
 
 
-@part(fastmath=FUSED)
+@part(fastmath=FUSED, inlined=True)
 def _exp32(x, power):
     t = x * _LOG2E32 + _MAGIC32
     k = t - _MAGIC32
@@ -40,7 +40,7 @@ def _exp32(x, power):
     return (p * r + _P5) * bits_float32(np.int32((n + (127 - power)) << 23))
 
 
-@part(fastmath=FUSED)
+@part(fastmath=FUSED, inlined=True)
 def _exp64(x, power):
     t = x * 1.4426950408889634 + _MAGIC64
     k = t - _MAGIC64
@@ -57,7 +57,7 @@ def exp_scaled(x, power):
     """exp(x) 2^-power, which the caller keeps in the range of normal numbers."""
 
 
-@overload(exp_scaled)
+@overload(exp_scaled, jit_options={"forceinline": True})
 def _exp_scaled(x, power):
     run = _exp32 if x == types.float32 else _exp64
     return lambda x, power: run(x, power)
@@ -71,7 +71,7 @@ def exp_negative(x):
     """
 
 
-@overload(exp_negative)
+@overload(exp_negative, jit_options={"forceinline": True})
 def _exp_negative(x):
     exp = _exp32 if x == types.float32 else _exp64
     number = np.float32 if x == types.float32 else np.float64

@@ -11,7 +11,8 @@ import math
 
 import numpy as np
 
-from tsssl_fast._jit import advance, kernel, take, wait_for
+from tsssl_fast import _jit
+from tsssl_fast._jit import advance, kernel, part, take, wait_for
 from tsssl_fast.ops.contrastive import numba_blocks as blocks
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.numba_schedule import meeting
@@ -20,6 +21,14 @@ _LN2 = 0.6931471805599453
 _ROWS = 32  # rows of a task that treats them one by one
 _TINY = spec.TINY_NORM
 MAXIMA, SUMS, GRADIENT = 0, 1, 2
+
+
+@part(fastmath=_jit.SUMS)
+def _dot(a, b):
+    total = 0.0
+    for d in range(len(a)):
+        total += np.float64(a[d]) * np.float64(b[d])
+    return total
 
 
 @kernel
@@ -40,10 +49,7 @@ def prepare(counter, thread, z, place, valid, normalize, rows, scale):
             live = valid.size == 0 or valid[i] != 0
             factor = 1.0 if live else 0.0
             if live and normalize:
-                total = 0.0
-                for d in range(dim):
-                    total += np.float64(z[i, d]) * np.float64(z[i, d])
-                norm = math.sqrt(total)
+                norm = math.sqrt(_dot(z[i], z[i]))
                 factor = 0.0 if norm <= _TINY else 1.0 / norm
             scale[at] = factor
             for d in range(dim):
@@ -171,9 +177,7 @@ def finish(counter, thread, side, scale, place, normalize, beta, out, along):
                 out[i] = 0
                 continue
             u, g = side.rows[at], side.gradient[at]
-            dot = 0.0
-            for d in range(dim):
-                dot += np.float64(u[d]) * np.float64(g[d])
+            dot = _dot(u, g)
             along[i] = dot
             projected = out.dtype.type(dot if normalize else 0.0)
             factor = scale[at] * beta

@@ -21,8 +21,10 @@ NUMBER: dict[torch.dtype, Callable[[float], Any]] = {
     torch.float32: np.float32,
     torch.float64: np.float64,
 }
-_TASK = 1 << 21  # multiplications below which a second thread costs more than it brings
-_ELEMENTS = 1 << 16
+# Multiplications (50 us of them) and elements (40 us) below which a second thread costs more than
+# it brings: to start a team takes 20 us.
+_TASK = 1 << 22
+_ELEMENTS = 1 << 17
 
 
 def settings(beta: float, normalize: bool, statistics: bool, dtype: torch.dtype) -> Settings:
@@ -86,28 +88,34 @@ class Set:
         return float(along.sum())
 
 
-class Schedule:
+class Layout:
     """Blocks and tasks of one problem, or of groups of rows side by side."""
 
-    def __init__(self, begin: np.ndarray, rows: np.ndarray, columns: int, dim: int) -> None:
+    def __init__(self, begin: np.ndarray, rows: np.ndarray, columns: int) -> None:
         self.groups, self.tasks, blocks, self.block = numba_schedule.layout(begin, rows)
         self.live = np.stack([begin, begin + rows], axis=1).astype(np.int64)
-        pairs = float((rows.astype(np.float64) ** 2).sum()) / 2
+        self.pairs = float((rows.astype(np.float64) ** 2).sum()) / 2
         if columns:
             self.tasks = numba_schedule.tasks_across(int(rows[0]), columns)
             blocks += numba_schedule.block_count(columns)
             self.block = max(self.block, numba_schedule.block_size(columns))
-            pairs = float(rows[0]) * columns
-        self.columns, self.dim, self.blocks = columns, dim, blocks
-        self.threads = _jit.threads(min(self.tasks, int(pairs * dim) // _TASK))
+            self.pairs = float(rows[0]) * columns
+        self.columns, self.blocks = columns, blocks
+
+
+class Schedule:
+    """A layout's walk over rows of `dim` numbers on torch's threads."""
+
+    def __init__(self, layout: Layout, dim: int) -> None:
+        self.layout, self.live = layout, layout.live
+        self.threads = _jit.threads(min(layout.tasks, int(layout.pairs * dim) // _TASK))
 
     def memory(self, like: Tensor) -> Memory:
-        threads, block = self.threads, self.block
+        threads, block = self.threads, self.layout.block
         kind = torch.empty((threads, block), dtype=torch.uint8)
         return Memory(
             empty(threads, block * block, like=like),
-            empty(threads, block * self.dim, like=like),
-            empty(threads, QUANTITIES + 1, block, like=like),
+            empty(threads, (QUANTITIES + 1) * block, like=like),
             _jit.array(kind),
             _jit.array(like.new_ones((threads, block))),
         )
@@ -115,8 +123,9 @@ class Schedule:
     def walk(
         self, phase: int, q: Side, k: Side, rules: Classes, made: Settings, both: bool, like: Tensor
     ) -> None:
-        progress = np.zeros(self.blocks, np.int64)
-        work = (self.groups, self.columns, self.tasks)
+        layout = self.layout
+        progress = np.zeros(layout.blocks, np.int64)
+        work = (layout.groups, layout.columns, layout.tasks)
         arguments = (phase, q, k, rules, made, both, work, progress, self.memory(like))
         _jit.run(numba_kernels.meet, self.threads, *arguments, blas=True)
 

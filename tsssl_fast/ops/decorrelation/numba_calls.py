@@ -53,8 +53,7 @@ def vicreg(z: Sequence[Tensor], gamma: float, eps: float, flags: int) -> tuple[T
         if gram:
             off = difference(x.gram_matrix(matrix), diagonal)
         else:
-            operand = x.operand(False)
-            off = numba_views.product(operand, operand, matrix, matrix)
+            off = numba_views.product(x.x, x.x, False, matrix, matrix)
         if cancels(view, off, diagonal):
             wide = Standard(view, mean, scale, np.dtype(np.float64))
             off = difference(wide.gram_matrix(numba_views.empty(n, n)), diagonal)
@@ -138,7 +137,7 @@ def barlow_twins(z1: Tensor, z2: Tensor, eps: float, flags: int) -> tuple[Tensor
         y.gram_matrix(first)
         off = difference(_gram_product(x, second, y, first) / n**2, diagonal)
     else:
-        off = numba_views.product(x.operand(False), y.operand(False), second, first) / n**2
+        off = numba_views.product(x.x, y.x, False, second, first) / n**2
     if cancels(a, off, diagonal):
         wide = [
             Standard(v, m, s, np.dtype(np.float64))

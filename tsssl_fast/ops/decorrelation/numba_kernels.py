@@ -1,14 +1,14 @@
 """The kernels of the decorrelation family in numba: csrc/kernels/decorrelation.cpp and its headers.
 
 Every task owns what it writes, and its sums go to a place of their own: the same bits for any
-number of threads. Matrices of one or two sides are products of row blocks by np.dot.
+number of threads. Matrices of one or two sides are products of row blocks by BLAS.
 """
 
 # mypy: disable-error-code=no-untyped-def
 
 import numpy as np
 
-from tsssl_fast._jit import SUMS, kernel, part, take
+from tsssl_fast._jit import SUMS, kernel, multiply, part, take
 
 STRIP = 128  # columns whose statistics one task takes
 ROWS = 32  # rows that one task standardises
@@ -20,6 +20,44 @@ def block_size(side: int) -> int:
     return min(BLOCK, max(32, -(-side // 4 + 15) // 16 * 16))
 
 
+# Sums over the rows of columns first to last - 1; four rows at a time, or every addition waits for
+# the store of the one before. `last` is len(total) past `first`.
+
+
+@part
+def _add_rows(z, i, first, total):
+    last = first + len(total)
+    if i + 4 <= len(z):
+        a, b = z[i, first:last], z[i + 1, first:last]
+        c, d = z[i + 2, first:last], z[i + 3, first:last]
+        for j in range(len(total)):
+            pair = (total[j] + np.float64(a[j])) + np.float64(b[j])
+            total[j] = (pair + np.float64(c[j])) + np.float64(d[j])
+    else:
+        for row in range(i, len(z)):
+            a = z[row, first:last]
+            for j in range(len(total)):
+                total[j] += np.float64(a[j])
+
+
+@part
+def _add_squares(z, i, first, mean, total):
+    last = first + len(total)
+    if i + 4 <= len(z):
+        a, b = z[i, first:last], z[i + 1, first:last]
+        c, d = z[i + 2, first:last], z[i + 3, first:last]
+        for j in range(len(total)):
+            p, q = np.float64(a[j]) - mean[j], np.float64(b[j]) - mean[j]
+            r, s = np.float64(c[j]) - mean[j], np.float64(d[j]) - mean[j]
+            total[j] = (((total[j] + p * p) + q * q) + r * r) + s * s
+    else:
+        for row in range(i, len(z)):
+            a = z[row, first:last]
+            for j in range(len(total)):
+                p = np.float64(a[j]) - mean[j]
+                total[j] += p * p
+
+
 @kernel
 def columns(counter, thread, z, center, mean, squares):
     """Mean (0 without `center`) and sum of squared deviations of every column, in float64."""
@@ -29,17 +67,15 @@ def columns(counter, thread, z, center, mean, squares):
         if first >= dim:
             break
         last = min(first + STRIP, dim)
-        for c in range(first, last):
-            mean[c] = squares[c] = 0.0
-        for i in range(n if center else 0):
-            for c in range(first, last):
-                mean[c] += np.float64(z[i, c])
-        for c in range(first, last):
-            mean[c] = mean[c] / n
-        for i in range(n):
-            for c in range(first, last):
-                d = np.float64(z[i, c]) - mean[c]
-                squares[c] += d * d
+        m, s = mean[first:last], squares[first:last]
+        for c in range(last - first):
+            m[c] = s[c] = 0.0
+        for i in range(0, n if center else 0, 4):
+            _add_rows(z, i, first, m)
+        for c in range(last - first):
+            m[c] = m[c] / n
+        for i in range(0, n, 4):
+            _add_squares(z, i, first, m, s)
 
 
 @kernel
@@ -110,19 +146,6 @@ def standardise(counter, thread, z, mean, rest, scale, out, squares):
             squares[i] = _square_sum(out[i])
 
 
-@kernel
-def transpose(counter, thread, x, out):
-    n, dim = x.shape
-    while True:
-        begin = take(counter) * ROWS
-        if begin >= n:
-            break
-        end = min(begin + ROWS, n)
-        for c in range(dim):
-            for i in range(begin, end):
-                out[c, i] = x[i, c]
-
-
 @part(fastmath=SUMS)
 def _off_diagonal(a, b, i):
     """Sum of a_j b_j without j = i."""
@@ -135,10 +158,10 @@ def _off_diagonal(a, b, i):
 
 
 @kernel
-def second_moments(counter, thread, a, b, block, symmetric, tile, out, mirror, sums):
-    """out = a b^T (mirror: its transpose) in blocks of rows; sums[task]: of the squares off the
-    diagonal. Symmetric (a is b, out is mirror): the upper blocks, mirrored."""
-    side = len(a)
+def second_moments(counter, thread, a, b, gram, block, symmetric, tile, out, mirror, sums):
+    """out = a b^T where `gram`, a^T b otherwise (mirror: its transpose), in blocks; sums[task]: of
+    the squares off the diagonal. Symmetric (a is b, out is mirror): the upper blocks, mirrored."""
+    side = len(out)
     count = (side + block - 1) // block
     while True:
         task = take(counter)
@@ -155,7 +178,10 @@ def second_moments(counter, thread, a, b, block, symmetric, tile, out, mirror, s
         i1, j1 = min(i0 + block, side), min(j0 + block, side)
         height, width = i1 - i0, j1 - j0
         made = tile[thread][: height * width].reshape((height, width))
-        np.dot(a[i0:i1], b[j0:j1].T, made)
+        if gram:
+            multiply(a[i0:i1], False, b[j0:j1], True, 0.0, made)
+        else:
+            multiply(a[:, i0:i1], True, b[:, j0:j1], False, 0.0, made)
         total = 0.0
         for i in range(height):
             total += _off_diagonal(made[i], made[i], i0 + i - j0)
@@ -193,7 +219,7 @@ def split_diagonal(counter, thread, matrix, out, diagonal):
 
 
 @kernel
-def multiply(counter, thread, left, right, x, y, alpha, factors, rows, out, along):
+def product(counter, thread, left, right, x, y, alpha, factors, rows, out, along):
     """out = alpha left right + (diagonal_i + inner_j) x + cross_j y, in blocks of `rows` rows;
     along[task]: the columns' sums of out x. factors: diagonal, inner, cross."""
     diagonal, inner, other = factors
@@ -205,7 +231,7 @@ def multiply(counter, thread, left, right, x, y, alpha, factors, rows, out, alon
             break
         g = out[i0:i1]
         if right.size > 0:
-            np.dot(left[i0:i1], right, g)
+            multiply(left[i0:i1], False, right, False, 0.0, g)
         else:
             g[:] = 0
         sums = along[task]

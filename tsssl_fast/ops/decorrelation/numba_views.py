@@ -12,8 +12,9 @@ from tsssl_fast.ops.decorrelation import spec
 # Largest sum_j C_jj^2 / sum_{i != j} C_ij^2 that float32 takes on the n side
 # (csrc/kernels/second_moments.h).
 MAX_CANCELLATION = 8
-_ELEMENTS = 1 << 16  # of a second thread, at least
-_PRODUCTS = 1 << 21
+# Of a second thread, at least: to start a team takes 20 us.
+_ELEMENTS = 1 << 17
+_PRODUCTS = 1 << 22
 
 
 def rows_of(z: Tensor) -> Tensor:
@@ -61,31 +62,24 @@ class Standard:
         arguments = (z, high, low, self.scale, self.x, self.row_squares)
         _jit.run(kernels.standardise, threads(z.size), *arguments)
 
-    def operand(self, gram: bool) -> np.ndarray:
-        """Rows whose products are the second moments: of x, or its columns."""
-        if gram:
-            return self.x
-        out = empty(*self.x.shape[::-1], dtype=self.x.dtype)
-        _jit.run(kernels.transpose, threads(out.size), self.x, out)
-        return out
-
     def gram_matrix(self, out: np.ndarray) -> float:
         """Writes x x^T with its diagonal from float64; returns the sum of its squares."""
-        off = product(self.x, self.x, out, out)
+        off = product(self.x, self.x, True, out, out)
         np.fill_diagonal(out, self.row_squares)
         return off + float(self.row_squares @ self.row_squares)
 
 
-def product(a: np.ndarray, b: np.ndarray, out: np.ndarray, mirror: np.ndarray) -> float:
-    """out = a b^T, mirror its transpose; returns the sum of squares off the diagonal."""
-    side, depth = a.shape
+def product(a: np.ndarray, b: np.ndarray, gram: bool, out: np.ndarray, mirror: np.ndarray) -> float:
+    """out = a b^T where `gram`, a^T b otherwise, mirror its transpose; returns the sum of squares
+    off the diagonal."""
+    side, depth = a.shape if gram else a.shape[::-1]
     symmetric = out is mirror
     block = kernels.block_size(side)
     count = -(-side // block)
     sums = empty(count * (count + 1) // 2 if symmetric else count * count)
     workers = _jit.threads(min(sums.size, side * side * depth // _PRODUCTS))
     tile = empty(workers, block * block, dtype=a.dtype)
-    arguments = (a, b, block, symmetric, tile, out, mirror, sums)
+    arguments = (a, b, gram, block, symmetric, tile, out, mirror, sums)
     _jit.run(kernels.second_moments, workers, *arguments, blas=True)
     return float(sums.sum())
 
@@ -139,7 +133,7 @@ def gradient(
         workers = _jit.threads(min(len(along), len(matrix) * n * dim // _PRODUCTS))
         scalar = dtype.type(alpha)
         factored = (left, right, x.x, y, scalar, factors, rows, g, along)
-        _jit.run(kernels.multiply, workers, *factored, blas=True)
+        _jit.run(kernels.product, workers, *factored, blas=True)
     project = given.get("project", zeros)
     if matrix is not None and "project" in given:
         project = project * along.sum(axis=0).astype(dtype)

@@ -88,6 +88,12 @@ def loss_backward(counter, thread, factors, means, pred, target, m, weight, kind
                     gw[i, t] = factors[i] * e if m[i, t] else zero
 
 
+@part
+def _copy(x, y):
+    for d in range(len(x)):
+        y[d] = x[d]
+
+
 @kernel
 def gather(counter, thread, x, keep, out):
     n, k = keep.shape
@@ -96,7 +102,7 @@ def gather(counter, thread, x, keep, out):
         if i >= n:
             break
         for j in range(k):
-            out[i, j] = x[i, keep[i, j]]
+            _copy(x[i, keep[i, j]], out[i, j])
 
 
 @kernel
@@ -110,10 +116,10 @@ def restore(counter, thread, visible, keep, token, out):
         following = 0
         for row in range(out.shape[1]):
             if following < k and keep[i, following] == row:
-                out[i, row] = visible[i, following]
+                _copy(visible[i, following], out[i, row])
                 following += 1
             else:
-                out[i, row] = token
+                _copy(token, out[i, row])
 
 
 @kernel
