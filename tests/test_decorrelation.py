@@ -44,6 +44,16 @@ def test_barlow_shapes(kernel: str, shape: tuple[int, int], center: bool, unbias
     check_barlow(kernel, [views(*shape) for _ in range(draws_of(*shape))], center, unbiased)
 
 
+@pytest.mark.parametrize("shape", [(1024, 2048), (1400, 700)])
+def test_deep_products(shape: tuple[int, int]) -> None:
+    """The covariance term alone on white noise, where rounding has no other term to hide behind."""
+    definition = lambda *z: sum(reference.vicreg(z, 1.0, 1e-4, False)[2:])  # noqa: E731
+    penalty = lambda *z: torch.ops.tsssl_fast.vicreg(  # noqa: E731
+        *z, [1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 1e-4], spec.COVARIANCE, "cpp"
+    )[0]
+    accept_all(penalty, definition, [([torch.randn(shape) for _ in "ab"], None)], spec.ERROR_FACTOR)
+
+
 @pytest.mark.parametrize("shape", [(17, 40), (40, 17)])
 @pytest.mark.parametrize("count", [3, 5])
 def test_more_than_two_views(kernel: str, shape: tuple[int, int], count: int) -> None:
