@@ -13,7 +13,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from gpu_work import Work, chunked, clip, nt_xent, nt_xent_backward, nt_xent_forward, unit
+from gpu_work import (
+    Work,
+    augment,
+    chunked,
+    clip,
+    nt_xent,
+    nt_xent_backward,
+    nt_xent_forward,
+    unit,
+    vicreg,
+)
 
 from tsssl_fast.gpu.targets import A100, H100, Rates
 
@@ -43,6 +53,9 @@ def works(family: str) -> list[Work]:
     out += [nt_xent(65536, dim, family) for dim in (128, 256, 768)]
     out += [clip(65536, dim, family) for dim in (128, 384, 512, 768)]
     out.append(chunked("queue 1024 x 65536 x 768", 1024, 65536, 768, one_set=True))
+    for n, dim in ((256, 2048), (256, 8192), (2048, 2048)):
+        out += [vicreg(n, dim, family, products) for products in ("fp32", "tf32")]
+    out += [augment(batch, 9, 128) for batch in (256, 65536)]
     return out
 
 

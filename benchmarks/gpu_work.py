@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tsssl_fast.gpu.targets import Rates
 from tsssl_fast.ops.contrastive import triton_configs as configs
+from tsssl_fast.ops.decorrelation import triton_configs as decorrelation
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,38 @@ def chunked(name: str, rows: int, columns: int, dim: int, *, one_set: bool) -> W
     return Work(
         *(name, "bf16", products * unit(rows, columns, dim), pairs * (sweeps + 2)),
         *(25 * pairs * (sweeps + 1), dram, 0.0),
+    )
+
+
+def vicreg(n: int, dim: int, family: str, products: str) -> Work:
+    """Two views, forward and backward, on the smaller side; products: "fp32" (ordinary units) or
+    "tf32".
+
+    Half of both second moments and two whole products: 6 m² M flops, m the smaller side. Every tile
+    loads both its operands, standardised by 3 instructions an element. Compulsory bytes: the views
+    forward and backward, the gradients, the moments written and read.
+    """
+    import torch
+
+    side, other = min(n, dim), max(n, dim)
+    loaded = 6.0 * side * side * other / decorrelation.CONFIGS[family][torch.float32].block
+    return Work(
+        *(f"VICReg {n} x {dim}, {products}", products, 6.0 * side * side * other, 0.0),
+        *(3 * loaded, 4.0 * (6 * n * dim + 4 * side * side), 4 * loaded),
+    )
+
+
+def augment(batch: int, channels: int, steps: int) -> Work:
+    """The seven operations of SimCLR-TS, all on, two views in one launch.
+
+    Per element: ten rounds of Philox (10 instructions, four words a block) 25, a uniform number and
+    its use 5, deviation 4, a sine by its polynomial 20, two interpolations 12 each, smoothing 6,
+    block and flips 10.
+    """
+    size = float(batch) * channels * steps
+    return Work(
+        *(f"augment {batch} x {channels} x {steps}", "fp32", 0.0, 0.0),
+        *(2 * size * 94, 4 * size * 3, 0.0),
     )
 
 

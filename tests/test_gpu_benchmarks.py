@@ -20,7 +20,14 @@ def test_bounds_name_their_limit_and_the_peers() -> None:
     import gpu_static
 
     printed = gpu_static.report()
-    for part in ("limited by", "siglip-kernel 0.1.2: 48.8 ms", "memeff 0.3.1: 201.0 ms", "Inf-CL"):
+    for part in (
+        "limited by",
+        "VICReg 256 x 8192, tf32",
+        "augment 65536 x 9 x 128",
+        "siglip-kernel 0.1.2: 48.8 ms",
+        "memeff 0.3.1: 201.0 ms",
+        "Inf-CL",
+    ):
         assert part in printed
 
 
@@ -36,12 +43,15 @@ def test_nt_xent_bound_is_within_the_bar(dim: int) -> None:
 
 
 def test_work_is_counted_from_the_shapes() -> None:
-    from gpu_work import nt_xent_backward, nt_xent_forward, unit
+    from gpu_work import augment, nt_xent_backward, nt_xent_forward, unit, vicreg
 
     forward, backward = (f(512, 64, "sm_90") for f in (nt_xent_forward, nt_xent_backward))
     assert backward.flops == 2 * unit(1024, 1024, 64)
     assert backward.exps == 1024**2
     assert 0.5 < forward.flops / unit(1024, 1024, 64) < 0.52
+    for shape in ((256, 2048), (2048, 256)):
+        assert vicreg(*shape, "sm_90", "tf32").flops == 6 * 256 * 256 * 2048
+    assert augment(256, 9, 128).dram == 3 * 4 * 256 * 9 * 128
 
 
 def test_the_gate_runs_without_a_gpu(tmp_path: Path) -> None:

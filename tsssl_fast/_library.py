@@ -54,9 +54,8 @@ def eager(
 ) -> Callable[..., Any]:
     """`op`, past the dispatcher where nothing is traced: the same functions, called directly.
 
-    Of 212 microseconds forward and backward that VICReg takes at 16 x 16 through the operator, 86
-    are torch's way from the operator to them. It is also the way of torch.func.grad, which the
-    operators of torch.library do not have.
+    VICReg's operator at 16 x 16 takes 179 microseconds forward and backward, called directly 135.
+    It is also the way of torch.func.grad, which the operators of torch.library do not have.
     """
 
     class Direct(torch.autograd.Function):
