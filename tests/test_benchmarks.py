@@ -77,11 +77,12 @@ def test_the_sweep_judges_before_it_times(
     monkeypatch.setattr(sweep, "POINT_SECONDS", 0.0)  # one pass
     monkeypatch.setattr(sweep, "FULL_TRUTH_ROWS", 16)
     for n in (8, 40):  # judged by float64, and by rows of it and eager gradients
-        line, ratio = sweep.measure(n, 8, None)
-        assert ratio > 0, line
+        point = sweep.measure(n, 8, None)
+        assert point["ratio"] > 0
+        assert "WRONG" not in sweep.line(f"{n}x8", point)
         with monkeypatch.context() as patch:
             right = sweep.ours
             patch.setattr(sweep, "ours", lambda a, b, f=right: f(a, b) * 1.001)
-            line, ratio = sweep.measure(n, 8, None)
-        assert ratio == 0
-        assert "WRONG" in line
+            point = sweep.measure(n, 8, None)
+        assert "ratio" not in point
+        assert "WRONG" in sweep.line(f"{n}x8", point)
