@@ -13,6 +13,8 @@ from tsssl_fast._jit import SUMS, kernel, multiply, part, take
 STRIP = 128  # columns whose statistics one task takes
 ROWS = 32  # rows that one task standardises
 BLOCK = 192  # rows of a block of second moments, at most
+# Depth that is summed in one go: BLAS takes a 16 x 16 product of 2048 rows as one chain, 9 ulp off.
+DEPTH = 256
 
 
 def block_size(side: int) -> int:
@@ -178,10 +180,14 @@ def second_moments(counter, thread, a, b, gram, block, symmetric, tile, out, mir
         i1, j1 = min(i0 + block, side), min(j0 + block, side)
         height, width = i1 - i0, j1 - j0
         made = tile[thread][: height * width].reshape((height, width))
-        if gram:
-            multiply(a[i0:i1], False, b[j0:j1], True, 0.0, made)
-        else:
-            multiply(a[:, i0:i1], True, b[:, j0:j1], False, 0.0, made)
+        depth = a.shape[1] if gram else len(a)
+        for k0 in range(0, depth, DEPTH):
+            k1 = min(k0 + DEPTH, depth)
+            before = 0.0 if k0 == 0 else 1.0
+            if gram:
+                multiply(a[i0:i1, k0:k1], False, b[j0:j1, k0:k1], True, before, made)
+            else:
+                multiply(a[k0:k1, i0:i1], True, b[k0:k1, j0:j1], False, before, made)
         total = 0.0
         for i in range(height):
             total += _off_diagonal(made[i], made[i], i0 + i - j0)
