@@ -176,10 +176,10 @@ def pipelines(rounds: int) -> None:
         for p in (0.5, 1.0):
             pipeline = augment.presets.simclr_ts(p=p)
             cases: dict[str, Callable[[], object]] = {
-                "ours": lambda f=pipeline: f(x, 2, seed=0),  # noqa: B023
-                "copy": lambda: out.copy_(x.expand(out.shape)),  # noqa: B023
-                "torch": lambda p=p: torch_views(x, p),  # noqa: B023
-                "numpy": lambda p=p: numpy_views(array, p),  # noqa: B023
+                "ours": lambda f=pipeline, x=x: f(x, 2, seed=0),
+                "copy": lambda out=out, x=x: out.copy_(x.expand(out.shape)),
+                "torch": lambda x=x, p=p: torch_views(x, p),
+                "numpy": lambda array=array, p=p: numpy_views(array, p),
             }
             ms = interleaved(cases, rounds)
             ratios = [ms[name] / ms["ours"] for name in ("torch", "numpy")]

@@ -88,7 +88,9 @@ def metric_learning(inputs: Inputs) -> Run:
 
 
 def truth(inputs: Inputs) -> tuple[Tensor, ...]:
-    loss: Loss = lambda a, b: reference.nt_xent(a, b, TEMPERATURE).mean()  # noqa: E731
+    def loss(a: Tensor, b: Tensor) -> Tensor:
+        return reference.nt_xent(a, b, TEMPERATURE).mean()
+
     return run(loss, tuple(z.double() for z in inputs))()
 
 

@@ -95,8 +95,9 @@ def test_tf32_is_no_default() -> None:
     try:
         for precision in ("highest", "medium"):
             torch.set_float32_matmul_precision(precision)
-            run = lambda a, b: functional.nt_xent(a, b, 0.05, backend="cpp")  # noqa: E731
-            results.append(value_and_gradients(run, z))
+            results.append(
+                value_and_gradients(lambda a, b: functional.nt_xent(a, b, 0.05, backend="cpp"), z)
+            )
     finally:
         torch.set_float32_matmul_precision(before)
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))

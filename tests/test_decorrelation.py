@@ -20,6 +20,7 @@ from decorrelation_cases import (
     vicreg_definition,
     views,
 )
+from torch import Tensor
 
 from tsssl_fast import functional
 from tsssl_fast.ops.decorrelation import reference, spec
@@ -44,13 +45,18 @@ def test_barlow_shapes(kernel: str, shape: tuple[int, int], center: bool, unbias
     check_barlow(kernel, [views(*shape) for _ in range(draws_of(*shape))], center, unbiased)
 
 
+@pytest.mark.parametrize("backend", ["cpp", "numba"])
 @pytest.mark.parametrize("shape", [(1024, 2048), (1400, 700)])
-def test_deep_products(shape: tuple[int, int]) -> None:
+def test_deep_products(backend: str, shape: tuple[int, int]) -> None:
     """The covariance term alone on white noise, where rounding has no other term to hide behind."""
-    definition = lambda *z: sum(reference.vicreg(z, 1.0, 1e-4, False)[2:])  # noqa: E731
-    penalty = lambda *z: torch.ops.tsssl_fast.vicreg(  # noqa: E731
-        *z, [1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 1e-4], spec.COVARIANCE, "cpp"
-    )[0]
+
+    def definition(*z: Tensor) -> Tensor:
+        return reference.vicreg(z, 1.0, 1e-4, False)[2]
+
+    def penalty(*z: Tensor) -> Tensor:
+        settings = [1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 1e-4]
+        return torch.ops.tsssl_fast.vicreg(*z, settings, spec.COVARIANCE, backend)[0]
+
     accept_all(penalty, definition, [([torch.randn(shape) for _ in "ab"], None)], spec.ERROR_FACTOR)
 
 

@@ -15,7 +15,7 @@ triton = pytest.importorskip("triton")
 tl = pytest.importorskip("triton.language")
 
 
-@triton.jit
+@triton.jit  # its parameters are pointers, which have no Python type
 def product(a, b, out, PRECISION: tl.constexpr):  # type: ignore[no-untyped-def]
     i = tl.arange(0, 64)
     at = i[:, None] * 64 + i[None, :]

@@ -159,6 +159,7 @@ def test_gradient_of_beta(name: str, dtype: torch.dtype) -> None:
         sides = [torch.randn(n, dim).to(dtype) for n in (7, p) if n is not None]
         upstream = torch.randn(3, 7 + (p or 0) if given.columns else 7)
 
+        # B023: called in the round of the loop that defines it.
         def gradient(function: Callable[..., Tensor], kind: torch.dtype) -> Tensor:
             beta = torch.tensor(6.0, dtype=torch.float64, requires_grad=True)
             q, k = (*(x.to(kind) for x in sides), None)[:2]  # noqa: B023
