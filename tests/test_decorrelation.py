@@ -228,27 +228,24 @@ def test_zero_weights_skip_their_term(kernel: str) -> None:
 def test_forward_and_backward_on_different_backends() -> None:
     for shape in ((12, 30), (30, 12)):
         z = [v.requires_grad_() for v in views(*shape)]
+        given, one = [v.detach() for v in z], torch.ones(())
         expected = torch.autograd.grad(functional.vicreg_loss(*z, backend="reference"), z)
         names = [b.name for b in _backends()]
         for first, second in itertools.permutations(names, 2):
             kernel = {b.name: b for b in _backends()}
-            moments, square = kernel[first].kernels["vicreg"](
-                [v.detach() for v in z], 1.0, 1e-4, spec.ALL_TERMS
-            )
-            d = shape[1]
-            upstream = [25 / (shape[0] * d), 25 / (2 * d), 1 / d]
-            found = kernel[second].kernels["vicreg_backward"](
-                upstream, [v.detach() for v in z], moments, square, 1.0, 1e-4, spec.ALL_TERMS
-            )
+            settings = [25 / z[0].numel(), 25 / (2 * shape[1]), 1 / shape[1], 1.0, 1.0, 1.0]
+            options = ([*settings, 1.0, 1e-4], spec.ALL_TERMS)
+            _, _, *saved = kernel[first].kernels["vicreg"](given, *options)
+            found = kernel[second].kernels["vicreg_backward"](one, None, given, *saved, *options)
             for a, b in zip(found, expected, strict=True):
                 torch.testing.assert_close(a, b)
         expected = torch.autograd.grad(functional.barlow_twins_loss(*z, backend="reference"), z)
-        given = [v.detach() for v in z]
+        options = ([1.0, 1.0, 1.0, 0.0051, 1e-5], spec.CENTER)
         for first, second in itertools.permutations(names, 2):
             kernel = {b.name: b for b in _backends()}
-            saved = kernel[first].kernels["barlow_twins"](*given, 1e-5, spec.CENTER)
+            _, _, *saved = kernel[first].kernels["barlow_twins"](*given, *options)
             found = kernel[second].kernels["barlow_twins_backward"](
-                (1.0, 0.0051), *given, *saved, 1e-5, spec.CENTER
+                one, None, *given, *saved, *options
             )
             for a, b in zip(found, expected, strict=True):
                 torch.testing.assert_close(a, b)

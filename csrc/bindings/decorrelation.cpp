@@ -23,32 +23,76 @@ Views<T> views(const Addresses& z, const Strides& strides, std::int64_t n, std::
           gram};
 }
 
+// settings, in Python's order: a factor for each raw sum, a weight for each term, then the kernel's
+// own numbers (tsssl_fast/ops/decorrelation/spec.py). term = factor * sum, loss = sum of weight *
+// term; a weight of 0 switches its term off, whatever its value.
+using Settings = std::vector<double>;
+
+template <class T, std::size_t kTerms>
+void finish(const Settings& settings, const double (&sums)[kTerms], T* loss, T* terms) {
+  double total = 0;
+  for (std::size_t k = 0; k < kTerms; ++k) {
+    const double term = settings[k] * sums[k], weight = settings[kTerms + k];
+    terms[k] = static_cast<T>(term);
+    if (weight != 0) total += weight * term;
+  }
+  *loss = static_cast<T>(total);
+}
+
+// Derivatives of what follows in each raw sum; null where a gradient is absent.
+template <class T, std::size_t kTerms>
+void start(const Settings& settings, const T* grad_loss, const T* grad_terms,
+           double (&upstream)[kTerms]) {
+  for (std::size_t k = 0; k < kTerms; ++k) {
+    const double weight = settings[kTerms + k];
+    double outer = 0;
+    if (grad_loss != nullptr && weight != 0) outer = double(*grad_loss) * weight;
+    upstream[k] = settings[k] * (outer + (grad_terms == nullptr ? 0 : double(grad_terms[k])));
+  }
+}
+
+VicregOptions vicreg_options(const Settings& settings, int flags) {
+  constexpr int kCorrelation = 8;
+  return {settings.at(6), settings.at(7), (flags & kCorrelation) != 0, flags};
+}
+
 template <class T>
 void bind_vicreg(py::module_& module, const char* suffix,
                  Vicreg<T> DecorrelationKernels::* kernel) {
   const std::string name = "vicreg_";
   module.def((name + "forward_" + suffix).c_str(),
              [kernel](const Addresses& z, const Strides& strides, std::int64_t n, std::int64_t dim,
-                      bool gram, double gamma, double eps, bool correlation, int parts, int threads,
-                      Address moments, Address square) {
+                      bool gram, const Settings& settings, int flags, int threads, Address loss,
+                      Address terms, Address moments, Address square) {
                py::gil_scoped_release release;
+               const double* found = pointer<const double>(moments);
                (decorrelation().*kernel)
-                   .forward(views<T>(z, strides, n, dim, gram), {gamma, eps, correlation, parts},
+                   .forward(views<T>(z, strides, n, dim, gram), vicreg_options(settings, flags),
                             threads, pointer<double>(moments), pointer<T>(square));
+               const std::size_t count = z.size();
+               double sums[3] = {found[0], 0, 0};
+               for (std::size_t v = 0; v < count; ++v) sums[1] += found[1 + v];
+               for (std::size_t v = 0; v < count; ++v) sums[2] += found[1 + count + v];
+               finish(settings, sums, pointer<T>(loss), pointer<T>(terms));
              });
-  module.def((name + "backward_" + suffix).c_str(),
-             [kernel](const Addresses& z, const Strides& strides, std::int64_t n, std::int64_t dim,
-                      bool gram, double gamma, double eps, bool correlation, int parts,
-                      double pairs, double hinge, double off, int threads, Address moments,
-                      Address square, const Addresses& gradients) {
-               py::gil_scoped_release release;
-               const double upstream[] = {pairs, hinge, off};
-               (decorrelation().*kernel)
-                   .backward(views<T>(z, strides, n, dim, gram), {gamma, eps, correlation, parts},
-                             upstream, threads, pointer<const double>(moments),
-                             pointer<const T>(square),
-                             reinterpret_cast<T* const*>(gradients.data()));
-             });
+  module.def(
+      (name + "backward_" + suffix).c_str(),
+      [kernel](const Addresses& z, const Strides& strides, std::int64_t n, std::int64_t dim,
+               bool gram, const Settings& settings, int flags, int threads, Address grad_loss,
+               Address grad_terms, Address moments, Address square, const Addresses& gradients) {
+        py::gil_scoped_release release;
+        double upstream[3];
+        start(settings, pointer<const T>(grad_loss), pointer<const T>(grad_terms), upstream);
+        (decorrelation().*kernel)
+            .backward(views<T>(z, strides, n, dim, gram), vicreg_options(settings, flags), upstream,
+                      threads, pointer<const double>(moments), pointer<const T>(square),
+                      reinterpret_cast<T* const*>(gradients.data()));
+      });
+}
+
+BarlowOptions barlow_options(const Settings& settings, int flags) {
+  constexpr int kCenter = 1, kUnbiased = 2;
+  return {settings.at(4), (flags & kCenter) != 0, (flags & kUnbiased) != 0};
 }
 
 template <class T>
@@ -57,24 +101,29 @@ void bind_barlow(py::module_& module, const char* suffix,
   const std::string name = "barlow_";
   module.def((name + "forward_" + suffix).c_str(),
              [kernel](const Addresses& z, const Strides& strides, std::int64_t n, std::int64_t dim,
-                      bool gram, double eps, bool center, bool unbiased, int threads,
-                      Address moments, Address square) {
+                      bool gram, const Settings& settings, int flags, int threads, Address loss,
+                      Address terms, Address moments, Address square) {
                py::gil_scoped_release release;
+               const double* found = pointer<const double>(moments);
                (decorrelation().*kernel)
-                   .forward(views<T>(z, strides, n, dim, gram), {eps, center, unbiased}, threads,
-                            pointer<double>(moments), pointer<T>(square));
+                   .forward(views<T>(z, strides, n, dim, gram), barlow_options(settings, flags),
+                            threads, pointer<double>(moments), pointer<T>(square));
+               const double sums[2] = {found[0], found[1]};
+               finish(settings, sums, pointer<T>(loss), pointer<T>(terms));
              });
-  module.def((name + "backward_" + suffix).c_str(),
-             [kernel](const Addresses& z, const Strides& strides, std::int64_t n, std::int64_t dim,
-                      bool gram, double eps, bool center, bool unbiased, double on, double off,
-                      int threads, Address moments, Address square, const Addresses& gradients) {
-               py::gil_scoped_release release;
-               const double upstream[] = {on, off};
-               (decorrelation().*kernel)
-                   .backward(views<T>(z, strides, n, dim, gram), {eps, center, unbiased}, upstream,
-                             threads, pointer<const double>(moments), pointer<const T>(square),
-                             reinterpret_cast<T* const*>(gradients.data()));
-             });
+  module.def(
+      (name + "backward_" + suffix).c_str(),
+      [kernel](const Addresses& z, const Strides& strides, std::int64_t n, std::int64_t dim,
+               bool gram, const Settings& settings, int flags, int threads, Address grad_loss,
+               Address grad_terms, Address moments, Address square, const Addresses& gradients) {
+        py::gil_scoped_release release;
+        double upstream[2];
+        start(settings, pointer<const T>(grad_loss), pointer<const T>(grad_terms), upstream);
+        (decorrelation().*kernel)
+            .backward(views<T>(z, strides, n, dim, gram), barlow_options(settings, flags), upstream,
+                      threads, pointer<const double>(moments), pointer<const T>(square),
+                      reinterpret_cast<T* const*>(gradients.data()));
+      });
 }
 
 }  // namespace

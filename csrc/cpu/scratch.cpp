@@ -7,7 +7,7 @@ namespace tsssl {
 namespace {
 
 constexpr std::size_t kAlign = 64;           // also the size of the header before every block
-constexpr std::size_t kKept = 48u << 20;     // bytes a thread may keep
+constexpr std::size_t kKept = 32u << 20;     // bytes a thread may keep
 constexpr std::size_t kSmallest = 16 << 10;  // below, malloc is as fast
 
 // Blocks that a thread has freed, for its next call: malloc gives large blocks back to the system,

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from tsssl_fast import _library, dispatch
 from tsssl_fast.ops.decorrelation import cpp, numba, reference, spec, triton
+from tsssl_fast.ops.decorrelation.scalars import Outputs, finished
 
-BACKENDS = (cpp.BACKEND, numba.BACKEND, triton.BACKEND, reference.BACKEND)
+BACKENDS = (cpp.BACKEND, *map(finished, (numba.BACKEND, triton.BACKEND, reference.BACKEND)))
 
 dispatch.register_family(
     "decorrelation",
@@ -26,26 +27,8 @@ dispatch.register_family(
     BACKENDS,
 )
 
-_Outputs = tuple[Tensor, Tensor, Tensor, Tensor]
 
-
-def _outputs(
-    z: Tensor, sums: Sequence[float], settings: Sequence[float], moments: Tensor, square: Tensor
-) -> _Outputs:
-    count = len(sums)
-    terms = [f * s for f, s in zip(settings, sums, strict=False)]
-    # A weight of 0 switches a term off, whatever its value.
-    loss = sum(w * t for w, t in zip(settings[count:], terms, strict=False) if w)
-    dtype = spec.compute_dtype(z.dtype)
-    return (
-        torch.tensor(loss, dtype=dtype, device=z.device),
-        torch.tensor(terms, dtype=dtype, device=z.device),
-        moments,
-        square,
-    )
-
-
-def _fake_outputs(z: Tensor, terms: int, moments: int, square: Sequence[int]) -> _Outputs:
+def _fake_outputs(z: Tensor, terms: int, moments: int, square: Sequence[int]) -> Outputs:
     dtype = spec.compute_dtype(z.dtype)
     return (
         z.new_empty((), dtype=dtype),
@@ -53,18 +36,6 @@ def _fake_outputs(z: Tensor, terms: int, moments: int, square: Sequence[int]) ->
         z.new_empty(moments, dtype=torch.float64),
         z.new_empty(square, dtype=dtype),
     )
-
-
-def _upstream(
-    grad_loss: Tensor | None, grad_terms: Tensor | None, settings: Sequence[float], count: int
-) -> list[float]:
-    """Derivatives of what follows in each raw sum."""
-    outer = 0.0 if grad_loss is None else grad_loss.item()
-    own = [0.0] * count if grad_terms is None else grad_terms.tolist()
-    factors, weights = settings[:count], settings[count : 2 * count]
-    return [
-        f * ((outer * w if w else 0.0) + g) for f, w, g in zip(factors, weights, own, strict=True)
-    ]
 
 
 def _save(ctx: Any, z: Sequence[Tensor], settings: Any, flags: int, backend: str, out: Any) -> None:
@@ -80,30 +51,24 @@ def _watched(*grads: Tensor | None) -> bool:
     return torch.is_grad_enabled() or _library.traced([g for g in grads if g is not None])
 
 
-def _vicreg_views(z: list[Tensor], settings: list[float], flags: int, backend: str) -> _Outputs:
-    moments, square = dispatch.select("vicreg", z, backend)(z, *settings[6:], flags)
-    views = len(z)
-    head = moments[: 1 + 2 * views].tolist()
-    sums = (head[0], sum(head[1 : 1 + views]), sum(head[1 + views :]))
-    return _outputs(z[0], sums, settings, moments, square)
+def _vicreg_views(z: list[Tensor], settings: list[float], flags: int, backend: str) -> Outputs:
+    return dispatch.select("vicreg", z, backend)(z, settings, flags)
 
 
-def _vicreg_views_fake(
-    z: list[Tensor], settings: list[float], flags: int, backend: str
-) -> _Outputs:
+def _vicreg_views_fake(z: list[Tensor], settings: list[float], flags: int, backend: str) -> Outputs:
     n, dim = z[0].shape
     views, side = len(z), spec.side(n, dim)
     square = (views, side, side) if flags & spec.COVARIANCE else (0,)
     return _fake_outputs(z[0], 3, spec.vicreg_moments(views, dim), square)
 
 
-def _vicreg(z1: Tensor, z2: Tensor, settings: list[float], flags: int, backend: str) -> _Outputs:
+def _vicreg(z1: Tensor, z2: Tensor, settings: list[float], flags: int, backend: str) -> Outputs:
     return _vicreg_views([z1, z2], settings, flags, backend)
 
 
 def _vicreg_fake(
     z1: Tensor, z2: Tensor, settings: list[float], flags: int, backend: str
-) -> _Outputs:
+) -> Outputs:
     return _vicreg_views_fake([z1, z2], settings, flags, backend)
 
 
@@ -118,8 +83,7 @@ def _vicreg_backward(
     backend: str,
 ) -> list[Tensor]:
     kernel = dispatch.select("vicreg_backward", z, backend)
-    upstream = _upstream(grad_loss, grad_terms, settings, 3)
-    return kernel(upstream, z, moments, square, *settings[6:], flags)
+    return kernel(grad_loss, grad_terms, z, moments, square, settings, flags)
 
 
 def _vicreg_backward_fake(
@@ -128,12 +92,12 @@ def _vicreg_backward_fake(
     return [v.new_empty(v.shape) for v in z]
 
 
-def _vicreg_views_setup(ctx: Any, inputs: tuple[Any, ...], output: _Outputs) -> None:
+def _vicreg_views_setup(ctx: Any, inputs: tuple[Any, ...], output: Outputs) -> None:
     z, settings, flags, backend = inputs
     _save(ctx, z, settings, flags, backend, output)
 
 
-def _pair_setup(ctx: Any, inputs: tuple[Any, ...], output: _Outputs) -> None:
+def _pair_setup(ctx: Any, inputs: tuple[Any, ...], output: Outputs) -> None:
     z1, z2, settings, flags, backend = inputs
     _save(ctx, (z1, z2), settings, flags, backend, output)
 
@@ -158,15 +122,14 @@ def _vicreg_differentiate(ctx: Any, *grads: Any) -> tuple[Any, ...]:
 
 def _barlow_twins(
     z1: Tensor, z2: Tensor, settings: list[float], flags: int, backend: str
-) -> _Outputs:
+) -> Outputs:
     kernel = dispatch.select("barlow_twins", (z1, z2), backend)
-    moments, square = kernel(z1, z2, settings[4], flags)
-    return _outputs(z1, moments[:2].tolist(), settings, moments, square)
+    return kernel(z1, z2, settings, flags)
 
 
 def _barlow_twins_fake(
     z1: Tensor, z2: Tensor, settings: list[float], flags: int, backend: str
-) -> _Outputs:
+) -> Outputs:
     n, dim = z1.shape
     side = spec.side(n, dim)
     return _fake_outputs(z1, 2, spec.barlow_moments(dim), (2, side, side))
@@ -184,8 +147,7 @@ def _barlow_twins_backward(
     backend: str,
 ) -> tuple[Tensor, Tensor]:
     kernel = dispatch.select("barlow_twins_backward", (z1, z2), backend)
-    upstream = _upstream(grad_loss, grad_terms, settings, 2)
-    return kernel(upstream, z1, z2, moments, square, settings[4], flags)
+    return kernel(grad_loss, grad_terms, z1, z2, moments, square, settings, flags)
 
 
 def _barlow_twins_backward_fake(
