@@ -1,7 +1,9 @@
 """Times that can be compared: candidates take turns in one process; medians and quartiles."""
 
+import ctypes
 import random
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ import torch
 
 # A sample lasts at least this long, so that the clock and a call's overhead do not show.
 SAMPLE_SECONDS = 0.005
+QUICK_SECONDS = 0.1  # a candidate this short runs once before every sample
 
 
 @dataclass(frozen=True)
@@ -24,16 +27,22 @@ def interleaved(candidates: Mapping[str, Callable[[], object]], rounds: int) -> 
     """Times every candidate once per round; each has run once before.
 
     A disturbance hits neighbours in a round alike, so that ratios hold where times do not. The
-    order changes from round to round: whoever follows a candidate that gives back much memory waits
-    for the kernel (VICReg at 2 x 2048 after the D x D form: 1 ms became 5 to 20).
+    order changes from round to round, each starts with no freed memory of another's, and runs once
+    before its sample: malloc gives the pages back in whoever's call it may be (VICReg at 256 x 2048
+    in the calls after the D x D form: 8 ms became 8 to 27, the rest in unmap_page_range).
     """
     order = list(candidates.items())
     shuffle = random.Random(0).shuffle
-    repeats = {name: _repeats(candidate) for name, candidate in candidates.items()}
+    alone = {name: _seconds(candidate) for name, candidate in candidates.items()}
+    repeats = {name: max(1, round(SAMPLE_SECONDS / seconds)) for name, seconds in alone.items()}
+    quick = {name: seconds < QUICK_SECONDS for name, seconds in alone.items()}
     samples: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(rounds):
         shuffle(order)
         for name, candidate in order:
+            _give_back()
+            if quick[name]:
+                candidate()
             start = time.perf_counter()
             for _ in range(repeats[name]):
                 candidate()
@@ -59,11 +68,17 @@ def ratio(slow: Times, fast: Times) -> float:
     return slow.median / fast.median
 
 
-def _repeats(candidate: Callable[[], object]) -> int:
+def _seconds(candidate: Callable[[], object]) -> float:
     candidate()
     start = time.perf_counter()
     candidate()
-    return max(1, round(SAMPLE_SECONDS / (time.perf_counter() - start)))
+    return time.perf_counter() - start
+
+
+def _give_back() -> None:
+    """Freed memory goes back to the system now, where the C library is glibc."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
 
 
 def _summary(samples: list[float]) -> Times:
