@@ -143,6 +143,15 @@ inline void in_place(const Row& row, const double* slot, const Subject& s, bool 
     case kRotation:
       rotate(row, slot, s, adjoint, b);
       return;
+    case kMagnitudeSpline: {
+      const T sigma = static_cast<T>(slot[1]);
+      along_curves<T>(slot + 2, row.channel_slots, s.channels, length,
+                      [&](std::int64_t c, std::int64_t t, T v) {
+                        T* x = b.x + c * b.t;
+                        x[t] = x[t] * (T(1) + sigma * v);
+                      });
+      return;
+    }
     default:
       break;
   }
@@ -167,12 +176,6 @@ inline void in_place(const Row& row, const double* slot, const Subject& s, bool 
       case kTimeDropout:
         drop_steps(row, s, row.a[4] == 0 ? 0 : c, adjoint ? T(0) : static_cast<T>(row.a[5]), x);
         break;
-      case kMagnitudeSpline: {
-        const T sigma = static_cast<T>(slot[1]);
-        along_curve<T>(slot + 2 + c * row.channel_slots, row.channel_slots, length,
-                       [&](std::int64_t t, T v) { x[t] = x[t] * (T(1) + sigma * v); });
-        break;
-      }
       default:
         break;
     }
@@ -186,28 +189,30 @@ inline void add(const Row& row, const double* slot, const Subject& s, const Bloc
   const StreamBlocks blocks(stream);
   const T scale = static_cast<T>(slot[1]);
   const bool relative = row.code == kRandomNoise || (row.code == kDrift && row.a[2] != 0);
+  const std::int64_t group = relative ? kRowGroup : s.channels;
   double std[kRowGroup];
-  for (std::int64_t c = 0; c < s.channels; ++c) {
-    T* x = b.x + c * b.t;
-    if (relative && c % kRowGroup == 0) {
-      const std::int64_t left = s.channels - c;
-      row_stds(x, b.t, static_cast<int>(left < kRowGroup ? left : kRowGroup), s.length, std);
+  for (std::int64_t first = 0; first < s.channels; first += group) {
+    const std::int64_t left = s.channels - first, count = left < group ? left : group;
+    T* rows = b.x + first * b.t;
+    if (relative) row_stds(rows, b.t, static_cast<int>(count), s.length, std);
+    const auto size = [&](std::int64_t c) {
+      return relative ? scale * static_cast<T>(std[c]) : scale;
+    };
+    if (row.code == kDrift) {
+      along_curves<T>(slot + 2 + first * row.channel_slots, row.channel_slots, count, s.length,
+                      [&](std::int64_t c, std::int64_t t, T v) {
+                        T* x = rows + c * b.t;
+                        x[t] = x[t] + size(c) * v;
+                      });
+      continue;
     }
-    const T size = relative ? scale * static_cast<T>(std[c % kRowGroup]) : scale;
-    switch (row.code) {
-      case kRandomNoise:
-      case kJitter:
-        add_noise(x, s.length, c, size, row.a[2] != 0, blocks);
-        break;
-      case kDrift:
-        along_curve<T>(slot + 2 + c * row.channel_slots, row.channel_slots, s.length,
-                       [&](std::int64_t t, T v) { x[t] = x[t] + size * v; });
-        break;
-      case kQuantize:
+    for (std::int64_t c = 0; c < count; ++c) {
+      T* x = rows + c * b.t;
+      if (row.code == kQuantize) {
         quantize(x, s.length, slot[1]);
-        break;
-      default:
-        break;
+      } else if (row.code == kRandomNoise || row.code == kJitter) {
+        add_noise(x, s.length, first + c, size(c), row.a[2] != 0, blocks);
+      }
     }
   }
 }

@@ -205,25 +205,62 @@ TSSSL_INLINE void multiply_wave(float* x, std::int64_t length, std::uint32_t the
   store_part(x + t, rest * (offset + amplitude * sin_turns(phase)), length - t);
 }
 
-// A cubic through `count` equidistant knots, the ends repeated (Catmull-Rom); act(t, value).
+// Cubics through `count` equidistant knots, the ends repeated (Catmull-Rom), one for each channel:
+// knots (channels, count); act(channel, t, value). Where a step lies between its knots is the same
+// for all channels. Whole blocks: what a segment writes beyond its end is the next one's.
 template <class T, class F>
-TSSSL_DEVICE void along_curve(const double* knot, int count, std::int64_t length, const F& act) {
+TSSSL_DEVICE void along_curves(const double* knots, int count, std::int64_t channels,
+                               std::int64_t length, const F& act) {
+  constexpr std::int64_t kWindow = 256, kBlock = 16;
+  T place[kWindow + kBlock], curve[kWindow + kBlock];
+  struct Piece {
+    int segment;
+    std::int64_t end;  // within the window
+  } pieces[kWindow];
   const int segments = count - 1;
   const double step =
       static_cast<double>(segments) / static_cast<double>(length > 1 ? length - 1 : 1);
-  std::int64_t t = 0;
-  for (int k = 0; k < segments; ++k) {
-    const double p0 = knot[k > 0 ? k - 1 : 0], p1 = knot[k], p2 = knot[k + 1];
-    const double p3 = knot[k + 2 < count ? k + 2 : count - 1];
-    const T c0 = static_cast<T>(p1), c1 = static_cast<T>((p2 - p0) * 0.5);
-    const T c2 = static_cast<T>((p0 - p1 * 2.5) + (p2 * 2.0 - p3 * 0.5));
-    const T c3 = static_cast<T>((p3 - p0) * 0.5 + (p1 - p2) * 1.5);
-    const double first = static_cast<double>(k);
-    const std::int64_t end =
-        k < segments - 1 ? segment_end(k, step, (first + 1.0) / step, t, length) : length;
-    for (; t < end; ++t) {
-      const T f = static_cast<T>(step_number(t) * step - first);
-      act(t, c0 + f * (c1 + f * (c2 + f * c3)));
+  int k = 0;
+  std::int64_t end = -1;  // of segment k
+  for (std::int64_t start = 0; start < length; start += kWindow) {
+    const std::int64_t stop = start + kWindow < length ? start + kWindow : length;
+    int used = 0;
+    for (std::int64_t t = start; t < stop;) {
+      if (end < 0 || (end <= t && k < segments - 1)) {
+        k += end < 0 ? 0 : 1;
+        const double guess = (static_cast<double>(k) + 1.0) / step;
+        end = k < segments - 1 ? segment_end(k, step, guess, t, length) : length;
+        continue;
+      }
+      const double first = static_cast<double>(k);
+      const std::int64_t last = end < stop ? end : stop;
+      for (; t < last; t += kBlock) {
+        for (std::int64_t i = 0; i < kBlock; ++i) {
+          place[t - start + i] = static_cast<T>(step_number(t + i) * step - first);
+        }
+      }
+      t = last;
+      pieces[used++] = {k, last - start};
+    }
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const double* knot = knots + c * count;
+      std::int64_t t = 0;
+      for (int n = 0; n < used; ++n) {
+        const int j = pieces[n].segment;
+        const double p0 = knot[j > 0 ? j - 1 : 0], p1 = knot[j], p2 = knot[j + 1];
+        const double p3 = knot[j + 2 < count ? j + 2 : count - 1];
+        const T c0 = static_cast<T>(p1), c1 = static_cast<T>((p2 - p0) * 0.5);
+        const T c2 = static_cast<T>((p0 - p1 * 2.5) + (p2 * 2.0 - p3 * 0.5));
+        const T c3 = static_cast<T>((p3 - p0) * 0.5 + (p1 - p2) * 1.5);
+        for (; t < pieces[n].end; t += kBlock) {
+          for (std::int64_t i = 0; i < kBlock; ++i) {
+            const T f = place[t + i];
+            curve[t + i] = c0 + f * (c1 + f * (c2 + f * c3));
+          }
+        }
+        t = pieces[n].end;
+      }
+      for (t = start; t < stop; ++t) act(c, t, curve[t - start]);
     }
   }
 }
