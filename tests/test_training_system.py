@@ -181,7 +181,9 @@ def test_one_warning_per_run():
         monitor(constant)
 
 
-def test_the_profile_accounts_for_the_whole_step(tmp_path, config):
+@pytest.mark.parametrize("method", ["simclr", "vicreg", "moco"])  # the last: loss in no module
+def test_the_profile_accounts_for_the_whole_step(tmp_path, config, method):
+    config = replace(config, method=method)
     profile = StepProfile()
     pretrain(dataset(), config, tmp_path, profile=profile)
     assert len(profile.seconds["step"]) == 2 * 3

@@ -4,8 +4,10 @@
     print(profile.table())
 
 The forward parts are timed where the method calls them. The backward pass runs the same chain the
-other way, and its parts are told apart by the moments when the gradient reaches the projector's
-output and then the encoder's. On a GPU every mark waits for the device: a profiled run is slower.
+other way, and its parts are told apart by the moments when the gradient reaches the loss, the
+projector's output and then the encoder's. Where a method has its loss as the module `criterion`,
+that alone is `loss`, and what it logs and the loop's own work are `rest`; else all of these are
+`loss`. On a GPU every mark waits for the device: a profiled run is slower.
 """
 
 import statistics
@@ -44,10 +46,11 @@ class StepProfile:
         if views is not None and not isinstance(views, nn.Module):
             setattr(method, "views", self._timed("augmentation", views))  # noqa: B010
         setattr(method, "encode", self._timed("encoder", method.encode, mark=True))  # noqa: B010
-        for name in HEADS:
-            head = getattr(method, name, None)
-            if isinstance(head, nn.Module):
-                head.forward = self._timed("projector", head.forward, mark=True)
+        for part, names in (("projector", HEADS), ("loss", ("criterion",))):
+            for name in names:
+                module = getattr(method, name, None)
+                if isinstance(module, nn.Module):
+                    module.forward = self._timed(part, module.forward, mark=True)
 
     def _timed(self, part: str, call: Callable[..., Any], mark: bool = False) -> Callable[..., Any]:
         def timed(*given: Any, **named: Any) -> Any:
@@ -96,13 +99,18 @@ class StepProfile:
         end = self._clock()
         head = self.arrived.get("projector", self.arrived.get("encoder", done))
         features = self.arrived.get("encoder", done)
+        # Between the parts: what the method and the loop do around them.
+        between = forwarded - start - inside
+        descent = self.arrived.get("loss", forwarded)
+        loss = self.now.get("loss", between) + min(head, features) - descent
+        around = between + descent - forwarded if "loss" in self.now else 0.0
         parts = {
             "augmentation": self.now.get("augmentation", 0.0),
             "encoder": self.now.get("encoder", 0.0) + done - features,
             "projector": self.now.get("projector", 0.0) + max(0.0, features - head),
-            "loss": forwarded - start - inside + min(head, features) - forwarded,
+            "loss": loss,
             "optimizer": end - done,
-            "rest": start - self.begun,
+            "rest": start - self.begun + around,
             "step": end - self.begun,
         }
         for name, seconds in parts.items():
