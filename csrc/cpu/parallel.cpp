@@ -10,6 +10,27 @@
 
 namespace tsssl {
 
+namespace {
+
+constexpr int kShares = 64;
+
+struct alignas(64) Share {
+  std::atomic<std::int64_t> next;
+  std::int64_t end;
+};
+
+void run_share(Share* shares, int threads, int thread, void (*task)(void*, std::int64_t, int),
+               void* context) {
+  for (int k = 0; k < threads; ++k) {
+    Share& share = shares[(thread + k) % threads];
+    for (std::int64_t i = share.next.fetch_add(1); i < share.end; i = share.next.fetch_add(1)) {
+      task(context, i, thread);
+    }
+  }
+}
+
+}  // namespace
+
 void run_tasks(std::int64_t count, int threads, void (*task)(void*, std::int64_t, int),
                void* context) {
   if (threads > count) threads = static_cast<int>(count);
@@ -27,6 +48,24 @@ void run_tasks(std::int64_t count, int threads, void (*task)(void*, std::int64_t
   }
 #endif
   for (std::int64_t i = 0; i < count; ++i) task(context, i, 0);
+}
+
+void run_shares(std::int64_t count, int threads, void (*task)(void*, std::int64_t, int),
+                void* context) {
+  if (threads > count) threads = static_cast<int>(count);
+#ifdef _OPENMP
+  if (threads > 1 && threads <= kShares) {
+    Share shares[kShares];
+    for (int t = 0; t < threads; ++t) {
+      shares[t].next.store(t * count / threads, std::memory_order_relaxed);
+      shares[t].end = (t + 1) * count / threads;
+    }
+#pragma omp parallel num_threads(threads)
+    run_share(shares, threads, omp_get_thread_num(), task, context);
+    return;
+  }
+#endif
+  run_tasks(count, threads, task, context);
 }
 
 namespace {

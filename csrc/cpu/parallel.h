@@ -12,6 +12,11 @@ namespace tsssl {
 void run_tasks(std::int64_t count, int threads, void (*task)(void*, std::int64_t, int),
                void* context);
 
+// The same with a share of neighbouring indices for every thread, which helps with the others'
+// shares when its own is done: in the next region it meets the same data in its own cache.
+void run_shares(std::int64_t count, int threads, void (*task)(void*, std::int64_t, int),
+                void* context);
+
 // Two members that a task touches; the same one twice where it touches one.
 struct Meeting {
   std::int32_t first, second;
@@ -30,6 +35,17 @@ namespace {  // internal linkage: instantiated separately for every instruction 
 template <class F>
 inline void parallel_for(std::int64_t count, int threads, const F& f) {
   run_tasks(
+      count, threads,
+      [](void* context, std::int64_t index, int thread) {
+        (*static_cast<const F*>(context))(index, thread);
+      },
+      const_cast<F*>(&f));
+}
+
+// f(index, thread); neighbouring indices stay with a thread.
+template <class F>
+inline void parallel_shares(std::int64_t count, int threads, const F& f) {
+  run_shares(
       count, threads,
       [](void* context, std::int64_t index, int thread) {
         (*static_cast<const F*>(context))(index, thread);

@@ -103,12 +103,17 @@ void pull_tiles(const PairProblem<T>& problem, const Operand<T>& q, const Operan
   const PullSide<T> rows(q.padded, 0, q.blocks.rows, true, used, sums, pull);
   const PullSide<T> columns(k.padded, self ? 0 : q.blocks.rows, k.blocks.rows,
                             self || problem.columns, used, sums, pull);
-  gradient.run([&](const Window& window, std::int64_t, T* tile) {
+  const auto write = [&](const Window& window, std::int64_t, T* tile) {
     Window part = window;
     part.upper = kKept && window.i0 == window.j0;  // kept is what the forward visited
     gradient_tile<T, kFixed, kKept>(q, k, rules, part, T(problem.beta), shift.power, rows, columns,
                                     sums.kept, GradientTile<T>{tile});
-  });
+  };
+  if (kKept && q.blocks.rows <= kOwnedRows) {
+    gradient.run_owned(write);
+  } else {
+    gradient.run(write);
+  }
 }
 
 template <class T>

@@ -51,6 +51,32 @@ class PairGradient {
     }
   }
 
+  // One set of at most kOwnedRows, its tiles cheap to write: every block of rows by itself, each
+  // pair's tile twice. No block waits for another or wanders to another core's cache.
+  template <class F>
+  void run_owned(const F& write) {
+    parallel_shares(q_.blocks.count, threads_, [&](std::int64_t own, int thread) {
+      T* tile = tiles_.get() + thread * kTile;
+      const std::int64_t begin = q_.blocks.begin(own), height = q_.blocks.end(own) - begin;
+      T* out = query_.get() + begin * q_.stride;
+      for (std::int64_t other = 0; other < q_.blocks.count; ++other) {
+        const std::int64_t bi = min(own, other), bj = max(own, other);
+        write(Window{q_.blocks.begin(bi), q_.blocks.end(bi), q_.blocks.begin(bj), q_.blocks.end(bj),
+                     false},
+              bi, tile);
+        const std::int64_t first = q_.blocks.begin(other), depth = q_.blocks.end(other) - first;
+        const std::int64_t rows = round_up(height, Shape::kProductRows);
+        if (own <= other) {
+          product<T, kTileStride, 1>(rows, q_.stride, depth, tile, q_.row(first), q_.stride, out,
+                                     q_.stride);
+        } else {
+          product<T, 1, kTileStride>(rows, q_.stride, depth, tile, q_.row(first), q_.stride, out,
+                                     q_.stride);
+        }
+      }
+    });
+  }
+
   // du = factor * (what was accumulated); dz = (du - u <u, du>) / ||z|| where rows were normalised,
   // the first `first` rows to out1, the others to out2.
   // Returns sum_i <u_i, accumulated_i> = sum over pairs dL/ds_ij s_ij, once per role.
@@ -59,7 +85,7 @@ class PairGradient {
     const T* gradient = keys ? key_.get() : query_.get();
     Scratch<double> parts(side.blocks.count);
     const int threads = threads_for(side.padded * side.stride, threads_);
-    parallel_for(side.blocks.count, threads, [&](std::int64_t b, int) {
+    for_rows(side.blocks.rows, side.blocks.count, threads, [&](std::int64_t b, int) {
       double total = 0;
       for (std::int64_t i = side.blocks.begin(b); i < side.blocks.end(b); ++i) {
         const T* u = side.row(i);
@@ -83,7 +109,7 @@ class PairGradient {
 
   void clear(const Operand<T>& side, T* gradient) const {
     const int threads = threads_for(side.padded * side.stride, threads_);
-    parallel_for(side.blocks.count, threads, [&](std::int64_t b, int) {
+    for_rows(side.blocks.rows, side.blocks.count, threads, [&](std::int64_t b, int) {
       const std::int64_t end = side.blocks.padded_end(b) * side.stride;
       for (std::int64_t x = side.blocks.begin(b) * side.stride; x < end; ++x) gradient[x] = T(0);
     });
