@@ -195,6 +195,35 @@ inline std::int64_t per_task(std::int64_t elements) {
   return items < 1 ? 1 : items;
 }
 
+// Hands every thread the tasks of its own stretch in ascending order, then what others have left:
+// in the next call, as in the pass that reads the views, a thread meets lines that it wrote itself.
+class Stretches {
+ public:
+  Stretches(int threads, std::int64_t tasks)
+      : threads_(threads), tasks_(tasks), taken_(threads * kApart) {
+    for (int i = 0; i < threads; ++i) taken_[i * kApart] = 0;
+  }
+
+  // One task; as many calls as there are tasks, from whichever thread.
+  std::int64_t next(int thread) const {
+    for (int i = 0;; ++i) {
+      const int owner = (thread + i) % threads_;
+      const std::int64_t begin = owner * tasks_ / threads_;
+      const std::int64_t size = (owner + 1) * tasks_ / threads_ - begin;
+      std::int64_t* const taken = taken_.get() + owner * kApart;
+      if (__atomic_load_n(taken, __ATOMIC_RELAXED) >= size) continue;
+      const std::int64_t own = __atomic_fetch_add(taken, 1, __ATOMIC_RELAXED);
+      if (own < size) return begin + own;
+    }
+  }
+
+ private:
+  static constexpr int kApart = 16;  // threads share no cache line
+  int threads_;
+  std::int64_t tasks_;
+  Scratch<std::int64_t> taken_;
+};
+
 // Padding keeps what x has there.
 template <class T>
 inline void keep_padding(const Series<T>& x, std::int64_t view, std::int64_t sample,
@@ -212,7 +241,10 @@ void augment_forward(const Series<T>& x, const Draws& draws, const double* param
   const Drawings drawings(threads, program, x.c);
   const Workspaces<T> workspaces(threads, 1, x.c, x.t);
   const std::int64_t items = views * x.n, group = per_task(x.c * x.t);
-  parallel_for((items + group - 1) / group, threads, [&](std::int64_t task, int thread) {
+  const std::int64_t tasks = (items + group - 1) / group;
+  const Stretches stretches(threads, tasks);
+  parallel_for(tasks, threads, [&](std::int64_t, int thread) {
+    const std::int64_t task = stretches.next(thread);
     const Workspace<T> work = workspaces.of(thread);
     const std::int64_t end = (task + 1) * group < items ? (task + 1) * group : items;
     for (std::int64_t i = task * group; i < end; ++i) {
