@@ -5,6 +5,7 @@
 #include "tsssl/augment.h"
 
 #include "augment/operations.h"
+#include "augment/stretches.h"
 #include "cpu/parallel.h"
 #include "cpu/scratch.h"
 
@@ -194,35 +195,6 @@ inline std::int64_t per_task(std::int64_t elements) {
   const std::int64_t items = kTaskElements / (elements > 0 ? elements : 1);
   return items < 1 ? 1 : items;
 }
-
-// Hands every thread the tasks of its own stretch in ascending order, then what others have left:
-// in the next call, as in the pass that reads the views, a thread meets lines that it wrote itself.
-class Stretches {
- public:
-  Stretches(int threads, std::int64_t tasks)
-      : threads_(threads), tasks_(tasks), taken_(threads * kApart) {
-    for (int i = 0; i < threads; ++i) taken_[i * kApart] = 0;
-  }
-
-  // One task; as many calls as there are tasks, from whichever thread.
-  std::int64_t next(int thread) const {
-    for (int i = 0;; ++i) {
-      const int owner = (thread + i) % threads_;
-      const std::int64_t begin = owner * tasks_ / threads_;
-      const std::int64_t size = (owner + 1) * tasks_ / threads_ - begin;
-      std::int64_t* const taken = taken_.get() + owner * kApart;
-      if (__atomic_load_n(taken, __ATOMIC_RELAXED) >= size) continue;
-      const std::int64_t own = __atomic_fetch_add(taken, 1, __ATOMIC_RELAXED);
-      if (own < size) return begin + own;
-    }
-  }
-
- private:
-  static constexpr int kApart = 16;  // threads share no cache line
-  int threads_;
-  std::int64_t tasks_;
-  Scratch<std::int64_t> taken_;
-};
 
 // Padding keeps what x has there.
 template <class T>
