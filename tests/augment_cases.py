@@ -71,6 +71,9 @@ MIXTURES = {
     "moving_average": augment.MovingAverage(width=(3, 9)),
     "moving_average_zero": augment.MovingAverage(width=3, edge="zero"),
     "moving_average_reflect": augment.MovingAverage(width=5, edge="reflect"),
+    "time_warp_literal": augment.TimeWarp(strength=(0.1, 0.9), form="literal"),
+    "scale_literal": augment.Scale(factor=1.1, distribution="normal", form="literal"),
+    "segment_permutation_literal": augment.SegmentPermutation(segments=(1, 7), form="literal"),
 }
 
 # Operations that need three channels.

@@ -1,6 +1,7 @@
 """The operations beyond SimCLR-TS against plain numpy, with the parameters that were drawn."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -276,6 +277,23 @@ def test_docstrings_say_what_every_argument_is():
         for field in dataclasses.fields(cls):
             # The probability is Transform's.
             assert field.name == "p" or f"{field.name}:" in cls.__doc__, (cls, field.name)
+
+
+def test_docstrings_have_formula_source_units_and_the_literal_variant():
+    named = [getattr(augment, name) for name in augment.__all__]
+    classes = [c for c in named if isinstance(c, type) and issubclass(c, augment.Transform)]
+    groups = [c for c in classes if issubclass(c, augment.groups.Group)]
+    operations = [c for c in classes if c is not augment.Transform and c not in groups]
+    operations.append(augment.OverlappingCrops)
+    assert len(operations) > 28
+    for cls in operations:
+        text = cls.__doc__
+        assert re.search(r"x~(_i)?(\[.*?\])? = \S", text), (cls, "formula")
+        assert re.search(r"Source: \w", text), (cls, "source")
+        assert re.search(r"Units: *\n? *\w", text), (cls, "units")
+        # Defaults come first, the literal form where there is one is named and explained.
+        has_form = any(field.name == "form" for field in dataclasses.fields(cls))
+        assert ('form="literal"' in text or '"literal" for' in text) == has_form, cls
 
 
 def test_time_shift_as_integers_and_shares_agree():

@@ -91,10 +91,6 @@ def test_ts_tcc_moves_all_channels_alike_and_scales_them_on_their_own():
     same = (strong[:, :, :, None] == x[:, :, None, :]).all(1)
     assert (same.sum(-1) == 1).all()
     assert (same.sum(-2) == 1).all()
-    literal = augment.presets.ts_tcc(jitter=0.0, literal=True)(x, seed=0)[0] / x
-    assert abs(literal.mean() - 2) < 0.25
-    assert literal.min() >= 2 - 1.1 - 1e-9
-    assert literal.max() <= 2 + 1.1 + 1e-9
 
 
 def test_simclr_ts_is_its_seven_operations_and_literal_the_printed_ones():
@@ -105,7 +101,8 @@ def test_simclr_ts_is_its_seven_operations_and_literal_the_printed_ones():
     assert [type(t).__name__ for t in printed] == [
         "TimeFlip", "BidirectionalFlip", *seven[1:], "Smooth"
     ]  # fmt: skip
-    assert [t.form for t in printed if hasattr(t, "form")] == ["literal", "literal"]
+    # The time warp has no formula in the publication.
+    assert [t.form for t in printed if hasattr(t, "form")] == ["literal", "literal", "smooth"]
 
 
 def test_um2017_turns_the_triples_it_is_given():

@@ -1,5 +1,6 @@
 """Choosing operations, views of different pipelines, parameters, lengths, layouts, NaN."""
 
+import functools
 import json
 import multiprocessing
 
@@ -76,8 +77,17 @@ def test_per_view_runs_each_pipeline_on_its_view():
         assert torch.equal(augment.PerView([weak, strong])(x, seed=2, backend=backend), both)
 
 
-@pytest.mark.parametrize("make", [augment.presets.simclr_ts, augment.presets.ts_tcc,
-                                  augment.presets.um2017, augment.presets.simmtm_mask])  # fmt: skip
+@pytest.mark.parametrize(
+    "make",
+    [
+        augment.presets.simclr_ts,
+        augment.presets.ts_tcc,
+        augment.presets.um2017,
+        augment.presets.simmtm_mask,
+        functools.partial(augment.presets.simclr_ts, literal=True),
+        functools.partial(augment.presets.ts_tcc, literal=True),
+    ],
+)
 def test_presets_run_alike_on_every_backend(make):
     x = series(5, 3, 60)
     pipeline = make()

@@ -62,9 +62,10 @@ TSSSL_INLINE Vec<double> widened(StepNumbers i) {
 #endif
 }
 
-// position(numbers of the steps as doubles), clamped to the row, split into the left neighbour and
-// a weight, for the steps from `t` up to `end` (and on to a whole vector). For 2 steps or more.
-template <class T, class F>
+// position(numbers of the steps as doubles), clamped to the row unless kInside says that it is
+// there, split into the left neighbour and a weight, for the steps from `t` up to `end` (and on to
+// a whole vector). For 2 steps or more.
+template <bool kInside, class T, class F>
 TSSSL_INLINE void split_steps(std::int64_t t, std::int64_t end, std::int64_t length,
                               std::int32_t* left, T* weight, const F& position) {
   const Vec<double> last = broadcast(static_cast<double>(length - 1));
@@ -73,9 +74,10 @@ TSSSL_INLINE void split_steps(std::int64_t t, std::int64_t end, std::int64_t len
   for (int i = 0; i < kSteps; ++i) first[i] = i;
   Vec<double> number = widened(first) + step_number(t);
   for (; t < end; t += kSteps, number = number + static_cast<double>(kSteps)) {
-    const Vec<double> p = within(position(number), last);
+    Vec<double> p = position(number);
+    if (!kInside) p = within(p, last);
     StepNumbers i = __builtin_convertvector(p, StepNumbers);
-    i = i > limit ? limit : i;
+    if (!kInside) i = i > limit ? limit : i;
     const auto w = __builtin_convertvector(p - widened(i), typename Weights<T>::Type);
     __builtin_memcpy(left + t, &i, sizeof i);
     __builtin_memcpy(weight + t, &w, sizeof w);
@@ -86,8 +88,15 @@ TSSSL_INLINE void split_steps(std::int64_t t, std::int64_t end, std::int64_t len
 template <class T>
 inline void line_positions(double start, double step, std::int64_t length, std::int32_t* left,
                            T* weight) {
-  split_steps(0, length, length, left, weight,
-              [=](Vec<double> number) { return start + number * step; });
+  const auto position = [=](Vec<double> number) { return start + number * step; };
+  // Rounding keeps the order of the steps: the last of all vectors decides for all. Most crops need
+  // no clamping then (4 % of one at 3 x 315).
+  const double furthest = start + step_number(length + kSteps) * step;
+  if (start >= 0 && step >= 0 && furthest < static_cast<double>(length - 1)) {
+    split_steps<true>(0, length, length, left, weight, position);
+  } else {
+    split_steps<false>(0, length, length, left, weight, position);
+  }
 }
 
 // The integral of a speed that is linear between `count` equidistant values: increasing, smooth,
@@ -111,7 +120,7 @@ inline void warp_positions(const double* speed, int count, std::int64_t length, 
     const std::int64_t end =
         k < segments - 1 ? segment_end(k, step, per_segment * (first + 1.0), t, length) : length;
     // The surplus of a segment's last vector is the next segment's to overwrite.
-    split_steps(t, end, length, left, weight, [=](Vec<double> number) {
+    split_steps<false>(t, end, length, left, weight, [=](Vec<double> number) {
       const Vec<double> f = number * step - first;
       return begin + f * (slope + f * bend);
     });
@@ -127,7 +136,7 @@ inline void window_positions(double width, double start, double factor, std::int
   const double stretched = width * factor;
   const double whole = (static_cast<double>(length) - width) + stretched;
   const double step = (whole - 1.0) / static_cast<double>(length - 1);
-  split_steps(0, length, length, left, weight, [=](Vec<double> number) {
+  split_steps<false>(0, length, length, left, weight, [=](Vec<double> number) {
     const Vec<double> u = number * step;
     const Vec<double> inside = start + (u - start) / factor;
     const Vec<double> after = (u - stretched) + width;

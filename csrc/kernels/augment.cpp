@@ -5,6 +5,7 @@
 #include "tsssl/augment.h"
 
 #include "augment/operations.h"
+#include "augment/stretches.h"
 #include "cpu/parallel.h"
 #include "cpu/scratch.h"
 
@@ -212,7 +213,10 @@ void augment_forward(const Series<T>& x, const Draws& draws, const double* param
   const Drawings drawings(threads, program, x.c);
   const Workspaces<T> workspaces(threads, 1, x.c, x.t);
   const std::int64_t items = views * x.n, group = per_task(x.c * x.t);
-  parallel_for((items + group - 1) / group, threads, [&](std::int64_t task, int thread) {
+  const std::int64_t tasks = (items + group - 1) / group;
+  const Stretches stretches(threads, tasks);
+  parallel_for(tasks, threads, [&](std::int64_t, int thread) {
+    const std::int64_t task = stretches.next(thread);
     const Workspace<T> work = workspaces.of(thread);
     const std::int64_t end = (task + 1) * group < items ? (task + 1) * group : items;
     for (std::int64_t i = task * group; i < end; ++i) {

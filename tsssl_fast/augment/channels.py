@@ -11,7 +11,10 @@ from tsssl_fast.ops.augment.spec import Code
 
 @dataclass(frozen=True)
 class ChannelFlip(Transform):
-    """The channels in reverse order: x~[c, t] = x[C-1-c, t]. The matrix that SimCLR-TS prints."""
+    """The channels in reverse order: x~[c, t] = x[C-1-c, t].
+
+    Source: SimCLR-TS, the matrix that it prints. Units: no parameter.
+    """
 
     code: ClassVar[Code] = Code.CHANNEL_FLIP
 
@@ -20,7 +23,8 @@ class ChannelFlip(Transform):
 class BidirectionalFlip(Transform):
     """Channels and time reversed: x~[c, t] = x[C-1-c, T-1-t].
 
-    The formula of SimCLR-TS; its snippet negates instead: SignFlip.
+    Source: SimCLR-TS, the formula; the document's snippet negates instead: SignFlip. Units: no
+    parameter.
     """
 
     code: ClassVar[Code] = Code.BIDIRECTIONAL_FLIP
@@ -28,9 +32,10 @@ class BidirectionalFlip(Transform):
 
 @dataclass(frozen=True)
 class ChannelPermutation(Transform):
-    """The channels in random order, uniform over all orders. SimCLR-TS names it so.
+    """The channels in random order, uniform over all orders: x~[c, t] = x[o_c, t].
 
-    Its printed matrix only reverses them: ChannelFlip.
+    Source: SimCLR-TS by its name; the matrix printed there only reverses them: ChannelFlip. Units:
+    no parameter.
     """
 
     code: ClassVar[Code] = Code.CHANNEL_PERMUTATION
@@ -41,9 +46,12 @@ class ChannelPermutation(Transform):
 
 @dataclass(frozen=True)
 class Rotation(Transform):
-    """A random rotation of three-axis sensors, uniform over all rotations (Um: rotation).
+    """A random rotation of three-axis sensors, uniform over all rotations.
 
-    The triples of a sample turn together: accelerometer and gyroscope of one device.
+    x~[(i, j, k), t] = R x[(i, j, k), t] for every triple, R the matrix of a unit quaternion. The
+    triples of a sample turn together: accelerometer and gyroscope of one device.
+
+    Source: Um (rotation). Units: channels by number.
 
     Args:
         triples: 1 to 5 triples of channel numbers (x, y, z), without a channel twice.
@@ -54,12 +62,13 @@ class Rotation(Transform):
     names: ClassVar[tuple[str, ...]] = ("unused", "w", "x", "y", "z")
 
     def check(self) -> None:
-        flat = [c for triple in self.triples for c in triple]
-        right = all(len(triple) == 3 for triple in self.triples)
-        if not right or not 1 <= len(self.triples) <= spec.MAX_TRIPLES:
+        triples = self.triples if isinstance(self.triples, tuple | list) else ()
+        right = all(isinstance(triple, tuple | list) and len(triple) == 3 for triple in triples)
+        if not right or not 1 <= len(triples) <= spec.MAX_TRIPLES:
             raise ValueError(
                 f"triples: {self.triples}; accepted: 1 to {spec.MAX_TRIPLES} triples of channels"
             )
+        flat = [c for triple in triples for c in triple]
         if len(set(flat)) != len(flat) or any(
             isinstance(c, bool) or not isinstance(c, int) or c < 0 for c in flat
         ):

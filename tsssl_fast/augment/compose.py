@@ -38,6 +38,14 @@ class Compose:
         self._members = tuple(builder.transforms)
         self._plain = plain.has_plain(builder.rows)
         self._views = views
+        self._fits: tuple[int, int] | None = None
+
+    def _check_shape(self, channels: int, steps: int) -> None:
+        # Batches of a data set are alike: seven operations need not look at each of them.
+        if self._fits != (channels, steps):
+            for transform in self.transforms:
+                transform.check_shape(channels, steps)
+            self._fits = (channels, steps)
 
     def __call__(
         self,
@@ -101,8 +109,7 @@ class Compose:
         n, c, t = series.shape
         sample_ids = _calls.per_sample("sample_ids", sample_ids, n)
         lengths = _calls.per_sample("lengths", lengths, n)
-        for transform in self.transforms:
-            transform.check_shape(c, t)
+        self._check_shape(c, t)
         key = rng.seed_tensor(seed, epoch, step, rank)
         name = dispatch.check_name(backend, "backend") if backend else ""
         params = None
@@ -144,8 +151,7 @@ class Compose:
         for name, size in (("n", n), ("c", c), ("t", t)):
             if isinstance(size, bool) or not isinstance(size, int) or size < 1:
                 raise ValueError(f"{name}: {size}; accepted: an integer >= 1")
-        for transform in self.transforms:
-            transform.check_shape(c, t)
+        self._check_shape(c, t)
         return self._draw(
             rng.seed_tensor(seed, epoch, step, rank),
             self._number_of_views(views),

@@ -27,11 +27,13 @@ class Crops(NamedTuple):
 
 @dataclass(frozen=True)
 class OverlappingCrops:
-    """The two views of TS2Vec (Yue et al., AAAI 2022).
+    """Two views that share a stretch of time: x~[c, t] = x[c, s + t], one start s per view.
 
     Lengths and overlap are drawn once per batch, from seed, epoch, step and rank; every sample
     moves the pair by its own offset. overlap is uniform from min_overlap to T, its place uniform;
     the first crop begins and the second ends at a uniform place outside it.
+
+    Source: TS2Vec (Yue et al., AAAI 2022). Units: min_overlap in steps.
 
     Args:
         min_overlap: >= 1 step.

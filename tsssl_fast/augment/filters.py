@@ -32,7 +32,11 @@ class _Filter(Plain):
 
 @dataclass(frozen=True)
 class FrequencyMask(_Filter):
-    """Every frequency but the mean is removed with probability `rate` (as in TF-C's removal).
+    """Frequencies vanish: x~[c] = irfft(M rfft(x[c])), M_k = 0 with probability rate, else 1.
+
+    M_0 = 1: the mean stays.
+
+    Source: TF-C (Zhang et al., NeurIPS 2022), its removal. Units: rate is a probability.
 
     Args:
         rate: in [0, 1].
@@ -53,11 +57,13 @@ class FrequencyMask(_Filter):
 
 @dataclass(frozen=True)
 class PhaseSurrogate(_Filter):
-    """Random phases under the same amplitudes (Theiler et al., Physica D 1992).
+    """Random phases under the same amplitudes: x~[c] = irfft(exp(i a) rfft(x[c])).
 
     The phase of every frequency but the mean turns by an angle uniform on [-strength pi, strength
     pi): power spectrum and autocorrelation stay. The highest frequency of an even T has no phase
     and stays too.
+
+    Source: Theiler et al., Physica D 1992. Units: strength in half turns.
 
     Args:
         strength: in [0, 1]; 1 forgets the phases.
@@ -80,8 +86,10 @@ class PhaseSurrogate(_Filter):
 class MovingAverage(_Filter):
     """The mean of `width` neighbouring steps (a box filter): x~[t] = sum_{|k| <= h} x[t+k] / width.
 
-    width = 2 h + 1. The document's `random_smoothing` is width=3 with edge="zero"; the formula with
-    lambda is Smooth.
+    width = 2 h + 1.
+
+    Source: the document's `random_smoothing` is width=3 with edge="zero"; the formula with lambda
+    is Smooth. Units: width in steps.
 
     Args:
         width: an odd number of steps, 3 to 1025, or a range of odd ones; drawn per sample.

@@ -20,6 +20,9 @@ class Group(Transform):
     code: ClassVar[Code] = Code.GROUP
 
     def check(self) -> None:
+        if not isinstance(self.transforms, Sequence):
+            given = type(self.transforms).__name__
+            raise TypeError(f"transforms: {given}; accepted: a sequence of Transforms")
         object.__setattr__(self, "transforms", tuple(self.transforms))
         for i, transform in enumerate(self.transforms):
             if not isinstance(transform, Transform):
@@ -70,6 +73,9 @@ class OneOf(Group):
         super().check()
         if self.weights is None:
             return
+        if not isinstance(self.weights, tuple | list):
+            given = type(self.weights).__name__
+            raise TypeError(f"weights: {given}; accepted: a tuple of numbers or None")
         if len(self.weights) != len(self.transforms) or len(self.weights) > spec.MAX_WEIGHTS:
             raise ValueError(
                 f"weights: {len(self.weights)} of them; accepted: one per operation, at most "

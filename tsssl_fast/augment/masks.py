@@ -22,8 +22,11 @@ def _check_steps(name: str, value: Range, steps: int) -> None:
 class Blockout(Transform):
     """A block becomes `fill`: x~[c, t] = fill for k <= t < k + length and the chosen channels.
 
-    k is uniform on all T - length + 1 starts. SimCLR-TS, equation (8); its Figure 3c shows a block
-    of time over all channels, the default here.
+    k is uniform on all T - length + 1 starts.
+
+    Source: SimCLR-TS, equation (8); its Figure 3c and the document's `blockout` have a block of
+    time over all channels, the default here. Units: length in steps or shares of T, fill in those
+    of the series.
 
     Args:
         length: share of T in (0, 1] (floats; rounded to whole steps, at least one), or a number of
@@ -77,7 +80,10 @@ class Blockout(Transform):
 
 @dataclass(frozen=True)
 class RandomCrop(Transform):
-    """Keeps a window and fills the rest: the document's `random_cropping`, with all channels alike.
+    """Keeps a window: x~[c, t] = x[c, t] for k <= t < k + length, else fill.
+
+    Source: the document's `random_cropping`, with all channels alike. Units: length in steps or
+    shares of T, fill in those of the series.
 
     Args:
         length: of the window, as in Blockout.
@@ -102,7 +108,12 @@ class RandomCrop(Transform):
 
 @dataclass(frozen=True)
 class ChannelDropout(Transform):
-    """Every channel becomes `fill` with probability `rate`; all of them may.
+    """Whole channels vanish: x~[c, t] = fill with probability rate per channel, else x[c, t].
+
+    All of them may.
+
+    Source: Saeed et al., ICASSP 2021 (channel dropout for EEG). Units: rate is a probability, fill
+    in those of the series.
 
     Args:
         rate: in [0, 1].
@@ -126,11 +137,13 @@ class ChannelDropout(Transform):
 
 @dataclass(frozen=True)
 class TimeDropout(Transform):
-    """Steps become `fill`: each by itself, or in spans of geometric length.
+    """Steps vanish, each by itself or in spans of geometric length: x~[c, t] = fill, or x[c, t].
 
     Spans follow a two-state chain whose share of masked steps is `rate` and whose masked spans have
-    the mean length given (Zerveas et al., KDD 2021; SimMTM); the chain starts anew in every channel
-    of every sample.
+    the mean length given; the chain starts anew in every channel of every sample.
+
+    Source: Zerveas et al., KDD 2021; SimMTM (Dong et al., NeurIPS 2023). Units: rate is a share of
+    T, span in steps, fill in those of the series.
 
     Args:
         rate: share of masked steps, in [0, 1).

@@ -50,10 +50,12 @@ class _Mixing(Plain):
 
 @dataclass(frozen=True)
 class MixUp(_Mixing):
-    """x~_i = w x_i + (1 - w) x_j with w uniform on a range (Zhang et al., ICLR 2018: Beta(1, 1)).
+    """x~_i = w x_i + (1 - w) x_j with w uniform on a range.
 
     Every sample i has another partner j; only at N = 1 itself. Differentiable with respect to x. In
     a Compose, return_params=True gives j ("source") and w ("weight") where it acts.
+
+    Source: Zhang et al., ICLR 2018, with Beta(1, 1). Units: weight has none.
 
     Args:
         weight: range of w in [0, 1].
@@ -72,10 +74,12 @@ class MixUp(_Mixing):
 
 @dataclass(frozen=True)
 class CutMix(_Mixing):
-    """A window of time comes from another sample (Yun et al., ICCV 2019, along time).
+    """A window of time comes from another sample.
 
     x~_i[c, t] = x_j[c, t] for start <= t < start + length, else x_i[c, t]; partners and parameters
     as in MixUp, weight = 1 - length / T.
+
+    Source: Yun et al., ICCV 2019, along time. Units: length in steps or shares of T.
 
     Args:
         length: of the window: share of T in (0, 1] (floats) or steps (integers), or a range.

@@ -23,9 +23,18 @@ _MOVES_TIME = frozenset(
         Code.TIME_SCALE,
         Code.TIME_SHIFT,
         Code.SEGMENT_PERMUTATION,
+        Code.FIRST_CHANNEL_SEGMENTS,
+        Code.INDEX_NOISE,
     }
 )
-_MOVES_CHANNELS = frozenset({Code.CHANNEL_FLIP, Code.BIDIRECTIONAL_FLIP, Code.CHANNEL_PERMUTATION})
+_MOVES_CHANNELS = frozenset(
+    {
+        Code.CHANNEL_FLIP,
+        Code.BIDIRECTIONAL_FLIP,
+        Code.CHANNEL_PERMUTATION,
+        Code.FIRST_CHANNEL_SEGMENTS,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -219,9 +228,13 @@ class Parameters:
                 columns.append(self.table[..., begin:end])
         if not kept:
             return series.expand(self.table.shape[0], *series.shape)
+        views, table = self.table.shape[0], torch.cat(columns, dim=-1).contiguous()
+        program = torch.tensor(kept, dtype=torch.float64)
+        if plain.has_plain(kept):
+            given = (self.seed, self.sample_ids, self.lengths, table, "")
+            return plain.run(series.expand(views, *series.shape), program, *given)
         return torch.ops.tsssl_fast.augment(
-            *(series, torch.tensor(kept, dtype=torch.float64), self.seed, self.table.shape[0]),
-            *(self.sample_ids, self.lengths, torch.cat(columns, dim=-1).contiguous(), ""),
+            *(series, program, self.seed, views, self.sample_ids, self.lengths, table, "")
         )
 
     def _channel_map(self) -> Tensor:
@@ -237,5 +250,8 @@ class Parameters:
             if code == Code.CHANNEL_PERMUTATION:
                 order = self.table[..., begin + 1 : begin + 1 + c].long()
             acts = self.table[..., begin, None] != 0
+            if code == Code.FIRST_CHANNEL_SEGMENTS:
+                order = torch.zeros_like(source)
+                acts = acts & (self.table[..., begin + 1, None] > 1)
             source = torch.where(acts, source.gather(-1, order), source)
         return source

@@ -58,23 +58,29 @@ def simclr_ts(p: float = 0.5, literal: bool = False) -> Compose:
 def ts_tcc(
     jitter_scale: float = 1.1,
     jitter: float = 0.8,
-    max_segments: int = 5,
+    max_segments: int = 7,
     literal: bool = False,
 ) -> PerView:
-    """Weak and strong views of TS-TCC: view 0 jitter and scale, view 1 permutation and jitter.
+    """Weak and strong views of TS-TCC: view 0 scale, view 1 permutation and jitter.
 
-    Source: Eldele et al., IJCAI 2021; the defaults are those published for HAR.
+    Source: Eldele et al., IJCAI 2021; the defaults are those published for HAR (its max_seg = 8
+    is the first number of segments that is never drawn).
 
     Deviations: scaling is per channel around 1 (the published code draws a factor per time step
     around 2), the permutation moves all channels (the code copies channel 0 into all), segments
-    are of equal length. literal: the mean factor of 2 (scale uniform on 2 +- jitter_scale per
-    channel); the two indexing errors are not reproduced.
+    are of equal length (the code draws their borders).
+
+    literal: as the published code does, both indexing errors included: Scale(form="literal") and
+    SegmentPermutation(form="literal").
     """
-    scale = Scale(factor=jitter_scale, distribution="normal", per_channel=True)
+    form = "literal" if literal else "equal"
+    scale = Scale(jitter_scale, "normal", per_channel=True)
     if literal:
-        scale = Scale(factor=(2 - jitter_scale, 2 + jitter_scale), per_channel=True)
+        scale = Scale(jitter_scale, "normal", form="literal")
     weak = Compose([scale])
-    strong = Compose([SegmentPermutation(segments=(1, max_segments)), Jitter(sigma=jitter)])
+    strong = Compose(
+        [SegmentPermutation(segments=(1, max_segments), form=form), Jitter(sigma=jitter)]
+    )
     return PerView([weak, strong])
 
 

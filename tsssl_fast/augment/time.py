@@ -14,7 +14,10 @@ from tsssl_fast.ops.augment.spec import Code
 
 @dataclass(frozen=True)
 class TimeFlip(Transform):
-    """Time reversal: x~[c, t] = x[c, T-1-t]. SimCLR-TS, "left to right flip"."""
+    """Time reversal: x~[c, t] = x[c, T-1-t].
+
+    Source: SimCLR-TS, and the document's `left_to_right_flip`. Units: no parameter.
+    """
 
     code: ClassVar[Code] = Code.TIME_FLIP
 
@@ -24,7 +27,10 @@ class CropResize(Transform):
     """A random segment stretched to the full length, linearly interpolated.
 
     x~[c, t] = x[c, s + t (L-1)/(T-1)] with L = max(1, scale * T) and s uniform on [0, T-L): the
-    ends of the segment meet the ends of the row (align_corners). SimCLR-TS, "crop and resize".
+    ends of the segment meet the ends of the row (align_corners).
+
+    Source: SimCLR-TS, "crop and resize" (the document's `random_cropping` is RandomCrop). Units:
+    scale is a share of T.
 
     Args:
         scale: L / T in (0, 1], or a range.
@@ -43,7 +49,9 @@ class CropResize(Transform):
 
 @dataclass(frozen=True)
 class WindowSlice(Transform):
-    """Window slicing (Le Guennec et al., 2016): a CropResize of one length.
+    """A CropResize of one length: x~[c, t] = x[c, s + t (ratio T - 1)/(T-1)].
+
+    Source: Le Guennec et al., 2016 (window slicing). Units: ratio is a share of T.
 
     Args:
         ratio: share of the series that is kept, in (0, 1], or a range.
@@ -62,10 +70,14 @@ class WindowSlice(Transform):
 
 @dataclass(frozen=True)
 class WindowWarp(Transform):
-    """Window warping (Le Guennec et al., 2016): a window plays at another speed.
+    """A window plays at another speed: x~[c, t] = x[c, tau(t)], linearly interpolated.
 
-    A window of `length` is stretched by one of two factors; the whole is brought back to T steps,
-    linearly interpolated.
+    A window of `length` steps from s is stretched by one of two factors f, the whole is brought
+    back to T steps: with u = t (T - length + f length - 1)/(T-1), tau = u before the window,
+    s + (u - s)/f inside, u - f length + length behind.
+
+    Source: Le Guennec et al., 2016 (window warping). Units: length in steps or shares of T, factors
+    have none.
 
     Args:
         length: of the window, as in Blockout.
@@ -100,37 +112,51 @@ class TimeWarp(Transform):
 
     x~[c, t] = x[c, tau(t)], linearly interpolated. tau is the integral of a speed that is linear
     between knots + 2 equidistant values 1 + strength * u, u uniform on [-1, 1), divided so that
-    tau(T-1) = T-1: increasing and once continuously differentiable. SimCLR-TS, "time warping"; Um
-    integrates a cubic spline of normal values, which can run backwards.
+    tau(T-1) = T-1: increasing and once continuously differentiable.
+
+    Source: SimCLR-TS, "time warping", which has no formula; Um integrates a cubic spline of normal
+    values, which can run backwards. Units: strength is a share of the mean speed.
+
+    form="literal" is the document's `time_warping` instead: tau(t) = min(t + strength * u_t, T - 1)
+    with u_t uniform on [0, 1), drawn for every step by itself, for all channels alike. No step
+    moves further than `strength`, on the average half of it, always forward: noise on the time
+    axis, no warp. In plain torch on every backend.
 
     Args:
         strength: in [0, 1), or a range; the fastest local speed over the slowest is at most
-            (1 + strength) / (1 - strength).
-        knots: inner knots, 0 to 62.
+            (1 + strength) / (1 - strength). With form="literal" in steps (the document: 0.2).
+        knots: inner knots, 0 to 62; without meaning for form="literal".
+        form: "smooth" or "literal".
     """
 
     strength: Range = 0.5
     knots: int = 4
+    form: str = "smooth"
     code: ClassVar[Code] = Code.TIME_WARP
     names: ClassVar[tuple[str, ...]] = ("strength",)
 
     def check(self) -> None:
         _ranges.interval("strength", self.strength, 0, 1, open_high=True)
         _ranges.integer("knots", self.knots, 0, spec.MAX_KNOTS)
+        _checks.choice("form", self.form, ("smooth", "literal"))
+        if self.form == "literal":
+            object.__setattr__(self, "code", Code.INDEX_NOISE)
 
     def arguments(self) -> Sequence[float]:
         return _ranges.pair(self.strength)
 
     def slots(self) -> tuple[int, int]:
-        return 3 + self.knots, 0
+        return (1 if self.form == "literal" else 3 + self.knots), 0
 
 
 @dataclass(frozen=True)
 class TimeScale(Transform):
     """One speed for the whole series: x~[c, t] = x[c, speed * t], linearly interpolated.
 
-    What the document's `time_warp` does, at a fixed length: above 1 the series ends early and the
-    rest follows `edge`, below 1 its end is cut off.
+    Above 1 the series ends early and the rest follows `edge`, below 1 its end is cut off.
+
+    Source: the document's `time_warp`, here at a fixed length. Units: speed in steps of the series
+    per step.
 
     Args:
         speed: > 0, or a range.
@@ -153,6 +179,9 @@ class TimeScale(Transform):
 @dataclass(frozen=True)
 class TimeShift(Transform):
     """x~[c, t] = x[c, t - shift].
+
+    Source: the shift of time-series practice; the document names it as a pretext task. Units: shift
+    in steps or shares of T.
 
     Args:
         shift: share of T in [-1, 1] (floats, rounded to whole steps) or a number of steps
@@ -181,21 +210,33 @@ class TimeShift(Transform):
 
 @dataclass(frozen=True)
 class SegmentPermutation(Transform):
-    """Cuts the series in equal parts and shuffles them ("jigsaw"; Um: permutation).
+    """Cuts the series in equal parts and shuffles them.
 
-    Part k holds the steps from floor(k T / n) to floor((k+1) T / n) - 1. Um and TS-TCC also draw
-    the borders.
+    Part k holds the steps from floor(k T / n) to floor((k+1) T / n) - 1; x~[c] = part o_1, then
+    part o_2, ... of x[c], o a random order.
+
+    Source: Um (permutation), who draws the borders too; known as jigsaw. Units: segments is a
+    count.
+
+    form="literal" is what the published code of TS-TCC does: the n - 1 borders are drawn from the
+    steps 0 to T - 3, and for n > 1 channel 0 comes out in every channel (an indexing error). In
+    plain torch on every backend.
 
     Args:
         segments: n, 1 to 64, or a range.
+        form: "equal" or "literal".
     """
 
     segments: int | tuple[int, int] = (2, 5)
+    form: str = "equal"
     code: ClassVar[Code] = Code.SEGMENT_PERMUTATION
     names: ClassVar[tuple[str, ...]] = ("segments",)
 
     def check(self) -> None:
         _ranges.whole_interval("segments", self.segments, 1, spec.MAX_SEGMENTS)
+        _checks.choice("form", self.form, ("equal", "literal"))
+        if self.form == "literal":
+            object.__setattr__(self, "code", Code.FIRST_CHANNEL_SEGMENTS)
 
     def arguments(self) -> Sequence[float]:
         return _ranges.pair(self.segments)
@@ -209,8 +250,10 @@ class Smooth(Transform):
     """Three-tap low-pass: x~[t] = (1 - s) x[t] + s/2 (x[t-1] + x[t+1]).
 
     Frequency response 1 - s + s cos(w): s = 1/2 removes the highest frequency, s = 2/3 is the mean
-    of three (the document's snippet, with edge="zero"). SimCLR-TS, "random smoothing", H(z). A box
-    of more steps is MovingAverage.
+    of three (the document's `random_smoothing`, with edge="zero"). A box of more steps is
+    MovingAverage.
+
+    Source: SimCLR-TS, "random smoothing", H(z). Units: strength has none.
 
     Args:
         strength: s in [0, 1], or a range; above 1/2 the highest frequencies change sign.

@@ -31,7 +31,8 @@ def _forward(
     parameters: Tensor | None,
 ) -> Tensor:
     dtype, shape = x.dtype, x.shape[-3:]
-    x = x.to(spec.compute_dtype(dtype))
+    number = spec.compute_dtype(dtype)
+    x = x if number == dtype else x.to(number)
     stride = x.stride() if x.dim() == 4 else (0, *x.stride())
     out = x.new_empty((views, *shape))
     module = _native.module()
@@ -40,7 +41,7 @@ def _forward(
         *(x.data_ptr(), shape, stride, _source(program, seed, sample_ids, lengths)),
         *(_address(parameters), views, _native.threads(), out.data_ptr()),
     )
-    return out.to(dtype)
+    return out if number == dtype else out.to(dtype)
 
 
 def _backward(

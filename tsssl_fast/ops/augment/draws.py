@@ -271,6 +271,9 @@ _SLOTS: dict[Code, Callable[[_Draw], list[Tensor]]] = {
     Code.MIXUP: _mixup,
     Code.CUTMIX: _cutmix,
     Code.MOVING_AVERAGE: _moving_average,
+    Code.INDEX_NOISE: _range,
+    Code.STEP_SCALE: _range,
+    Code.FIRST_CHANNEL_SEGMENTS: _segment_permutation,
 }
 
 

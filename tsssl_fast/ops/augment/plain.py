@@ -1,4 +1,5 @@
-"""Operations in plain torch on every backend: those on other samples, spectra and wide windows.
+"""Operations in plain torch on every backend: those on other samples, spectra, wide windows, and
+published code in its literal form.
 
 They draw from the same streams as all others and have rows in a program. `run` gives the rows
 between them to the kernels. Everything here is a fixed order of single roundings but for the
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast import rng
-from tsssl_fast.ops.augment import draws, spec
+from tsssl_fast.ops.augment import arithmetic, draws, spec
 from tsssl_fast.ops.augment.pointwise import Call, steps
 from tsssl_fast.ops.augment.spec import Code
 
@@ -99,12 +100,59 @@ def phase_surrogate(x: Tensor, call: Call) -> Tensor:
     return _spectral(x, call, change)
 
 
+def _step_words(x: Tensor, call: Call) -> Tensor:
+    """A word per step, those of channel 0, for all channels: (views, N, 1, T rounded up to 4)."""
+    return dataclasses.replace(call.subject, channels=1).elements(call.row).to(x.device)
+
+
+def index_noise(x: Tensor, call: Call) -> Tensor:
+    """x at t + s u_t, linearly interpolated, u_t uniform on [0, 1) for every step."""
+    last = (call.length - 1).double()
+    turns = rng.uniform(_step_words(x, call)[..., : x.shape[-1]], torch.float64)
+    position = (steps(x, torch.float64) + call.slot(1) * turns).minimum(last)
+    left = position.long().minimum(call.length - 2).clamp_min(0)
+    weight = (position - left.double()).to(x.dtype)
+    a = x.gather(-1, left.expand(x.shape))
+    b = x.gather(-1, (left + 1).minimum(call.length - 1).expand(x.shape))
+    return a + weight * (b - a)
+
+
+def step_scale(x: Tensor, call: Call) -> Tensor:
+    """x[c, t] (2 + s z_t), z_t standard normal."""
+    words = _step_words(x, call)
+    pair = arithmetic.normals(words[..., 0::2], words[..., 1::2], x.dtype)
+    normal = torch.stack(pair, dim=-1).flatten(-2)[..., : x.shape[-1]]
+    return x * (2.0 + call.slot(1).to(x.dtype) * normal)
+
+
+def first_channel_segments(x: Tensor, call: Call) -> Tensor:
+    """Channel 0, its segments in random order, in every channel; x itself where it has one segment.
+
+    The count - 1 borders are the smallest words of the steps 0 to T - 3, as a choice without
+    replacement; a border at step 0 leaves the first segment empty.
+    """
+    count, t = call.slot(1), steps(x, torch.int64)
+    words = _step_words(x, call)[..., : x.shape[-1]]
+    words = torch.where(t < call.length - 2, words, (1 << 32) + t)
+    rank = words.argsort(dim=-1, stable=True).argsort(dim=-1)
+    border = (rank < count - 1) & (t < call.length - 2)
+    segment = border.long().cumsum(-1)
+    place = call.slots[..., None, 2:].expand(*segment.shape[:-1], -1).gather(-1, segment)
+    place = torch.where(t < call.length, place, place.max() + 1)  # padding stays behind
+    source = place.argsort(dim=-1, stable=True).expand(x.shape)
+    shuffled = x[..., :1, :].expand(x.shape).gather(-1, source)
+    return torch.where(count > 1, shuffled, x)
+
+
 OPERATIONS: dict[Code, Callable[[Tensor, Call], Tensor]] = {
     Code.MIXUP: mixup,
     Code.CUTMIX: cutmix,
     Code.FREQUENCY_MASK: frequency_mask,
     Code.PHASE_SURROGATE: phase_surrogate,
     Code.MOVING_AVERAGE: moving_average,
+    Code.INDEX_NOISE: index_noise,
+    Code.STEP_SCALE: step_scale,
+    Code.FIRST_CHANNEL_SEGMENTS: first_channel_segments,
 }
 
 

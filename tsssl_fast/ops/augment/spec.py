@@ -57,6 +57,9 @@ class Code(enum.IntEnum):
     PHASE_SURROGATE = 31
     OVERLAPPING_CROPS = 32  # no row of a program
     MOVING_AVERAGE = 33
+    INDEX_NOISE = 34  # literal forms of published code, which nobody needs fast
+    STEP_SCALE = 35
+    FIRST_CHANNEL_SEGMENTS = 36
 
 
 PLAIN = frozenset(Code) - frozenset(range(Code.MIXUP))

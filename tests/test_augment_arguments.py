@@ -1,0 +1,48 @@
+"""Every argument of every operation, given what it is not: an error that begins with its name."""
+
+import dataclasses
+import math
+
+import pytest
+
+from tsssl_fast import augment
+
+CLASSES = [
+    getattr(augment, name)
+    for name in augment.__all__
+    if dataclasses.is_dataclass(getattr(augment, name)) and name not in ("Parameters", "Transform")
+]
+JUNK = [
+    *(None, "junk", object(), math.nan, math.inf, -math.inf, -3, -0.5, 7e9, 1 + 2j, True),
+    *((), (1,), (0.9, 0.1), (5, 2), (1, 2, 3), ("a", "b"), (0.5, math.nan), [1, 2], {}),
+]
+
+
+def required(cls):
+    return {"transforms": [augment.TimeFlip()]} if issubclass(cls, augment.groups.Group) else {}
+
+
+def refusal(cls, **arguments):
+    """What the constructor says, or None where it takes the arguments."""
+    try:
+        cls(**{**required(cls), **arguments})
+    except (ValueError, TypeError) as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_errors_name_their_argument(cls):
+    for field in dataclasses.fields(cls):
+        said = [refusal(cls, **{field.name: value}) for value in JUNK]
+        refused = [text for text in said if text is not None]
+        assert len(refused) >= len(JUNK) // 2, field.name
+        for text in refused:
+            assert text.startswith(field.name), text
+            assert "accepted" in text
+
+
+@pytest.mark.parametrize("triples", [(0, 1, 2), (), ((0, 1),), ((0, 1, 1),), ((0, 1, -2),), 3])
+def test_odd_triples_are_refused(triples):
+    with pytest.raises(ValueError, match=r"^triples: .*accepted"):
+        augment.Rotation(triples)
