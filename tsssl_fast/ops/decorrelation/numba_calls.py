@@ -8,7 +8,11 @@ from torch import Tensor
 
 from tsssl_fast import _jit
 from tsssl_fast.ops.decorrelation import numba_kernels, numba_views, spec
-from tsssl_fast.ops.decorrelation.numba_views import Standard, cancels, difference
+from tsssl_fast.ops.decorrelation.numba_gradients import View
+from tsssl_fast.ops.decorrelation.numba_kernels import Columns
+from tsssl_fast.ops.decorrelation.numba_views import cancels, difference, standardising
+
+_WIDE = np.dtype(np.float64)
 
 
 def _moments(moments: Tensor, count: int, dim: int) -> dict[str, np.ndarray]:
@@ -49,14 +53,15 @@ def vicreg(z: Sequence[Tensor], gamma: float, eps: float, flags: int) -> tuple[T
             continue
         scale = _vicreg_scale(squares, eps, correlation)
         diagonal = np.square(squares * scale * scale).sum()
-        x, matrix = Standard(view, mean, scale), square[v].numpy()
+        columns, matrix = standardising(mean, scale, view.dtype), square[v].numpy()
         if gram:
-            off = difference(x.gram_matrix(matrix), diagonal)
+            off = difference(numba_views.gram_matrix(view, columns, matrix)[0], diagonal)
         else:
-            off = numba_views.product(x.x, x.x, False, matrix, matrix)
+            off = numba_views.covariance(view, columns, matrix)
         if cancels(view, off, diagonal):
-            wide = Standard(view, mean, scale, np.dtype(np.float64))
-            off = difference(wide.gram_matrix(numba_views.empty(n, n)), diagonal)
+            wide = standardising(mean, scale, _WIDE)
+            total, _ = numba_views.gram_matrix(view, wide, numba_views.empty(n, n))
+            off = difference(total, diagonal)
         parts["off"][v], parts["diagonal"][v] = off / unit**2, diagonal / unit**2
     return moments, square
 
@@ -80,14 +85,14 @@ def vicreg_backward(
     product = bool(flags & spec.COVARIANCE) and off != 0
     hinge = bool(flags & spec.VARIANCE) and upstream[1] != 0
     apart = 2 * upstream[0] if flags & spec.INVARIANCE else 0.0
-    gradients = [r.new_zeros(r.shape) for r in rows]
+    gradients = [r.new_empty(r.shape) for r in rows]
     for v, view in enumerate(views):
         out, squares = gradients[v].numpy(), parts["squares"][v]
+        others = [x for i, x in enumerate(views) if apart and i != v]
         if product or hinge:
             scale = _vicreg_scale(squares, eps, correlation)
             wide = product and cancels(view, parts["off"][v], parts["diagonal"][v])
-            kind = np.dtype(np.float64) if wide else view.dtype
-            x = Standard(view, parts["mean"][v], scale, kind)
+            columns = standardising(parts["mean"][v], scale, _WIDE if wide else view.dtype)
             vectors = {}
             if hinge:
                 deviation = np.sqrt(squares / (n - 1) + eps)
@@ -101,13 +106,15 @@ def vicreg_backward(
             if product:
                 matrix = numba_views.empty(n, n) if wide else _jit.array(square[v])
                 if wide:
-                    x.gram_matrix(matrix)
-            numba_views.gradient(x, x.x, matrix, off, vectors, out)
-        for other in views if apart else ():
-            if other is not view:
-                threads = numba_views.threads(view.size)
-                factor = view.dtype.type(apart)
-                _jit.run(numba_kernels.add_difference, threads, view, other, factor, out)
+                    numba_views.gram_matrix(view, columns, matrix)
+            first = others.pop(0) if others else None
+            view_of = View(view, columns)
+            numba_views.gradient(view_of, None, matrix, off, vectors, apart, first, out)
+        else:
+            out[:] = 0
+        for other in others:
+            threads, factor = numba_views.threads(view.size), view.dtype.type(apart)
+            _jit.run(numba_kernels.add_difference, threads, view, other, factor, out)
     return [g.to(v.dtype) for g, v in zip(gradients, z, strict=True)]
 
 
@@ -130,30 +137,30 @@ def barlow_twins(z1: Tensor, z2: Tensor, eps: float, flags: int) -> tuple[Tensor
     on, diagonal = np.square(1 - own).sum(), np.square(own).sum()
     square = rows[0].new_empty((2, side, side))
     first, second = square[0].numpy(), square[1].numpy()
-    x, y = (Standard(v, m, s) for v, (m, _), s in zip(views, found, scales, strict=True))
+    of = [standardising(m, s, a.dtype) for (m, _), s in zip(found, scales, strict=True)]
     if gram:
         # Each view's gradient multiplies with the other's Gram matrix.
-        x.gram_matrix(second)
-        y.gram_matrix(first)
-        off = difference(_gram_product(x, second, y, first) / n**2, diagonal)
+        off = difference(_gram_product(views, of, (second, first)) / n**2, diagonal)
     else:
-        off = numba_views.product(x.x, y.x, False, second, first) / n**2
+        none = np.empty(0)
+        x, y = (numba_views.standardised(*given, none) for given in zip(views, of, strict=True))
+        off = numba_views.product(x, y, False, second, first) / n**2
     if cancels(a, off, diagonal):
-        wide = [
-            Standard(v, m, s, np.dtype(np.float64))
-            for v, (m, _), s in zip(views, found, scales, strict=True)
-        ]
-        grams = [numba_views.empty(n, n) for _ in wide]
-        for w, gram_of in zip(wide, grams, strict=True):
-            w.gram_matrix(gram_of)
-        off = difference(_gram_product(wide[0], grams[0], wide[1], grams[1]) / n**2, diagonal)
+        of = [standardising(m, s, _WIDE) for (m, _), s in zip(found, scales, strict=True)]
+        grams = [numba_views.empty(n, n) for _ in of]
+        off = difference(_gram_product(views, of, grams) / n**2, diagonal)
     parts = [np.array([on, off, diagonal]), *(m for m, _ in found), *(s for _, s in found), cross]
     return torch.from_numpy(np.concatenate(parts)), square
 
 
-def _gram_product(x: Standard, a: np.ndarray, y: Standard, b: np.ndarray) -> float:
-    """Sum over all i, j of a_ij b_ij, the Gram matrices of x and y."""
-    return numba_views.inner_product(a, b) + float(x.row_squares @ y.row_squares)
+def _gram_product(
+    views: Sequence[np.ndarray], columns: Sequence[Columns], grams: Sequence[np.ndarray]
+) -> float:
+    """Sum over all i, j of a_ij b_ij, the Gram matrices of both views, written to `grams`."""
+    diagonals = [
+        numba_views.gram_matrix(*given)[1] for given in zip(views, columns, grams, strict=True)
+    ]
+    return numba_views.inner_product(*grams) + float(diagonals[0] @ diagonals[1])
 
 
 def barlow_twins_backward(
@@ -178,18 +185,21 @@ def barlow_twins_backward(
     if spec.gram(n, dim):
         on_diagonal = on_diagonal - 2 * upstream[1] * own
     wide = cancels(views[0], float(array[1]), float(array[2]))
-    kind = np.dtype(np.float64) if wide else views[0].dtype
-    sides = [Standard(*given, kind) for given in zip(views, mean, scales, strict=True)]
+    kind = _WIDE if wide else views[0].dtype
+    sides = [
+        View(view, standardising(m, s, kind))
+        for view, m, s in zip(views, mean, scales, strict=True)
+    ]
     gradients = [r.new_empty(r.shape) for r in rows]
     for v, (x, out) in enumerate(zip(sides, gradients, strict=True)):
         y = sides[1 - v]
         matrix = numba_views.empty(n, n) if wide else _jit.array(square[v])
         if wide:
-            y.gram_matrix(matrix)
+            numba_views.gram_matrix(*y, matrix)
         vectors = {
             "cross": on_diagonal / n,
             "project": np.full(dim, 1 / (n - 1 if flags & spec.UNBIASED else n)),
         }
         alpha = 2 * upstream[1] / n**2
-        numba_views.gradient(x, y.x, matrix, alpha, vectors, out.numpy())
+        numba_views.gradient(x, y, matrix, alpha, vectors, 0.0, None, out.numpy())
     return gradients[0].to(z1.dtype), gradients[1].to(z2.dtype)

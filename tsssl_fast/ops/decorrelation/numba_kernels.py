@@ -6,9 +6,11 @@ number of threads. Matrices of one or two sides are products of row blocks by BL
 
 # mypy: disable-error-code=no-untyped-def
 
+from typing import NamedTuple
+
 import numpy as np
 
-from tsssl_fast._jit import SUMS, kernel, multiply, part, take
+from tsssl_fast._jit import SUMS, add_own_product, kernel, multiply, part, take
 
 STRIP = 128  # columns whose statistics one task takes
 ROWS = 32  # rows that one task standardises
@@ -119,16 +121,26 @@ def distance(counter, thread, a, b, out):
         out[task] = total
 
 
+class Columns(NamedTuple):
+    """What standardises columns, in the dtype of the result."""
+
+    mean: np.ndarray
+    rest: np.ndarray  # of the mean: without it half an ulp of it stays behind
+    scale: np.ndarray
+
+
 @part
-def _standard(z, mean, rest, scale, out):
-    """((z - mean) - rest) scale: the mean in two parts, or half an ulp of it stays behind."""
-    number = out.dtype.type
-    for c in range(len(z)):
+def standard(z, columns, first, out):
+    """((z - mean) - rest) scale in columns from `first` on; z begins there."""
+    number, last = out.dtype.type, first + len(out)
+    mean, rest = columns.mean[first:last], columns.rest[first:last]
+    scale = columns.scale[first:last]
+    for c in range(len(out)):
         out[c] = ((number(z[c]) - mean[c]) - rest[c]) * scale[c]
 
 
 @part(fastmath=SUMS)
-def _square_sum(x):
+def square_sum(x):
     total = 0.0
     for c in range(len(x)):
         total += np.float64(x[c]) * np.float64(x[c])
@@ -136,16 +148,17 @@ def _square_sum(x):
 
 
 @kernel
-def standardise(counter, thread, z, mean, rest, scale, out, squares):
-    """Standardised rows, and the sum of each row's squares in float64."""
+def standardise(counter, thread, z, columns, out, squares):
+    """Standardised rows and, where asked, the sum of each row's squares in float64."""
     n = len(z)
     while True:
         begin = take(counter) * ROWS
         if begin >= n:
             break
         for i in range(begin, min(begin + ROWS, n)):
-            _standard(z[i], mean, rest, scale, out[i])
-            squares[i] = _square_sum(out[i])
+            standard(z[i], columns, 0, out[i])
+            if squares.size > 0:
+                squares[i] = square_sum(out[i])
 
 
 @part(fastmath=SUMS)
@@ -200,6 +213,57 @@ def second_moments(counter, thread, a, b, gram, block, symmetric, tile, out, mir
 
 
 @kernel
+def moments_in_parts(counter, thread, z, columns, gram, size, tile, part, squares):
+    """part[p]: the upper triangle of x x^T where `gram`, of x^T x otherwise, over `size` terms of
+    the depth, standardised as they are needed; squares[p] (gram): the rows' sums of squares."""
+    n, dim = z.shape
+    depth = dim if gram else n
+    while True:
+        p = take(counter)
+        if p >= len(part):
+            break
+        before = 0.0
+        squares[p] = 0.0
+        for k0 in range(p * size, min((p + 1) * size, depth), DEPTH):
+            k1 = min(k0 + DEPTH, min((p + 1) * size, depth))
+            if gram:
+                x = tile[thread][: n * (k1 - k0)].reshape((n, k1 - k0))
+                for i in range(n):
+                    standard(z[i, k0:k1], columns, k0, x[i])
+                    squares[p, i] += square_sum(x[i])
+            else:
+                x = tile[thread][: (k1 - k0) * dim].reshape((k1 - k0, dim))
+                for i in range(k1 - k0):
+                    standard(z[k0 + i], columns, 0, x[i])
+            add_own_product(x, not gram, before, part[p])
+            before = 1.0
+
+
+@kernel
+def collect(counter, thread, part, out, sums):
+    """out = the sum of the parts, mirrored; sums[i]: twice the squares right of the diagonal."""
+    side = len(out)
+    while True:
+        begin = take(counter) * ROWS
+        if begin >= side:
+            break
+        for i in range(begin, min(begin + ROWS, side)):
+            row = out[i, i:side]
+            row[:] = 0.0
+            for p in range(len(part)):
+                _add(row, part[p, i, i:side])
+            sums[i] = 2 * square_sum(row[1:])
+            for j in range(1, len(row)):
+                out[i + j, i] = row[j]
+
+
+@part
+def _add(total, x):
+    for c in range(len(total)):
+        total[c] += x[c]
+
+
+@kernel
 def inner_product(counter, thread, a, b, sums):
     """sums[i]: of a_ij b_ij over j != i."""
     while True:
@@ -222,49 +286,6 @@ def split_diagonal(counter, thread, matrix, out, diagonal):
                 out[i, j] = matrix[i, j]
             diagonal[i] = matrix[i, i]
             out[i, i] = 0.0
-
-
-@kernel
-def product(counter, thread, left, right, x, y, alpha, factors, rows, out, along):
-    """out = alpha left right + (diagonal_i + inner_j) x + cross_j y, in blocks of `rows` rows;
-    along[task]: the columns' sums of out x. factors: diagonal, inner, cross."""
-    diagonal, inner, other = factors
-    n, dim = out.shape
-    while True:
-        task = take(counter)
-        i0, i1 = task * rows, min(task * rows + rows, n)
-        if i0 >= n:
-            break
-        g = out[i0:i1]
-        if right.size > 0:
-            multiply(left[i0:i1], False, right, False, 0.0, g)
-        else:
-            g[:] = 0
-        sums = along[task]
-        sums[:] = 0.0
-        for r in range(i1 - i0):
-            xs, own = x[i0 + r], diagonal[i0 + r]
-            for c in range(dim):
-                g[r, c] = alpha * g[r, c] + (own + inner[c]) * xs[c]
-            if other.size > 0:
-                ys = y[i0 + r]
-                for c in range(dim):
-                    g[r, c] += other[c] * ys[c]
-            for c in range(dim):
-                sums[c] += np.float64(g[r, c]) * np.float64(xs[c])
-
-
-@kernel
-def finish(counter, thread, g, x, scale, project, outer, out):
-    """out = scale_j (g - project_j x) + outer_j x."""
-    n, dim = g.shape
-    while True:
-        begin = take(counter) * ROWS
-        if begin >= n:
-            break
-        for i in range(begin, min(begin + ROWS, n)):
-            for c in range(dim):
-                out[i, c] = scale[c] * (g[i, c] - project[c] * x[i, c]) + outer[c] * x[i, c]
 
 
 @kernel

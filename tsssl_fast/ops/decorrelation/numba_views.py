@@ -6,8 +6,11 @@ import torch
 from torch import Tensor
 
 from tsssl_fast import _jit
+from tsssl_fast.ops.decorrelation import numba_gradients as gradients
 from tsssl_fast.ops.decorrelation import numba_kernels as kernels
 from tsssl_fast.ops.decorrelation import spec
+from tsssl_fast.ops.decorrelation.numba_gradients import Pull, View
+from tsssl_fast.ops.decorrelation.numba_kernels import Columns
 
 # Largest sum_j C_jj^2 / sum_{i != j} C_ij^2 that float32 takes on the n side
 # (csrc/kernels/second_moments.h).
@@ -15,6 +18,10 @@ MAX_CANCELLATION = 8
 # Of a second thread, at least: to start a team takes 20 us.
 _ELEMENTS = 1 << 17
 _PRODUCTS = 1 << 22
+# Matrices up to this side are summed from at most PARTS parts of the depth of at least PART_DEPTH:
+# copies of 256 KiB, and half of all products are not made.
+PART_SIDE, PARTS, PART_DEPTH = 256, 8, 128
+STRIP_WIDTH = 128  # columns that a task of the backward owns on the n side
 
 
 def rows_of(z: Tensor) -> Tensor:
@@ -47,26 +54,50 @@ def squared_distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(out.sum())
 
 
-class Standard:
-    """One view with standardised columns: x = (z - mean) scale in `dtype`, (N, D)."""
+def standardising(mean: np.ndarray, scale: np.ndarray, dtype: np.dtype) -> Columns:
+    high = mean.astype(dtype)
+    return Columns(high, (mean - high).astype(dtype), scale.astype(dtype))
 
-    def __init__(
-        self, z: np.ndarray, mean: np.ndarray, scale: np.ndarray, dtype: np.dtype | None = None
-    ) -> None:
-        dtype = z.dtype if dtype is None else dtype
-        self.scale = scale.astype(dtype)
-        high = mean.astype(dtype)
-        low = (mean - high).astype(dtype)
-        self.x = empty(*z.shape, dtype=dtype)
-        self.row_squares = empty(len(z))
-        arguments = (z, high, low, self.scale, self.x, self.row_squares)
-        _jit.run(kernels.standardise, threads(z.size), *arguments)
 
-    def gram_matrix(self, out: np.ndarray) -> float:
-        """Writes x x^T with its diagonal from float64; returns the sum of its squares."""
-        off = product(self.x, self.x, True, out, out)
-        np.fill_diagonal(out, self.row_squares)
-        return off + float(self.row_squares @ self.row_squares)
+def standardised(z: np.ndarray, columns: Columns, squares: np.ndarray) -> np.ndarray:
+    """(z - mean) scale; with entries in `squares`, also each row's sum of squares."""
+    x = empty(*z.shape, dtype=columns.scale.dtype)
+    _jit.run(kernels.standardise, threads(z.size), z, columns, x, squares)
+    return x
+
+
+def gram_matrix(z: np.ndarray, columns: Columns, out: np.ndarray) -> tuple[float, np.ndarray]:
+    """Writes x x^T with its diagonal from float64; (the sum of its squares, its diagonal)."""
+    squares = empty(len(z))
+    off = _own_moments(z, columns, True, out, squares)
+    np.fill_diagonal(out, squares)
+    return off + float(squares @ squares), squares
+
+
+def covariance(z: np.ndarray, columns: Columns, out: np.ndarray) -> float:
+    """Writes x^T x; returns the sum of squares off the diagonal."""
+    return _own_moments(z, columns, False, out, np.empty(0))
+
+
+def _own_moments(
+    z: np.ndarray, columns: Columns, gram: bool, out: np.ndarray, squares: np.ndarray
+) -> float:
+    side, depth = z.shape if gram else z.shape[::-1]
+    if side > PART_SIDE:
+        x = standardised(z, columns, squares)
+        return product(x, x, gram, out, out)
+    size = -(-depth // min(PARTS, max(1, depth // PART_DEPTH)))
+    count = -(-depth // size)
+    workers = _jit.threads(min(count, side * side * depth // _PRODUCTS))
+    tile = empty(workers, side * min(size, kernels.DEPTH), dtype=out.dtype)
+    part, by_part = empty(count, side, side, dtype=out.dtype), empty(count, len(squares))
+    arguments = (z, columns, gram, size, tile, part, by_part)
+    _jit.run(kernels.moments_in_parts, workers, *arguments, blas=True)
+    if gram:
+        by_part.sum(axis=0, out=squares)
+    sums = empty(side)
+    _jit.run(kernels.collect, threads(part.size), part, out, sums)
+    return float(sums.sum())
 
 
 def product(a: np.ndarray, b: np.ndarray, gram: bool, out: np.ndarray, mirror: np.ndarray) -> float:
@@ -102,40 +133,58 @@ def cancels(z: np.ndarray, off: float, diagonal: float) -> bool:
 
 
 def gradient(
-    x: Standard,
-    y: np.ndarray,
+    view: View,
+    y: View | None,
     matrix: np.ndarray | None,
     alpha: float,
     vectors: dict[str, np.ndarray],
+    apart: float,
+    other: np.ndarray | None,
     out: np.ndarray,
 ) -> None:
-    """out_j = scale_j (g_j - project_j <g_j, x_j> x_j) + outer_j x_j with
+    """out_j = scale_j (g_j - project_j <g_j, x_j> x_j) + outer_j x_j + apart (z - other) with
     g_j = alpha (S x)_j + inner_j x_j + cross_j y_j; on the dim side (y S)_j without S's diagonal.
 
-    vectors: those of inner, cross, project, outer that are not zero; y: the view that S multiplies.
+    vectors: those of inner, cross, project, outer that are not zero; y: the view that S multiplies
+    on the dim side (None: x).
     """
-    n, dim = x.x.shape
-    dtype, gram = x.x.dtype, spec.gram(n, dim)
+    n, dim = view.z.shape
+    dtype, gram = view.columns.scale.dtype, spec.gram(n, dim)
     zeros, none = np.zeros(dim, dtype), np.empty(0, dtype)
     given = {name: v.astype(dtype) for name, v in vectors.items()}
-    g = out if out.dtype == dtype else empty(n, dim, dtype=dtype)
-    rows = min(128, max(16, -(-n // 8)))
-    along = empty(-(-n // rows), dim)
-    if matrix is None:
-        g[:] = 0
+    diagonal, square = np.zeros(n, dtype), empty(0, 0, dtype=dtype)
+    if matrix is not None:
+        square, own = empty(*matrix.shape, dtype=dtype), empty(len(matrix), dtype=dtype)
+        _jit.run(kernels.split_diagonal, threads(matrix.size), matrix, square, own)
+        diagonal = own * dtype.type(alpha) if gram else diagonal
+    nothing = np.empty((0, 0), out.dtype)
+    pull = Pull(
+        *(dtype.type(alpha), diagonal, given.get("inner", zeros), given.get("cross", none)),
+        # Without a product there is nothing to project.
+        given.get("project", none) if matrix is not None else none,
+        *(given.get("outer", zeros), out.dtype.type(apart)),
+        nothing if other is None else other,
+    )
+    if y is None:
+        y = View(np.empty((0, 0), view.z.dtype), view.columns)
+    if gram and matrix is not None:
+        width = STRIP_WIDTH
+        tasks, tile_size, longest = -(-dim // width), n * width, width
     else:
-        square = empty(*matrix.shape, dtype=dtype)
-        diagonal = empty(len(matrix), dtype=dtype)
-        _jit.run(kernels.split_diagonal, threads(matrix.size), matrix, square, diagonal)
-        left, right = (square, x.x) if gram else (y, square)
-        diagonal = diagonal * dtype.type(alpha) if gram else np.zeros(n, dtype)
-        factors = (diagonal, given.get("inner", zeros), given.get("cross", none))
-        workers = _jit.threads(min(len(along), len(matrix) * n * dim // _PRODUCTS))
-        scalar = dtype.type(alpha)
-        factored = (left, right, x.x, y, scalar, factors, rows, g, along)
-        _jit.run(kernels.product, workers, *factored, blas=True)
-    project = given.get("project", zeros)
-    if matrix is not None and "project" in given:
-        project = project * along.sum(axis=0).astype(dtype)
-    last = (g, x.x, x.scale, project, given.get("outer", zeros), out)
-    _jit.run(kernels.finish, threads(out.size), *last)
+        size = min(128, max(16, -(-n // 8)))
+        tasks, tile_size, longest = -(-n // size), size * dim, dim
+    workers = threads(out.size)
+    if matrix is not None:
+        workers = _jit.threads(min(tasks, len(matrix) * n * dim // _PRODUCTS))
+    tile = empty(workers, 2, tile_size, dtype=dtype)
+    line = empty(workers, longest, dtype=dtype)
+    if gram and matrix is not None:
+        arguments = (view, y, square, pull, width, tile, line, empty(workers, width), out)
+        _jit.run(gradients.strips, workers, *arguments, blas=True)
+        return
+    along = empty(tasks if pull.project.size else 0, dim)
+    arguments = (view, y, square, pull, size, tile, line, out, along)
+    _jit.run(gradients.rows, workers, *arguments, blas=True)
+    if pull.project.size:
+        factor = pull.project * along.sum(axis=0).astype(dtype)
+        _jit.run(gradients.project_rows, workers, view, pull, factor, line, out)
