@@ -311,7 +311,14 @@ _forked = False  # a child has none of its parent's OpenMP threads, and would wa
 
 @cache
 def _blas() -> tuple[Any, ...]:
-    return tuple(ThreadpoolController().select(user_api="blas").lib_controllers)
+    """scipy's own library; every one where scipy shares another's."""
+    found = tuple(ThreadpoolController().select(user_api="blas").lib_controllers)
+    return tuple(x for x in found if f"{os.sep}scipy" in x.filepath) or found
+
+
+def serial_blas() -> _SerialBlas:
+    """Around several kernels that multiply: the setting is made once (15 us each time)."""
+    return _serial_blas
 
 
 def _after_fork() -> None:

@@ -10,9 +10,7 @@ from tsssl_fast import _jit
 from tsssl_fast.ops.decorrelation import numba_kernels, numba_views, spec
 from tsssl_fast.ops.decorrelation.numba_gradients import View
 from tsssl_fast.ops.decorrelation.numba_kernels import Columns
-from tsssl_fast.ops.decorrelation.numba_views import cancels, difference, standardising
-
-_WIDE = np.dtype(np.float64)
+from tsssl_fast.ops.decorrelation.numba_views import WIDE, cancels, difference, standardising
 
 
 def _moments(moments: Tensor, count: int, dim: int) -> dict[str, np.ndarray]:
@@ -20,8 +18,8 @@ def _moments(moments: Tensor, count: int, dim: int) -> dict[str, np.ndarray]:
     array = moments.numpy()
     head = array[1 : 1 + 3 * count].reshape(3, count)
     columns = array[1 + 3 * count :].reshape(2, count, dim)
-    names = ("hinge", "off", "diagonal", "mean", "squares")
-    return dict(zip(names, (*head, *columns), strict=True))
+    names = ("apart", "hinge", "off", "diagonal", "mean", "squares")
+    return dict(zip(names, (array[:1], *head, *columns), strict=True))
 
 
 def _vicreg_scale(squares: np.ndarray, eps: float, correlation: bool) -> np.ndarray:
@@ -32,38 +30,56 @@ def vicreg(z: Sequence[Tensor], gamma: float, eps: float, flags: int) -> tuple[T
     rows = [numba_views.rows_of(v) for v in z]
     views = [_jit.array(r) for r in rows]
     count, (n, dim) = len(views), views[0].shape
-    side, gram = spec.side(n, dim), spec.gram(n, dim)
-    correlation = bool(flags & spec.CORRELATION)
+    side = spec.side(n, dim)
     moments = torch.zeros(spec.vicreg_moments(count, dim), dtype=torch.float64)
     square = rows[0].new_empty((count, side, side) if flags & spec.COVARIANCE else 0)
     parts = _moments(moments, count, dim)
     if flags & spec.INVARIANCE:
         pairs = [(a, b) for i, a in enumerate(views) for b in views[i + 1 :]]
-        moments[0] = sum(numba_views.squared_distance(a, b) for a, b in pairs)
+        parts["apart"][0] = sum(numba_views.squared_distance(a, b) for a, b in pairs)
     if not flags & (spec.VARIANCE | spec.COVARIANCE):
         return moments, square
-    unit = 1.0 if correlation else float(n - 1)
-    for v, view in enumerate(views):
-        mean, squares = numba_views.column_moments(view, True)
-        parts["mean"][v], parts["squares"][v] = mean, squares
+    squares = parts["squares"]
+    for view, *columns in zip(views, parts["mean"], squares, strict=True):
+        numba_views.column_moments(view, True, *columns)
+    if flags & spec.VARIANCE:
         deviation = np.sqrt(squares / (n - 1) + eps)
-        if flags & spec.VARIANCE:
-            parts["hinge"][v] = np.where(deviation >= gamma, 0, gamma - deviation).sum()
-        if not flags & spec.COVARIANCE:
-            continue
+        parts["hinge"][:] = np.where(deviation >= gamma, 0, gamma - deviation).sum(axis=1)
+    if flags & spec.COVARIANCE:
+        correlation = bool(flags & spec.CORRELATION)
         scale = _vicreg_scale(squares, eps, correlation)
-        diagonal = np.square(squares * scale * scale).sum()
-        columns, matrix = standardising(mean, scale, view.dtype), square[v].numpy()
-        if gram:
-            off = difference(numba_views.gram_matrix(view, columns, matrix)[0], diagonal)
-        else:
-            off = numba_views.covariance(view, columns, matrix)
-        if cancels(view, off, diagonal):
-            wide = standardising(mean, scale, _WIDE)
-            total, _ = numba_views.gram_matrix(view, wide, numba_views.empty(n, n))
-            off = difference(total, diagonal)
-        parts["off"][v], parts["diagonal"][v] = off / unit**2, diagonal / unit**2
+        diagonal = np.square(squares * scale * scale).sum(axis=1)
+        with _jit.serial_blas():
+            parts["off"][:] = _penalties(views, parts["mean"], scale, diagonal, square.numpy())
+        parts["diagonal"][:] = diagonal
+        if not correlation:
+            parts["off"] /= float(n - 1) ** 2
+            parts["diagonal"] /= float(n - 1) ** 2
     return moments, square
+
+
+def _penalties(
+    views: Sequence[np.ndarray],
+    mean: np.ndarray,
+    scale: np.ndarray,
+    diagonals: np.ndarray,
+    square: np.ndarray,
+) -> list[float]:
+    """Every view's sum of squares off the diagonal; writes its second moments."""
+    found = []
+    gram = spec.gram(*views[0].shape)
+    of = standardising(mean, scale, views[0].dtype)
+    for v, (view, matrix, diagonal) in enumerate(zip(views, square, diagonals, strict=True)):
+        if gram:
+            off = difference(numba_views.gram_matrix(view, of[v], matrix)[0], diagonal)
+        else:
+            off = numba_views.covariance(view, of[v], matrix)
+        if cancels(view, off, diagonal):
+            wide = standardising(mean, scale, WIDE)[v]
+            total, _ = numba_views.gram_matrix(view, wide, numba_views.empty(*matrix.shape))
+            off = difference(total, diagonal)
+        found.append(off)
+    return found
 
 
 def vicreg_backward(
@@ -78,42 +94,43 @@ def vicreg_backward(
     rows = [numba_views.rows_of(v) for v in z]
     views = [_jit.array(r) for r in rows]
     count, (n, dim) = len(views), views[0].shape
-    correlation = bool(flags & spec.CORRELATION)
+    correlation, dtype = bool(flags & spec.CORRELATION), views[0].dtype
     parts = _moments(moments.contiguous(), count, dim)
-    unit = 1.0 if correlation else float(n - 1)
-    off = 4 * upstream[2] / unit**2
+    off = 4 * upstream[2] / (1.0 if correlation else float(n - 1)) ** 2
     product = bool(flags & spec.COVARIANCE) and off != 0
     hinge = bool(flags & spec.VARIANCE) and upstream[1] != 0
     apart = 2 * upstream[0] if flags & spec.INVARIANCE else 0.0
+    squares = parts["squares"]
+    scale = _vicreg_scale(squares, eps, correlation)
+    vectors = {}
+    if hinge:
+        deviation = np.sqrt(squares / (n - 1) + eps)
+        slope = np.where(deviation >= gamma, 0, -upstream[1] / ((n - 1) * deviation))
+        vectors["outer"] = slope / scale
+    if product and spec.gram(n, dim):
+        vectors["inner"] = -off * squares * scale * scale
+    if product and correlation:
+        vectors["project"] = np.where(scale * eps < 1, 1.0, 0.0)
+    of = standardising(parts["mean"], scale, dtype)
     gradients = [r.new_empty(r.shape) for r in rows]
     for v, view in enumerate(views):
-        out, squares = gradients[v].numpy(), parts["squares"][v]
+        out, columns, matrix = gradients[v].numpy(), of[v], None
         others = [x for i, x in enumerate(views) if apart and i != v]
+        if product and cancels(view, parts["off"][v], parts["diagonal"][v]):
+            columns, matrix = standardising(parts["mean"], scale, WIDE)[v], numba_views.empty(n, n)
+            numba_views.gram_matrix(view, columns, matrix)
+        elif product:
+            matrix = _jit.array(square[v])
         if product or hinge:
-            scale = _vicreg_scale(squares, eps, correlation)
-            wide = product and cancels(view, parts["off"][v], parts["diagonal"][v])
-            columns = standardising(parts["mean"][v], scale, _WIDE if wide else view.dtype)
-            vectors = {}
-            if hinge:
-                deviation = np.sqrt(squares / (n - 1) + eps)
-                slope = np.where(deviation >= gamma, 0, -upstream[1] / ((n - 1) * deviation))
-                vectors["outer"] = slope / scale
-            if spec.gram(n, dim):
-                vectors["inner"] = -off * squares * scale * scale
-            if correlation:
-                vectors["project"] = np.where(scale * eps < 1, 1.0, 0.0)
-            matrix = None
-            if product:
-                matrix = numba_views.empty(n, n) if wide else _jit.array(square[v])
-                if wide:
-                    numba_views.gram_matrix(view, columns, matrix)
+            own = {name: x[v] for name, x in vectors.items()}
             first = others.pop(0) if others else None
-            view_of = View(view, columns)
-            numba_views.gradient(view_of, None, matrix, off, vectors, apart, first, out)
+            given = (View(view, columns), None, matrix, off, own, apart, first, out)
+            with _jit.serial_blas():
+                numba_views.gradient(*given)
         else:
             out[:] = 0
         for other in others:
-            threads, factor = numba_views.threads(view.size), view.dtype.type(apart)
+            threads, factor = numba_views.threads(view.size), dtype.type(apart)
             _jit.run(numba_kernels.add_difference, threads, view, other, factor, out)
     return [g.to(v.dtype) for g, v in zip(gradients, z, strict=True)]
 
@@ -127,17 +144,17 @@ def barlow_twins(z1: Tensor, z2: Tensor, eps: float, flags: int) -> tuple[Tensor
     views = [_jit.array(r) for r in rows]
     n, dim = views[0].shape
     side, gram = spec.side(n, dim), spec.gram(n, dim)
-    found = [numba_views.column_moments(v, bool(flags & spec.CENTER)) for v in views]
-    scales = [_barlow_scale(squares, n, eps, flags) for _, squares in found]
-    cross = numba_views.empty(dim)
-    (a, mean_a), (b, mean_b) = ((v, m) for v, (m, _) in zip(views, found, strict=True))
-    threads = numba_views.threads(a.size)
-    _jit.run(numba_kernels.cross, threads, a, mean_a, b, mean_b, cross)
+    mean, squares, (cross,) = numba_views.arrays(WIDE, (2, dim), (2, dim), (1, dim))
+    for view, *columns in zip(views, mean, squares, strict=True):
+        numba_views.column_moments(view, bool(flags & spec.CENTER), *columns)
+    scales = _barlow_scale(squares, n, eps, flags)
+    (a, b), threads = views, numba_views.threads(views[0].size)
+    _jit.run(numba_kernels.cross, threads, a, mean[0], b, mean[1], cross)
     own = cross * scales[0] * scales[1] / n
     on, diagonal = np.square(1 - own).sum(), np.square(own).sum()
     square = rows[0].new_empty((2, side, side))
     first, second = square[0].numpy(), square[1].numpy()
-    of = [standardising(m, s, a.dtype) for (m, _), s in zip(found, scales, strict=True)]
+    of = standardising(mean, scales, a.dtype)
     if gram:
         # Each view's gradient multiplies with the other's Gram matrix.
         off = difference(_gram_product(views, of, (second, first)) / n**2, diagonal)
@@ -146,10 +163,10 @@ def barlow_twins(z1: Tensor, z2: Tensor, eps: float, flags: int) -> tuple[Tensor
         x, y = (numba_views.standardised(*given, none) for given in zip(views, of, strict=True))
         off = numba_views.product(x, y, False, second, first) / n**2
     if cancels(a, off, diagonal):
-        of = [standardising(m, s, _WIDE) for (m, _), s in zip(found, scales, strict=True)]
+        of = standardising(mean, scales, WIDE)
         grams = [numba_views.empty(n, n) for _ in of]
         off = difference(_gram_product(views, of, grams) / n**2, diagonal)
-    parts = [np.array([on, off, diagonal]), *(m for m, _ in found), *(s for _, s in found), cross]
+    parts = [np.array([on, off, diagonal]), mean.ravel(), squares.ravel(), cross]
     return torch.from_numpy(np.concatenate(parts)), square
 
 
@@ -178,18 +195,15 @@ def barlow_twins_backward(
     array = moments.numpy()
     mean, squares = array[3 : 3 + 4 * dim].reshape(2, 2, dim)
     cross = array[3 + 4 * dim :]
-    scales = [_barlow_scale(s, n, eps, flags) for s in squares]
+    scales = _barlow_scale(squares, n, eps, flags)
     own = cross * scales[0] * scales[1] / n
     # The Gram matrix brings the diagonal along; on the dim side it is left out.
     on_diagonal = -2 * upstream[0] * (1 - own)
     if spec.gram(n, dim):
         on_diagonal = on_diagonal - 2 * upstream[1] * own
     wide = cancels(views[0], float(array[1]), float(array[2]))
-    kind = _WIDE if wide else views[0].dtype
-    sides = [
-        View(view, standardising(m, s, kind))
-        for view, m, s in zip(views, mean, scales, strict=True)
-    ]
+    of = standardising(mean, scales, WIDE if wide else views[0].dtype)
+    sides = [View(*given) for given in zip(views, of, strict=True)]
     gradients = [r.new_empty(r.shape) for r in rows]
     for v, (x, out) in enumerate(zip(sides, gradients, strict=True)):
         y = sides[1 - v]

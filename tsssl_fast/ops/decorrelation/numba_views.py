@@ -1,6 +1,8 @@
 """Standardised views and their second moments by the numba kernels; vectors with one entry per
 column are numpy's."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -28,24 +30,32 @@ def rows_of(z: Tensor) -> Tensor:
     return z.to(spec.compute_dtype(z.dtype)).contiguous()
 
 
-_WIDE = np.dtype(np.float64)
+WIDE = np.dtype(np.float64)
 
 
-def empty(*size: int, dtype: np.dtype = _WIDE) -> np.ndarray:
+def empty(*size: int, dtype: np.dtype = WIDE) -> np.ndarray:
     """Through torch, whose uninitialised memory the tests poison."""
     like = torch.empty(size, dtype=torch.float32 if dtype == np.float32 else torch.float64)
     return _jit.array(like)
+
+
+def arrays(dtype: np.dtype, *shapes: tuple[int, ...]) -> list[np.ndarray]:
+    """Uninitialised arrays side by side: an allocation takes 4 us."""
+    sizes = [math.prod(shape) for shape in shapes]
+    memory, out, begin = empty(sum(sizes), dtype=dtype), [], 0
+    for shape, size in zip(shapes, sizes, strict=True):
+        out.append(memory[begin : begin + size].reshape(shape))
+        begin += size
+    return out
 
 
 def threads(elements: int) -> int:
     return _jit.threads(elements // _ELEMENTS)
 
 
-def column_moments(z: np.ndarray, center: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and sum of squared deviations of the columns, float64."""
-    mean, squares = empty(z.shape[1]), empty(z.shape[1])
+def column_moments(z: np.ndarray, center: bool, mean: np.ndarray, squares: np.ndarray) -> None:
+    """Writes mean and sum of squared deviations of the columns, float64."""
     _jit.run(kernels.columns, threads(z.size), z, center, mean, squares)
-    return mean, squares
 
 
 def squared_distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -54,9 +64,11 @@ def squared_distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(out.sum())
 
 
-def standardising(mean: np.ndarray, scale: np.ndarray, dtype: np.dtype) -> Columns:
+def standardising(mean: np.ndarray, scale: np.ndarray, dtype: np.dtype) -> list[Columns]:
+    """Of every view; mean, scale: (views, D), float64."""
     high = mean.astype(dtype)
-    return Columns(high, (mean - high).astype(dtype), scale.astype(dtype))
+    parts = high, (mean - high).astype(dtype), scale.astype(dtype)
+    return [Columns(*of) for of in zip(*parts, strict=True)]
 
 
 def standardised(z: np.ndarray, columns: Columns, squares: np.ndarray) -> np.ndarray:
@@ -89,13 +101,13 @@ def _own_moments(
     size = -(-depth // min(PARTS, max(1, depth // PART_DEPTH)))
     count = -(-depth // size)
     workers = _jit.threads(min(count, side * side * depth // _PRODUCTS))
-    tile = empty(workers, side * min(size, kernels.DEPTH), dtype=out.dtype)
-    part, by_part = empty(count, side, side, dtype=out.dtype), empty(count, len(squares))
+    shapes = ((workers, side * min(size, kernels.DEPTH)), (count, side, side))
+    tile, part = arrays(out.dtype, *shapes)
+    by_part, sums = arrays(WIDE, (count, len(squares)), (side,))
     arguments = (z, columns, gram, size, tile, part, by_part)
     _jit.run(kernels.moments_in_parts, workers, *arguments, blas=True)
     if gram:
         by_part.sum(axis=0, out=squares)
-    sums = empty(side)
     _jit.run(kernels.collect, threads(part.size), part, out, sums)
     return float(sums.sum())
 
@@ -149,37 +161,34 @@ def gradient(
     on the dim side (None: x).
     """
     n, dim = view.z.shape
-    dtype, gram = view.columns.scale.dtype, spec.gram(n, dim)
-    zeros, none = np.zeros(dim, dtype), np.empty(0, dtype)
-    given = {name: v.astype(dtype) for name, v in vectors.items()}
-    diagonal, square = np.zeros(n, dtype), empty(0, 0, dtype=dtype)
+    dtype = view.columns.scale.dtype
+    strips = matrix is not None and spec.gram(n, dim)
+    given = {name: v.astype(dtype, copy=False) for name, v in vectors.items()}
+    zeros, none = np.zeros(max(n, dim), dtype), np.empty(0, dtype)
+    size = STRIP_WIDTH if strips else min(128, max(16, -(-n // 8)))
+    tasks, longest = -(-(dim if strips else n) // size), size if strips else dim
+    workers = threads(out.size)
     if matrix is not None:
-        square, own = empty(*matrix.shape, dtype=dtype), empty(len(matrix), dtype=dtype)
+        workers = _jit.threads(min(tasks, len(matrix) * n * dim // _PRODUCTS))
+    side = 0 if matrix is None else len(matrix)
+    shapes = ((side, side), (side,), (workers, 2, size * (n if strips else dim)))
+    square, own, tile, line = arrays(dtype, *shapes, (workers, longest))
+    diagonal = zeros
+    if matrix is not None:
         _jit.run(kernels.split_diagonal, threads(matrix.size), matrix, square, own)
-        diagonal = own * dtype.type(alpha) if gram else diagonal
-    nothing = np.empty((0, 0), out.dtype)
+        diagonal = own * dtype.type(alpha)
     pull = Pull(
         *(dtype.type(alpha), diagonal, given.get("inner", zeros), given.get("cross", none)),
         # Without a product there is nothing to project.
         given.get("project", none) if matrix is not None else none,
         *(given.get("outer", zeros), out.dtype.type(apart)),
-        nothing if other is None else other,
+        np.empty((0, 0), out.dtype) if other is None else other,
     )
     if y is None:
         y = View(np.empty((0, 0), view.z.dtype), view.columns)
-    if gram and matrix is not None:
-        width = STRIP_WIDTH
-        tasks, tile_size, longest = -(-dim // width), n * width, width
-    else:
-        size = min(128, max(16, -(-n // 8)))
-        tasks, tile_size, longest = -(-n // size), size * dim, dim
-    workers = threads(out.size)
-    if matrix is not None:
-        workers = _jit.threads(min(tasks, len(matrix) * n * dim // _PRODUCTS))
-    tile = empty(workers, 2, tile_size, dtype=dtype)
-    line = empty(workers, longest, dtype=dtype)
-    if gram and matrix is not None:
-        arguments = (view, y, square, pull, width, tile, line, empty(workers, width), out)
+    if strips:
+        sums = empty(workers, size)
+        arguments = (view, y, square, pull, size, tile, line, sums, out)
         _jit.run(gradients.strips, workers, *arguments, blas=True)
         return
     along = empty(tasks if pull.project.size else 0, dim)
