@@ -8,9 +8,14 @@ from torch import Tensor
 
 from tsssl_fast import _jit
 from tsssl_fast.ops.decorrelation import numba_kernels, numba_views, spec
-from tsssl_fast.ops.decorrelation.numba_gradients import View
-from tsssl_fast.ops.decorrelation.numba_kernels import Columns
-from tsssl_fast.ops.decorrelation.numba_views import WIDE, cancels, difference, standardising
+from tsssl_fast.ops.decorrelation.numba_kernels import View
+from tsssl_fast.ops.decorrelation.numba_views import (
+    WIDE,
+    Gradient,
+    cancels,
+    difference,
+    standardising,
+)
 
 
 def _moments(moments: Tensor, count: int, dim: int) -> dict[str, np.ndarray]:
@@ -40,8 +45,7 @@ def vicreg(z: Sequence[Tensor], gamma: float, eps: float, flags: int) -> tuple[T
     if not flags & (spec.VARIANCE | spec.COVARIANCE):
         return moments, square
     squares = parts["squares"]
-    for view, *columns in zip(views, parts["mean"], squares, strict=True):
-        numba_views.column_moments(view, True, *columns)
+    numba_views.column_moments(views, True, parts["mean"], squares)
     if flags & spec.VARIANCE:
         deviation = np.sqrt(squares / (n - 1) + eps)
         parts["hinge"][:] = np.where(deviation >= gamma, 0, gamma - deviation).sum(axis=1)
@@ -66,19 +70,16 @@ def _penalties(
     square: np.ndarray,
 ) -> list[float]:
     """Every view's sum of squares off the diagonal; writes its second moments."""
-    found = []
-    gram = spec.gram(*views[0].shape)
-    of = standardising(mean, scale, views[0].dtype)
-    for v, (view, matrix, diagonal) in enumerate(zip(views, square, diagonals, strict=True)):
-        if gram:
-            off = difference(numba_views.gram_matrix(view, of[v], matrix)[0], diagonal)
-        else:
-            off = numba_views.covariance(view, of[v], matrix)
-        if cancels(view, off, diagonal):
-            wide = standardising(mean, scale, WIDE)[v]
-            total, _ = numba_views.gram_matrix(view, wide, numba_views.empty(*matrix.shape))
-            off = difference(total, diagonal)
-        found.append(off)
+    of = standardising(views, mean, scale, views[0].dtype)
+    if not spec.gram(*views[0].shape):
+        return list(numba_views.covariances(of, square))
+    totals, _ = numba_views.gram_matrices(of, square)
+    found = [difference(*sums) for sums in zip(totals, diagonals, strict=True)]
+    for v, view in enumerate(views):
+        if cancels(view, found[v], diagonals[v]):
+            wide = standardising(views, mean, scale, WIDE)[v : v + 1]
+            (total,), _ = numba_views.gram_matrices(wide, numba_views.empty(1, *square[v].shape))
+            found[v] = difference(total, diagonals[v])
     return found
 
 
@@ -111,27 +112,37 @@ def vicreg_backward(
         vectors["inner"] = -off * squares * scale * scale
     if product and correlation:
         vectors["project"] = np.where(scale * eps < 1, 1.0, 0.0)
-    of = standardising(parts["mean"], scale, dtype)
     gradients = [r.new_empty(r.shape) for r in rows]
-    for v, view in enumerate(views):
-        out, columns, matrix = gradients[v].numpy(), of[v], None
-        others = [x for i, x in enumerate(views) if apart and i != v]
-        if product and cancels(view, parts["off"][v], parts["diagonal"][v]):
-            columns, matrix = standardising(parts["mean"], scale, WIDE)[v], numba_views.empty(n, n)
-            numba_views.gram_matrix(view, columns, matrix)
-        elif product:
-            matrix = _jit.array(square[v])
-        if product or hinge:
+    outs = [g.numpy() for g in gradients]
+    if product or hinge:
+        asked = []
+        for v, view in enumerate(standardising(views, parts["mean"], scale, dtype)):
             own = {name: x[v] for name, x in vectors.items()}
-            first = others.pop(0) if others else None
-            given = (View(view, columns), None, matrix, off, own, apart, first, out)
-            with _jit.serial_blas():
-                numba_views.gradient(*given)
+            other = views[0 if v else 1] if apart and count > 1 else None
+            asked.append(Gradient(view, None, own, apart, other, outs[v]))
+        matrices = _jit.array(square) if product else None
+        cancel = [
+            v
+            for v in range(count if product else 0)
+            if cancels(views[v], parts["off"][v], parts["diagonal"][v])
+        ]
+        with _jit.serial_blas():
+            numba_views.gradients_of(asked, matrices, off)
+            for v in cancel:
+                wide = standardising(views, parts["mean"], scale, WIDE)[v]
+                matrices = numba_views.empty(1, n, n)
+                numba_views.gram_matrices([wide], matrices)
+                numba_views.gradients_of([asked[v]._replace(view=wide)], matrices, off)
+    for v, out in enumerate(outs):
+        # The first of the others is in the gradient already.
+        others = [x for i, x in enumerate(views) if apart and i != v]
+        if product or hinge:
+            others = others[1:]
         else:
             out[:] = 0
         for other in others:
-            threads, factor = numba_views.threads(view.size), dtype.type(apart)
-            _jit.run(numba_kernels.add_difference, threads, view, other, factor, out)
+            threads, factor = numba_views.threads(out.size), dtype.type(apart)
+            _jit.run(numba_kernels.add_difference, threads, views[v], other, factor, out)
     return [g.to(v.dtype) for g, v in zip(gradients, z, strict=True)]
 
 
@@ -145,39 +156,32 @@ def barlow_twins(z1: Tensor, z2: Tensor, eps: float, flags: int) -> tuple[Tensor
     n, dim = views[0].shape
     side, gram = spec.side(n, dim), spec.gram(n, dim)
     mean, squares, (cross,) = numba_views.arrays(WIDE, (2, dim), (2, dim), (1, dim))
-    for view, *columns in zip(views, mean, squares, strict=True):
-        numba_views.column_moments(view, bool(flags & spec.CENTER), *columns)
+    numba_views.column_moments(views, bool(flags & spec.CENTER), mean, squares)
     scales = _barlow_scale(squares, n, eps, flags)
     (a, b), threads = views, numba_views.threads(views[0].size)
     _jit.run(numba_kernels.cross, threads, a, mean[0], b, mean[1], cross)
     own = cross * scales[0] * scales[1] / n
     on, diagonal = np.square(1 - own).sum(), np.square(own).sum()
     square = rows[0].new_empty((2, side, side))
-    first, second = square[0].numpy(), square[1].numpy()
-    of = standardising(mean, scales, a.dtype)
+    matrices = square.numpy()
+    of = standardising(views, mean, scales, a.dtype)
     if gram:
         # Each view's gradient multiplies with the other's Gram matrix.
-        off = difference(_gram_product(views, of, (second, first)) / n**2, diagonal)
+        off = difference(_gram_product(of[::-1], matrices) / n**2, diagonal)
     else:
-        none = np.empty(0)
-        x, y = (numba_views.standardised(*given, none) for given in zip(views, of, strict=True))
-        off = numba_views.product(x, y, False, second, first) / n**2
+        x, y = (numba_views.standardised(view, np.empty(0)) for view in of)
+        off = numba_views.product(x, y, False, matrices[1], matrices[0]) / n**2
     if cancels(a, off, diagonal):
-        of = standardising(mean, scales, WIDE)
-        grams = [numba_views.empty(n, n) for _ in of]
-        off = difference(_gram_product(views, of, grams) / n**2, diagonal)
+        wide = standardising(views, mean, scales, WIDE)
+        off = difference(_gram_product(wide, numba_views.empty(2, n, n)) / n**2, diagonal)
     parts = [np.array([on, off, diagonal]), mean.ravel(), squares.ravel(), cross]
     return torch.from_numpy(np.concatenate(parts)), square
 
 
-def _gram_product(
-    views: Sequence[np.ndarray], columns: Sequence[Columns], grams: Sequence[np.ndarray]
-) -> float:
-    """Sum over all i, j of a_ij b_ij, the Gram matrices of both views, written to `grams`."""
-    diagonals = [
-        numba_views.gram_matrix(*given)[1] for given in zip(views, columns, grams, strict=True)
-    ]
-    return numba_views.inner_product(*grams) + float(diagonals[0] @ diagonals[1])
+def _gram_product(views: Sequence[View], out: np.ndarray) -> float:
+    """Sum over all i, j of a_ij b_ij, the Gram matrices of both views, written to `out`."""
+    _, diagonals = numba_views.gram_matrices(views, out)
+    return numba_views.inner_product(*out) + float(diagonals[0] @ diagonals[1])
 
 
 def barlow_twins_backward(
@@ -202,18 +206,19 @@ def barlow_twins_backward(
     if spec.gram(n, dim):
         on_diagonal = on_diagonal - 2 * upstream[1] * own
     wide = cancels(views[0], float(array[1]), float(array[2]))
-    of = standardising(mean, scales, WIDE if wide else views[0].dtype)
-    sides = [View(*given) for given in zip(views, of, strict=True)]
+    of = standardising(views, mean, scales, WIDE if wide else views[0].dtype)
     gradients = [r.new_empty(r.shape) for r in rows]
-    for v, (x, out) in enumerate(zip(sides, gradients, strict=True)):
-        y = sides[1 - v]
-        matrix = numba_views.empty(n, n) if wide else _jit.array(square[v])
-        if wide:
-            numba_views.gram_matrix(*y, matrix)
-        vectors = {
-            "cross": on_diagonal / n,
-            "project": np.full(dim, 1 / (n - 1 if flags & spec.UNBIASED else n)),
-        }
-        alpha = 2 * upstream[1] / n**2
-        numba_views.gradient(x, y, matrix, alpha, vectors, 0.0, None, out.numpy())
+    vectors = {
+        "cross": on_diagonal / n,
+        "project": np.full(dim, 1 / (n - 1 if flags & spec.UNBIASED else n)),
+    }
+    asked = [
+        Gradient(x, y, vectors, 0.0, None, g.numpy())
+        for x, y, g in zip(of, of[::-1], gradients, strict=True)
+    ]
+    matrices = _jit.array(square)
+    if wide:
+        matrices = numba_views.empty(2, n, n)
+        numba_views.gram_matrices(of[::-1], matrices)
+    numba_views.gradients_of(asked, matrices, 2 * upstream[1] / n**2)
     return gradients[0].to(z1.dtype), gradients[1].to(z2.dtype)

@@ -12,14 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tsssl_fast._jit import kernel, multiply, part, take
-from tsssl_fast.ops.decorrelation.numba_kernels import ROWS, Columns, standard
-
-
-class View(NamedTuple):
-    """x = standardised z."""
-
-    z: np.ndarray
-    columns: Columns
+from tsssl_fast.ops.decorrelation.numba_kernels import ROWS, View, standard
 
 
 class Pull(NamedTuple):
@@ -36,6 +29,16 @@ class Pull(NamedTuple):
     outer: np.ndarray
     apart: float  # in the dtype of the gradient
     other: np.ndarray
+
+
+class Task(NamedTuple):
+    """One view's gradient. y: what S multiplies on the dim side and cross elsewhere; without
+    entries it is x."""
+
+    view: View
+    y: View
+    pull: Pull
+    out: np.ndarray
 
 
 @part
@@ -75,20 +78,24 @@ def _add_apart(out, z, other, factor):
 
 
 @kernel
-def strips(counter, thread, view, y, square, pull, width, tile, line, sums, out):
-    """The n side, product = square x: a task owns `width` columns."""
-    z, columns = view
-    n, dim = z.shape
+def strips(counter, thread, work, squares, width, tile, line, sums):
+    """The n side, product = square x, of the first len(squares) of two views: a turn owns `width`
+    columns."""
+    n, dim = work[0].out.shape
+    turns = (dim + width - 1) // width
     while True:
-        c0 = take(counter) * width
-        if c0 >= dim:
+        turn = take(counter)
+        if turn >= len(squares) * turns:
             break
+        v, c0 = turn // turns, turn % turns * width
         c1 = min(c0 + width, dim)
+        view, y, pull, out = work[v]
+        z, columns = view
         x = tile[thread, 0, : n * (c1 - c0)].reshape((n, c1 - c0))
         g = tile[thread, 1, : n * (c1 - c0)].reshape((n, c1 - c0))
         for i in range(n):
             standard(z[i, c0:c1], columns, c0, x[i])
-        multiply(square, False, x, False, 0.0, g)
+        multiply(squares[v], False, x, False, 0.0, g)
         along, row = sums[thread, : c1 - c0], line[thread, : c1 - c0]
         along[:] = 0.0
         for i in range(n):
@@ -113,18 +120,23 @@ def strips(counter, thread, view, y, square, pull, width, tile, line, sums, out)
 
 
 @kernel
-def rows(counter, thread, view, y, square, pull, size, tile, line, out, along):
-    """The dim side, product = y square (without a square: 0): a task owns `size` rows.
+def rows(counter, thread, work, count, squares, size, tile, line, along):
+    """The dim side, product = y square (without squares: 0), of the first `count` of two views: a
+    turn owns `size` rows.
 
-    With `project` out is g alone, and along[task] the columns' sums of g x, for `project_rows`."""
-    z, columns = view
-    n, dim = z.shape
-    same = y.z.size == 0  # y is x
+    With `project` out is g alone, and along[v, turn] the columns' sums of g x, for `project_rows`.
+    """
+    n, dim = work[0].out.shape
+    turns = (n + size - 1) // size
     while True:
-        task = take(counter)
-        i0, i1 = task * size, min(task * size + size, n)
-        if i0 >= n:
+        turn = take(counter)
+        if turn >= count * turns:
             break
+        v, turn = turn // turns, turn % turns
+        i0, i1 = turn * size, min(turn * size + size, n)
+        view, y, pull, out = work[v]
+        z, columns = view
+        same = y.z.size == 0  # y is x
         a = tile[thread, 0, : (i1 - i0) * dim].reshape((i1 - i0, dim))
         g = tile[thread, 1, : (i1 - i0) * dim].reshape((i1 - i0, dim))
         for i in range(i0, i1):
@@ -132,12 +144,12 @@ def rows(counter, thread, view, y, square, pull, size, tile, line, out, along):
                 standard(z[i], columns, 0, a[i - i0])
             else:
                 standard(y.z[i], y.columns, 0, a[i - i0])
-        if square.size > 0:
-            multiply(a, False, square, False, 0.0, g)
+        if squares.size > 0:
+            multiply(a, False, squares[v], False, 0.0, g)
         else:
             g[:] = 0
         if pull.project.size > 0:
-            along[task] = 0.0
+            along[v, turn] = 0.0
         for i in range(i0, i1):
             x = a[i - i0]
             if not same:
@@ -147,7 +159,7 @@ def rows(counter, thread, view, y, square, pull, size, tile, line, out, along):
             if pull.cross.size > 0:
                 _add_product(g[i - i0], pull.cross, a[i - i0])
             if pull.project.size > 0:
-                _add_along(along[task], g[i - i0], x)
+                _add_along(along[v, turn], g[i - i0], x)
                 for c in range(dim):
                     out[i, c] = g[i - i0, c]
             else:
@@ -157,9 +169,9 @@ def rows(counter, thread, view, y, square, pull, size, tile, line, out, along):
 
 
 @kernel
-def project_rows(counter, thread, view, pull, factor, line, out):
+def project_rows(counter, thread, task, factor, line):
     """out = g, `rows`' result, into gradients; factor: project times the sums of g x."""
-    z, columns = view
+    (z, columns), _, pull, out = task
     n = len(z)
     while True:
         begin = take(counter) * ROWS

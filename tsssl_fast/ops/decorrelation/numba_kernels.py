@@ -63,15 +63,18 @@ def _add_squares(z, i, first, mean, total):
 
 
 @kernel
-def columns(counter, thread, z, center, mean, squares):
-    """Mean (0 without `center`) and sum of squared deviations of every column, in float64."""
-    n, dim = z.shape
+def columns(counter, thread, views, center, mean, squares):
+    """Mean (0 without `center`) and sum of squared deviations of every column, in float64; of the
+    first len(mean) of two views: a launch for each would cost 15 us."""
+    n, dim = views[0].shape
+    strips = (dim + STRIP - 1) // STRIP
     while True:
-        first = take(counter) * STRIP
-        if first >= dim:
+        task = take(counter)
+        if task >= len(mean) * strips:
             break
+        v, first = task // strips, task % strips * STRIP
         last = min(first + STRIP, dim)
-        m, s = mean[first:last], squares[first:last]
+        z, m, s = views[v], mean[v, first:last], squares[v, first:last]
         for c in range(last - first):
             m[c] = s[c] = 0.0
         for i in range(0, n if center else 0, 4):
@@ -129,6 +132,13 @@ class Columns(NamedTuple):
     scale: np.ndarray
 
 
+class View(NamedTuple):
+    """x = standardised z."""
+
+    z: np.ndarray
+    columns: Columns
+
+
 @part
 def standard(z, columns, first, out):
     """((z - mean) - rest) scale in columns from `first` on; z begins there."""
@@ -148,8 +158,9 @@ def square_sum(x):
 
 
 @kernel
-def standardise(counter, thread, z, columns, out, squares):
+def standardise(counter, thread, view, out, squares):
     """Standardised rows and, where asked, the sum of each row's squares in float64."""
+    z, columns = view
     n = len(z)
     while True:
         begin = take(counter) * ROWS
@@ -213,24 +224,29 @@ def second_moments(counter, thread, a, b, gram, block, symmetric, tile, out, mir
 
 
 @kernel
-def moments_in_parts(counter, thread, z, columns, gram, size, tile, part, squares):
-    """part[p]: the upper triangle of x x^T where `gram`, of x^T x otherwise, over `size` terms of
-    the depth, standardised as they are needed; squares[p] (gram): the rows' sums of squares."""
-    n, dim = z.shape
+def moments_in_parts(counter, thread, views, gram, size, tile, parts, squares):
+    """parts[v, p]: the upper triangle of x x^T where `gram`, of x^T x otherwise, over `size` terms
+    of the depth, standardised as they are needed; squares[v, p] (gram): the rows' sums of squares.
+    """
+    n, dim = views[0].z.shape
     depth = dim if gram else n
+    count = parts.shape[1]
     while True:
-        p = take(counter)
-        if p >= len(part):
+        task = take(counter)
+        if task >= len(parts) * count:
             break
+        v, p = task // count, task % count
+        z, columns = views[v]
+        part, square = parts[v], squares[v]
         before = 0.0
-        squares[p] = 0.0
+        square[p] = 0.0
         for k0 in range(p * size, min((p + 1) * size, depth), DEPTH):
             k1 = min(k0 + DEPTH, min((p + 1) * size, depth))
             if gram:
                 x = tile[thread][: n * (k1 - k0)].reshape((n, k1 - k0))
                 for i in range(n):
                     standard(z[i, k0:k1], columns, k0, x[i])
-                    squares[p, i] += square_sum(x[i])
+                    square[p, i] += square_sum(x[i])
             else:
                 x = tile[thread][: (k1 - k0) * dim].reshape((k1 - k0, dim))
                 for i in range(k1 - k0):
@@ -240,21 +256,25 @@ def moments_in_parts(counter, thread, z, columns, gram, size, tile, part, square
 
 
 @kernel
-def collect(counter, thread, part, out, sums):
-    """out = the sum of the parts, mirrored; sums[i]: twice the squares right of the diagonal."""
-    side = len(out)
+def collect(counter, thread, parts, out, sums):
+    """out[v] = the sum of a view's parts, mirrored; sums[v, i]: twice the squares right of the
+    diagonal."""
+    side = out.shape[1]
+    tasks = (side + ROWS - 1) // ROWS
     while True:
-        begin = take(counter) * ROWS
-        if begin >= side:
+        task = take(counter)
+        if task >= len(parts) * tasks:
             break
+        v, begin = task // tasks, task % tasks * ROWS
+        part, made = parts[v], out[v]
         for i in range(begin, min(begin + ROWS, side)):
-            row = out[i, i:side]
+            row = made[i, i:side]
             row[:] = 0.0
             for p in range(len(part)):
                 _add(row, part[p, i, i:side])
-            sums[i] = 2 * square_sum(row[1:])
+            sums[v, i] = 2 * square_sum(row[1:])
             for j in range(1, len(row)):
-                out[i + j, i] = row[j]
+                made[i + j, i] = row[j]
 
 
 @part
@@ -275,17 +295,20 @@ def inner_product(counter, thread, a, b, sums):
 
 
 @kernel
-def split_diagonal(counter, thread, matrix, out, diagonal):
-    """The matrix without its diagonal, in the dtype of `out`, and that."""
+def split_diagonal(counter, thread, matrices, factor, out, diagonals):
+    """Square matrices without their diagonals, and those times `factor`."""
+    side = out.shape[1]
+    tasks = (side + ROWS - 1) // ROWS
     while True:
-        begin = take(counter) * ROWS
-        if begin >= len(matrix):
+        task = take(counter)
+        if task >= len(out) * tasks:
             break
-        for i in range(begin, min(begin + ROWS, len(matrix))):
-            for j in range(len(matrix)):
-                out[i, j] = matrix[i, j]
-            diagonal[i] = matrix[i, i]
-            out[i, i] = 0.0
+        v, begin = task // tasks, task % tasks * ROWS
+        for i in range(begin, min(begin + ROWS, side)):
+            for j in range(side):
+                out[v, i, j] = matrices[v, i, j]
+            diagonals[v, i] = factor * matrices[v, i, i]
+            out[v, i, i] = 0.0
 
 
 @kernel

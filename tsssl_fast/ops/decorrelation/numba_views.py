@@ -2,6 +2,8 @@
 column are numpy's."""
 
 import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,8 +13,8 @@ from tsssl_fast import _jit
 from tsssl_fast.ops.decorrelation import numba_gradients as gradients
 from tsssl_fast.ops.decorrelation import numba_kernels as kernels
 from tsssl_fast.ops.decorrelation import spec
-from tsssl_fast.ops.decorrelation.numba_gradients import Pull, View
-from tsssl_fast.ops.decorrelation.numba_kernels import Columns
+from tsssl_fast.ops.decorrelation.numba_gradients import Pull, Task
+from tsssl_fast.ops.decorrelation.numba_kernels import Columns, View
 
 # Largest sum_j C_jj^2 / sum_{i != j} C_ij^2 that float32 takes on the n side
 # (csrc/kernels/second_moments.h).
@@ -53,9 +55,24 @@ def threads(elements: int) -> int:
     return _jit.threads(elements // _ELEMENTS)
 
 
-def column_moments(z: np.ndarray, center: bool, mean: np.ndarray, squares: np.ndarray) -> None:
-    """Writes mean and sum of squared deviations of the columns, float64."""
-    _jit.run(kernels.columns, threads(z.size), z, center, mean, squares)
+def pairs(items: Sequence[Any]) -> Iterator[tuple[int, tuple[Any, Any]]]:
+    """(how many count, two items): kernels take two views at once, and the last one may be
+    alone."""
+    for i in range(0, len(items), 2):
+        two = tuple(items[i : i + 2])
+        yield len(two), (two[0], two[-1])
+
+
+def column_moments(
+    views: Sequence[np.ndarray], center: bool, mean: np.ndarray, squares: np.ndarray
+) -> None:
+    """Writes mean and sum of squared deviations of the columns: (views, D), float64."""
+    begin = 0
+    for count, two in pairs(views):
+        of = slice(begin, begin + count)
+        workers = threads(count * two[0].size)
+        _jit.run(kernels.columns, workers, two, center, mean[of], squares[of])
+        begin += count
 
 
 def squared_distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -64,52 +81,63 @@ def squared_distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(out.sum())
 
 
-def standardising(mean: np.ndarray, scale: np.ndarray, dtype: np.dtype) -> list[Columns]:
-    """Of every view; mean, scale: (views, D), float64."""
+def standardising(
+    views: Sequence[np.ndarray], mean: np.ndarray, scale: np.ndarray, dtype: np.dtype
+) -> list[View]:
+    """mean, scale: (views, D), float64."""
     high = mean.astype(dtype)
     parts = high, (mean - high).astype(dtype), scale.astype(dtype)
-    return [Columns(*of) for of in zip(*parts, strict=True)]
+    return [View(z, Columns(*of)) for z, *of in zip(views, *parts, strict=True)]
 
 
-def standardised(z: np.ndarray, columns: Columns, squares: np.ndarray) -> np.ndarray:
-    """(z - mean) scale; with entries in `squares`, also each row's sum of squares."""
-    x = empty(*z.shape, dtype=columns.scale.dtype)
-    _jit.run(kernels.standardise, threads(z.size), z, columns, x, squares)
+def standardised(view: View, squares: np.ndarray) -> np.ndarray:
+    """x; with entries in `squares`, also each row's sum of squares."""
+    x = empty(*view.z.shape, dtype=view.columns.scale.dtype)
+    _jit.run(kernels.standardise, threads(x.size), view, x, squares)
     return x
 
 
-def gram_matrix(z: np.ndarray, columns: Columns, out: np.ndarray) -> tuple[float, np.ndarray]:
-    """Writes x x^T with its diagonal from float64; (the sum of its squares, its diagonal)."""
-    squares = empty(len(z))
-    off = _own_moments(z, columns, True, out, squares)
-    np.fill_diagonal(out, squares)
-    return off + float(squares @ squares), squares
+def gram_matrices(views: Sequence[View], out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Writes every view's x x^T with its diagonal from float64; (the sums of its squares, the
+    diagonals)."""
+    diagonals = empty(*out.shape[:2])
+    off = _own_moments(views, True, out, diagonals)
+    every = np.arange(out.shape[1])
+    out[:, every, every] = diagonals
+    return off + np.square(diagonals).sum(axis=1), diagonals
 
 
-def covariance(z: np.ndarray, columns: Columns, out: np.ndarray) -> float:
-    """Writes x^T x; returns the sum of squares off the diagonal."""
-    return _own_moments(z, columns, False, out, np.empty(0))
+def covariances(views: Sequence[View], out: np.ndarray) -> np.ndarray:
+    """Writes every view's x^T x; returns the sums of squares off the diagonal."""
+    return _own_moments(views, False, out, np.empty((len(views), 0)))
 
 
 def _own_moments(
-    z: np.ndarray, columns: Columns, gram: bool, out: np.ndarray, squares: np.ndarray
-) -> float:
-    side, depth = z.shape if gram else z.shape[::-1]
+    views: Sequence[View], gram: bool, out: np.ndarray, squares: np.ndarray
+) -> np.ndarray:
+    side, depth = views[0].z.shape if gram else views[0].z.shape[::-1]
     if side > PART_SIDE:
-        x = standardised(z, columns, squares)
-        return product(x, x, gram, out, out)
+        off = []
+        for view, matrix, row_squares in zip(views, out, squares, strict=True):
+            x = standardised(view, row_squares)
+            off.append(product(x, x, gram, matrix, matrix))
+        return np.array(off)
     size = -(-depth // min(PARTS, max(1, depth // PART_DEPTH)))
-    count = -(-depth // size)
-    workers = _jit.threads(min(count, side * side * depth // _PRODUCTS))
-    shapes = ((workers, side * min(size, kernels.DEPTH)), (count, side, side))
-    tile, part = arrays(out.dtype, *shapes)
-    by_part, sums = arrays(WIDE, (count, len(squares)), (side,))
-    arguments = (z, columns, gram, size, tile, part, by_part)
-    _jit.run(kernels.moments_in_parts, workers, *arguments, blas=True)
-    if gram:
-        by_part.sum(axis=0, out=squares)
-    _jit.run(kernels.collect, threads(part.size), part, out, sums)
-    return float(sums.sum())
+    parts = -(-depth // size)
+    sums, begin = empty(len(views), side), 0
+    for count, two in pairs(views):
+        of = slice(begin, begin + count)
+        begin += count
+        workers = _jit.threads(min(count * parts, count * side * side * depth // _PRODUCTS))
+        shapes = ((workers, side * min(size, kernels.DEPTH)), (count, parts, side, side))
+        tile, made = arrays(out.dtype, *shapes)
+        by_part = empty(count, parts, squares.shape[1])
+        arguments = (two, gram, size, tile, made, by_part)
+        _jit.run(kernels.moments_in_parts, workers, *arguments, blas=True)
+        if gram:
+            by_part.sum(axis=1, out=squares[of])
+        _jit.run(kernels.collect, threads(made.size), made, out[of], sums[of])
+    return np.asarray(sums.sum(axis=1))
 
 
 def product(a: np.ndarray, b: np.ndarray, gram: bool, out: np.ndarray, mirror: np.ndarray) -> float:
@@ -144,56 +172,74 @@ def cancels(z: np.ndarray, off: float, diagonal: float) -> bool:
     return z.dtype == np.float32 and spec.gram(*z.shape) and bool(diagonal > MAX_CANCELLATION * off)
 
 
-def gradient(
-    view: View,
-    y: View | None,
-    matrix: np.ndarray | None,
-    alpha: float,
-    vectors: dict[str, np.ndarray],
-    apart: float,
-    other: np.ndarray | None,
-    out: np.ndarray,
-) -> None:
-    """out_j = scale_j (g_j - project_j <g_j, x_j> x_j) + outer_j x_j + apart (z - other) with
-    g_j = alpha (S x)_j + inner_j x_j + cross_j y_j; on the dim side (y S)_j without S's diagonal.
+class Gradient(NamedTuple):
+    """One view's gradient, as numba_gradients.Pull says; vectors: those of inner, cross, project
+    and outer that are not zero. y: the view that S multiplies on the dim side (None: x)."""
 
-    vectors: those of inner, cross, project, outer that are not zero; y: the view that S multiplies
-    on the dim side (None: x).
-    """
-    n, dim = view.z.shape
-    dtype = view.columns.scale.dtype
-    strips = matrix is not None and spec.gram(n, dim)
-    given = {name: v.astype(dtype, copy=False) for name, v in vectors.items()}
-    zeros, none = np.zeros(max(n, dim), dtype), np.empty(0, dtype)
+    view: View
+    y: View | None
+    vectors: dict[str, np.ndarray]
+    apart: float
+    other: np.ndarray | None
+    out: np.ndarray
+
+
+def gradients_of(asked: Sequence[Gradient], matrices: np.ndarray | None, alpha: float) -> None:
+    """Writes the gradients of views with second moments S, alpha (S x)_j or, on the dim side,
+    alpha (y S)_j without S's diagonal. matrices: (views, side, side)."""
+    begin = 0
+    for count, two in pairs(asked):
+        of = None if matrices is None else matrices[begin : begin + count]
+        _gradients_of_two(count, two, of, alpha)
+        begin += count
+
+
+def _gradients_of_two(
+    count: int, two: tuple[Gradient, Gradient], matrices: np.ndarray | None, alpha: float
+) -> None:
+    n, dim = two[0].out.shape
+    dtype = two[0].view.columns.scale.dtype
+    strips = matrices is not None and spec.gram(n, dim)
     size = STRIP_WIDTH if strips else min(128, max(16, -(-n // 8)))
-    tasks, longest = -(-(dim if strips else n) // size), size if strips else dim
-    workers = threads(out.size)
-    if matrix is not None:
-        workers = _jit.threads(min(tasks, len(matrix) * n * dim // _PRODUCTS))
-    side = 0 if matrix is None else len(matrix)
-    shapes = ((side, side), (side,), (workers, 2, size * (n if strips else dim)))
-    square, own, tile, line = arrays(dtype, *shapes, (workers, longest))
-    diagonal = zeros
-    if matrix is not None:
-        _jit.run(kernels.split_diagonal, threads(matrix.size), matrix, square, own)
-        diagonal = own * dtype.type(alpha)
+    turns = -(-(dim if strips else n) // size)
+    workers, side = threads(count * n * dim), 0
+    if matrices is not None:
+        side = matrices.shape[1]
+        workers = _jit.threads(min(count * turns, count * side * n * dim // _PRODUCTS))
+    squares, diagonals, tile, line = arrays(
+        dtype,
+        *((count if side else 0, side, side), (2, max(n, dim))),
+        *((workers, 2, size * (n if strips else dim)), (workers, size if strips else dim)),
+    )
+    diagonals[:] = 0
+    if matrices is not None:
+        split = (matrices, dtype.type(alpha), squares, diagonals)
+        _jit.run(kernels.split_diagonal, threads(matrices.size), *split)
+    work = tuple(_task(two[v], diagonals[v], alpha, side > 0) for v in range(2))
+    if strips:
+        sums = empty(workers, size)
+        _jit.run(gradients.strips, workers, work, squares, size, tile, line, sums, blas=True)
+        return
+    project = work[0].pull.project.size > 0
+    along = empty(count, turns if project else 0, dim)
+    _jit.run(gradients.rows, workers, work, count, squares, size, tile, line, along, blas=True)
+    for task, sums in zip(work[:count] if project else (), along, strict=False):
+        factors = task.pull.project * sums.sum(axis=0).astype(dtype)
+        _jit.run(gradients.project_rows, workers, task, factors, line)
+
+
+def _task(asked: Gradient, diagonal: np.ndarray, alpha: float, product: bool) -> Task:
+    view, y, vectors, apart, other, out = asked
+    dtype = view.columns.scale.dtype
+    zeros, none = np.zeros(out.shape[1], dtype), np.empty(0, dtype)
+    given = {name: v.astype(dtype, copy=False) for name, v in vectors.items()}
     pull = Pull(
         *(dtype.type(alpha), diagonal, given.get("inner", zeros), given.get("cross", none)),
         # Without a product there is nothing to project.
-        given.get("project", none) if matrix is not None else none,
+        given.get("project", none) if product else none,
         *(given.get("outer", zeros), out.dtype.type(apart)),
         np.empty((0, 0), out.dtype) if other is None else other,
     )
     if y is None:
         y = View(np.empty((0, 0), view.z.dtype), view.columns)
-    if strips:
-        sums = empty(workers, size)
-        arguments = (view, y, square, pull, size, tile, line, sums, out)
-        _jit.run(gradients.strips, workers, *arguments, blas=True)
-        return
-    along = empty(tasks if pull.project.size else 0, dim)
-    arguments = (view, y, square, pull, size, tile, line, out, along)
-    _jit.run(gradients.rows, workers, *arguments, blas=True)
-    if pull.project.size:
-        factor = pull.project * along.sum(axis=0).astype(dtype)
-        _jit.run(gradients.project_rows, workers, view, pull, factor, line, out)
+    return Task(view, y, pull, out)
