@@ -12,7 +12,7 @@ from torch import Tensor
 from tsssl_fast import _jit
 from tsssl_fast.ops.decorrelation import numba_gradients as gradients
 from tsssl_fast.ops.decorrelation import numba_kernels as kernels
-from tsssl_fast.ops.decorrelation import spec
+from tsssl_fast.ops.decorrelation import numba_parts, spec
 from tsssl_fast.ops.decorrelation.numba_gradients import Pull, Task
 from tsssl_fast.ops.decorrelation.numba_kernels import Columns, View
 
@@ -133,10 +133,10 @@ def _own_moments(
         tile, made = arrays(out.dtype, *shapes)
         by_part = empty(count, parts, squares.shape[1])
         arguments = (two, gram, size, tile, made, by_part)
-        _jit.run(kernels.moments_in_parts, workers, *arguments, blas=True)
+        _jit.run(numba_parts.moments_in_parts, workers, *arguments, blas=True)
         if gram:
             by_part.sum(axis=1, out=squares[of])
-        _jit.run(kernels.collect, threads(made.size), made, out[of], sums[of])
+        _jit.run(numba_parts.collect, threads(made.size), made, out[of], sums[of])
     return np.asarray(sums.sum(axis=1))
 
 
