@@ -14,7 +14,8 @@ from tsssl_fast.ops.decorrelation import triton_configs as decorrelation
 @dataclass(frozen=True)
 class Work:
     """flops: of products in `dtype`; exps: exponentials; instructions: of the epilogue, by lane;
-    dram: compulsory bytes; l2: bytes that tiles read again."""
+    dram: compulsory bytes; l2: bytes that tiles read again. steps: works that follow each other.
+    """
 
     name: str
     dtype: str
@@ -23,11 +24,7 @@ class Work:
     instructions: float
     dram: float
     l2: float
-
-    def __add__(self, other: "Work") -> "Work":
-        mine, others = vars(self).values(), vars(other).values()
-        sums = [a + b for a, b in list(zip(mine, others, strict=True))[2:]]
-        return Work(self.name, self.dtype, *sums)
+    steps: tuple["Work", ...] = ()
 
     def times(self, rates: Rates) -> dict[str, float]:
         """Seconds that each unit is busy at its peak."""
@@ -38,6 +35,19 @@ class Work:
             "dram": self.dram / rates.dram,
             "l2": self.l2 / rates.l2,
         }
+
+    def bound(self, rates: Rates) -> float:
+        """Seconds of the busiest unit; of steps, their sum: the second waits for the first."""
+        if self.steps:
+            return sum(step.bound(rates) for step in self.steps)
+        return max(self.times(rates).values())
+
+
+def in_turn(name: str, *steps: Work) -> Work:
+    """One kernel after the other."""
+    fields = ("flops", "exps", "instructions", "dram", "l2")
+    sums = [sum(getattr(step, field) for step in steps) for field in fields]
+    return Work(name, steps[0].dtype, *sums, steps)
 
 
 def unit(rows: int, columns: int, dim: int) -> float:
@@ -52,9 +62,11 @@ def nt_xent_forward(batch: int, dim: int, family: str) -> Work:
     share = 0.5 * (1 + 1 / configs.SLOTS)
     pairs = share * n * n
     size = configs.pitch(dim) * 2
+    # The row tile stays on the chip, or comes again for every column tile.
+    loads = 1 / tile.rows + (0 if tile.resident else 1 / tile.columns)
     return Work(
         *(f"NT-Xent forward {batch} x {dim}", "bf16", share * unit(n, n, dim), pairs),
-        *(4 * pairs, 4 * n * size, pairs / tile.rows * size),
+        *(4 * pairs, 4 * n * size, pairs * loads * size),
     )
 
 
@@ -64,21 +76,24 @@ def nt_xent_backward(batch: int, dim: int, family: str) -> Work:
     Per pair: two scales, a sum, the shift, a product, half a conversion.
     """
     n = 2 * batch
-    tile = configs.tiles("paired gradients", _dtype(), configs.pitch(dim), family)
     pairs = float(n) * n
     size = configs.pitch(dim) * 2
+    head = (f"NT-Xent backward {batch} x {dim}", "bf16", 2 * unit(n, n, dim), pairs)
+    if not configs.fused(_dtype(), configs.pitch(dim)):
+        # A chunk's similarities are written and read in float32, its weights in 16 bits; per pair
+        # one scale more. A chunk is larger than the L2 cache: all of it is DRAM's.
+        return Work(*head, 7.5 * pairs, 12 * pairs + 4 * n * size + 12 * n * dim, 0.0)
+    tile = configs.tiles("paired gradients", _dtype(), configs.pitch(dim), family)
     return Work(
-        *(f"NT-Xent backward {batch} x {dim}", "bf16", 2 * unit(n, n, dim), pairs),
+        *head,
         *(5.5 * pairs, 4 * n * size + 12 * n * dim, pairs / tile.rows * size),
     )
 
 
 def nt_xent(batch: int, dim: int, family: str) -> Work:
-    """Forward and backward; wide rows by chunks."""
-    if not configs.fused(_dtype(), configs.pitch(dim)):
-        return chunked(f"NT-Xent {batch} x {dim}", 2 * batch, 2 * batch, dim, one_set=True)
-    both = nt_xent_forward(batch, dim, family) + nt_xent_backward(batch, dim, family)
-    return Work(f"NT-Xent {batch} x {dim}", *list(vars(both).values())[1:])
+    """Losses and gradients, wherever these are formed."""
+    steps = nt_xent_forward(batch, dim, family), nt_xent_backward(batch, dim, family)
+    return in_turn(f"NT-Xent {batch} x {dim}", *steps)
 
 
 def clip(batch: int, dim: int, family: str) -> Work:

@@ -1,6 +1,7 @@
 """What the Numba backends promise beside numbers: compiled once and told, safe after a fork, on any
 number of threads, and a reason where numba is missing."""
 
+import functools
 import os
 import pathlib
 import sys
@@ -8,10 +9,11 @@ import threading
 
 import pytest
 import torch
-from checks import run_python
+from checks import run_python, value_and_gradients
 
 import tsssl_fast
 from tsssl_fast import _jit, functional, info
+from tsssl_fast.ops.decorrelation import spec
 
 SMALL = """
 import torch
@@ -129,3 +131,68 @@ def test_a_dtype_that_no_kernel_takes_is_a_reason() -> None:
     for op in ("nt_xent", "vicreg", "augment", "preprocess"):
         (reason,) = tsssl_fast.explain(op, x).reasons["numba"]
         assert reason.startswith("dtype=torch.float8_e5m2 (supported: torch.float32")
+
+
+@pytest.mark.parametrize("correlation", [False, True])
+@pytest.mark.parametrize(("n", "dim"), [(20, 7), (9, 40)])
+def test_vicreg_terms_alone(n: int, dim: int, correlation: bool) -> None:
+    """A term of weight 0 has no part in the gradient, nor has what belongs to it."""
+    flags = spec.ALL_TERMS | (spec.CORRELATION if correlation else 0)
+    for weights in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0]):
+
+        def loss(
+            *z: torch.Tensor, kernel: str = "numba", weights: list[float] = weights
+        ) -> torch.Tensor:
+            settings = [1.0, 1.0, 1.0, *weights, 1.0, 1e-4]
+            return torch.ops.tsssl_fast.vicreg(*z, settings, flags, kernel)[0]
+
+        z = [torch.randn(n, dim) * 0.5 for _ in range(2)]
+        found, expected = (
+            value_and_gradients(functools.partial(loss, kernel=kernel), z)
+            for kernel in ("numba", "reference")
+        )
+        for a, b in zip(found, expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5 * b.abs().max().item())
+
+
+# Both sides; matrices summed from parts of the depth, and one too large for that; an odd view.
+@pytest.mark.parametrize(("n", "dim", "count"), [(40, 700, 2), (700, 40, 3), (300, 257, 2)])
+def test_decorrelation_gives_the_same_bits_on_any_number_of_threads(
+    n: int, dim: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tsssl_fast.ops.decorrelation import numba_views
+
+    monkeypatch.setattr(numba_views, "_PRODUCTS", 1)
+    monkeypatch.setattr(numba_views, "_ELEMENTS", 1)
+    z = [torch.randn(n, dim) for _ in range(count)]
+    losses = [functional.vicreg_loss] + [functional.barlow_twins_loss] * (count == 2)
+    for loss in losses:
+        runs = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            runs.append(value_and_gradients(functools.partial(loss, backend="numba"), z))
+        for run in runs[1:]:
+            assert all(torch.equal(a, b) for a, b in zip(run, runs[0], strict=True))
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.01])
+def test_nt_xent_forms_its_gradient_in_the_forward(
+    temperature: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same bits as with a backward of its own, on any number of threads."""
+    from tsssl_fast.ops.contrastive import numba_problem
+    from tsssl_fast.ops.contrastive import spec as contrastive
+
+    monkeypatch.setattr(numba_problem, "_TASK", 1)
+    z = [torch.randn(150, 19) for _ in range(2)]
+    loss = functools.partial(functional.nt_xent, temperature=temperature, backend="numba")
+    _, _, kept = torch.ops.tsssl_fast.nt_xent(*z, temperature, "mean", True, "numba")
+    assert kept.shape == (2, 150, 19)
+    runs = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        runs.append(value_and_gradients(loss, z))
+    monkeypatch.setattr(contrastive, "kept_rows", lambda rows, dim: 0)
+    runs.append(value_and_gradients(loss, z))
+    for run in runs[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(run, runs[0], strict=True))

@@ -23,7 +23,7 @@ M, P = 48, 32
 
 @pytest.fixture(params=TARGETS)
 def launches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
-    from tsssl_fast.ops.contrastive import triton_operators, triton_sweeps
+    from tsssl_fast.ops.contrastive import triton_sweeps, triton_views
 
     found: list[tuple[Any, dict[str, Any], dict[str, Any]]] = []
 
@@ -35,7 +35,7 @@ def launches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         found.append((self, values, options))
 
     monkeypatch.setattr(triton.runtime.jit.JITFunction, "run", run)
-    for module in (triton_operators, triton_sweeps):
+    for module in (triton_views, triton_sweeps):
         monkeypatch.setattr(module, "family", lambda x: request.param)
         monkeypatch.setattr(module, "dot_precision", lambda x: "ieee")
     return request.param, found
@@ -83,6 +83,21 @@ def test_nt_xent(launches: Any, name: str) -> None:
         _, saved, kept = operators.nt_xent(z, z, temperature, "none", False)
         operators.nt_xent_backward(torch.zeros(2 * M), z, z, saved, kept, temperature, "none")
     check(launches, 6 * len(VIEWS[name]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("temperature", [0.1, 0.01])
+def test_nt_xent_formed_in_the_forward(
+    launches: Any, dtype: torch.dtype, temperature: float
+) -> None:
+    from tsssl_fast.ops.contrastive import triton_operators as operators
+
+    z = torch.zeros(M, 768, dtype=dtype)
+    _, saved, kept = operators.nt_xent(z, z, temperature, "mean", True)
+    check(launches, 5)
+    before = len(launches[1])
+    operators.nt_xent_backward(torch.ones(()), z, z, saved, kept, temperature, "mean")
+    assert len(launches[1]) == before
 
 
 def arrays(name: str) -> Any:

@@ -127,9 +127,40 @@ def _call_gemm(typing: Any, a: Any, b: Any, out: Any, sizes: Any, factors: Any) 
     return types.void(a, b, out, sizes, factors), generate
 
 
+@intrinsic
+def _call_syrk(typing: Any, a: Any, out: Any, sizes: Any, factors: Any) -> Any:
+    """BLAS on (data, leading dimension); sizes: n, k, both leading dimensions, and whether a is
+    transposed, as int32."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = ir.IntType(8).as_pointer()
+
+        def data(i: int) -> Any:
+            array = context.make_array(signature.args[i])(context, builder, arguments[i])
+            return builder.bitcast(array.data, pointer)
+
+        def place(value: Any) -> Any:
+            return builder.bitcast(cgutils.alloca_once_value(builder, value), pointer)
+
+        n, k, lda, ldc, turned = (builder.extract_value(arguments[2], i) for i in range(5))
+        turned = builder.trunc(turned, ir.IntType(1))
+        # The upper triangle row by row is the lower one column by column; a is a' there.
+        letters = [place(_BYTE(ord("L"))), place(builder.select(turned, *map(_BYTE, b"NT")))]
+        alpha, beta = (place(builder.extract_value(arguments[3], i)) for i in range(2))
+        given = [*letters, place(n), place(k), alpha, data(0), place(lda), beta, data(1)]
+        given.append(place(ldc))
+        kind = ir.FunctionType(ir.VoidType(), [pointer] * len(given))
+        name = _SYRK[signature.args[1].dtype]
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, name), given)
+        return context.get_dummy_value()
+
+    return types.void(a, out, sizes, factors), generate
+
+
 _BYTE = ir.IntType(8)
 _GEMM = {types.float32: "tsssl_fast_sgemm", types.float64: "tsssl_fast_dgemm"}
-for _name in _GEMM.values():
+_SYRK = {types.float32: "tsssl_fast_ssyrk", types.float64: "tsssl_fast_dsyrk"}
+for _name in (*_GEMM.values(), *_SYRK.values()):
     # By name, so that compiled kernels can be kept: an address would be good for one process.
     _routine = _name.removeprefix("tsssl_fast_")
     _address = get_cython_function_address("scipy.linalg.cython_blas", _routine)
@@ -151,6 +182,19 @@ def multiply(
     one = out.dtype.type(1)
     turned = (np.int32(a_transposed), np.int32(b_transposed))
     _call_gemm(a, b, out, (*sizes, *turned), (one, out.dtype.type(factor)))
+
+
+@part(inlined=True)
+def add_own_product(a: np.ndarray, a_transposed: bool, factor: Any, out: Any) -> None:
+    """The upper triangle of out = a a' + factor out, or of a' a where `a_transposed`: half of
+    `multiply`'s work."""
+    size = out.itemsize
+    n, k = a.shape
+    if a_transposed:
+        n, k = k, n
+    lda, ldc = a.strides[0] // size, out.strides[0] // size
+    sizes = (np.int32(n), np.int32(k), np.int32(lda), np.int32(ldc), np.int32(a_transposed))
+    _call_syrk(a, out, sizes, (out.dtype.type(1), out.dtype.type(factor)))
 
 
 @intrinsic
@@ -267,7 +311,14 @@ _forked = False  # a child has none of its parent's OpenMP threads, and would wa
 
 @cache
 def _blas() -> tuple[Any, ...]:
-    return tuple(ThreadpoolController().select(user_api="blas").lib_controllers)
+    """scipy's own library; every one where scipy shares another's."""
+    found = tuple(ThreadpoolController().select(user_api="blas").lib_controllers)
+    return tuple(x for x in found if f"{os.sep}scipy" in x.filepath) or found
+
+
+def serial_blas() -> _SerialBlas:
+    """Around several kernels that multiply: the setting is made once (15 us each time)."""
+    return _serial_blas
 
 
 def _after_fork() -> None:

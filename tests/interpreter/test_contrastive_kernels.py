@@ -48,6 +48,52 @@ def test_nt_xent_of_wide_rows(dtype: torch.dtype) -> None:
     check_nt_xent(9, WIDE[dtype], 0.1, dtype, 2)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("temperature", [0.1, 0.02])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradients_of_wide_rows_are_formed_in_the_forward(
+    dtype: torch.dtype, temperature: float, reduction: str
+) -> None:
+    """Several row chunks and an upstream gradient that is not 1; the backward launches nothing."""
+
+    def given() -> Iterator[Draw]:
+        for _ in range(16):  # one loss a draw: its error scatters, at low temperature most
+            yield views(5, WIDE[dtype], dtype), torch.tensor(-3.0, dtype=torch.float64)
+
+    def definition(a: Tensor, b: Tensor) -> Tensor:
+        loss = reference.nt_xent(a, b, temperature)
+        return loss.mean() if reduction == "mean" else loss.sum()
+
+    accept_all(
+        lambda a, b: functional.nt_xent(a, b, temperature, reduction, backend="triton"),
+        definition, given(), spec.ERROR_FACTOR,
+    )  # fmt: skip
+    z1, z2 = views(5, WIDE[dtype], dtype)
+    operator = torch.ops.tsssl_fast.nt_xent
+    _, _, kept = operator(z1, z2, temperature, reduction, True, "triton")
+    assert (kept.shape, kept.dtype) == ((2, *z1.shape), torch.float32)
+    for no_use in ((reduction, False), ("none", True)):
+        assert operator(z1, z2, temperature, *no_use, "triton")[2].numel() == 0
+    assert operator(z1[:, :8], z2[:, :8], temperature, reduction, True, "triton")[2].numel() == 0
+
+
+def test_what_wide_rows_keep_serves_every_backward() -> None:
+    z1, z2 = views(7, WIDE[torch.float32], torch.float32)
+    grad, found = torch.tensor(2.0), []
+    for forward in ("triton", "reference", "cpp"):
+        _, saved, kept = torch.ops.tsssl_fast.nt_xent(z1, z2, 0.1, "mean", True, forward)
+        for backward in ("triton", "reference", "cpp"):
+            if kept.dim() < spec.GRADIENT_DIMS or backward != "reference":
+                found.append(
+                    torch.ops.tsssl_fast.nt_xent_backward(
+                        grad, z1, z2, saved, kept, 0.1, "mean", backward
+                    )
+                )
+    for other in found[1:]:
+        for a, b in zip(other, found[0], strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * b.abs().max().item())
+
+
 def test_nt_xent_at_the_smallest_sizes() -> None:
     check_nt_xent(1, 8, 0.1, torch.float32, 4)
     check_nt_xent(2, 1, 0.5, torch.float32, 8)

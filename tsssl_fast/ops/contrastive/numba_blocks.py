@@ -39,8 +39,9 @@ class Settings(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Working memory, one row per thread."""
+    """Working memory, one row per thread; where `kept`, one tile per task."""
 
+    kept: bool  # logits stay where the sums leave them, for the gradient
     tile: np.ndarray  # block x block
     columns: np.ndarray  # (QUANTITIES + 1) x block
     kind: np.ndarray  # (block,) uint8
@@ -48,11 +49,11 @@ class Memory(NamedTuple):
 
 
 @part
-def maxima(q, k, rules, settings, window, memory, thread):
+def maxima(q, k, rules, settings, window, memory, thread, place):
     """Largest logits per row and class, into the shifts of both sides."""
     i0, i1, j0, j1 = window
     height, width = i1 - i0, j1 - j0
-    tile = memory.tile[thread][: height * width].reshape((height, width))
+    tile = memory.tile[place][: height * width].reshape((height, width))
     multiply(q.rows[i0:i1], False, k.rows[j0:j1], True, 0.0, tile)
     kind = memory.kind[thread][:width]
     for r in range(height):
@@ -92,12 +93,13 @@ def _add_class(a, kind, wanted, weight, settings, shift, shifts, column):
 
 
 @part
-def sums(q, k, rules, settings, window, both, memory, thread):
-    """Sums of a block of pairs, into the queries and, with `both`, into the keys."""
+def sums(q, k, rules, settings, window, both, memory, thread, place):
+    """Sums of a block of pairs, into the queries and, with `both`, into the keys; its logits are
+    left in tile `place`."""
     i0, i1, j0, j1 = window
     total = q.total
     height, width = i1 - i0, j1 - j0
-    tile = memory.tile[thread][: height * width].reshape((height, width))
+    tile = memory.tile[place][: height * width].reshape((height, width))
     multiply(q.rows[i0:i1], False, k.rows[j0:j1], True, 0.0, tile)
     # Contiguous rows of `width`: with a stride between them no loop below becomes vectors.
     columns = memory.columns[thread][: (_SPARE + 1) * width].reshape((_SPARE + 1, width))
@@ -158,17 +160,19 @@ def _pull_row(a, i, q, k, rules, settings, j0, j1, kind, ones):
 
 
 @part
-def gradient(q, k, rules, settings, window, both, memory, thread):
+def gradient(q, k, rules, settings, window, both, memory, thread, place):
     """The block's part of the gradient of the queries, and with `both` of the keys."""
     i0, i1, j0, j1 = window
     height, width = i1 - i0, j1 - j0
-    tile = memory.tile[thread][: height * width].reshape((height, width))
-    multiply(q.rows[i0:i1], False, k.rows[j0:j1], True, 0.0, tile)
+    tile = memory.tile[place][: height * width].reshape((height, width))
+    if not memory.kept:
+        multiply(q.rows[i0:i1], False, k.rows[j0:j1], True, 0.0, tile)
     kind, ones = memory.kind[thread][:width], memory.ones[thread]
     plain = settings.fixed and not mixed(rules, i0, i1, j0, j1)
     for r in range(height):
         a = tile[r]
-        tiles.scale(a, settings.beta)
+        if not memory.kept:
+            tiles.scale(a, settings.beta)
         if plain:
             tiles.plain_pull(a, settings.power, q.pulls[0, i0 + r], k.pulls[0, j0:j1])
         else:

@@ -1,5 +1,6 @@
 """The operators of the contrastive family on the numba kernels."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from tsssl_fast import _checks, _jit
 from tsssl_fast.ops.contrastive import numba_kernels, numba_problem, spec
+from tsssl_fast.ops.contrastive.numba_blocks import Memory, Settings
 from tsssl_fast.ops.contrastive.numba_kernels import GRADIENT, MAXIMA, SUMS
 from tsssl_fast.ops.contrastive.numba_problem import Layout, Schedule, Set
 from tsssl_fast.ops.contrastive.reference import PLAIN
@@ -54,25 +56,38 @@ class _Groups:
         for z, place in ((self.z1, self.first), (self.z2, self.second)):
             self.rows.fill(z, place, None, self.normalize, scale)
 
+    def sums(self, made: Settings, memory: Memory, saved: Tensor, loss: Tensor) -> None:
+        """Writes the rows of spec.NT_XENT_ROWS and the losses."""
+        self.fill(saved[1])
+        side = self.rows.forward(made)
+        for phase in (SUMS,) if made.fixed else (MAXIMA, SUMS):
+            self.schedule.walk(phase, side, side, self.rules, made, True, memory)
+        rows, live = _jit.array(saved), self.schedule.live
+        _jit.run(numba_kernels.report, 1, side, made, live, rows[2:], rows[:0])
+        _jit.run(numba_kernels.nt_xent_values, 1, rows, live, _jit.array(loss))
+
+    def gradients(
+        self, made: Settings, memory: Memory, saved: Tensor, grad: Tensor, out: Sequence[Tensor]
+    ) -> None:
+        """Writes both views' gradients, from filled rows; grad: upstream, one number a row."""
+        live, pulls = self.schedule.live, self.z1.new_zeros((3, saved.shape[1]))
+        arguments = (_jit.array(saved), live, _jit.array(grad), made, _jit.array(pulls))
+        _jit.run(numba_kernels.nt_xent_pulls, 1, *arguments)
+        side = self.rows.backward(pulls, saved[2:4], True)
+        self.schedule.walk(GRADIENT, side, side, self.rules, made, True, memory)
+        for place, gradient in zip((self.first, self.second), out, strict=True):
+            self.rows.finish(side, saved[1], place, self.normalize, made.beta, gradient)
+
 
 def grouped_forward(
     z1: Tensor, z2: Tensor, lengths: Tensor | None, temperature: float, normalize: bool
 ) -> tuple[Tensor, Tensor]:
     problem = _Groups(z1, z2, lengths, normalize)
-    z, schedule, rules = problem.z1, problem.schedule, problem.rules
-    size = (z1.shape[0], 2 * z1.shape[1])
-    loss = z.new_zeros(size)
-    saved = z.new_empty((len(spec.NT_XENT_ROWS), *size))
-    rows = saved.view(len(saved), -1)
-    problem.fill(rows[1])
+    z, size = problem.z1, (z1.shape[0], 2 * z1.shape[1])
+    loss, saved = z.new_zeros(size), z.new_empty((len(spec.NT_XENT_ROWS), *size))
     made = numba_problem.settings(1 / temperature, normalize, False, z.dtype)
-    side = problem.rows.forward(made)
-    for phase in (SUMS,) if made.fixed else (MAXIMA, SUMS):
-        schedule.walk(phase, side, side, rules, made, True, z)
-    arrays = _jit.array(rows)
-    nothing = arrays[:0]
-    _jit.run(numba_kernels.report, 1, side, made, schedule.live, arrays[2:], nothing)
-    _jit.run(numba_kernels.nt_xent_values, 1, arrays, schedule.live, _jit.array(loss.view(-1)))
+    memory = problem.schedule.memory(z)
+    problem.sums(made, memory, saved.view(len(saved), -1), loss.view(-1))
     return loss, saved
 
 
@@ -86,29 +101,33 @@ def grouped_backward(
     normalize: bool,
 ) -> tuple[Tensor, Tensor]:
     problem = _Groups(z1, z2, lengths, normalize)
-    z, schedule = problem.z1, problem.schedule
-    rows = saved.reshape(len(saved), -1)
-    scale = rows[1].clone()
-    problem.fill(scale)
+    z, rows = problem.z1, saved.reshape(len(saved), -1)
+    problem.fill(torch.empty_like(rows[1]))
     made = numba_problem.settings(1 / temperature, normalize, False, z.dtype)
-    pulls = z.new_zeros((3, rows.shape[1]))
-    upstream = _jit.array(grad.to(z.dtype).reshape(-1))
-    arguments = (_jit.array(rows), schedule.live, upstream, made, _jit.array(pulls))
-    _jit.run(numba_kernels.nt_xent_pulls, 1, *arguments)
-    side = problem.rows.backward(pulls, rows[2:4], True)
-    schedule.walk(GRADIENT, side, side, problem.rules, made, True, z)
     out = [z.new_empty(x.shape) for x in (z1, z2)]
-    for place, gradient in zip((problem.first, problem.second), out, strict=True):
-        problem.rows.finish(side, scale, place, normalize, made.beta, gradient)
+    upstream = grad.to(z.dtype).reshape(-1)
+    problem.gradients(made, problem.schedule.memory(z), rows, upstream, out)
     return out[0].to(problem.dtype), out[1].to(problem.dtype)
 
 
 def nt_xent_forward(
     z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Keeps no exponentials: `keep` only allows it."""
-    loss, saved = grouped_forward(z1[None], z2[None], None, temperature, True)
-    return _checks.reduce(loss[0], reduction), saved[:, 0], loss.new_empty(0)
+    """With a reduction the gradient is formed here, from logits in working memory, where they are
+    few (spec.kept_rows): half a unit of products less, and a backward of one multiplication."""
+    rows, dim = 2 * z1.shape[0], z1.shape[1]
+    formed = keep and reduction != "none" and spec.kept_rows(rows, dim) > 0
+    problem = _Groups(z1[None], z2[None], None, True)
+    z = problem.z1
+    loss, saved = z.new_empty(rows), z.new_empty((len(spec.NT_XENT_ROWS), rows))
+    made = numba_problem.settings(1 / temperature, True, False, z.dtype)
+    memory = problem.schedule.memory(z, formed)
+    problem.sums(made, memory, saved, loss)
+    kept = z.new_empty((2, *z1.shape) if formed else 0)
+    if formed:
+        grad = z.new_full((rows,), 1 / rows if reduction == "mean" else 1.0)
+        problem.gradients(made, memory, saved, grad, kept.unbind())
+    return _checks.reduce(loss, reduction), saved, kept
 
 
 def nt_xent_backward(
@@ -120,6 +139,8 @@ def nt_xent_backward(
     temperature: float,
     reduction: str,
 ) -> tuple[Tensor, Tensor]:
+    if kept.dim() == spec.GRADIENT_DIMS:
+        return (kept[0] * grad).to(z1.dtype), (kept[1] * grad).to(z1.dtype)
     rows = saved.shape[1]
     grad = grad.to(saved.dtype) / (rows if reduction == "mean" else 1)
     grad = grad.expand(rows)[None]
@@ -164,9 +185,9 @@ def pairs_forward(
     problem.fill(scale)
     made = numba_problem.settings(beta.item(), rules.normalize, statistics, z.dtype)
     sides = [side.forward(made) for side in problem.sets]
-    both = k is None or rules.columns
+    both, memory = k is None or rules.columns, problem.schedule.memory(z)
     for phase in (SUMS,) if made.fixed else (MAXIMA, SUMS):
-        problem.schedule.walk(phase, sides[0], sides[-1], problem.rules, made, both, z)
+        problem.schedule.walk(phase, sides[0], sides[-1], problem.rules, made, both, memory)
     begin = 0
     for side in sides if rules.columns else sides[:1]:
         end = begin + len(side.rows)
@@ -207,8 +228,8 @@ def pairs_backward(
         if not rules.columns:  # no loss pulls at the keys
             pulls, sums = z.new_zeros((3, m + len(k))), z.new_zeros((2, m + len(k)))
         sides.append(problem.sets[1].backward(pulls[:, m:], sums[:2, m:], keys))
-    both = keys or k is None
-    problem.schedule.walk(GRADIENT, sides[0], sides[-1], problem.rules, made, both, z)
+    both, memory = keys or k is None, problem.schedule.memory(z)
+    problem.schedule.walk(GRADIENT, sides[0], sides[-1], problem.rules, made, both, memory)
     out = [z.new_empty(q.shape), z.new_empty(k.shape if k is not None and keys else 0)]
     ends = (scale[:m], scale[m:])
     along = [

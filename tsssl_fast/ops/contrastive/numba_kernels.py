@@ -70,12 +70,13 @@ def meet(counter, thread, phase, q, k, rules, settings, both, work, progress, me
             if b != a:
                 wait_for(progress, b, other_turn)
             mirrored = both and a != b  # a block with itself holds every pair in both orders
+            place = task if memory.kept else thread
             if phase == MAXIMA:
-                blocks.maxima(q, k, rules, settings, window, memory, thread)
+                blocks.maxima(q, k, rules, settings, window, memory, thread, place)
             elif phase == SUMS:
-                blocks.sums(q, k, rules, settings, window, mirrored, memory, thread)
+                blocks.sums(q, k, rules, settings, window, mirrored, memory, thread, place)
             else:
-                blocks.gradient(q, k, rules, settings, window, mirrored, memory, thread)
+                blocks.gradient(q, k, rules, settings, window, mirrored, memory, thread, place)
             if b != a:
                 advance(progress, b)
         advance(progress, a)

@@ -110,23 +110,32 @@ class Schedule:
         self.layout, self.live = layout, layout.live
         self.threads = _jit.threads(min(layout.tasks, int(layout.pairs * dim) // _TASK))
 
-    def memory(self, like: Tensor) -> Memory:
+    def memory(self, like: Tensor, kept: bool = False) -> Memory:
         threads, block = self.threads, self.layout.block
+        tiles = self.layout.tasks if kept else threads
         kind = torch.empty((threads, block), dtype=torch.uint8)
         return Memory(
-            empty(threads, block * block, like=like),
+            kept,
+            empty(tiles, block * block, like=like),
             empty(threads, (QUANTITIES + 1) * block, like=like),
             _jit.array(kind),
             _jit.array(like.new_ones((threads, block))),
         )
 
     def walk(
-        self, phase: int, q: Side, k: Side, rules: Classes, made: Settings, both: bool, like: Tensor
+        self,
+        phase: int,
+        q: Side,
+        k: Side,
+        rules: Classes,
+        made: Settings,
+        both: bool,
+        memory: Memory,
     ) -> None:
         layout = self.layout
         progress = np.zeros(layout.blocks, np.int64)
         work = (layout.groups, layout.columns, layout.tasks)
-        arguments = (phase, q, k, rules, made, both, work, progress, self.memory(like))
+        arguments = (phase, q, k, rules, made, both, work, progress, memory)
         _jit.run(numba_kernels.meet, self.threads, *arguments, blas=True)
 
 

@@ -9,7 +9,9 @@ One configuration a class and no autotuning: a first call compiles what it launc
   values of each operand in registers.
 * beyond: row chunks. The accumulator of a row tile (rows x columns, float32) would leave the tensor
   cores tiles of 32 rows; a chunk's similarities by torch's product and one pass over them does not.
-  At D = 768 on Hopper the published fused kernel reached a quarter of the chunked one's rate.
+  At D = 768 on Hopper the published fused kernel reached a quarter of the chunked one's rate. The
+  sums of two views with one shift accumulate no row of D numbers: their tiles walk over the columns
+  in steps of BK at every width, and chunks are left to the gradient.
 """
 
 from enum import IntEnum
@@ -65,6 +67,12 @@ _NARROW = {
     },
     ("paired gradients", "gfx942"): {64: (64, 64, 4, 1), 128: (64, 64, 4, 1), 256: (64, 32, 4, 1)},
 }
+# Sums of wide rows of 16 bits: rows, columns, step, warps, stages.
+_STREAMED = {
+    "sm_80": (128, 64, 64, 8, 3),
+    "sm_90": (128, 128, 64, 8, 3),
+    "gfx942": (64, 64, 64, 4, 2),
+}
 # The engine's kernels keep more than the product in registers: columns of a tile of 64 rows, and
 # warps, by what the rules ask for (Load).
 _GENERAL = {
@@ -94,9 +102,9 @@ def tiles(
     """kernel: "paired sums", "paired gradients", "sums" or "gradients"; family: that of
     gpu.backend."""
     wide = width(columns, family)
+    streamed = dtype == torch.float32 or not fused(dtype, columns)
     if family == "interpreter":
-        step = 16 if dtype == torch.float32 else wide
-        return Tiles(16, 16, step, 1, 1, dtype != torch.float32)
+        return Tiles(16, 16, 16 if streamed else wide, 1, 1, not streamed)
     if kernel in ("sums", "gradients"):
         amd = family == "gfx942"
         keys, warps = _GENERAL[kernel, "gfx942" if amd else "cuda"][load]
@@ -107,6 +115,8 @@ def tiles(
         return Tiles(rows, keys, wide, 8 if wide > 128 and not amd else warps, stages, True)
     if dtype == torch.float32:
         return Tiles(*_FLOAT32[kernel], False)
+    if streamed:
+        return Tiles(*_STREAMED[family], False)
     rows, keys, warps, stages = _NARROW[kernel, family][wide]
     return Tiles(rows, keys, wide, warps, stages, True)
 
@@ -120,3 +130,13 @@ def chunk_tiles(family: str) -> Tiles:
     if family == "interpreter":
         return Tiles(4, 16, 16, 1, 1, False)
     return Tiles(4, 128, 16, 4, 2, False)
+
+
+def chunk_rows(keys: int, family: str) -> int:
+    return 8 if family == "interpreter" else max(128, CHUNK_ELEMENTS // keys // 128 * 128)
+
+
+def formed(dtype: torch.dtype, columns: int, reduction: str) -> bool:
+    """Whether nt_xent's forward forms the gradient: of wide rows, where the upstream gradient is
+    one number. On the chip there is nothing to save: no pair's number outlives its tile."""
+    return reduction != "none" and not fused(dtype, columns)

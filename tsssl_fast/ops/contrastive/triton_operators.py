@@ -1,31 +1,22 @@
 """The Triton kernels on torch tensors: the family's operators, forward and backward."""
 
-import math
 from typing import Any
 
 import torch
-import triton
 from torch import Tensor
 
 from tsssl_fast import _checks
-from tsssl_fast.gpu.backend import dot_precision, family, on
+from tsssl_fast.gpu.backend import on
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive import triton_configs as configs
-from tsssl_fast.ops.contrastive.reference import PLAIN
 from tsssl_fast.ops.contrastive.rules import Rules
 from tsssl_fast.ops.contrastive.triton_launch import (
-    COLUMNS,
-    ROWS,
-    Operands,
     finish_rows,
     gain_of,
-    options,
     prepare_rows,
     pull_rows,
     rule_arguments,
-    slots_of,
 )
-from tsssl_fast.ops.contrastive.triton_paired import paired_gradients, paired_rows, paired_sums
 from tsssl_fast.ops.contrastive.triton_sweeps import (
     Results,
     Sweep,
@@ -33,18 +24,31 @@ from tsssl_fast.ops.contrastive.triton_sweeps import (
     gradients_of,
     sums_of,
 )
-
-# One shift serves all rows of unit length while 2 beta is below this: exp(-2 beta) and gradients
-# scaled by 1e12 stay normal float32 numbers.
-SAFE_SPREAD = 60.0
-_PAIRED = 2  # triton_tiles.PAIRED
+from tsssl_fast.ops.contrastive.triton_views import (
+    prepare_views,
+    shape_of,
+    write_gradients,
+    write_losses,
+)
 
 
 def nt_xent(
     z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    loss, saved = _paired_forward(z1, z2, None, temperature, True)
-    return _checks.reduce(loss, reduction), saved, loss.new_empty(0)
+    if not (keep and configs.formed(z1.dtype, configs.pitch(z1.shape[-1]), reduction)):
+        loss, saved = _paired_forward(z1, z2, None, temperature, True)
+        return _checks.reduce(loss, reduction), saved, loss.new_empty(0)
+    rows = 2 * len(z1)
+    loss, saved, kept = (
+        torch.empty(size, device=z1.device)
+        for size in ((rows,), (len(spec.NT_XENT_ROWS), rows), (2, *z1.shape))
+    )
+    grad = torch.full((rows,), 1 / rows if reduction == "mean" else 1.0, device=z1.device)
+    with on(z1):
+        problem = prepare_views(z1, z2, None, temperature, True, saved[1])
+        write_losses(problem, loss, saved)
+        write_gradients(problem, grad, saved, (kept[0], kept[1]))
+    return _checks.reduce(loss, reduction), saved, kept
 
 
 def nt_xent_backward(
@@ -56,6 +60,8 @@ def nt_xent_backward(
     temperature: float,
     reduction: str,
 ) -> tuple[Tensor, Tensor]:
+    if kept.dim() == spec.GRADIENT_DIMS:
+        return (kept[0] * grad).to(z1.dtype), (kept[1] * grad).to(z1.dtype)
     rows = saved.shape[1]
     grad = (grad / rows if reduction == "mean" else grad).expand(rows)
     return _paired_backward(grad, z1, z2, saved, None, temperature, True)
@@ -85,63 +91,20 @@ def _all_lengths(z: Tensor, lengths: Tensor | None) -> Tensor:
     return lengths.contiguous()
 
 
-def _shape(z: Tensor) -> tuple[int, int]:
-    """(problems, rows of a problem) of two views."""
-    return (z.shape[0] if z.dim() == 3 else 1), 2 * z.shape[-2]
-
-
-def _one_shift(beta: float, normalize: bool) -> bool:
-    return normalize and 2 * beta < SAFE_SPREAD
-
-
-def _paired_sweep(
-    operands: Operands, lengths: Tensor | None, beta: float, groups: int, half: int
-) -> Sweep:
-    rules = rule_arguments(PLAIN, False, True, 0)
-    rules["POSITIVES"] = _PAIRED
-    strength = torch.full((), beta, device=operands.x.device)
-    return Sweep(operands, operands, strength, rules, True, half, lengths, groups)
-
-
 def _paired_forward(
     z1: Tensor, z2: Tensor, lengths: Tensor | None, temperature: float, normalize: bool
 ) -> tuple[Tensor, Tensor]:
-    groups, n = _shape(z1)
+    groups, n = shape_of(z1)
     size = (n,) if lengths is None else (groups, n)
     # Rows behind a problem's length are zero, and no kernel writes them.
     new = torch.empty if lengths is None else torch.zeros
     loss = new(size, device=z1.device)
     saved = new((len(spec.NT_XENT_ROWS), *size), device=z1.device)
     flat = saved.view(len(spec.NT_XENT_ROWS), -1)
-    beta = 1 / temperature
     with on(z1):
-        operands = prepare_rows(z1, z2, flat[1], n // 2, normalize, lengths=lengths)
-        sweep = _paired_sweep(operands, lengths, beta, groups, n // 2)
-        if _one_shift(beta, normalize) and sweep.fused:
-            _one_shift_forward(sweep, beta, loss, flat)
-        else:
-            results = Results(None, flat[2:], None, loss.view(-1), flat[0])
-            sums_of(sweep, results, False, False)
+        problem = prepare_views(z1, z2, lengths, temperature, normalize, flat[1])
+        write_losses(problem, loss, flat)
     return loss, saved
-
-
-def _one_shift_forward(sweep: Sweep, beta: float, loss: Tensor, saved: Tensor) -> None:
-    x, r = sweep.rows
-    tile = configs.tiles("paired sums", x.dtype, x.shape[1], family(x))
-    slots, span = slots_of(sweep.m, max(tile.rows, tile.columns), configs.SLOTS)
-    part = torch.empty((slots, len(x)), device=x.device)
-    strength = beta / math.log(2)
-    power = float(math.ceil(strength))
-    tail = (sweep.m, sweep.half, x.shape[1], span, slots)
-    paired_sums[(slots, slots // 2 + 1, sweep.groups)](
-        *(x, r, sweep.lengths, part, strength, power, *tail),
-        *(tile.rows, tile.columns, tile.step, tile.resident, dot_precision(x)),
-        **options(tile.warps, tile.stages),
-    )
-    paired_rows[(triton.cdiv(sweep.m, ROWS), sweep.groups)](
-        *(x, r, sweep.lengths, part, beta, power, loss, saved, *tail, ROWS, COLUMNS),
-        **options(4),
-    )
 
 
 def _paired_backward(
@@ -153,56 +116,18 @@ def _paired_backward(
     temperature: float,
     normalize: bool,
 ) -> tuple[Tensor, Tensor]:
-    groups, n = _shape(z1)
+    groups, n = shape_of(z1)
     new = torch.empty if lengths is None else torch.zeros
-    grad1, grad2 = (new(z.shape, dtype=z.dtype, device=z.device) for z in (z1, z2))
-    beta = 1 / temperature
+    grads = (
+        new(z1.shape, dtype=z1.dtype, device=z1.device),
+        new(z2.shape, dtype=z2.dtype, device=z2.device),
+    )
     with on(z1):
         scale = torch.empty(groups * n, device=z1.device)
-        operands = prepare_rows(z1, z2, scale, n // 2, normalize, lengths=lengths)
-        sweep = _paired_sweep(operands, lengths, beta, groups, n // 2)
+        problem = prepare_views(z1, z2, lengths, temperature, normalize, scale)
         rows = saved.view(len(spec.NT_XENT_ROWS), -1)
-        pull = grad.reshape(-1).float() * rows[0]
-        gain = gain_of(4 * pull.abs().amax(), z1.dtype)
-        if _one_shift(beta, normalize) and sweep.fused:
-            part, splits = _one_shift_backward(sweep, beta, pull, rows, gain)
-            positive: Tensor | None = pull
-        else:
-            grads = torch.stack([pull, -pull, torch.zeros_like(pull)])
-            coefficients = pull_rows(grads, rows[2:], False)
-            part, _, splits = gradients_of(sweep, coefficients, coefficients, gain)
-            positive = None
-        finish_rows(
-            *(part, operands, scale, sweep.beta, gain, positive, lengths, (grad1, grad2)),
-            *(n // 2, splits, groups, normalize, not sweep.fused),
-        )
-    return grad1, grad2
-
-
-def _one_shift_backward(
-    sweep: Sweep, beta: float, pull: Tensor, rows: Tensor, gain: Tensor | None
-) -> tuple[Tensor, int]:
-    x, r = sweep.rows
-    tile = configs.tiles("paired gradients", x.dtype, x.shape[1], family(x))
-    blocks = triton.cdiv(sweep.m, tile.rows)
-    splits, span = slots_of(
-        sweep.p, tile.columns, max(1, configs.PROGRAMS // (blocks * sweep.groups))
-    )
-    strength = beta / math.log(2)
-    power = float(math.ceil(strength))
-    # The forward may have been another backend's, with another shift.
-    to_negative = torch.where(
-        rows[4] == 0, 0.0, pull / rows[4] * (power * math.log(2) - rows[2]).exp()
-    )
-    part = torch.empty((splits, *x.shape), device=x.device)
-    paired_gradients[(blocks, splits, sweep.groups)](
-        *(x, r, sweep.lengths, to_negative, gain, part, strength, power),
-        *(sweep.m, sweep.half, x.shape[1], span),
-        *(tile.rows, tile.columns, tile.step, configs.width(x.shape[1], family(x))),
-        *(tile.resident, dot_precision(x)),
-        **options(tile.warps, tile.stages),
-    )
-    return part, splits
+        write_gradients(problem, grad.reshape(-1).float(), rows, grads)
+    return grads
 
 
 def _pair_sweeps(

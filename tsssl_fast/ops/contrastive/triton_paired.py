@@ -1,4 +1,5 @@
 """NT-Xent of two views at temperatures where one shift serves all rows: the pairs of `nt_xent`.
+Of wide rows `paired_weights` stands between torch's products of a row chunk.
 
 Unit rows have logits of at most beta in absolute value, so 2^-K with K = ceil(beta log2 e) scales
 every exponential into float32's range while 2 beta < 60; a power of two rounds nothing. One
@@ -16,7 +17,7 @@ Programs, slots and the circle are those of triton_forward.
 import triton
 import triton.language as tl
 
-from tsssl_fast.gpu.numbers import dot, log1p
+from tsssl_fast.gpu.numbers import dot, log1p, narrow
 from tsssl_fast.ops.contrastive.triton_reduce import LN2
 from tsssl_fast.ops.contrastive.triton_tiles import entry_of, product, rows_of
 
@@ -241,3 +242,44 @@ def paired_gradients(
     d = tl.arange(0, BD)
     to = entry_of(part, i0, 0, pitch, 1, BM, BD)
     tl.store(to, acc, mask=(i < n)[:, None] & (d < pitch)[None, :])
+
+
+@triton.jit
+def paired_weights(
+    scores,
+    r,
+    to_negative,
+    gain,
+    weights,
+    strength,
+    power,
+    m,
+    n,
+    half,
+    first,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+):
+    """weights (m, n) = e_ij (c_i + c_j) r_i r_j over the negatives of rows first to first + m - 1,
+    else 0; scores: their similarities without r, in the same memory where dtypes agree."""
+    i0, j0 = tl.program_id(0) * BM, tl.program_id(1) * BN
+    row, j = i0 + tl.arange(0, BM), j0 + tl.arange(0, BN)
+    inside = (row < m)[:, None] & (j < n)[None, :]
+    i = first + row
+    amount = 1.0
+    if gain is not None:
+        amount = tl.load(gain)
+    s = tl.load(entry_of(scores, i0, j0, n, 1, BM, BN), mask=inside, other=0.0)
+    on_row = tl.load(to_negative + i, mask=row < m, other=0.0) * amount
+    on_column = tl.load(to_negative + j, mask=j < n, other=0.0) * amount
+    slope = on_row[:, None] + on_column[None, :]
+    if r is not None:
+        by_row = tl.load(r + i, mask=row < m, other=0.0)
+        by = by_row[:, None] * tl.load(r + j, mask=j < n, other=0.0)[None, :]
+        s *= by
+        slope *= by
+    slope *= tl.exp2(s * strength - power)
+    if _special(first + i0, j0, n, half, BM, BN):
+        slope = tl.where(_negatives(i, j, n, half), slope, 0.0)
+    to = entry_of(weights, i0, j0, n, 1, BM, BN)
+    tl.store(to, narrow(slope, weights.dtype.element_ty), mask=inside)

@@ -13,7 +13,12 @@ from tsssl_fast.ops.contrastive import triton_configs as configs
 from tsssl_fast.ops.contrastive.triton_backward import pair_gradients
 from tsssl_fast.ops.contrastive.triton_forward import pair_sums
 from tsssl_fast.ops.contrastive.triton_launch import COLUMNS, ROWS, VECTOR
-from tsssl_fast.ops.contrastive.triton_paired import paired_gradients, paired_rows, paired_sums
+from tsssl_fast.ops.contrastive.triton_paired import (
+    paired_gradients,
+    paired_rows,
+    paired_sums,
+    paired_weights,
+)
 from tsssl_fast.ops.contrastive.triton_reduce import combine, pull
 from tsssl_fast.ops.contrastive.triton_rows import finish, prepare
 
@@ -166,6 +171,19 @@ def _of_chunks(dtype: str) -> Iterator[Specialisation]:
         slopes = {n: v for n, v in {**shared, "BD": 16}.items() if n in pair_gradients.arg_names}
         form = _form(pair_gradients, label, dtype, (*none, *gain), slopes, *tail)
         yield _with(form, "p", part=f"*{dtype}")  # a chunk's weights are in the operands' dtype
+    block = {"BM": tile.rows, "BN": tile.columns}
+    unit = ("r",) if dtype == "fp32" else ()
+    form = _form(paired_weights, f"{dtype} chunk", dtype, (*unit, *gain), block, *tail)
+    yield _with(form, "n", weights=f"*{dtype}")
+
+
+def _of_wide_sums(target: str) -> Iterator[Specialisation]:
+    """Two views of rows that no tile holds: 768 columns stand for all."""
+    for dtype in ("bf16", "fp16"):
+        tile = _tile("paired sums", dtype, 768, target, "ieee")
+        yield _form(
+            paired_sums, f"{dtype} wide", dtype, ("lengths",), targets=(target,), dots=True, **tile
+        )
 
 
 def _with(form: Specialisation, *multiples: str, **types: str) -> Specialisation:
@@ -192,12 +210,17 @@ def _of_rows(dtype: str) -> Iterator[Specialisation]:
         ("one shift", (), False),
         ("pairs", ("pull",), False),
         ("chunks", ("pull",), not unit),
+        ("chunks, one shift", (), not unit),
     ):
         constants = {"NORMALIZE": True, "BY_ROW": by_row, **block}
-        if name == "chunks" and unit:
+        if name.startswith("chunks") and unit:
             continue
         none = (*r, *gain, *absent, "lengths")
-        yield _form(finish, f"{dtype} {name}", dtype, none, constants, 4, 2, targets)
+        form = _form(finish, f"{dtype} {name}", dtype, none, constants, 4, 2, targets)
+        yield form
+        if by_row:  # formed in the forward: float32
+            formed = _with(form, out1=_F, out2=_F)
+            yield dataclasses.replace(formed, label=f"{form.label}, formed")
     made = _form(paired_rows, dtype, dtype, (*r, "lengths"), block, 4, 2, targets)
     yield _with(made, beta="fp32")
 
@@ -220,6 +243,7 @@ def _of_vectors() -> Iterator[Specialisation]:
 
 SPECIALISATIONS = [
     *(form for target in TARGETS for form in _of_pairs(target)),
+    *(form for target in TARGETS for form in _of_wide_sums(target)),
     *(form for dtype in _TORCH for form in _of_chunks(dtype)),
     *(form for dtype in _TORCH for form in _of_rows(dtype)),
     *_of_vectors(),

@@ -68,9 +68,7 @@ def matrix_product(a: Tensor, b: Tensor) -> Tensor:
 def _chunks(sweep: Sweep) -> Iterator[tuple[int, int, Tensor, dict[str, Any]]]:
     """(first, rows, similarities without r, kernel arguments) of every row chunk."""
     rows, columns = sweep.rows, sweep.columns
-    size = max(128, configs.CHUNK_ELEMENTS // sweep.p // 128 * 128)
-    if family(rows.x) == "interpreter":
-        size = 8
+    size = configs.chunk_rows(sweep.p, family(rows.x))
     for first in range(0, sweep.m, size):
         last = min(sweep.m, first + size)
         rules = dict(sweep.rules)

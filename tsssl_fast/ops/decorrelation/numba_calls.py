@@ -8,7 +8,14 @@ from torch import Tensor
 
 from tsssl_fast import _jit
 from tsssl_fast.ops.decorrelation import numba_kernels, numba_views, spec
-from tsssl_fast.ops.decorrelation.numba_views import Standard, cancels, difference
+from tsssl_fast.ops.decorrelation.numba_kernels import View
+from tsssl_fast.ops.decorrelation.numba_views import (
+    WIDE,
+    Gradient,
+    cancels,
+    difference,
+    standardising,
+)
 
 
 def _moments(moments: Tensor, count: int, dim: int) -> dict[str, np.ndarray]:
@@ -16,8 +23,8 @@ def _moments(moments: Tensor, count: int, dim: int) -> dict[str, np.ndarray]:
     array = moments.numpy()
     head = array[1 : 1 + 3 * count].reshape(3, count)
     columns = array[1 + 3 * count :].reshape(2, count, dim)
-    names = ("hinge", "off", "diagonal", "mean", "squares")
-    return dict(zip(names, (*head, *columns), strict=True))
+    names = ("apart", "hinge", "off", "diagonal", "mean", "squares")
+    return dict(zip(names, (array[:1], *head, *columns), strict=True))
 
 
 def _vicreg_scale(squares: np.ndarray, eps: float, correlation: bool) -> np.ndarray:
@@ -28,37 +35,52 @@ def vicreg(z: Sequence[Tensor], gamma: float, eps: float, flags: int) -> tuple[T
     rows = [numba_views.rows_of(v) for v in z]
     views = [_jit.array(r) for r in rows]
     count, (n, dim) = len(views), views[0].shape
-    side, gram = spec.side(n, dim), spec.gram(n, dim)
-    correlation = bool(flags & spec.CORRELATION)
+    side = spec.side(n, dim)
     moments = torch.zeros(spec.vicreg_moments(count, dim), dtype=torch.float64)
     square = rows[0].new_empty((count, side, side) if flags & spec.COVARIANCE else 0)
     parts = _moments(moments, count, dim)
     if flags & spec.INVARIANCE:
         pairs = [(a, b) for i, a in enumerate(views) for b in views[i + 1 :]]
-        moments[0] = sum(numba_views.squared_distance(a, b) for a, b in pairs)
+        parts["apart"][0] = sum(numba_views.squared_distance(a, b) for a, b in pairs)
     if not flags & (spec.VARIANCE | spec.COVARIANCE):
         return moments, square
-    unit = 1.0 if correlation else float(n - 1)
-    for v, view in enumerate(views):
-        mean, squares = numba_views.column_moments(view, True)
-        parts["mean"][v], parts["squares"][v] = mean, squares
+    squares = parts["squares"]
+    numba_views.column_moments(views, True, parts["mean"], squares)
+    if flags & spec.VARIANCE:
         deviation = np.sqrt(squares / (n - 1) + eps)
-        if flags & spec.VARIANCE:
-            parts["hinge"][v] = np.where(deviation >= gamma, 0, gamma - deviation).sum()
-        if not flags & spec.COVARIANCE:
-            continue
+        parts["hinge"][:] = np.where(deviation >= gamma, 0, gamma - deviation).sum(axis=1)
+    if flags & spec.COVARIANCE:
+        correlation = bool(flags & spec.CORRELATION)
         scale = _vicreg_scale(squares, eps, correlation)
-        diagonal = np.square(squares * scale * scale).sum()
-        x, matrix = Standard(view, mean, scale), square[v].numpy()
-        if gram:
-            off = difference(x.gram_matrix(matrix), diagonal)
-        else:
-            off = numba_views.product(x.x, x.x, False, matrix, matrix)
-        if cancels(view, off, diagonal):
-            wide = Standard(view, mean, scale, np.dtype(np.float64))
-            off = difference(wide.gram_matrix(numba_views.empty(n, n)), diagonal)
-        parts["off"][v], parts["diagonal"][v] = off / unit**2, diagonal / unit**2
+        diagonal = np.square(squares * scale * scale).sum(axis=1)
+        with _jit.serial_blas():
+            parts["off"][:] = _penalties(views, parts["mean"], scale, diagonal, square.numpy())
+        parts["diagonal"][:] = diagonal
+        if not correlation:
+            parts["off"] /= float(n - 1) ** 2
+            parts["diagonal"] /= float(n - 1) ** 2
     return moments, square
+
+
+def _penalties(
+    views: Sequence[np.ndarray],
+    mean: np.ndarray,
+    scale: np.ndarray,
+    diagonals: np.ndarray,
+    square: np.ndarray,
+) -> list[float]:
+    """Every view's sum of squares off the diagonal; writes its second moments."""
+    of = standardising(views, mean, scale, views[0].dtype)
+    if not spec.gram(*views[0].shape):
+        return list(numba_views.covariances(of, square))
+    totals, _ = numba_views.gram_matrices(of, square)
+    found = [difference(*sums) for sums in zip(totals, diagonals, strict=True)]
+    for v, view in enumerate(views):
+        if cancels(view, found[v], diagonals[v]):
+            wide = standardising(views, mean, scale, WIDE)[v : v + 1]
+            (total,), _ = numba_views.gram_matrices(wide, numba_views.empty(1, *square[v].shape))
+            found[v] = difference(total, diagonals[v])
+    return found
 
 
 def vicreg_backward(
@@ -73,41 +95,54 @@ def vicreg_backward(
     rows = [numba_views.rows_of(v) for v in z]
     views = [_jit.array(r) for r in rows]
     count, (n, dim) = len(views), views[0].shape
-    correlation = bool(flags & spec.CORRELATION)
+    correlation, dtype = bool(flags & spec.CORRELATION), views[0].dtype
     parts = _moments(moments.contiguous(), count, dim)
-    unit = 1.0 if correlation else float(n - 1)
-    off = 4 * upstream[2] / unit**2
+    off = 4 * upstream[2] / (1.0 if correlation else float(n - 1)) ** 2
     product = bool(flags & spec.COVARIANCE) and off != 0
     hinge = bool(flags & spec.VARIANCE) and upstream[1] != 0
     apart = 2 * upstream[0] if flags & spec.INVARIANCE else 0.0
-    gradients = [r.new_zeros(r.shape) for r in rows]
-    for v, view in enumerate(views):
-        out, squares = gradients[v].numpy(), parts["squares"][v]
+    squares = parts["squares"]
+    scale = _vicreg_scale(squares, eps, correlation)
+    vectors = {}
+    if hinge:
+        deviation = np.sqrt(squares / (n - 1) + eps)
+        slope = np.where(deviation >= gamma, 0, -upstream[1] / ((n - 1) * deviation))
+        vectors["outer"] = slope / scale
+    if product and spec.gram(n, dim):
+        vectors["inner"] = -off * squares * scale * scale
+    if product and correlation:
+        vectors["project"] = np.where(scale * eps < 1, 1.0, 0.0)
+    gradients = [r.new_empty(r.shape) for r in rows]
+    outs = [g.numpy() for g in gradients]
+    if product or hinge:
+        asked = []
+        for v, view in enumerate(standardising(views, parts["mean"], scale, dtype)):
+            own = {name: x[v] for name, x in vectors.items()}
+            other = views[0 if v else 1] if apart and count > 1 else None
+            asked.append(Gradient(view, None, own, apart, other, outs[v]))
+        matrices = _jit.array(square) if product else None
+        cancel = [
+            v
+            for v in range(count if product else 0)
+            if cancels(views[v], parts["off"][v], parts["diagonal"][v])
+        ]
+        with _jit.serial_blas():
+            numba_views.gradients_of(asked, matrices, off)
+            for v in cancel:
+                wide = standardising(views, parts["mean"], scale, WIDE)[v]
+                matrices = numba_views.empty(1, n, n)
+                numba_views.gram_matrices([wide], matrices)
+                numba_views.gradients_of([asked[v]._replace(view=wide)], matrices, off)
+    for v, out in enumerate(outs):
+        # The first of the others is in the gradient already.
+        others = [x for i, x in enumerate(views) if apart and i != v]
         if product or hinge:
-            scale = _vicreg_scale(squares, eps, correlation)
-            wide = product and cancels(view, parts["off"][v], parts["diagonal"][v])
-            kind = np.dtype(np.float64) if wide else view.dtype
-            x = Standard(view, parts["mean"][v], scale, kind)
-            vectors = {}
-            if hinge:
-                deviation = np.sqrt(squares / (n - 1) + eps)
-                slope = np.where(deviation >= gamma, 0, -upstream[1] / ((n - 1) * deviation))
-                vectors["outer"] = slope / scale
-            if spec.gram(n, dim):
-                vectors["inner"] = -off * squares * scale * scale
-            if correlation:
-                vectors["project"] = np.where(scale * eps < 1, 1.0, 0.0)
-            matrix = None
-            if product:
-                matrix = numba_views.empty(n, n) if wide else _jit.array(square[v])
-                if wide:
-                    x.gram_matrix(matrix)
-            numba_views.gradient(x, x.x, matrix, off, vectors, out)
-        for other in views if apart else ():
-            if other is not view:
-                threads = numba_views.threads(view.size)
-                factor = view.dtype.type(apart)
-                _jit.run(numba_kernels.add_difference, threads, view, other, factor, out)
+            others = others[1:]
+        else:
+            out[:] = 0
+        for other in others:
+            threads, factor = numba_views.threads(out.size), dtype.type(apart)
+            _jit.run(numba_kernels.add_difference, threads, views[v], other, factor, out)
     return [g.to(v.dtype) for g, v in zip(gradients, z, strict=True)]
 
 
@@ -120,40 +155,33 @@ def barlow_twins(z1: Tensor, z2: Tensor, eps: float, flags: int) -> tuple[Tensor
     views = [_jit.array(r) for r in rows]
     n, dim = views[0].shape
     side, gram = spec.side(n, dim), spec.gram(n, dim)
-    found = [numba_views.column_moments(v, bool(flags & spec.CENTER)) for v in views]
-    scales = [_barlow_scale(squares, n, eps, flags) for _, squares in found]
-    cross = numba_views.empty(dim)
-    (a, mean_a), (b, mean_b) = ((v, m) for v, (m, _) in zip(views, found, strict=True))
-    threads = numba_views.threads(a.size)
-    _jit.run(numba_kernels.cross, threads, a, mean_a, b, mean_b, cross)
+    mean, squares, (cross,) = numba_views.arrays(WIDE, (2, dim), (2, dim), (1, dim))
+    numba_views.column_moments(views, bool(flags & spec.CENTER), mean, squares)
+    scales = _barlow_scale(squares, n, eps, flags)
+    (a, b), threads = views, numba_views.threads(views[0].size)
+    _jit.run(numba_kernels.cross, threads, a, mean[0], b, mean[1], cross)
     own = cross * scales[0] * scales[1] / n
     on, diagonal = np.square(1 - own).sum(), np.square(own).sum()
     square = rows[0].new_empty((2, side, side))
-    first, second = square[0].numpy(), square[1].numpy()
-    x, y = (Standard(v, m, s) for v, (m, _), s in zip(views, found, scales, strict=True))
+    matrices = square.numpy()
+    of = standardising(views, mean, scales, a.dtype)
     if gram:
         # Each view's gradient multiplies with the other's Gram matrix.
-        x.gram_matrix(second)
-        y.gram_matrix(first)
-        off = difference(_gram_product(x, second, y, first) / n**2, diagonal)
+        off = difference(_gram_product(of[::-1], matrices) / n**2, diagonal)
     else:
-        off = numba_views.product(x.x, y.x, False, second, first) / n**2
+        x, y = (numba_views.standardised(view, np.empty(0)) for view in of)
+        off = numba_views.product(x, y, False, matrices[1], matrices[0]) / n**2
     if cancels(a, off, diagonal):
-        wide = [
-            Standard(v, m, s, np.dtype(np.float64))
-            for v, (m, _), s in zip(views, found, scales, strict=True)
-        ]
-        grams = [numba_views.empty(n, n) for _ in wide]
-        for w, gram_of in zip(wide, grams, strict=True):
-            w.gram_matrix(gram_of)
-        off = difference(_gram_product(wide[0], grams[0], wide[1], grams[1]) / n**2, diagonal)
-    parts = [np.array([on, off, diagonal]), *(m for m, _ in found), *(s for _, s in found), cross]
+        wide = standardising(views, mean, scales, WIDE)
+        off = difference(_gram_product(wide, numba_views.empty(2, n, n)) / n**2, diagonal)
+    parts = [np.array([on, off, diagonal]), mean.ravel(), squares.ravel(), cross]
     return torch.from_numpy(np.concatenate(parts)), square
 
 
-def _gram_product(x: Standard, a: np.ndarray, y: Standard, b: np.ndarray) -> float:
-    """Sum over all i, j of a_ij b_ij, the Gram matrices of x and y."""
-    return numba_views.inner_product(a, b) + float(x.row_squares @ y.row_squares)
+def _gram_product(views: Sequence[View], out: np.ndarray) -> float:
+    """Sum over all i, j of a_ij b_ij, the Gram matrices of both views, written to `out`."""
+    _, diagonals = numba_views.gram_matrices(views, out)
+    return numba_views.inner_product(*out) + float(diagonals[0] @ diagonals[1])
 
 
 def barlow_twins_backward(
@@ -171,25 +199,26 @@ def barlow_twins_backward(
     array = moments.numpy()
     mean, squares = array[3 : 3 + 4 * dim].reshape(2, 2, dim)
     cross = array[3 + 4 * dim :]
-    scales = [_barlow_scale(s, n, eps, flags) for s in squares]
+    scales = _barlow_scale(squares, n, eps, flags)
     own = cross * scales[0] * scales[1] / n
     # The Gram matrix brings the diagonal along; on the dim side it is left out.
     on_diagonal = -2 * upstream[0] * (1 - own)
     if spec.gram(n, dim):
         on_diagonal = on_diagonal - 2 * upstream[1] * own
     wide = cancels(views[0], float(array[1]), float(array[2]))
-    kind = np.dtype(np.float64) if wide else views[0].dtype
-    sides = [Standard(*given, kind) for given in zip(views, mean, scales, strict=True)]
+    of = standardising(views, mean, scales, WIDE if wide else views[0].dtype)
     gradients = [r.new_empty(r.shape) for r in rows]
-    for v, (x, out) in enumerate(zip(sides, gradients, strict=True)):
-        y = sides[1 - v]
-        matrix = numba_views.empty(n, n) if wide else _jit.array(square[v])
-        if wide:
-            y.gram_matrix(matrix)
-        vectors = {
-            "cross": on_diagonal / n,
-            "project": np.full(dim, 1 / (n - 1 if flags & spec.UNBIASED else n)),
-        }
-        alpha = 2 * upstream[1] / n**2
-        numba_views.gradient(x, y.x, matrix, alpha, vectors, out.numpy())
+    vectors = {
+        "cross": on_diagonal / n,
+        "project": np.full(dim, 1 / (n - 1 if flags & spec.UNBIASED else n)),
+    }
+    asked = [
+        Gradient(x, y, vectors, 0.0, None, g.numpy())
+        for x, y, g in zip(of, of[::-1], gradients, strict=True)
+    ]
+    matrices = _jit.array(square)
+    if wide:
+        matrices = numba_views.empty(2, n, n)
+        numba_views.gram_matrices(of[::-1], matrices)
+    numba_views.gradients_of(asked, matrices, 2 * upstream[1] / n**2)
     return gradients[0].to(z1.dtype), gradients[1].to(z2.dtype)

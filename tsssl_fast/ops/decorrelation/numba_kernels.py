@@ -6,6 +6,8 @@ number of threads. Matrices of one or two sides are products of row blocks by BL
 
 # mypy: disable-error-code=no-untyped-def
 
+from typing import NamedTuple
+
 import numpy as np
 
 from tsssl_fast._jit import SUMS, kernel, multiply, part, take
@@ -61,15 +63,18 @@ def _add_squares(z, i, first, mean, total):
 
 
 @kernel
-def columns(counter, thread, z, center, mean, squares):
-    """Mean (0 without `center`) and sum of squared deviations of every column, in float64."""
-    n, dim = z.shape
+def columns(counter, thread, views, center, mean, squares):
+    """Mean (0 without `center`) and sum of squared deviations of every column, in float64; of the
+    first len(mean) of two views: a launch for each would cost 15 us."""
+    n, dim = views[0].shape
+    strips = (dim + STRIP - 1) // STRIP
     while True:
-        first = take(counter) * STRIP
-        if first >= dim:
+        task = take(counter)
+        if task >= len(mean) * strips:
             break
+        v, first = task // strips, task % strips * STRIP
         last = min(first + STRIP, dim)
-        m, s = mean[first:last], squares[first:last]
+        z, m, s = views[v], mean[v, first:last], squares[v, first:last]
         for c in range(last - first):
             m[c] = s[c] = 0.0
         for i in range(0, n if center else 0, 4):
@@ -119,16 +124,33 @@ def distance(counter, thread, a, b, out):
         out[task] = total
 
 
+class Columns(NamedTuple):
+    """What standardises columns, in the dtype of the result."""
+
+    mean: np.ndarray
+    rest: np.ndarray  # of the mean: without it half an ulp of it stays behind
+    scale: np.ndarray
+
+
+class View(NamedTuple):
+    """x = standardised z."""
+
+    z: np.ndarray
+    columns: Columns
+
+
 @part
-def _standard(z, mean, rest, scale, out):
-    """((z - mean) - rest) scale: the mean in two parts, or half an ulp of it stays behind."""
-    number = out.dtype.type
-    for c in range(len(z)):
+def standard(z, columns, first, out):
+    """((z - mean) - rest) scale in columns from `first` on; z begins there."""
+    number, last = out.dtype.type, first + len(out)
+    mean, rest = columns.mean[first:last], columns.rest[first:last]
+    scale = columns.scale[first:last]
+    for c in range(len(out)):
         out[c] = ((number(z[c]) - mean[c]) - rest[c]) * scale[c]
 
 
 @part(fastmath=SUMS)
-def _square_sum(x):
+def square_sum(x):
     total = 0.0
     for c in range(len(x)):
         total += np.float64(x[c]) * np.float64(x[c])
@@ -136,16 +158,18 @@ def _square_sum(x):
 
 
 @kernel
-def standardise(counter, thread, z, mean, rest, scale, out, squares):
-    """Standardised rows, and the sum of each row's squares in float64."""
+def standardise(counter, thread, view, out, squares):
+    """Standardised rows and, where asked, the sum of each row's squares in float64."""
+    z, columns = view
     n = len(z)
     while True:
         begin = take(counter) * ROWS
         if begin >= n:
             break
         for i in range(begin, min(begin + ROWS, n)):
-            _standard(z[i], mean, rest, scale, out[i])
-            squares[i] = _square_sum(out[i])
+            standard(z[i], columns, 0, out[i])
+            if squares.size > 0:
+                squares[i] = square_sum(out[i])
 
 
 @part(fastmath=SUMS)
@@ -211,60 +235,20 @@ def inner_product(counter, thread, a, b, sums):
 
 
 @kernel
-def split_diagonal(counter, thread, matrix, out, diagonal):
-    """The matrix without its diagonal, in the dtype of `out`, and that."""
-    while True:
-        begin = take(counter) * ROWS
-        if begin >= len(matrix):
-            break
-        for i in range(begin, min(begin + ROWS, len(matrix))):
-            for j in range(len(matrix)):
-                out[i, j] = matrix[i, j]
-            diagonal[i] = matrix[i, i]
-            out[i, i] = 0.0
-
-
-@kernel
-def product(counter, thread, left, right, x, y, alpha, factors, rows, out, along):
-    """out = alpha left right + (diagonal_i + inner_j) x + cross_j y, in blocks of `rows` rows;
-    along[task]: the columns' sums of out x. factors: diagonal, inner, cross."""
-    diagonal, inner, other = factors
-    n, dim = out.shape
+def split_diagonal(counter, thread, matrices, factor, out, diagonals):
+    """Square matrices without their diagonals, and those times `factor`."""
+    side = out.shape[1]
+    tasks = (side + ROWS - 1) // ROWS
     while True:
         task = take(counter)
-        i0, i1 = task * rows, min(task * rows + rows, n)
-        if i0 >= n:
+        if task >= len(out) * tasks:
             break
-        g = out[i0:i1]
-        if right.size > 0:
-            multiply(left[i0:i1], False, right, False, 0.0, g)
-        else:
-            g[:] = 0
-        sums = along[task]
-        sums[:] = 0.0
-        for r in range(i1 - i0):
-            xs, own = x[i0 + r], diagonal[i0 + r]
-            for c in range(dim):
-                g[r, c] = alpha * g[r, c] + (own + inner[c]) * xs[c]
-            if other.size > 0:
-                ys = y[i0 + r]
-                for c in range(dim):
-                    g[r, c] += other[c] * ys[c]
-            for c in range(dim):
-                sums[c] += np.float64(g[r, c]) * np.float64(xs[c])
-
-
-@kernel
-def finish(counter, thread, g, x, scale, project, outer, out):
-    """out = scale_j (g - project_j x) + outer_j x."""
-    n, dim = g.shape
-    while True:
-        begin = take(counter) * ROWS
-        if begin >= n:
-            break
-        for i in range(begin, min(begin + ROWS, n)):
-            for c in range(dim):
-                out[i, c] = scale[c] * (g[i, c] - project[c] * x[i, c]) + outer[c] * x[i, c]
+        v, begin = task // tasks, task % tasks * ROWS
+        for i in range(begin, min(begin + ROWS, side)):
+            for j in range(side):
+                out[v, i, j] = matrices[v, i, j]
+            diagonals[v, i] = factor * matrices[v, i, i]
+            out[v, i, i] = 0.0
 
 
 @kernel
