@@ -33,6 +33,7 @@ LABELS = {
     "finetuned_vicreg": "VICReg, fine-tuned",
     "transferred": "SimCLR of the other data set",
     "finetuned_transferred": "SimCLR of the other data set, fine-tuned",
+    "statistics": "series statistics",
 }
 FRACTIONS = (0.01, 0.05, 0.1, 0.5)
 
