@@ -35,7 +35,8 @@ HERE = Path(__file__).parent
 METHODS = (
     *("1nn", "random", "vicreg", "simclr", "barlow_twins", "simclr+vicreg+barlow_twins"),
     *("supervised", "moco", "simsiam", "masked_autoencoder", "contrastive_masked"),
-    *("random_transformer", "masked_reconstruction", "ssgan", "clip", "simclr_noise"),
+    *("random_transformer", "masked_reconstruction", "contrastive_reconstruction"),
+    *("ssgan", "clip", "simclr_noise"),
     *("vicreg_no_covariance", "finetuned_simclr", "finetuned_vicreg"),
     *("transferred", "finetuned_transferred", "statistics", "random+statistics"),
     *("simclr+statistics", "masked_reconstruction+statistics"),
