@@ -13,13 +13,12 @@ they are known), by the mean accuracy over all shifts of the last third.
 import argparse
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from accuracy_recipes import COMMON, SETS
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from accuracy_split import held_out
 from torch import Tensor
 
 from tsssl_fast import evaluate
@@ -68,21 +67,6 @@ def accuracies(
             values.append(evaluate.linear_probe(*split, grid=(0.1,)).accuracy)
         found[name] = values
     return found
-
-
-def held_out(data: Dataset, seed: int) -> Dataset:
-    """Two thirds of the train rows to learn from, the last third as test rows."""
-    folds: Any = StratifiedKFold if data.groups is None else StratifiedGroupKFold
-    split = folds(3, shuffle=True, random_state=seed).split(data.y_train, data.y_train, data.groups)
-    learn, judge = map(torch.from_numpy, next(split))
-    return replace(
-        data,
-        x_train=data.x_train[learn],
-        y_train=data.y_train[learn],
-        x_test=data.x_train[judge],
-        y_test=data.y_train[judge],
-        groups=None if data.groups is None else data.groups[learn],
-    )
 
 
 def main() -> None:
