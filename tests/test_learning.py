@@ -57,8 +57,9 @@ LONGER = {
 def test_the_loss_falls_and_features_beat_the_random_encoder(tmp_path, method):
     """Means over two seeds and forty draws of labels.
 
-    On three other pairs of seeds (10 to 15) the least difference was 0.077 of the masked autoencoder
-    (0.053 with 60 epochs), 0.113 of BEiT, 0.097 of SS-GAN and 0.240 of contrastive reconstruction.
+    On three other pairs of seeds (10 to 15) the least difference was 0.077 of the masked
+    autoencoder (0.053 with 60 epochs), 0.113 of BEiT, 0.097 of SS-GAN, 0.240 of contrastive
+    reconstruction.
     """
     data, longer = load("BasicMotions"), LONGER.get(method, {})
     accuracy = {"random": 0.0, method: 0.0}
