@@ -24,6 +24,7 @@ LABELS = {
     "masked_autoencoder": "MAE",
     "contrastive_masked": "hybrid (contrastive + masked)",
     "masked_reconstruction": "masked reconstruction, convolutional",
+    "contrastive_reconstruction": "hybrid, convolutional",
     "ssgan": "SS-GAN features",
     "clip": "CLIP, accelerometer and gyroscope",
     "random_transformer": "random patch transformer",
@@ -33,6 +34,7 @@ LABELS = {
     "finetuned_vicreg": "VICReg, fine-tuned",
     "transferred": "SimCLR of the other data set",
     "finetuned_transferred": "SimCLR of the other data set, fine-tuned",
+    "statistics": "series statistics",
 }
 FRACTIONS = (0.01, 0.05, 0.1, 0.5)
 
@@ -101,6 +103,7 @@ OWN: dict[tuple[str, str], dict[str, Any]] = {
         (dataset, "simclr_noise"): {"method": "simclr", "views": "noise"}
         for dataset in ("uwave", "har")
     },
+    ("har", "masked_reconstruction"): {"epochs": 20},
     ("har", "vicreg"): {"options": {"width": 512}},
     ("har", "barlow_twins"): {"options": {"width": 512, "lambd": 0.005}},
 }

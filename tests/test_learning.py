@@ -48,14 +48,19 @@ def loss_of(method, x, labels):
 LONGER = {
     "simsiam": {"epochs": 60},
     "beit": {"epochs": 60, "batch_size": 20},
-    "masked_autoencoder": {"epochs": 60, "batch_size": 20},
+    "masked_autoencoder": {"epochs": 120, "batch_size": 20},
     "test_time_training": {"epochs": 60, "batch_size": 20},
 }
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_loss_falls_and_features_beat_the_random_encoder(tmp_path, method):
-    """Means over two seeds and forty draws of labels; the least difference seen was 0.097."""
+    """Means over two seeds and forty draws of labels.
+
+    On three other pairs of seeds (10 to 15) the least difference was 0.077 of the masked
+    autoencoder (0.053 with 60 epochs), 0.113 of BEiT, 0.097 of SS-GAN, 0.240 of contrastive
+    reconstruction.
+    """
     data, longer = load("BasicMotions"), LONGER.get(method, {})
     accuracy = {"random": 0.0, method: 0.0}
     for seed in range(2):

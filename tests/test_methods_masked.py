@@ -16,6 +16,7 @@ from tsssl_fast.methods import (
     SSGAN,
     BEiT,
     ContrastiveMasked,
+    ContrastiveReconstruction,
     MaskedAutoencoder,
     MaskedReconstruction,
     TestTimeTraining,
@@ -133,6 +134,38 @@ def test_masked_reconstruction_is_its_formula(name):
     rebuilt = nn.functional.interpolate(rows, 40, mode="linear")
     expected = (rebuilt - given.x)[mask].square().mean()
     assert method.loss(given)[0].item() == pytest.approx(expected.item(), rel=1e-9)
+
+
+def test_contrastive_reconstruction_is_its_formula():
+    torch.manual_seed(0)
+    encoder = encoders.build("resnet", 3, 40, widths=(4, 6))
+    options = {"temperature": 0.3, "ratio": 0.4, "size": 4, "weight": 1.7}
+    method = ContrastiveReconstruction.recipe(encoder, Jitter(), **options).double()
+    given = wide()
+    loss, logs = method.loss(given)
+    views = Jitter()(given.x, seed=5, sample_ids=given.sample_ids).flatten(0, 1)
+    masks = masking.random_mask(
+        *((8, 3, 40), 0.4, "geometric"),
+        size=4,
+        per_channel=True,
+        views=2,
+        seed=5,
+        sample_ids=given.sample_ids,
+    )
+    assert not torch.equal(masks[0], masks[1])
+    mask = masks.flatten(0, 1)
+    h = encoder.feature_map(torch.where(mask, 0.0, views)).squeeze(2)
+    rebuilt = nn.functional.interpolate(method.head(h), 40, mode="linear")
+    reconstruction = (rebuilt - views)[mask].square().mean()
+    z = normalize(method.projector(torch.cat([h.mean(-1), h.amax(-1)], dim=1)))
+    logits = (z @ z.T / 0.3).fill_diagonal_(-torch.inf)
+    expected = cross_entropy(logits, torch.arange(16).roll(8)) + 1.7 * reconstruction
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-9)
+    assert logs["reconstruction"].item() == pytest.approx(reconstruction.item(), rel=1e-9)
+    parameters = list(method.parameters())
+    got = torch.autograd.grad(loss, parameters)
+    for g, e in zip(got, torch.autograd.grad(expected, parameters), strict=True):
+        assert g.numpy() == pytest.approx(e.numpy(), abs=1e-9)
 
 
 def test_clip_is_its_formula_and_learns_its_scale():
@@ -295,7 +328,11 @@ def test_a_batch_of_one_works_or_is_refused(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["masked_autoencoder", "beit", "contrastive_masked", "masked_reconstruction"]
+    "name",
+    [
+        *("masked_autoencoder", "beit", "contrastive_masked"),
+        *("masked_reconstruction", "contrastive_reconstruction"),
+    ],
 )
 def test_ratios_that_hide_nothing_or_everything_are_refused(name):
     for ratio in (-0.5, 0, 1, 1.5):
@@ -312,8 +349,9 @@ def test_what_has_no_tokens_is_refused():
     for name in sorted(NEEDS_TOKENS):
         with pytest.raises(TypeError, match="encoder: ResNet; accepted: PatchTransformer"):
             METHODS[name](encoders.build("resnet", 3, 40), Jitter())
-    with pytest.raises(ValueError, match="weight: -1; accepted"):
-        build("contrastive_masked", weight=-1)
+    for name in ("contrastive_masked", "contrastive_reconstruction"):
+        with pytest.raises(ValueError, match="weight: -1; accepted"):
+            build(name, weight=-1)
     with pytest.raises(ValueError, match="steps: -1; accepted"):
         build("test_time_training", steps=-1)
 

@@ -11,6 +11,7 @@
 | `fine_tune`                             | what the whole network reaches on labels              |
 | `collapse_report`                       | do the features use their dimensions                  |
 | `dissect`                               | which concept of a series a unit selects              |
+| `series_statistics`                     | what features made by hand say, to compare or add  |
 
 `report.write_report` puts all of it into one HTML file.
 """
@@ -32,6 +33,7 @@ from tsssl_fast.evaluate.probes import (
     svm_probe,
 )
 from tsssl_fast.evaluate.retrieval import Retrieval, retrieval
+from tsssl_fast.evaluate.statistics import series_statistics
 
 __all__ = [
     "FRACTIONS",
@@ -53,6 +55,7 @@ __all__ = [
     "probe",
     "retrieval",
     "ridge_probe",
+    "series_statistics",
     "stratified",
     "svm_probe",
 ]

@@ -13,6 +13,7 @@ from tsssl_fast.methods.base import Batch, Logs, Method, Views
 from tsssl_fast.methods.beit import BEiT
 from tsssl_fast.methods.clip import CLIP
 from tsssl_fast.methods.contrastive_masked import ContrastiveMasked
+from tsssl_fast.methods.contrastive_reconstruction import ContrastiveReconstruction
 from tsssl_fast.methods.masked_autoencoder import MaskedAutoencoder
 from tsssl_fast.methods.masked_reconstruction import MaskedReconstruction
 from tsssl_fast.methods.moco import MoCo
@@ -34,6 +35,7 @@ __all__ = [
     "BarlowTwins",
     "Batch",
     "ContrastiveMasked",
+    "ContrastiveReconstruction",
     "Logs",
     "MaskedAutoencoder",
     "MaskedReconstruction",
@@ -63,6 +65,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "masked_reconstruction": MaskedReconstruction.recipe,
     "beit": BEiT.recipe,
     "contrastive_masked": ContrastiveMasked.recipe,
+    "contrastive_reconstruction": ContrastiveReconstruction.recipe,
     "test_time_training": TestTimeTraining.recipe,
     "ssgan": SSGAN.recipe,
 }

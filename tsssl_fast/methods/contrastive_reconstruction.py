@@ -1,0 +1,99 @@
+"""Contrastive learning and masked reconstruction in one step, by any encoder with features over
+time.
+"""
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from tsssl_fast import masking
+from tsssl_fast.encoders.pool import mean_max
+from tsssl_fast.losses import NTXentLoss
+from tsssl_fast.methods.base import Batch, Logs, Method, Views, alignment, mlp, two_views
+from tsssl_fast.methods.masked_reconstruction import Steps
+from tsssl_fast.methods.tokens import check_hides, check_ratio
+
+
+class ContrastiveReconstruction(Method):
+    """Two views of a series, each with gaps: both are rebuilt, and their features agree.
+
+        x1, x2 = views(x);  x~_i = x_i with hidden steps 0;  h_i = feature_map(x~_i)
+        loss = NTXent(z_1, z_2) + weight * mean over hidden steps of both of (head(h_i) - x_i)^2
+        z_i = projector([mean, maximum] over time of h_i)
+
+    Source: `ContrastiveMasked` (Lee et al., NeuroNet, 2024) with runs of single steps of a channel
+    hidden as in `MaskedReconstruction`, so that a convolutional encoder takes it. One pass of the
+    encoder serves both terms: a step costs what one of SimCLR does, and the head.
+
+    Args:
+        encoder: with `feature_map`: (N, C, T) -> (N, F, 1, L).
+        projector: (N, 2F) -> (N, D).
+        head: (N, F, L) -> (N, C, L'), interpolated to T.
+        views: x, seed, sample_ids -> (2, N, C, T).
+        loss: (N, D), (N, D) -> scalar.
+        ratio, size: of `masking.random_mask` with mode "geometric", for every channel by itself.
+        weight: of the reconstruction, >= 0.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        projector: nn.Module,
+        head: nn.Module,
+        views: Views,
+        loss: nn.Module,
+        ratio: float = 0.5,
+        size: int = 8,
+        weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not weight >= 0:
+            raise ValueError(f"weight: {weight}; accepted: a number >= 0")
+        self.encoder = encoder
+        self.projector = projector
+        self.head = head
+        self.views = views
+        self.criterion = loss
+        self.ratio = check_ratio(ratio)
+        self.size = size
+        self.weight = weight
+
+    @classmethod
+    def recipe(
+        cls,
+        encoder: nn.Module,
+        views: Views,
+        temperature: float = 0.2,
+        ratio: float = 0.5,
+        size: float = 8,
+        weight: float = 1.0,
+    ) -> "ContrastiveReconstruction":
+        """SimCLR's 256-128 projector and the linear head of `MaskedReconstruction`."""
+        parts: Any = encoder
+        features: int = parts.out_features
+        head = Steps(features // 2, parts.channels)
+        criterion = NTXentLoss(temperature)
+        projector = mlp(features, 256, 128)
+        return cls(encoder, projector, head, views, criterion, ratio, int(size), weight)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
+        x = two_views(self.views, batch)
+        mask = masking.random_mask(
+            batch.x.shape,
+            check_hides(self.ratio, x.shape[2], "geometric"),
+            "geometric",
+            size=self.size,
+            per_channel=True,
+            views=2,
+            seed=batch.seed,
+            sample_ids=batch.sample_ids,
+            device=x.device,
+        ).flatten(0, 1)
+        encoder: Any = self.encoder
+        h = self.encode(masking.fill(x, mask), encoder.feature_map)
+        rebuilt = interpolate(self.head(h.squeeze(2)), x.shape[-1], mode="linear")
+        reconstruction = masking.masked_loss(rebuilt, x.detach(), mask)
+        z1, z2 = self.projector(mean_max(h)).chunk(2)
+        logs = {"reconstruction": reconstruction.detach(), "alignment": alignment(z1, z2)}
+        return self.criterion(z1, z2) + self.weight * reconstruction, logs
