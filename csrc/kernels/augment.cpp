@@ -5,7 +5,6 @@
 #include "tsssl/augment.h"
 
 #include "augment/operations.h"
-#include "augment/stretches.h"
 #include "cpu/parallel.h"
 #include "cpu/scratch.h"
 
@@ -214,9 +213,9 @@ void augment_forward(const Series<T>& x, const Draws& draws, const double* param
   const Workspaces<T> workspaces(threads, 1, x.c, x.t);
   const std::int64_t items = views * x.n, group = per_task(x.c * x.t);
   const std::int64_t tasks = (items + group - 1) / group;
-  const Stretches stretches(threads, tasks);
-  parallel_for(tasks, threads, [&](std::int64_t, int thread) {
-    const std::int64_t task = stretches.next(thread);
+  // Shares: in the next call, as in the pass that reads the views, a thread meets lines that it
+  // wrote itself.
+  parallel_shares(tasks, threads, [&](std::int64_t task, int thread) {
     const Workspace<T> work = workspaces.of(thread);
     const std::int64_t end = (task + 1) * group < items ? (task + 1) * group : items;
     for (std::int64_t i = task * group; i < end; ++i) {

@@ -109,7 +109,7 @@ void pull_tiles(const PairProblem<T>& problem, const Operand<T>& q, const Operan
     gradient_tile<T, kFixed, kKept>(q, k, rules, part, T(problem.beta), shift.power, rows, columns,
                                     sums.kept, GradientTile<T>{tile});
   };
-  if (kKept && q.blocks.rows <= kOwnedRows) {
+  if (kKept && !problem.alone && q.blocks.rows <= kOwnedRows) {
     gradient.run_owned(write);
   } else {
     gradient.run(write);
