@@ -26,14 +26,20 @@ struct PullSide {
         constant(padded),
         negative_shift(padded),
         positive_shift(padded) {
+    // Rows share one shift where it is fixed: an exponential a row was 20 microseconds at 128 x
+    // 128.
+    T known = T(0);
+    double last = factor(power, known);
+    const auto shifted = [&](T shift) {
+      if (!(shift == known)) last = factor(power, known = shift);
+      return last;
+    };
     for (std::int64_t i = 0; i < padded; ++i) {
       const bool inside = used && i < rows;
       negative[i] =
-          inside ? T(pull.negative[offset + i] * factor(power, sums.negative_shift[offset + i]))
-                 : T(0);
+          inside ? T(pull.negative[offset + i] * shifted(sums.negative_shift[offset + i])) : T(0);
       positive[i] =
-          inside ? T(pull.positive[offset + i] * factor(power, sums.positive_shift[offset + i]))
-                 : T(0);
+          inside ? T(pull.positive[offset + i] * shifted(sums.positive_shift[offset + i])) : T(0);
       constant[i] = inside ? pull.constant[offset + i] : T(0);
       negative_shift[i] = inside ? sums.negative_shift[offset + i] : T(0);
       positive_shift[i] = inside ? sums.positive_shift[offset + i] : T(0);

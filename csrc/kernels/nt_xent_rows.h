@@ -13,10 +13,11 @@ void row_losses(std::int64_t m, const PairSums<T>& sums, Reduction reduction, T*
     // No negative (n = 1): log 0 = -inf gives loss 0 and share 0.
     const double x = double(sums.negative_shift[i]) + std::log(double(sums.negative_total[i])) -
                      double(sums.logit[i]);
-    const double row = x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x));
+    const double e = std::exp(-std::fabs(x));
+    const double row = (x > 0 ? x : 0) + std::log1p(e);
     if (reduction == Reduction::none) loss[i] = T(row);
     total += row;
-    share[i] = T(1 / (1 + std::exp(-x)));
+    share[i] = T((x < 0 ? e : 1) / (1 + e));
   }
   if (reduction != Reduction::none) *loss = T(reduction == Reduction::mean ? total / m : total);
 }
