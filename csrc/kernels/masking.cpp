@@ -12,19 +12,20 @@ namespace tsssl {
 namespace TSSSL_ISA {
 namespace {
 
-// f(sample, thread), several samples a task where they are small.
+// f(sample, thread), several samples a task where they are small. Shares: what a thread writes it
+// reads in the next pass.
 template <class F>
 inline void for_samples(std::int64_t n, std::int64_t elements, std::int64_t per_task, int threads,
                         const F& f) {
   const std::int64_t group = elements < per_task ? per_task / elements : 1;
-  parallel_for((n + group - 1) / group, threads, [&](std::int64_t task, int thread) {
+  parallel_shares((n + group - 1) / group, threads, [&](std::int64_t task, int thread) {
     const std::int64_t end = (task + 1) * group < n ? (task + 1) * group : n;
     for (std::int64_t i = task * group; i < end; ++i) f(i, thread);
   });
 }
 
 constexpr std::int64_t kDrawn = 4096;      // units of a task, 1 to 2 ns each
-constexpr std::int64_t kStreamed = 65536;  // elements of a task, 0.1 ns each
+constexpr std::int64_t kStreamed = 32768;  // elements of a task, 0.1 ns each
 
 void mask(const MaskSeed& seed, const MaskPlan& plan, Extent e, std::int64_t views,
           bool intersection, int threads, std::uint8_t* out) {
