@@ -49,7 +49,8 @@ LONGER = {
     "simsiam": {"epochs": 60},
     "beit": {"epochs": 60, "batch_size": 20},
     "masked_autoencoder": {"epochs": 120, "batch_size": 20},
-    "test_time_training": {"epochs": 60, "batch_size": 20},
+    "contrastive_masked": {"epochs": 60, "batch_size": 20},
+    "test_time_training": {"epochs": 120, "batch_size": 20},
 }
 
 
@@ -57,9 +58,10 @@ LONGER = {
 def test_the_loss_falls_and_features_beat_the_random_encoder(tmp_path, method):
     """Means over two seeds and forty draws of labels.
 
-    On three other pairs of seeds (10 to 15) the least difference was 0.077 of the masked
-    autoencoder (0.053 with 60 epochs), 0.113 of BEiT, 0.097 of SS-GAN, 0.240 of contrastive
-    reconstruction.
+    On three other pairs of seeds (10 to 15) every loss fell, and the least difference was 0.077 of
+    the masked autoencoder and of test-time training (0.053 with 60 epochs), 0.097 of SS-GAN, 0.101
+    of SimCLR, 0.113 of BEiT, 0.119 of SimSiam, 0.120 of contrastive masked (0.063 with 40 epochs),
+    0.130 of Barlow Twins, of all others 0.148 and more.
     """
     data, longer = load("BasicMotions"), LONGER.get(method, {})
     accuracy = {"random": 0.0, method: 0.0}
