@@ -58,7 +58,7 @@ def eager(
 
     The last argument of every operator is the backend that was asked for.
 
-    VICReg's operator at 16 x 16 takes 179 microseconds forward and backward, called directly 135.
+    VICReg's operator at 16 x 16 takes 153 microseconds forward and backward, called directly 101.
     It is also the way of torch.func.grad, which the operators of torch.library do not have.
     """
 
