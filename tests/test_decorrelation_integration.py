@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tsssl_fast import BackendUnavailableError, functional, losses
+from tsssl_fast import BackendUnavailableError, _native, functional, losses
 from tsssl_fast.collapse import RANK_EPS, collapse_report
 from tsssl_fast.ops.decorrelation import spec
 
@@ -86,6 +86,17 @@ def test_no_overflow_at_std_1000_in_float16() -> None:
     scaled = functional.vicreg_loss(z, other, invariance_weight=0, covariance_weight=1e-6)
     assert torch.autograd.grad(scaled, z)[0].isfinite().all()
     assert functional.barlow_twins_loss(z, other).isfinite()
+
+
+@pytest.mark.skipif(bool(_native.why_not()), reason="needs the extension")
+def test_gradients_that_the_kernel_could_not_read_are_refused() -> None:
+    z = [v.detach() for v in pair(12, 20)]
+    options = (VICREG, spec.ALL_TERMS, "cpp")
+    _, terms, *saved = torch.ops.tsssl_fast.vicreg(*z, *options)
+    backward = torch.ops.tsssl_fast.vicreg_backward
+    for grads in ((terms.new_ones((), dtype=torch.float64), None), (None, terms[:2])):
+        with pytest.raises(ValueError, match="gradient: "):
+            backward(*grads, z, *saved, *options)
 
 
 def test_second_derivatives_are_refused() -> None:

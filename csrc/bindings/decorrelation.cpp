@@ -51,77 +51,61 @@ void start(const Settings& settings, const T* grad_loss, const T* grad_terms,
   }
 }
 
-VicregOptions vicreg_options(const Settings& settings, int flags) {
-  constexpr int kCorrelation = 8;
-  return {settings.at(6), settings.at(7), (flags & kCorrelation) != 0, flags};
-}
+// What the families differ in: the kernel's own numbers and flags, its raw sums among the moments.
+struct VicregForm {
+  static constexpr std::size_t kTerms = 3;
+  static VicregOptions options(const Settings& settings, int flags) {
+    constexpr int kCorrelation = 8;
+    return {settings.at(6), settings.at(7), (flags & kCorrelation) != 0, flags};
+  }
+  static void sums(const double* moments, std::size_t views, double (&out)[kTerms]) {
+    out[0] = moments[0];
+    out[1] = out[2] = 0;
+    for (std::size_t v = 0; v < views; ++v) out[1] += moments[1 + v];
+    for (std::size_t v = 0; v < views; ++v) out[2] += moments[1 + views + v];
+  }
+};
 
-template <class T>
-void bind_vicreg(py::module_& module, const char* suffix,
-                 Vicreg<T> DecorrelationKernels::* kernel) {
-  const std::string name = "vicreg_";
-  module.def((name + "forward_" + suffix).c_str(),
+struct BarlowForm {
+  static constexpr std::size_t kTerms = 2;
+  static BarlowOptions options(const Settings& settings, int flags) {
+    constexpr int kCenter = 1, kUnbiased = 2;
+    return {settings.at(4), (flags & kCenter) != 0, (flags & kUnbiased) != 0};
+  }
+  static void sums(const double* moments, std::size_t, double (&out)[kTerms]) {
+    out[0] = moments[0];
+    out[1] = moments[1];
+  }
+};
+
+template <class Form, class T, class Kernel>
+void bind(py::module_& module, const std::string& name, const std::string& suffix,
+          Kernel DecorrelationKernels::* kernel) {
+  module.def((name + "_forward_" + suffix).c_str(),
              [kernel](const Addresses& z, const Strides& strides, std::int64_t n, std::int64_t dim,
                       bool gram, const Settings& settings, int flags, int threads, Address loss,
                       Address terms, Address moments, Address square) {
                py::gil_scoped_release release;
-               const double* found = pointer<const double>(moments);
+               const auto options = Form::options(settings, flags);
                (decorrelation().*kernel)
-                   .forward(views<T>(z, strides, n, dim, gram), vicreg_options(settings, flags),
-                            threads, pointer<double>(moments), pointer<T>(square));
-               const std::size_t count = z.size();
-               double sums[3] = {found[0], 0, 0};
-               for (std::size_t v = 0; v < count; ++v) sums[1] += found[1 + v];
-               for (std::size_t v = 0; v < count; ++v) sums[2] += found[1 + count + v];
+                   .forward(views<T>(z, strides, n, dim, gram), options, threads,
+                            pointer<double>(moments), pointer<T>(square));
+               double sums[Form::kTerms];
+               Form::sums(pointer<const double>(moments), z.size(), sums);
                finish(settings, sums, pointer<T>(loss), pointer<T>(terms));
              });
   module.def(
-      (name + "backward_" + suffix).c_str(),
+      (name + "_backward_" + suffix).c_str(),
       [kernel](const Addresses& z, const Strides& strides, std::int64_t n, std::int64_t dim,
                bool gram, const Settings& settings, int flags, int threads, Address grad_loss,
                Address grad_terms, Address moments, Address square, const Addresses& gradients) {
         py::gil_scoped_release release;
-        double upstream[3];
+        const auto options = Form::options(settings, flags);
+        double upstream[Form::kTerms];
         start(settings, pointer<const T>(grad_loss), pointer<const T>(grad_terms), upstream);
         (decorrelation().*kernel)
-            .backward(views<T>(z, strides, n, dim, gram), vicreg_options(settings, flags), upstream,
-                      threads, pointer<const double>(moments), pointer<const T>(square),
-                      reinterpret_cast<T* const*>(gradients.data()));
-      });
-}
-
-BarlowOptions barlow_options(const Settings& settings, int flags) {
-  constexpr int kCenter = 1, kUnbiased = 2;
-  return {settings.at(4), (flags & kCenter) != 0, (flags & kUnbiased) != 0};
-}
-
-template <class T>
-void bind_barlow(py::module_& module, const char* suffix,
-                 Barlow<T> DecorrelationKernels::* kernel) {
-  const std::string name = "barlow_";
-  module.def((name + "forward_" + suffix).c_str(),
-             [kernel](const Addresses& z, const Strides& strides, std::int64_t n, std::int64_t dim,
-                      bool gram, const Settings& settings, int flags, int threads, Address loss,
-                      Address terms, Address moments, Address square) {
-               py::gil_scoped_release release;
-               const double* found = pointer<const double>(moments);
-               (decorrelation().*kernel)
-                   .forward(views<T>(z, strides, n, dim, gram), barlow_options(settings, flags),
-                            threads, pointer<double>(moments), pointer<T>(square));
-               const double sums[2] = {found[0], found[1]};
-               finish(settings, sums, pointer<T>(loss), pointer<T>(terms));
-             });
-  module.def(
-      (name + "backward_" + suffix).c_str(),
-      [kernel](const Addresses& z, const Strides& strides, std::int64_t n, std::int64_t dim,
-               bool gram, const Settings& settings, int flags, int threads, Address grad_loss,
-               Address grad_terms, Address moments, Address square, const Addresses& gradients) {
-        py::gil_scoped_release release;
-        double upstream[2];
-        start(settings, pointer<const T>(grad_loss), pointer<const T>(grad_terms), upstream);
-        (decorrelation().*kernel)
-            .backward(views<T>(z, strides, n, dim, gram), barlow_options(settings, flags), upstream,
-                      threads, pointer<const double>(moments), pointer<const T>(square),
+            .backward(views<T>(z, strides, n, dim, gram), options, upstream, threads,
+                      pointer<const double>(moments), pointer<const T>(square),
                       reinterpret_cast<T* const*>(gradients.data()));
       });
 }
@@ -129,10 +113,10 @@ void bind_barlow(py::module_& module, const char* suffix,
 }  // namespace
 
 void bind_decorrelation(py::module_& module) {
-  bind_vicreg<float>(module, "f32", &DecorrelationKernels::vicreg_f32);
-  bind_vicreg<double>(module, "f64", &DecorrelationKernels::vicreg_f64);
-  bind_barlow<float>(module, "f32", &DecorrelationKernels::barlow_f32);
-  bind_barlow<double>(module, "f64", &DecorrelationKernels::barlow_f64);
+  bind<VicregForm, float>(module, "vicreg", "f32", &DecorrelationKernels::vicreg_f32);
+  bind<VicregForm, double>(module, "vicreg", "f64", &DecorrelationKernels::vicreg_f64);
+  bind<BarlowForm, float>(module, "barlow", "f32", &DecorrelationKernels::barlow_f32);
+  bind<BarlowForm, double>(module, "barlow", "f64", &DecorrelationKernels::barlow_f64);
 }
 
 }  // namespace tsssl

@@ -58,6 +58,7 @@ def _forward(
 
 def _backward(
     name: str,
+    terms: int,
     grads: Sequence[Tensor | None],
     rows: Sequence[Tensor],
     moments: Tensor,
@@ -65,6 +66,12 @@ def _backward(
     settings: Sequence[float],
     flags: int,
 ) -> list[Tensor]:
+    # The kernel reads addresses: an operator called by hand may be given anything.
+    for grad, count in zip(grads, (1, terms), strict=True):
+        if grad is not None and (grad.dtype != square.dtype or grad.numel() != count):
+            raise ValueError(
+                f"gradient: {grad.dtype}, {grad.numel()} numbers; accepted: {square.dtype}, {count}"
+            )
     grads = [None if g is None else g.contiguous() for g in grads]
     gradients = [torch.empty_like(r, memory_format=torch.contiguous_format) for r in rows]
     _kernel(name, square.dtype)(
@@ -98,7 +105,7 @@ def _vicreg_backward(
 ) -> list[Tensor]:
     rows = [_rows(v) for v in z]
     saved = (moments, square, settings, flags)
-    return _cast(_backward("vicreg_backward", (grad_loss, grad_terms), rows, *saved), z[0].dtype)
+    return _cast(_backward("vicreg_backward", 3, (grad_loss, grad_terms), rows, *saved), z[0].dtype)
 
 
 def _barlow_twins(z1: Tensor, z2: Tensor, settings: Sequence[float], flags: int) -> Outputs:
@@ -122,7 +129,7 @@ def _barlow_twins_backward(
     rows = [_rows(z1), _rows(z2)]
     saved = (moments, square, settings, flags)
     first, second = _cast(
-        _backward("barlow_backward", (grad_loss, grad_terms), rows, *saved), z1.dtype
+        _backward("barlow_backward", 2, (grad_loss, grad_terms), rows, *saved), z1.dtype
     )
     return first, second
 
