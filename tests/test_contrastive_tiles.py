@@ -10,8 +10,9 @@ from torch import Tensor
 from tsssl_fast.ops.contrastive import pairs, reference
 from tsssl_fast.ops.contrastive.rules import GROUP_RULES, Rules
 
-# Rows and columns of several tiles; the largest tile is 8 x 48. One more and one less than whole.
-SIZES = [(50, 97), (95, 49), (8, 48), (131, 1)]
+# Rows and columns of several tiles; tiles are 8 x 32 (AVX-512) or
+# 4 x 24 (AVX2). One more and one less than whole.
+SIZES = [(50, 97), (95, 49), (31, 25), (8, 32), (131, 1)]
 
 
 def _last_only(m: int, p: int) -> tuple[Tensor, Tensor]:
@@ -32,7 +33,7 @@ ARRANGEMENTS: dict[str, Callable[[int, int], tuple[Tensor, Tensor]]] = {
     "overlapping, none equal": lambda m, p: (2 * torch.arange(m), 2 * torch.arange(p) + 1),
     "equal at the last": _last_only,
     "sorted pairs": lambda m, p: (torch.arange(m) // 2, torch.arange(p) // 2),
-    "by tile": lambda m, p: (torch.arange(m) // 8, torch.arange(p) // 48),
+    "by tile": lambda m, p: (torch.arange(m) // 8, torch.arange(p) // 32),
     "negative": lambda m, p: (-torch.arange(m), -torch.arange(p) // 3),
     "falling": lambda m, p: (torch.arange(m).flip(0), torch.arange(p)),
     "unsorted": lambda m, p: (torch.randperm(m), torch.randperm(p)),

@@ -8,7 +8,7 @@ namespace tsssl {
 namespace TSSSL_ISA {
 namespace {
 
-constexpr std::int64_t kDepth = 256;  // depth of one packed chunk: a panel of it is 48 KiB of L2
+constexpr std::int64_t kDepth = 256;  // depth of one packed chunk: a panel of it is 32 KiB of L2
 constexpr std::int64_t kStrip = 96;   // columns whose statistics one task takes on the dim side
 
 template <class T>

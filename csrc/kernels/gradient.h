@@ -55,7 +55,8 @@ class Gradient {
 
  private:
   static constexpr std::int64_t kPanel = Panel<T>::kRows;
-  static constexpr std::int64_t kMaxPanels = 4;             // columns of one task on the n side
+  static constexpr std::int64_t kMaxPanels =
+      12 / Shape::kVectors;                                 // columns of one task on the n side
   static constexpr std::int64_t kMaxRows = 96;              // rows of one task on the dim side
   static constexpr std::int64_t kLeftStride = kDepth + 16;  // rows on different cache sets
 

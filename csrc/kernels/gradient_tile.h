@@ -126,8 +126,8 @@ TSSSL_INLINE void tile_pulls(const Tile<T>& acc, const Pairs& pairs, std::int64_
 }
 
 // Writes the window's tile of dL/da, both roles (one set: below the diagonal of a diagonal block
-// too, so that one product with the whole symmetric tile serves it). kKept: from the exponentials
-// that the forward kept.
+// too, so that one product with the whole symmetric tile serves it). kKept: from what the forward
+// kept.
 template <class T, bool kFixed, bool kKept, class Packed, class Out>
 inline void gradient_tile(const Packed& q, const Packed& k, const PairRules<T>& rules,
                           const Window& window, T beta, std::int32_t power, const PullSide<T>& rows,

@@ -63,7 +63,7 @@ class PairRules {
   std::int64_t columns() const { return columns_; }
 
   // The kind of the tile of Shape::kRows x panel at (i, j). Ids and groups are compared, all of
-  // them: 24 comparisons beside 24 D multiply-adds, and no order of the ids can deceive it.
+  // them: 16 comparisons beside 16 D multiply-adds, and no order of the ids can deceive it.
   // `upper`: the tile lies in a block on the diagonal of one set, where only i < j counts.
   TSSSL_INLINE TileKind kind(std::int64_t i, std::int64_t j, bool upper) const {
     constexpr std::int64_t kPanel = Panel<T>::kRows;

@@ -80,13 +80,14 @@ struct Window {
   bool upper;  // a diagonal block of one set: only i < j
 };
 
-// Where the exponentials of the tile at (i, j) are kept between forward and backward.
+// Where the tile at (i, j) is kept from one walk to the next: its exponentials under a fixed shift,
+// else its similarities, which would be formed three times: for maxima, sums and gradient.
 template <class T>
 TSSSL_INLINE T* kept_tile(T* kept, std::int64_t padded, std::int64_t i, std::int64_t j) {
   return kept + i * padded + j * Shape::kRows;
 }
 
-// body(i, j, tile, kind) with the tile of similarities; kKept: of the exponentials in `kept`.
+// body(i, j, tile, kind) with the tile of similarities; kKept: with what is in `kept`.
 template <class T, bool kKept = false, class Packed, class Body>
 TSSSL_INLINE void walk_tiles(const Packed& q, const Packed& k, const PairRules<T>& rules,
                              const Window& window, const T* kept, const Body& body) {
@@ -160,12 +161,14 @@ TSSSL_INLINE void add(T* p, Vec<T> v) {
   store(p, load(p) + v);
 }
 
-// Per-row maxima of a block pair, into the shifts of both sides.
-template <class T>
+// Per-row maxima of a block pair, into the shifts of both sides. kKeep: the similarities go into
+// `kept`.
+template <class T, bool kKeep>
 inline void block_maxima(const Operand<T>& q, const Operand<T>& k, const PairRules<T>& rules,
-                         const Window& window, T beta, Side<T>& rows, Side<T>& columns) {
+                         const Window& window, T beta, Side<T>& rows, Side<T>& columns, T* kept) {
   constexpr int kLanes = Simd<T>::kLanes;
   const auto tile = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, const TileKind& kind) {
+    if (kKeep) __builtin_memcpy(kept_tile(kept, q.padded, i, j), &acc, sizeof acc);
     for (int r = 0; r < Shape::kRows; ++r) {
       const Vec<T> low = broadcast(kLowest<T>);
       Vec<T> top_negative = low, top_positive = low;

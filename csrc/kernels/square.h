@@ -43,9 +43,9 @@ template <class T, int kRowStride, int kDepthStride>
 inline void accumulate(std::int64_t depth, const T* a, const T* b, std::int64_t columns, T* c,
                        std::int64_t ldc, bool first) {
   constexpr int kLanes = Simd<T>::kLanes;
-  static_assert(Shape::kVectors == 3);
+  static_assert(Shape::kVectors == 2 || Shape::kVectors == 3);
   if (columns > 2 * kLanes) {
-    accumulate_vectors<T, 3, kRowStride, kDepthStride>(depth, a, b, c, ldc, first);
+    accumulate_vectors<T, Shape::kVectors, kRowStride, kDepthStride>(depth, a, b, c, ldc, first);
   } else if (columns > kLanes) {
     accumulate_vectors<T, 2, kRowStride, kDepthStride>(depth, a, b, c, ldc, first);
   } else {
@@ -60,7 +60,7 @@ struct Cut {
   std::int64_t panels_per_block, blocks, pairs, splits;
 
   Cut(std::int64_t panels, std::int64_t chunks, bool symmetric) {
-    constexpr std::int64_t kTasks = 12, kMaxPanels = 4;
+    constexpr std::int64_t kTasks = 12, kMaxPanels = 12 / Shape::kVectors;
     panels_per_block = min(kMaxPanels, ceil_div(panels, kTasks));
     blocks = ceil_div(panels, panels_per_block);
     pairs = symmetric ? blocks * (blocks + 1) / 2 : blocks * blocks;

@@ -111,7 +111,8 @@ TSSSL_INLINE void tile_sums(const Tile<T>& acc, const Pairs& pairs, std::int64_t
   }
 }
 
-// Sums of a block pair, into both sides. kKeep: the exponentials go into `kept`.
+// Sums of a block pair, into both sides. kKeep: the exponentials go into `kept`; without a fixed
+// shift the similarities come from there.
 template <class T, bool kFixed, bool kStatistics, bool kKeep, class Packed = Operand<T>>
 inline void block_sums(const Packed& q, const Packed& k, const PairRules<T>& rules,
                        const Window& window, T beta, std::int32_t power, Side<T>& rows,
@@ -126,16 +127,20 @@ inline void block_sums(const Packed& q, const Packed& k, const PairRules<T>& rul
     for (std::int64_t x = 0; x < height * kLanes; ++x) row_lanes[quantity][x] = start;
     for (std::int64_t x = 0; x < kMaxBlock; ++x) column_sums[quantity][x] = start;
   }
+  bool positives = false;
   const auto tile = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, const TileKind& kind) {
     const TileTarget<T> to{row_lanes[0] + (i - window.i0) * kLanes, column_sums[0] + j - window.j0};
     T* keep = kKeep ? kept_tile(kept, q.padded, i, j) : nullptr;
     rules.template with_view<kStatistics>(kind, i, j, window.upper, [&](const auto& pairs) {
+      positives = positives || pairs.kPositives;
       tile_sums<T, kFixed, kStatistics, kKeep>(acc, pairs, i, j, beta, power, rows, columns, to,
                                                keep);
     });
   };
-  walk_tiles<T>(q, k, rules, window, nullptr, tile);
-  for (int quantity = 0; quantity < kUsed; ++quantity) {
+  walk_tiles<T, kKeep && !kFixed>(q, k, rules, window, kept, tile);
+  // The other sums are zero where no tile may hold a positive.
+  const int used = kStatistics || positives ? kUsed : kNegative + 1;
+  for (int quantity = 0; quantity < used; ++quantity) {
     double* of_rows = rows.of(quantity);
     double* of_columns = columns.of(quantity);
     for (std::int64_t i = window.i0; i < window.i1; ++i) {

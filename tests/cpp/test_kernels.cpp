@@ -92,7 +92,7 @@ void nt_xent(const tsssl::NtXentKernels<T>& kernels, const std::vector<T>& z, co
   const std::int64_t n = batch.n, dim = batch.dim;
   std::vector<T> share(2 * n), scale(2 * n), rows(6 * 2 * n);
   const auto row = [&](int i) { return rows.data() + i * 2 * n; };
-  const std::int64_t padded = (2 * n + 47) / 48 * 48;
+  const std::int64_t padded = 2 * n + tsssl::kKeptPadding;
   std::vector<T> kept(keep ? padded * padded : 0, T(NAN));
   const tsssl::PairSums<T> sums{
       row(0), row(1), row(2), row(3), row(4), row(5), nullptr, 0, keep ? kept.data() : nullptr};
@@ -112,7 +112,7 @@ void nt_xent(const tsssl::NtXentKernels<T>& kernels, const std::vector<T>& z, co
 template <class T>
 void formed(const tsssl::NtXentKernels<T>& kernels, const std::vector<T>& z, const Batch& batch,
             int threads, std::vector<T>& gradient) {
-  const std::int64_t n = batch.n, dim = batch.dim, padded = (2 * n + 47) / 48 * 48;
+  const std::int64_t n = batch.n, dim = batch.dim, padded = 2 * n + tsssl::kKeptPadding;
   std::vector<T> share(2 * n), scale(2 * n), rows(6 * 2 * n), kept(padded * padded, T(NAN));
   const auto row = [&](int i) { return rows.data() + i * 2 * n; };
   const tsssl::PairSums<T> sums{row(0), row(1),  row(2), row(3),     row(4),

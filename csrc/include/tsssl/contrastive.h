@@ -58,12 +58,13 @@ struct PairSums {
   // largest logit of the negatives, of the positives.
   T* statistics;
   std::int64_t statistics_stride;
-  // One set, without statistics: where the forward leaves its exponentials for the backward, tile
-  // by tile, (rows rounded up to 48) squared elements of which half are written. Not used where
-  // rows have shifts of their own. nullptr: the backward computes them again.
+  // One set, without statistics: where the forward leaves its exponentials (similarities where rows
+  // have shifts of their own) for the backward, tile by tile, (rows + kKeptPadding) squared
+  // elements of which half are written. nullptr: the backward computes them again.
   T* kept;
 };
 constexpr int kStatistics = 6;
+constexpr int kKeptPadding = 31;  // no panel has more than 32 rows
 
 template <class T>
 struct PairKernels {
