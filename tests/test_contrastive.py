@@ -10,9 +10,12 @@ from torch import Tensor
 from tsssl_fast import functional
 from tsssl_fast.ops.contrastive import reference, spec
 
-# (N, D): one pair, primes, fewer dimensions than lanes, more rows than one block, more
-# dimensions than are summed in one go.
-SHAPES = [(1, 3), (2, 5), (3, 4), (7, 129), (13, 8), (37, 33), (61, 3), (131, 20), (60, 1030)]
+# (N, D): one pair, primes, fewer dimensions than lanes, more rows than one block, more rows than
+# form their gradients block by block, more dimensions than are summed in one go.
+SHAPES = [
+    *((1, 3), (2, 5), (3, 4), (7, 129), (13, 8), (37, 33), (61, 3), (131, 20), (277, 9)),
+    (60, 1030),
+]
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)

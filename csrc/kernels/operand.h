@@ -68,7 +68,7 @@ struct Blocks {
 
   explicit Blocks(std::int64_t m, bool alone = false) : rows(m) {
     constexpr std::int64_t kPanel = Panel<T>::kRows;
-    const std::int64_t target = alone || m <= 2 * kPanel ? 1 : (m <= 8 * kMaxBlock ? 8 : 32);
+    const std::int64_t target = alone || m <= 3 * kPanel ? 1 : (m <= 8 * kMaxBlock ? 8 : 32);
     size = min(round_up(ceil_div(m, target), kPanel), kMaxBlock / kPanel * kPanel);
     count = ceil_div(m, size);
   }
@@ -139,7 +139,7 @@ class Operand {
         rows_(padded * stride),
         panels_(packed ? padded * dim : 0) {
     constexpr std::int64_t kPanel = Panel<T>::kRows;
-    const int useful = threads_for(padded * dim, threads);
+    const int useful = blocks.count == 1 ? 1 : threads_for(padded * dim, threads);
     for_rows(blocks.rows, padded / kPanel, useful, [&](std::int64_t p, int) {
       const std::int64_t first = p * kPanel, last = min(first + kPanel, blocks.rows);
       for (std::int64_t i = first; i < last; ++i) {
