@@ -89,7 +89,10 @@ TSSSL_INLINE void product_tile(std::int64_t depth, const T* a, const T* b, std::
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) acc[r][v] = Vec<Sum<T>>{};
+    for (int v = 0; v < kVectors; ++v) {
+      __builtin_prefetch(c + r * ldc + v * kLanes, 1);
+      acc[r][v] = Vec<Sum<T>>{};
+    }
   }
   multiply<T, kRows, kVectors, kRowStride, kDepthStride>(depth, a, b, ldb, acc);
 #pragma GCC unroll 16
@@ -102,35 +105,64 @@ TSSSL_INLINE void product_tile(std::int64_t depth, const T* a, const T* b, std::
   }
 }
 
+// One or two (`pair`) vectors of the columns of C += A B.
+template <class T, int kRowStride, int kDepthStride>
+TSSSL_INLINE void product_columns(std::int64_t rows, bool pair, std::int64_t depth, const T* a,
+                                  const T* b, std::int64_t ldb, Sum<T>* c, std::int64_t ldc) {
+  constexpr int kRows = Shape::kProductRows;
+  std::int64_t m = 0;
+  for (; m + kRows <= rows; m += kRows) {
+    const T* left = a + m * kRowStride;
+    if (pair) {
+      product_tile<T, kRows, 2, kRowStride, kDepthStride>(depth, left, b, ldb, c + m * ldc, ldc);
+    } else {
+      product_tile<T, kRows, 1, kRowStride, kDepthStride>(depth, left, b, ldb, c + m * ldc, ldc);
+    }
+  }
+  for (; m < rows; ++m) {
+    const T* left = a + m * kRowStride;
+    if (pair) {
+      product_tile<T, 1, 2, kRowStride, kDepthStride>(depth, left, b, ldb, c + m * ldc, ldc);
+    } else {
+      product_tile<T, 1, 1, kRowStride, kDepthStride>(depth, left, b, ldb, c + m * ldc, ldc);
+    }
+  }
+}
+
 // C[m, n] += A B, with A[i, k] at a[i * kRowStride + k * kDepthStride], B row-major (depth x
 // columns). Columns are a multiple of the lanes (operands are padded with zeros).
+//
+// Where many rows of A meet them, two vectors of B's columns are first copied side by side: rows
+// that are a power of two apart have few sets of the L1 cache to themselves. With C asked for ahead
+// of its turn the product runs at 105 instead of 86 GFLOP/s at 256 x 512, 103 instead of 92 at 256
+// x 320; 256 x 128 is at the multipliers' rate, 115, either way.
 template <class T, int kRowStride, int kDepthStride>
 inline void product(std::int64_t rows, std::int64_t columns, std::int64_t depth, const T* a,
                     const T* b, std::int64_t ldb, Sum<T>* c, std::int64_t ldc) {
-  constexpr int kLanes = Simd<T>::kLanes;
-  constexpr int kRows = Shape::kProductRows;
-  for (std::int64_t n = 0; n < columns;) {
-    const bool pair = columns - n >= 2 * kLanes;
-    std::int64_t m = 0;
-    for (; m + kRows <= rows; m += kRows) {
-      const T* left = a + m * kRowStride;
-      Sum<T>* out = c + m * ldc + n;
-      if (pair) {
-        product_tile<T, kRows, 2, kRowStride, kDepthStride>(depth, left, b + n, ldb, out, ldc);
-      } else {
-        product_tile<T, kRows, 1, kRowStride, kDepthStride>(depth, left, b + n, ldb, out, ldc);
-      }
+  constexpr int kLanes = Simd<T>::kLanes, kCopied = 2 * kLanes;
+  constexpr std::int64_t kDepth = 128, kManyRows = 96;
+  if (rows < kManyRows) {
+    for (std::int64_t n = 0; n < columns; n += kCopied) {
+      product_columns<T, kRowStride, kDepthStride>(rows, columns - n >= kCopied, depth, a, b + n,
+                                                   ldb, c + n, ldc);
     }
-    for (; m < rows; ++m) {
-      const T* left = a + m * kRowStride;
-      Sum<T>* out = c + m * ldc + n;
-      if (pair) {
-        product_tile<T, 1, 2, kRowStride, kDepthStride>(depth, left, b + n, ldb, out, ldc);
-      } else {
-        product_tile<T, 1, 1, kRowStride, kDepthStride>(depth, left, b + n, ldb, out, ldc);
+    return;
+  }
+  alignas(64) T panel[kDepth * kCopied];
+  for (std::int64_t first = 0; first < depth; first += kDepth) {
+    const std::int64_t part = min(kDepth, depth - first);
+    for (std::int64_t n = 0; n < columns; n += kCopied) {
+      const bool pair = columns - n >= kCopied;
+      for (std::int64_t k = 0; k < part; ++k) {
+        const T* from = b + (first + k) * ldb + n;
+        store(panel + k * kCopied, load(from));
+        if (pair) store(panel + k * kCopied + kLanes, load(from + kLanes));
+        __builtin_prefetch(from + kCopied);
+        __builtin_prefetch(from + kCopied + kLanes);
       }
+      product_columns<T, kRowStride, kDepthStride>(rows, pair, part, a + first * kDepthStride,
+                                                   panel, kCopied, c + n, ldc);
     }
-    n += pair ? 2 * kLanes : kLanes;
   }
 }
 

@@ -74,8 +74,8 @@ def _halve_backward(grad: Tensor, z: Tensor, out: Tensor) -> None:
     Writes all of `out`: at (8, 1024, 320) zeros first would cost as much as arithmetic."""
     steps = z.shape[1] // 2
     even, odd = z[:, 0 : 2 * steps : 2], z[:, 1 : 2 * steps : 2]
-    earlier = (even >= odd).to(grad.dtype)  # a product with bool would not be vectorised
-    share = torch.mul(grad, earlier, out=out[:, 0 : 2 * steps : 2])
+    # 0 and 1 as floats: a product with bool would not be vectorised.
+    share = torch.ge(even, odd, out=out[:, 0 : 2 * steps : 2]).mul_(grad)
     torch.sub(grad, share, out=out[:, 1 : 2 * steps : 2])
     out[:, 2 * steps :] = 0
 
