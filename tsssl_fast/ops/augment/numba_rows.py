@@ -1,4 +1,4 @@
-"""Operations on one channel in numba: csrc/augment/rows.h, in the dtype of the row.
+"""Operations on one channel in numba, in the dtype of the row: csrc/augment/rows.h, noise.h, waves.h.
 
 Constants are cast to that dtype: a float32 times a Python number would be a float64.
 """
