@@ -1,4 +1,4 @@
-"""Operations on one channel in numba, in the dtype of the row: csrc/augment/rows.h, noise.h, waves.h.
+"""Operations on one channel in numba: rows.h, noise.h and waves.h of csrc/augment, in its dtype.
 
 Constants are cast to that dtype: a float32 times a Python number would be a float64.
 """
