@@ -7,7 +7,8 @@ namespace tsssl {
 namespace TSSSL_ISA {
 namespace {
 
-// From kRows rows at once, `stride` apart: what a time map says is the same for all of them.
+// From kRows rows at once, `stride` apart: what a time map says is the same for all of them (0.15
+// to 0.10 ns a step and row).
 constexpr int kMostRows = 3;
 
 #if TSSSL_VECTOR_BYTES == 64 && defined(__AVX512F__) && defined(__GNUC__) && !defined(__clang__)

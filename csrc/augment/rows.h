@@ -63,7 +63,7 @@ TSSSL_INLINE double row_sum(const T* x, std::int64_t length, double pad, const F
 #pragma GCC unroll 16
     for (int i = 0; i < kParts; ++i) part[i] = part[i] + f(load_wide(x + t + i * kSumLanes));
   }
-  add_rest(x + t, length - t, pad, f, part);
+  if (t < length) add_rest(x + t, length - t, pad, f, part);
 #pragma GCC unroll 4
   for (int width = kParts / 2; width > 0; width /= 2) {
     for (int i = 0; i < width; ++i) part[i] = part[i] + part[i + width];
