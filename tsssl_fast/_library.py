@@ -48,6 +48,14 @@ def traced(tensors: Sequence[Tensor]) -> bool:
     return any([type(t) not in _PLAIN for t in tensors])  # a list: faster than a generator
 
 
+def plain(x: Tensor) -> bool:
+    """Whether a function of x is one of its numbers alone: nothing traces, transforms or
+    differentiates it."""
+    if traced((x,)) or torch._C._are_functorch_transforms_active():
+        return False
+    return not (x.requires_grad and torch.is_grad_enabled())
+
+
 def eager(
     op: Callable[..., Any],
     run: Callable[..., Any],

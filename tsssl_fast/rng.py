@@ -9,7 +9,7 @@ Key: the seed, folded with epoch, step and rank in this order (`fold_seed`). Fol
 cipher, where adding would let (seed, epoch + 1) and (seed + 1, epoch) share a stream.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -59,6 +59,14 @@ def uniform(word: Tensor, dtype: torch.dtype) -> Tensor:
 def below(word: Tensor, count: Tensor | int) -> Tensor:
     """An integer in [0, count) by the high half of the product; bias at most count / 2^32."""
     return (word * count) >> 32 & _MASK
+
+
+def seed_numbers(seed: Any, epoch: Any, step: Any, rank: Any) -> tuple[int, ...] | None:
+    """What `seed_tensor` would hold, where all four are integers in range; else None."""
+    if not (type(seed) is type(epoch) is type(step) is type(rank) is int):
+        return None
+    numbers = (seed - 2**64 if seed >= 2**63 else seed, epoch, step, rank)
+    return numbers if all([-(2**63) <= number < 2**63 for number in numbers]) else None
 
 
 def seed_tensor(

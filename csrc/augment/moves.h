@@ -7,11 +7,17 @@ namespace tsssl {
 namespace TSSSL_ISA {
 namespace {
 
+// From kRows rows at once, `stride` apart: what a time map says is the same for all of them (0.15
+// to 0.10 ns a step and row).
+constexpr int kMostRows = 3;
+
 #if TSSSL_VECTOR_BYTES == 64 && defined(__AVX512F__) && defined(__GNUC__) && !defined(__clang__)
 // Steps that a loop over single loads need not do: 16 outputs whose sources lie within 32
 // neighbours are two permutations of two registers (0.2 against 0.6 ns a step).
-inline std::int64_t interpolate_windows(const float* x, float* y, std::int64_t length,
-                                        const std::int32_t* left, const float* weight) {
+template <int kRows>
+inline std::int64_t interpolate_windows(const float* x, float* y, std::int64_t stride,
+                                        std::int64_t length, const std::int32_t* left,
+                                        const float* weight) {
   constexpr int kLanes = 16;
   if (length < 2 * kLanes) return 0;
   const std::int64_t end = length - 2 * kLanes;
@@ -24,39 +30,65 @@ inline std::int64_t interpolate_windows(const float* x, float* y, std::int64_t l
     __builtin_memcpy(&index, left + t, sizeof index);
     index -= static_cast<std::int32_t>(base);
     // A map that goes back, or on in leaps, reads outside of the window.
-    if (_mm512_cmpgt_epu32_mask((__m512i)index, most) != 0) {
-      for (std::int64_t i = t; i < t + kLanes; ++i) {
-        const float a = x[left[i]], b = x[left[i] + 1];
-        y[i] = a + weight[i] * (b - a);
+    const bool leaps = _mm512_cmpgt_epu32_mask((__m512i)index, most) != 0;
+    if (leaps) {
+      for (int r = 0; r < kRows; ++r) {
+        for (std::int64_t i = t; i < t + kLanes; ++i) {
+          const float a = x[r * stride + left[i]], b = x[r * stride + left[i] + 1];
+          y[r * stride + i] = a + weight[i] * (b - a);
+        }
       }
       continue;
     }
-    const Vec<float> low = load(x + base), high = load(x + base + kLanes);
-    const Vec<float> a = __builtin_shuffle(low, high, index);
-    const Vec<float> b = __builtin_shuffle(low, high, index + 1);
-    store(y + t, a + load(weight + t) * (b - a));
+    const Vec<float> share = load(weight + t);
+    const IntVec<float> index_after = index + 1;
+#pragma GCC unroll 3
+    for (int r = 0; r < kRows; ++r) {
+      const float* from = x + r * stride + base;
+      const Vec<float> low = load(from), high = load(from + kLanes);
+      const Vec<float> a = __builtin_shuffle(low, high, index);
+      const Vec<float> b = __builtin_shuffle(low, high, index_after);
+      store(y + r * stride + t, a + share * (b - a));
+    }
   }
   return length;
 }
 #else
-inline std::int64_t interpolate_windows(const float*, float*, std::int64_t, const std::int32_t*,
-                                        const float*) {
+template <int kRows>
+inline std::int64_t interpolate_windows(const float*, float*, std::int64_t, std::int64_t,
+                                        const std::int32_t*, const float*) {
   return 0;
 }
 #endif
 
-inline std::int64_t interpolate_windows(const double*, double*, std::int64_t, const std::int32_t*,
-                                        const double*) {
+template <int kRows>
+inline std::int64_t interpolate_windows(const double*, double*, std::int64_t, std::int64_t,
+                                        const std::int32_t*, const double*) {
   return 0;
 }
 
+template <int kRows, class T>
+inline void interpolate_rows(const T* x, T* y, std::int64_t stride, std::int64_t length,
+                             const std::int32_t* left, const T* weight) {
+  const std::int64_t done = interpolate_windows<kRows>(x, y, stride, length, left, weight);
+  for (int r = 0; r < kRows; ++r, x += stride, y += stride) {
+    for (std::int64_t t = done; t < length; ++t) {
+      const T a = x[left[t]], b = x[left[t] + 1];
+      y[t] = a + weight[t] * (b - a);
+    }
+  }
+}
+
 template <class T>
-inline void interpolate(const T* x, T* y, std::int64_t length, const std::int32_t* left,
-                        const T* weight) {
-  std::int64_t t = interpolate_windows(x, y, length, left, weight);
-  for (; t < length; ++t) {
-    const T a = x[left[t]], b = x[left[t] + 1];
-    y[t] = a + weight[t] * (b - a);
+inline void interpolate(const T* x, T* y, std::int64_t channels, std::int64_t stride,
+                        std::int64_t length, const std::int32_t* left, const T* weight) {
+  for (; channels >= kMostRows; channels -= kMostRows) {
+    interpolate_rows<kMostRows>(x, y, stride, length, left, weight);
+    x += kMostRows * stride;
+    y += kMostRows * stride;
+  }
+  for (; channels > 0; --channels, x += stride, y += stride) {
+    interpolate_rows<1>(x, y, stride, length, left, weight);
   }
 }
 
@@ -72,19 +104,27 @@ inline void interpolate_adjoint(const T* grad, T* out, std::int64_t length,
   }
 }
 
+// The first step after 0 that begins a vector in memory: stores across cache lines take half as
+// long again.
+template <class T>
+TSSSL_INLINE std::int64_t aligned_step(const T* y) {
+  constexpr std::uintptr_t kLanes = Simd<T>::kLanes;
+  return static_cast<std::int64_t>(kLanes -
+                                   reinterpret_cast<std::uintptr_t>(y) / sizeof(T) % kLanes);
+}
+
 template <class T>
 TSSSL_INLINE void reverse(const T* x, T* y, std::int64_t length) {
   constexpr int kLanes = Simd<T>::kLanes;
   const auto at = [=](std::int64_t t) {
     for (int i = 0; i < kLanes; ++i) y[t + i] = x[length - 1 - t - i];
   };
-  std::int64_t t = 0;
-  for (; t + kLanes <= length; t += kLanes) at(t);
-  if (t < length && length >= kLanes) {
-    at(length - kLanes);  // once more over what is done
-  } else {
-    for (; t < length; ++t) y[t] = x[length - 1 - t];
+  if (length < kLanes) {
+    for (std::int64_t t = 0; t < length; ++t) y[t] = x[length - 1 - t];
+    return;
   }
+  for (std::int64_t t = 0; t + kLanes <= length; t += kLanes) at(t);
+  at(length - kLanes);  // once more over what is done
 }
 
 template <class T>
@@ -118,12 +158,12 @@ TSSSL_INLINE void smooth(const T* x, T* y, std::int64_t length, T centre, T side
     store(y + t, load(x + t) * centre + (load(x + t - 1) + load(x + t + 1)) * side);
   };
   constexpr int kLanes = Simd<T>::kLanes;
-  std::int64_t t = 1;
-  for (; t + kLanes <= last; t += kLanes) at(t);
-  if (t < last && last > kLanes) {
+  if (last > kLanes) {
+    at(1);
+    for (std::int64_t t = aligned_step(y); t + kLanes <= last; t += kLanes) at(t);
     at(last - kLanes);  // once more over what is done: y is no input
   } else {
-    for (; t < last; ++t) y[t] = centre * x[t] + side * (x[t - 1] + x[t + 1]);
+    for (std::int64_t t = 1; t < last; ++t) y[t] = centre * x[t] + side * (x[t - 1] + x[t + 1]);
   }
   if (last > 0) y[last] = centre * x[last] + side * (x[last - 1] + after);
 }

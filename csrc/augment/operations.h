@@ -90,14 +90,10 @@ inline void move_block(const Row& row, const double* slot, const Subject& s, boo
   if (interpolates(row.code)) {
     time_map(row, slot, length, work);
     const std::int64_t end = reach(row, slot, length);
+    if (!adjoint) interpolate(b.x, b.other, s.channels, b.t, length, work.left, work.weight);
     b.each_channel(s.channels, [&](T* x, T* y) {
-      if (adjoint) {
-        fill(x, end, length, T(0));
-        interpolate_adjoint(x, y, length, work.left, work.weight);
-      } else {
-        interpolate(x, y, length, work.left, work.weight);
-        fill(y, end, length, T(0));
-      }
+      fill(adjoint ? x : y, end, length, T(0));
+      if (adjoint) interpolate_adjoint(x, y, length, work.left, work.weight);
     });
   } else if (gathers(row.code)) {
     time_map(row, slot, length, work);

@@ -120,10 +120,18 @@ inline void warp_positions(const double* speed, int count, std::int64_t length, 
     const std::int64_t end =
         k < segments - 1 ? segment_end(k, step, per_segment * (first + 1.0), t, length) : length;
     // The surplus of a segment's last vector is the next segment's to overwrite.
-    split_steps<false>(t, end, length, left, weight, [=](Vec<double> number) {
+    const auto position = [=](Vec<double> number) {
       const Vec<double> f = number * step - first;
       return begin + f * (slope + f * bend);
-    });
+    };
+    // Speeds that are positive lead from one border to the next: a segment that ends a step before
+    // the last needs no clamping.
+    if (speed[k] >= 0 && speed[k + 1] >= 0 && begin >= 0 &&
+        before * scale < static_cast<double>(length - 2)) {
+      split_steps<true>(t, end, length, left, weight, position);
+    } else {
+      split_steps<false>(t, end, length, left, weight, position);
+    }
     t = end;
   }
 }

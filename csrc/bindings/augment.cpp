@@ -16,15 +16,16 @@ using Address = std::uintptr_t;
 using Shape = std::array<std::int64_t, 3>;   // n, c, t
 using Stride = std::array<std::int64_t, 4>;  // view, n, c, t
 
+using Seed = std::array<std::int64_t, 4>;
+
 // program, rows, seed, sample ids, lengths
-using Source = std::tuple<Address, std::int64_t, Address, Address, Address>;
+using Source = std::tuple<Address, std::int64_t, Seed, Address, Address>;
 
 Draws make_draws(const Source& source) {
   const auto& [program, rows, seed, ids, lengths] = source;
-  const auto* s = pointer<const std::int64_t>(seed);
   return {pointer<const double>(program),
           rows,
-          {s[0], s[1], s[2], s[3]},
+          {seed[0], seed[1], seed[2], seed[3]},
           pointer<const std::int64_t>(ids),
           pointer<const std::int64_t>(lengths)};
 }

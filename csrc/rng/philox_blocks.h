@@ -30,6 +30,17 @@ TSSSL_INLINE WideWords multiply_halves(WideWords a, std::uint32_t b) {
 #endif
 }
 
+TSSSL_INLINE WideWords halves_swapped(WideWords a) {
+#if defined(__GNUC__) && !defined(__clang__)
+  typedef std::uint32_t Halves __attribute__((vector_size(TSSSL_VECTOR_BYTES)));
+  Halves other;
+  for (int i = 0; i < 2 * kWideLanes; ++i) other[i] = static_cast<std::uint32_t>(i ^ 1);
+  return (WideWords)__builtin_shuffle((Halves)a, other);
+#else
+  return a >> 32 | a << 32;
+#endif
+}
+
 // The keys of the ten rounds, once per call: broadcasting them anew for every row of 128 steps took
 // an eighth of its noise.
 struct KeySchedule {
@@ -68,12 +79,12 @@ struct OrderedWords {
   WideWords part[2 * kCount];
 };
 
-// Rounds `from` to 9, and the words packed.
+// Rounds `from` to 9, the last one straight into the words as they are packed.
 template <int kCount>
 TSSSL_INLINE OrderedWords<kCount> last_rounds(WideState<kCount> s, const KeySchedule& keys,
                                               int from) {
-#pragma GCC unroll 10
-  for (int round = from; round < 10; ++round) {
+#pragma GCC unroll 9
+  for (int round = from; round < 9; ++round) {
     WideWords p0[kCount], p1[kCount];
     for (int k = 0; k < kCount; ++k) {
       p0[k] = multiply_halves(s.c0[k], 0xD2511F53u);
@@ -88,8 +99,10 @@ TSSSL_INLINE OrderedWords<kCount> last_rounds(WideState<kCount> s, const KeySche
   }
   OrderedWords<kCount> words;
   for (int k = 0; k < kCount; ++k) {
-    const WideWords front = (s.c0[k] & 0xFFFFFFFFu) | (s.c1[k] << 32);
-    const WideWords back = (s.c2[k] & 0xFFFFFFFFu) | (s.c3[k] << 32);
+    const WideWords p0 = multiply_halves(s.c0[k], 0xD2511F53u);
+    const WideWords p1 = multiply_halves(s.c2[k], 0xCD9E8D57u);
+    const WideWords front = halves_swapped(p1) ^ ((s.c1[k] & 0xFFFFFFFFu) ^ keys.lo[9]);
+    const WideWords back = halves_swapped(p0) ^ ((s.c3[k] & 0xFFFFFFFFu) ^ keys.hi[9]);
     WideWords low, high;
     for (int i = 0; i < kWideLanes; ++i) {
 #if defined(__GNUC__) && !defined(__clang__)

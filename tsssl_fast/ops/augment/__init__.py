@@ -93,6 +93,23 @@ def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return (gx, *(None,) * 7)
 
 
+def direct(
+    x: Tensor,
+    program: Tensor,
+    seed: tuple[int, ...],
+    views: int,
+    sample_ids: Tensor | None,
+    lengths: Tensor | None,
+    backend: str,
+) -> Tensor:
+    """`augment` of an x that is `_library.plain`, with a seed that is no tensor."""
+    _check_lengths(lengths, x.shape[-1])
+    kernel = dispatch.select("augment", (x,), backend)
+    if kernel is not cpp.forward:
+        return kernel(x, program, torch.tensor(seed), views, sample_ids, lengths, None)
+    return cpp.forward(x, program, seed, views, sample_ids, lengths, None)
+
+
 _library.define(
     "augment(Tensor x, Tensor program, Tensor seed, int views, Tensor? sample_ids, "
     "Tensor? lengths, Tensor? parameters, str backend) -> Tensor",
@@ -119,4 +136,4 @@ _library.define(
 augment = _library.eager(torch.ops.tsssl_fast.augment, _augment, _setup_context, _differentiate)
 _first_order = _library.first_order(torch.ops.tsssl_fast.augment_backward, _backward, "augment")
 
-__all__ = ["augment", "spec"]
+__all__ = ["augment", "direct", "spec"]

@@ -1,6 +1,7 @@
 """The C++ kernels (csrc/kernels/augment.cpp) on torch tensors."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,16 +16,20 @@ def _address(x: Tensor | None) -> int:
 
 
 def _source(
-    program: Tensor, seed: Tensor, sample_ids: Tensor | None, lengths: Tensor | None
-) -> tuple[int, ...]:
+    program: Tensor,
+    seed: Tensor | tuple[int, ...],
+    sample_ids: Tensor | None,
+    lengths: Tensor | None,
+) -> tuple[Any, ...]:
+    numbers = seed if isinstance(seed, tuple) else tuple(seed.tolist())
     addresses = (_address(sample_ids), _address(lengths))
-    return (program.data_ptr(), len(program), seed.data_ptr(), *addresses)
+    return (program.data_ptr(), len(program), numbers, *addresses)
 
 
-def _forward(
+def forward(
     x: Tensor,
     program: Tensor,
-    seed: Tensor,
+    seed: Tensor | tuple[int, ...],
     views: int,
     sample_ids: Tensor | None,
     lengths: Tensor | None,
@@ -92,7 +97,7 @@ def _why_not(op: str, tensors: Sequence[Tensor]) -> list[str]:
 
 BACKEND = Backend(
     "cpp",
-    kernels={"augment": _forward, "augment_backward": _backward, "augment_sample": _sample},
+    kernels={"augment": forward, "augment_backward": _backward, "augment_sample": _sample},
     why_not=_why_not,
     devices=frozenset({"cpu"}),
 )

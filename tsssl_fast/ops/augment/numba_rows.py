@@ -1,4 +1,4 @@
-"""Operations on one channel in numba: csrc/augment/rows.h, in the dtype of the row.
+"""Operations on one channel in numba: rows.h, noise.h and waves.h of csrc/augment, in its dtype.
 
 Constants are cast to that dtype: a float32 times a Python number would be a float64.
 """
