@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import pytest
+import torch
 
 from tsssl_fast import augment
 
@@ -46,3 +47,20 @@ def test_errors_name_their_argument(cls):
 def test_odd_triples_are_refused(triples):
     with pytest.raises(ValueError, match=r"^triples: .*accepted"):
         augment.Rotation(triples)
+
+
+def test_a_call_that_passed_lets_no_other_kind_of_batch_pass() -> None:
+    pipeline = augment.presets.simclr_ts()
+    x = torch.randn(2, 3, 20)
+    first = pipeline(x, 2, seed=-3, epoch=1)
+    assert torch.equal(first, pipeline(x, 2, seed=torch.tensor(-3), epoch=1))
+    assert torch.equal(first, pipeline(x, 2, seed=2**64 - 3, epoch=1))
+    for bad, error in ((x.long(), TypeError), (x[0], ValueError), (x.to_sparse(), ValueError)):
+        with pytest.raises(error, match=r"^x: "):
+            pipeline(bad, 2, seed=0)
+    with pytest.raises(ValueError, match=r"^layout"):
+        pipeline(x, 2, seed=0, layout="TNC")
+    with pytest.raises(ValueError, match=r"^nan"):
+        pipeline(x, 2, seed=0, nan="ignore")
+    with pytest.raises(ValueError, match=r"^seed"):
+        pipeline(x, 2, seed=2**64)

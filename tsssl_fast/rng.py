@@ -65,8 +65,10 @@ def seed_numbers(seed: Any, epoch: Any, step: Any, rank: Any) -> tuple[int, ...]
     """What `seed_tensor` would hold, where all four are integers in range; else None."""
     if not (type(seed) is type(epoch) is type(step) is type(rank) is int):
         return None
-    numbers = (seed - 2**64 if seed >= 2**63 else seed, epoch, step, rank)
-    return numbers if all([-(2**63) <= number < 2**63 for number in numbers]) else None
+    low, high = -(2**63), 2**63
+    if not (low <= seed < 2 * high and all([low <= n < high for n in (epoch, step, rank)])):
+        return None
+    return (seed - 2 * high if seed >= high else seed, epoch, step, rank)
 
 
 def seed_tensor(

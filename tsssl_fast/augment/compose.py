@@ -110,9 +110,9 @@ class Compose:
                 operation does not fit the shape, unknown layout, nan or backend.
             BackendUnavailableError: the backend asked for can not run the inputs.
         """
-        # What ran before has left the caches to other things, and every function that is called here
-        # comes from memory: 67 microseconds at least for what took 19 in a loop of its own. So
-        # batches that are like the last one are not looked at again, and integers make no tensor.
+        # What ran before has left the caches to other things: what is called here comes from
+        # memory, 67 microseconds at least for what took 19 in a loop of its own. So batches that
+        # are like the last one are not looked at again, and integers make no tensor.
         plain_call = _library.plain(x)
         kind = (x.shape, x.dtype, x.layout, layout, nan) if plain_call else None
         if kind is None or kind != self._checked:
