@@ -13,6 +13,7 @@ from checks import run_python, value_and_gradients
 
 import tsssl_fast
 from tsssl_fast import _jit, functional, info
+from tsssl_fast._jit import blas
 from tsssl_fast.ops.decorrelation import spec
 
 SMALL = """
@@ -99,14 +100,14 @@ def test_callers_on_several_threads_at_once() -> None:
             found.append(functional.nt_xent(z, -z, reduction="none", backend="numba"))
 
     callers = [threading.Thread(target=call) for _ in range(3)]
-    before = [library.get_num_threads() for library in _jit._blas()]
+    before = [library.get_num_threads() for library in blas._blas()]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join()
     assert len(found) == 15
     assert all(torch.equal(f, expected) for f in found)
-    assert [library.get_num_threads() for library in _jit._blas()] == before
+    assert [library.get_num_threads() for library in blas._blas()] == before
 
 
 def test_without_numba_there_is_a_reason() -> None:

@@ -61,6 +61,22 @@ def stream_words(subject, stream, first, steps, words):
 
 
 @part(inlined=True)
+def scattered_words(subject, plan, words):
+    """The words of blocks that belong to several streams: the number of a block below its stream,
+    but for the view's bits. In one loop too: blocks one by one wait for each other's
+    multiplications."""
+    k0, k1, low, high = subject.key0, subject.key1, subject.id_low, subject.id_high
+    for q in range(np.uint64(len(plan))):
+        number, stream = plan[q] & MASK, (plan[q] >> _HALF) | subject.view_word
+        w0, w1, w2, w3 = philox(number, stream, low, high, k0, k1)
+        word = np.uint64(4) * q
+        words[word] = np.uint32(w0)
+        words[word + np.uint64(1)] = np.uint32(w1)
+        words[word + np.uint64(2)] = np.uint32(w2)
+        words[word + np.uint64(3)] = np.uint32(w3)
+
+
+@part(inlined=True)
 def multiply_high(word, count):
     """An integer in [0, count) from a word."""
     return np.float64(np.int64((np.uint64(word) * np.uint64(count)) >> _HALF))
@@ -144,6 +160,37 @@ def _sincos_turns(phase, like):
         return (-s if (quarter & 2) != 0 else s), (-c if ((quarter + 1) & 2) != 0 else c)
 
     return run
+
+
+_EIGHTH, _ODD, _MINUS = np.int32(0x20000000), np.int32(0x40000000), np.int32(-0x80000000)
+
+
+@part(inlined=True)
+def _sin32(phase):
+    """Coefficients are chosen: both polynomials take half as long again. All in 32 bits, or the
+    vectors hold half as many."""
+    shifted = np.int32(phase + _EIGHTH)
+    odd = np.int32(shifted & _ODD) != np.int32(0)
+    a = np.float32(np.int32(phase << np.int32(2))) * (_TWO_PI32 * np.float32(0.25))
+    z = a * a
+    p = _C0 if odd else _S0
+    p = p * z + (_C1 if odd else _S1)
+    p = p * z + (_C2 if odd else _S2)
+    p = p * z + (_C3 if odd else _S3)
+    m = _ONE if odd else a
+    s = m + m * (z * p)
+    return bits_float32(np.int32(float32_bits(s) ^ np.int32(shifted & _MINUS)))
+
+
+def sin_turns(phase, like):
+    """sin of 2 pi phase / 2^32 in the dtype of the number `like`; phase int32, any."""
+
+
+@overload(sin_turns, inline="always")
+def _sin_turns(phase, like):
+    if like == types.float32:
+        return lambda phase, like: _sin32(phase)
+    return lambda phase, like: sincos_turns(np.int64(phase) & 0xFFFFFFFF, like)[0]
 
 
 def normals(radius, angle, like):

@@ -10,86 +10,7 @@ import numpy as np
 from tsssl_fast._jit import part
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.numba_positions import segment_end
-from tsssl_fast.ops.augment.numba_random import CHUNK, normals, sincos_turns, stream_words
-
-_PARTIALS = spec.STD_PARTIALS
-
-
-@part(inlined=True)
-def _tree(partial):
-    """Sum of 32 numbers as the definition adds them; widths are constants, so that the loops
-    disappear."""
-    for i in range(16):
-        partial[i] = partial[i] + partial[i + 16]
-    for i in range(8):
-        partial[i] = partial[i] + partial[i + 8]
-    for i in range(4):
-        partial[i] = partial[i] + partial[i + 4]
-    return (partial[0] + partial[2]) + (partial[1] + partial[3])
-
-
-# Sums of a row, partial[i] of steps i, i + 32, ... in that order. Four of them in one go, or every
-# addition waits for the store of the one before. The loops end at len(partial), which LLVM does not
-# know to be 32: of a constant it makes 32 scalar additions. Unsigned indices: Python's negative
-# ones ask for the sign of t + i, which keeps a loop from becoming vectors.
-
-
-@part(inlined=True)
-def _add(x, t, count, partial):
-    a = np.uint64(t)
-    for i in range(count):
-        partial[i] += np.float64(x[a + np.uint64(i)])
-
-
-@part(inlined=True)
-def _add_four(x, t, partial):
-    a, b, c, d = np.uint64(t), np.uint64(t + 32), np.uint64(t + 64), np.uint64(t + 96)
-    for i in range(len(partial)):
-        u = np.uint64(i)
-        first = (partial[i] + np.float64(x[a + u])) + np.float64(x[b + u])
-        partial[i] = (first + np.float64(x[c + u])) + np.float64(x[d + u])
-
-
-@part(inlined=True)
-def _add_squares(x, t, count, mean, partial):
-    a = np.uint64(t)
-    for i in range(count):
-        d = np.float64(x[a + np.uint64(i)]) - mean
-        partial[i] += d * d
-
-
-@part(inlined=True)
-def _add_four_squares(x, t, mean, partial):
-    a, b, c, d = np.uint64(t), np.uint64(t + 32), np.uint64(t + 64), np.uint64(t + 96)
-    for i in range(len(partial)):
-        u = np.uint64(i)
-        p, q = np.float64(x[a + u]) - mean, np.float64(x[b + u]) - mean
-        r, s = np.float64(x[c + u]) - mean, np.float64(x[d + u]) - mean
-        partial[i] = (((partial[i] + p * p) + q * q) + r * r) + s * s
-
-
-@part
-def row_mean(x, length, partial):
-    fours = length // (4 * _PARTIALS) * (4 * _PARTIALS)
-    partial[:] = 0.0
-    for t in range(0, fours, 4 * _PARTIALS):
-        _add_four(x, t, partial)
-    for t in range(fours, length, _PARTIALS):
-        _add(x, t, min(_PARTIALS, length - t), partial)
-    return _tree(partial) / np.float64(length)
-
-
-@part
-def row_std(x, length, partial):
-    """Divided by the length, in float64."""
-    mean = row_mean(x, length, partial)
-    fours = length // (4 * _PARTIALS) * (4 * _PARTIALS)
-    partial[:] = 0.0
-    for t in range(0, fours, 4 * _PARTIALS):
-        _add_four_squares(x, t, mean, partial)
-    for t in range(fours, length, _PARTIALS):
-        _add_squares(x, t, min(_PARTIALS, length - t), mean, partial)
-    return np.sqrt(_tree(partial) / np.float64(length))
+from tsssl_fast.ops.augment.numba_random import CHUNK, normals, sin_turns, stream_words
 
 
 @part
@@ -114,7 +35,7 @@ def add_noise(x, length, channel, amplitude, normal, subject, stream, memory):
     """x += amplitude r, r uniform on [-1, 1) or standard normal; memory: words and numbers."""
     words, noise = memory
     number = x.dtype.type
-    one, two, unit = number(1), number(2), number(2.0**-24)
+    one, unit = number(1), number(2.0**-23)
     for t in range(0, length, CHUNK):
         count = min(CHUNK, length - t)
         # Whole groups of 64 steps: the tail of a vector loop costs more than words nobody reads.
@@ -127,7 +48,7 @@ def add_noise(x, length, channel, amplitude, normal, subject, stream, memory):
                 noise[2 * i + 1] = b
         else:
             for i in range(steps):
-                noise[i] = number(np.int32(words[i] & np.uint32(0xFFFFFF))) * unit * two - one
+                noise[i] = number(np.int32(words[i] & np.uint32(0xFFFFFF))) * unit - one
         _add_scaled(x[t : t + count], noise, amplitude)
 
 
@@ -158,17 +79,10 @@ def phase_step(periods, length):
 @part
 def multiply_wave(x, length, theta, step, offset, amplitude):
     """x *= offset + amplitude sin(2 pi (theta + periods t / length)); phases in 2^-32 turns."""
-    for t in range(length):
-        sin, _ = sincos_turns((theta + step * t) & 0xFFFFFFFF, amplitude)
+    first, step = np.int32(theta), np.int32(step)
+    for t in range(np.uint64(length)):
+        sin = sin_turns(np.int32(first + np.int32(step * np.int32(t))), amplitude)
         x[t] = x[t] * (offset + amplitude * sin)
-
-
-@part
-def interpolate(x, y, length, left, weight):
-    for t in range(length):
-        i = np.uint32(left[t])
-        a, b = x[i], x[i + np.uint32(1)]
-        y[t] = a + weight[t] * (b - a)
 
 
 @part
