@@ -1,5 +1,5 @@
-"""Test files that need processes of their own, run one after the other beside the tests of this one:
-most of those keep one processor busy, and the interpreter's files a second one for three minutes."""
+"""The files of tests/interpreter, one after the other beside the tests of this process: most of
+those keep one processor busy, and the interpreter a second one for three minutes."""
 
 import os
 import subprocess
