@@ -7,13 +7,14 @@ import pathlib
 import sys
 import threading
 
+import numpy as np
 import pytest
 import torch
 from checks import run_python, value_and_gradients
 
 import tsssl_fast
 from tsssl_fast import _jit, functional, info
-from tsssl_fast._jit import blas
+from tsssl_fast._jit import blas, launching
 from tsssl_fast.ops.decorrelation import spec
 
 SMALL = """
@@ -86,6 +87,33 @@ def test_forked_children_run_on_any_number_of_threads(parent: int) -> None:
     """Numba's own layers deadlock here, or the child is killed; so this has a time limit."""
     result = run_python(FORK.replace("{parent}", str(parent)), os.environ)
     assert result.stdout == "survived\n", result.stderr
+
+
+@_jit.kernel
+def _failing(counter, thread, out):  # type: ignore[no-untyped-def]
+    """Numbers of the threads that ran; the last task can not be done."""
+    while True:
+        task = _jit.take(counter)
+        if task >= len(out):
+            break
+        if out[task] < 0:
+            raise ValueError("negative")
+        out[task] = 1 + thread
+
+
+@pytest.mark.parametrize("forked", [False, True])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_an_error_in_a_kernel_reaches_the_caller(
+    count: int, forked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launching, "_forked", forked)  # Python's threads
+    out = np.zeros(1000)
+    _jit.run(_failing, count, out)
+    assert out.min() >= 1
+    assert out.max() <= count
+    out[-1] = -1.0
+    with pytest.raises(RuntimeError, match=r"^_failing: numba's status [1-9]"):
+        _jit.run(_failing, count, out)
 
 
 def test_callers_on_several_threads_at_once() -> None:
