@@ -227,18 +227,18 @@ def add_block(row, slot, subject, work, x):
     """Operations whose derivative is the identity: they add what counts as constant, or round."""
     code, a, length, number = np.int64(row[spec.CODE]), row[-A:], subject.length, x.dtype.type
     knots = np.int64(row[spec.CHANNEL_SLOTS])
-    for c in range(subject.channels):
-        if code == code_of.RANDOM_NOISE or code == code_of.JITTER or code == code_of.DRIFT:
+    if code == code_of.RANDOM_NOISE or code == code_of.JITTER:
+        stream, relative = stream_of(row, subject) | _ELEMENTS, code == code_of.RANDOM_NOISE
+        memory = (work.words, work.noise)
+        rows.add_noise(x, number(slot[1]), relative, a[2] != 0, subject, stream, memory)
+    elif code == code_of.DRIFT:
+        for c in range(subject.channels):
             size = number(slot[1])
-            if code == code_of.RANDOM_NOISE or (code == code_of.DRIFT and a[2] != 0):
+            if a[2] != 0:
                 size = size * number(vectors.row_std(x[c], length))
-            if code == code_of.DRIFT:
-                rows.curve(slot[2 + c * knots : 2 + (c + 1) * knots], length, work.weight)
-                for t in range(length):
-                    x[c, t] = x[c, t] + size * work.weight[t]
-            else:
-                stream, normal = stream_of(row, subject) | _ELEMENTS, a[2] != 0
-                memory = (work.words, work.noise)
-                rows.add_noise(x[c], length, c, size, normal, subject, stream, memory)
-        elif code == code_of.QUANTIZE:
+            rows.curve(slot[2 + c * knots : 2 + (c + 1) * knots], length, work.weight)
+            for t in range(length):
+                x[c, t] = x[c, t] + size * work.weight[t]
+    elif code == code_of.QUANTIZE:
+        for c in range(subject.channels):
             rows.quantize(x[c], length, slot[1])

@@ -17,13 +17,13 @@ from tsssl_fast._jit import (
     overload,
     part,
 )
-from tsssl_fast.ops.augment import arithmetic
+from tsssl_fast.ops.augment import arithmetic, spec
 
 MASK = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
-CHUNK = 256  # steps whose words are drawn at a time
+CHUNK = 2048  # steps, of one channel or several, whose words are drawn at a time
 
 
 @part(inlined=True)
@@ -47,17 +47,21 @@ def fold(k0, k1, value):
 
 
 @part
-def stream_words(subject, stream, first, steps, words):
-    """The words of `steps` steps, rounded up to whole blocks, from block `first`: one loop without
-    calls or branches, which becomes vectors."""
+def stream_words(subject, stream, first, channels, steps, words):
+    """The words of `steps` steps, rounded up to whole blocks, from block `first`, and as many of
+    every further channel: loops without calls or branches, which become vectors."""
     k0, k1, low, high = subject.key0, subject.key1, subject.id_low, subject.id_high
-    start = np.uint64(first)
-    for q in range((steps + 3) // 4):
-        w0, w1, w2, w3 = philox(start + np.uint64(q), stream, low, high, k0, k1)
-        words[4 * q] = np.uint32(w0)
-        words[4 * q + 1] = np.uint32(w1)
-        words[4 * q + 2] = np.uint32(w2)
-        words[4 * q + 3] = np.uint32(w3)
+    blocks = np.uint64((steps + 3) // 4)
+    for c in range(channels):
+        start = np.uint64(first) + (np.uint64(c) << np.uint64(spec.CHANNEL_SHIFT))
+        own = words[4 * np.int64(blocks) * c :]
+        for q in range(blocks):
+            w0, w1, w2, w3 = philox(start + q, stream, low, high, k0, k1)
+            word = np.uint64(4) * q
+            own[word] = np.uint32(w0)
+            own[word + np.uint64(1)] = np.uint32(w1)
+            own[word + np.uint64(2)] = np.uint32(w2)
+            own[word + np.uint64(3)] = np.uint32(w3)
 
 
 @part(inlined=True)

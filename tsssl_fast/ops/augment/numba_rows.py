@@ -11,6 +11,7 @@ from tsssl_fast._jit import part
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.numba_positions import segment_end
 from tsssl_fast.ops.augment.numba_random import CHUNK, normals, sin_turns, stream_words
+from tsssl_fast.ops.augment.numba_vectors import row_std
 
 
 @part
@@ -30,26 +31,48 @@ def _add_scaled(x, y, factor):
         x[t] = x[t] + y[t] * factor
 
 
-@part
-def add_noise(x, length, channel, amplitude, normal, subject, stream, memory):
-    """x += amplitude r, r uniform on [-1, 1) or standard normal; memory: words and numbers."""
-    words, noise = memory
+@part(inlined=True)
+def _add_uniform(x, words, factor):
     number = x.dtype.type
     one, unit = number(1), number(2.0**-23)
-    for t in range(0, length, CHUNK):
-        count = min(CHUNK, length - t)
-        # Whole groups of 64 steps: the tail of a vector loop costs more than words nobody reads.
-        steps = (count + 63) // 64 * 64
-        stream_words(subject, stream, _channel_block(channel, t), steps, words)
-        if normal:
-            for i in range(steps // 2):
-                a, b = normals(words[2 * i], words[2 * i + 1], one)
-                noise[2 * i] = a
-                noise[2 * i + 1] = b
-        else:
-            for i in range(steps):
-                noise[i] = number(np.int32(words[i] & np.uint32(0xFFFFFF))) * unit - one
-        _add_scaled(x[t : t + count], noise, amplitude)
+    for t in range(len(x)):
+        uniform = number(np.int32(words[t] & np.uint32(0xFFFFFF))) * unit - one
+        x[t] = x[t] + uniform * factor
+
+
+@part(inlined=True)
+def _add_normal(x, words, steps, factor, noise):
+    one = x.dtype.type(1)
+    for i in range(steps // 2):
+        a, b = normals(words[2 * i], words[2 * i + 1], one)
+        noise[2 * i] = a
+        noise[2 * i + 1] = b
+    _add_scaled(x, noise, factor)
+
+
+@part
+def add_noise(x, size, relative, normal, subject, stream, memory):
+    """x += size r on every channel, r uniform on [-1, 1) or standard normal; `relative`: size is
+    in the channel's standard deviations; memory: words and numbers."""
+    words, noise = memory
+    length, amplitude = subject.length, size
+    # Whole groups of 64 steps: the tail of a vector loop costs more than words nobody reads.
+    whole = min(CHUNK, max(1, (length + 63) // 64) * 64)
+    group = CHUNK // whole  # channels whose words are drawn at once: 1 where a row takes several
+    for first in range(0, subject.channels, group):
+        channels = min(group, subject.channels - first)
+        for t in range(0, length, whole):
+            count = min(whole, length - t)
+            steps = (count + 63) // 64 * 64
+            stream_words(subject, stream, _channel_block(first, t), channels, steps, words)
+            for i in range(channels):
+                row = x[first + i]
+                if t == 0 and relative:
+                    amplitude = size * x.dtype.type(row_std(row, length))
+                if normal:
+                    _add_normal(row[t : t + count], words[i * steps :], steps, amplitude, noise)
+                else:
+                    _add_uniform(row[t : t + count], words[i * steps :], amplitude)
 
 
 @part
@@ -58,7 +81,7 @@ def drop_steps(x, length, channel, value, a, subject, stream, words):
     masked = False
     for t in range(0, length, CHUNK):
         count = min(CHUNK, length - t)
-        stream_words(subject, stream, _channel_block(channel, t), count, words)
+        stream_words(subject, stream, _channel_block(channel, t), 1, count, words)
         for i in range(count):
             word = np.float64(words[i])
             if a[0] == 0 or t + i == 0:
@@ -80,9 +103,11 @@ def phase_step(periods, length):
 def multiply_wave(x, length, theta, step, offset, amplitude):
     """x *= offset + amplitude sin(2 pi (theta + periods t / length)); phases in 2^-32 turns."""
     first, step = np.int32(theta), np.int32(step)
-    for t in range(np.uint64(length)):
-        sin = sin_turns(np.int32(first + np.int32(step * np.int32(t))), amplitude)
-        x[t] = x[t] * (offset + amplitude * sin)
+    # A counter of 32 bits: phases are computed in vectors of its width.
+    for t in range(np.int32(length)):
+        i = np.uint64(np.uint32(t))
+        sin = sin_turns(np.int32(first + np.int32(step * t)), amplitude)
+        x[i] = x[i] * (offset + amplitude * sin)
 
 
 @part
