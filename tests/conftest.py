@@ -1,10 +1,12 @@
 """What every test gets: a seed and poisoned memory; on request every backend and thread count."""
 
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 
 import hypothesis
 import pytest
 import torch
+from interpreted import Interpreted
 
 import tsssl_fast
 from tsssl_fast import _native
@@ -30,6 +32,16 @@ def pytest_sessionstart() -> None:
             "install the package first (a source tree without it may be in the way)",
             returncode=pytest.ExitCode.USAGE_ERROR,
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interpreted(request: pytest.FixtureRequest) -> Iterator[Interpreted]:
+    """Started before the first test, for test_triton_interpreter.py as far as it is selected."""
+    items = [i for i in request.session.items if i.path.name == "test_triton_interpreter.py"]
+    names = [i.callspec.params["name"] for i in items] if find_spec("triton") else []
+    runs = Interpreted(names)
+    yield runs
+    runs.stop()
 
 
 @pytest.fixture(autouse=True)

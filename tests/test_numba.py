@@ -7,12 +7,14 @@ import pathlib
 import sys
 import threading
 
+import numpy as np
 import pytest
 import torch
 from checks import run_python, value_and_gradients
 
 import tsssl_fast
 from tsssl_fast import _jit, functional, info
+from tsssl_fast._jit import blas, launching
 from tsssl_fast.ops.decorrelation import spec
 
 SMALL = """
@@ -87,6 +89,33 @@ def test_forked_children_run_on_any_number_of_threads(parent: int) -> None:
     assert result.stdout == "survived\n", result.stderr
 
 
+@_jit.kernel
+def _failing(counter, thread, out):  # type: ignore[no-untyped-def]
+    """Numbers of the threads that ran; the last task can not be done."""
+    while True:
+        task = _jit.take(counter)
+        if task >= len(out):
+            break
+        if out[task] < 0:
+            raise ValueError("negative")
+        out[task] = 1 + thread
+
+
+@pytest.mark.parametrize("forked", [False, True])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_an_error_in_a_kernel_reaches_the_caller(
+    count: int, forked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launching, "_forked", forked)  # Python's threads
+    out = np.zeros(1000)
+    _jit.run(_failing, count, out)
+    assert out.min() >= 1
+    assert out.max() <= count
+    out[-1] = -1.0
+    with pytest.raises(RuntimeError, match=r"^_failing: numba's status [1-9]"):
+        _jit.run(_failing, count, out)
+
+
 def test_callers_on_several_threads_at_once() -> None:
     torch.set_num_threads(2)
     z = torch.randn(600, 128)
@@ -99,14 +128,14 @@ def test_callers_on_several_threads_at_once() -> None:
             found.append(functional.nt_xent(z, -z, reduction="none", backend="numba"))
 
     callers = [threading.Thread(target=call) for _ in range(3)]
-    before = [library.get_num_threads() for library in _jit._blas()]
+    before = [library.get_num_threads() for library in blas._blas()]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join()
     assert len(found) == 15
     assert all(torch.equal(f, expected) for f in found)
-    assert [library.get_num_threads() for library in _jit._blas()] == before
+    assert [library.get_num_threads() for library in blas._blas()] == before
 
 
 def test_without_numba_there_is_a_reason() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tsssl_fast._jit import part
 from tsssl_fast.ops.augment import spec
-from tsssl_fast.ops.augment.numba_random import fold, multiply_high, normals, stream_words, unit
+from tsssl_fast.ops.augment.numba_random import fold, multiply_high, normals, scattered_words, unit
 from tsssl_fast.ops.augment.spec import Code
 
 A = spec.ARGUMENTS
@@ -231,24 +231,38 @@ def _slots(row, subject, words, slot):
 
 
 @part
-def draw(program, bounds, r, subject, everything, slots, words):
-    """Decides whether row r acts and, where it does or `everything` is set, draws its parameters.
+def word_blocks(slots):
+    """Blocks that a row's slots are drawn from: a word more, as normals come in pairs of words."""
+    return slots // 4 + 1
 
-    slots holds those of the rows before it; words has room for a row's words in whole blocks.
-    """
-    row, slot = program[r], slots[bounds[r] : bounds[r + 1]]
-    acts = row[spec.VIEW] < 0 or np.uint64(row[spec.VIEW]) == subject.view_word
-    if row[spec.PARENT] >= 0:
-        group = slots[bounds[np.int64(row[spec.PARENT])] :]
-        acts = acts and group[0] != 0 and group[2 + np.int64(row[spec.CHILD])] != 0
-    if not acts and not everything:
-        slot[0] = 0.0
-        return
-    stream = stream_of(row, subject)
-    stream_words(subject, stream, np.uint64(0), 1, words)
-    acts = acts and np.float64(words[0]) < row[spec.THRESHOLD]
-    slot[0] = 1.0 if acts else 0.0
-    if everything or acts:
-        # One more: normals come in pairs of words.
-        stream_words(subject, stream, np.uint64(0), len(slot) + 1, words)
-        _slots(row, subject, words, slot)
+
+@part
+def plan_words(program, bounds, plan):
+    """What `scattered_words` takes, for every row of the program; the rest is filled up."""
+    plan[:] = np.uint64(0)
+    q = 0
+    for r in range(len(program)):
+        code, occurrence = np.uint64(program[r, spec.CODE]), np.uint64(program[r, spec.OCCURRENCE])
+        stream = (code << np.uint64(24)) | (occurrence << np.uint64(16))
+        for block in range(word_blocks(bounds[r + 1] - bounds[r])):
+            plan[q] = (stream << np.uint64(32)) | np.uint64(block)
+            q += 1
+
+
+@part
+def draw(program, bounds, subject, everything, plan, words, slots):
+    """Decides for every row whether it acts and, where it does or `everything` is set, draws its
+    parameters."""
+    scattered_words(subject, plan, words)
+    first = 0
+    for r in range(len(program)):
+        row, slot, own = program[r], slots[bounds[r] : bounds[r + 1]], words[first:]
+        first += 4 * word_blocks(len(slot))
+        acts = row[spec.VIEW] < 0 or np.uint64(row[spec.VIEW]) == subject.view_word
+        if row[spec.PARENT] >= 0:
+            group = slots[bounds[np.int64(row[spec.PARENT])] :]
+            acts = acts and group[0] != 0 and group[2 + np.int64(row[spec.CHILD])] != 0
+        acts = acts and np.float64(own[0]) < row[spec.THRESHOLD]
+        slot[0] = 1.0 if acts else 0.0
+        if everything or acts:
+            _slots(row, subject, own, slot)

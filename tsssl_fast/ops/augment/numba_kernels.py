@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tsssl_fast._jit import kernel, part, take
-from tsssl_fast.ops.augment.numba_draws import Subject, draw, seed_key
+from tsssl_fast.ops.augment.numba_draws import Subject, draw, plan_words, seed_key
 from tsssl_fast.ops.augment.numba_operations import (
     Work,
     add_block,
@@ -27,8 +27,8 @@ class Draws(NamedTuple):
     program: np.ndarray  # (rows, COLUMNS) float64
     bounds: np.ndarray  # (rows + 1,) int64: slots of every row
     seed: np.ndarray  # (4,) int64
-    ids: np.ndarray  # (N,) int64
-    lengths: np.ndarray  # (N,) int64
+    ids: np.ndarray  # (N,) int64, or empty: 0 to N - 1
+    lengths: np.ndarray  # (N,) int64, or empty: no padding
     given: np.ndarray  # (views, N, slots) float64, or empty: to be drawn
 
 
@@ -40,7 +40,7 @@ class Memory(NamedTuple):
     weight: np.ndarray
     words: np.ndarray
     noise: np.ndarray
-    partial: np.ndarray
+    plan: np.ndarray
     slots: np.ndarray
 
 
@@ -51,33 +51,30 @@ def _work(memory, thread):
         memory.weight[thread],
         memory.words[thread],
         memory.noise[thread],
-        memory.partial[thread],
     )
 
 
-@part
-def _subject(draws, view, sample, channels):
-    key0, key1 = seed_key(draws.seed)
-    u = np.uint64(draws.ids[sample])
+@part(inlined=True)
+def _subject(draws, key, view, sample, channels, steps):
+    u = np.uint64(draws.ids[sample] if draws.ids.size > 0 else sample)
     return Subject(
-        key0,
-        key1,
+        key[0],
+        key[1],
         u & np.uint64(0xFFFFFFFF),
         u >> np.uint64(32),
         np.uint64(view),
         channels,
-        draws.lengths[sample],
+        draws.lengths[sample] if draws.lengths.size > 0 else steps,
     )
 
 
-@part
-def _parameters(draws, subject, view, sample, slots, words):
+@part(inlined=True)
+def _parameters(draws, subject, view, sample, plan, words, slots):
     if draws.given.size > 0:
-        for i in range(len(slots)):
+        for i in range(draws.given.shape[2]):
             slots[i] = draws.given[view, sample, i]
     else:
-        for r in range(len(draws.program)):
-            draw(draws.program, draws.bounds, r, subject, False, slots, words)
+        draw(draws.program, draws.bounds, subject, False, plan, words, slots)
 
 
 @part
@@ -94,40 +91,45 @@ def _keep_padding(x, length, out):
             out[c, t] = x[c, t]
 
 
-@part
-def _forward_item(x, draws, view, sample, memory, thread, result):
-    work = _work(memory, thread)
-    subject = _subject(draws, view, sample, x.shape[0])
-    slots = memory.slots[thread]
-    _parameters(draws, subject, view, sample, slots, work.words)
+@part(inlined=True)
+def _forward_item(x, draws, subject, slots, work, spare, result):
     swaps = 0
     for r in range(len(draws.program)):
         if slots[draws.bounds[r]] != 0:
             swaps += moves(draws.program[r], subject.length)
     # Start in the buffer from which the last move ends in the output.
-    here, there = result, memory.blocks[thread, 0]
+    here, there = result, spare
     if swaps % 2 != 0:
         here, there = there, here
-    _copy(x, here)
+    # A first operation that moves reads x itself: no copy.
+    copied = False
     for r in range(len(draws.program)):
         row, slot = draws.program[r], slots[draws.bounds[r] : draws.bounds[r + 1]]
         if slot[0] == 0:
             continue
         passes = moves(row, subject.length)
         for _ in range(passes):
-            move_block(row, slot, subject, False, work, here, there)
-            here, there = there, here
+            move_block(row, slot, subject, False, work, here if copied else x, there)
+            here, there, copied = there, here, True
         if passes == 0:
+            if not copied:
+                _copy(x, here)
+            copied = True
             change_block(row, slot, subject, False, work, here)
             add_block(row, slot, subject, work, here)
+    if not copied:
+        _copy(x, here)
     _keep_padding(x, subject.length, result)
 
 
 @kernel
 def forward(counter, thread, x, draws, memory, out):
     """x: (views or 1, N, C, T); out: (views, N, C, T)."""
-    views, n = out.shape[:2]
-    group = max(1, TASK_ELEMENTS // max(1, out.shape[2] * out.shape[3]))
+    views, n, channels, steps = out.shape
+    group = max(1, TASK_ELEMENTS // max(1, channels * steps))
+    work, key = _work(memory, thread), seed_key(draws.seed)
+    plan, slots = memory.plan[thread], memory.slots[thread]
+    plan_words(draws.program, draws.bounds, plan)
     while True:
         begin = take(counter) * group
         if begin >= views * n:
@@ -135,23 +137,27 @@ def forward(counter, thread, x, draws, memory, out):
         for item in range(begin, min(begin + group, views * n)):
             # The views of one sample follow each other: its series is still in cache.
             sample, view = item // views, item % views
+            subject = _subject(draws, key, view, sample, channels, steps)
+            _parameters(draws, subject, view, sample, plan, work.words, slots)
             source = x[min(view, len(x) - 1), sample]
-            _forward_item(source, draws, view, sample, memory, thread, out[view, sample])
+            spare, result = memory.blocks[thread, 0], out[view, sample]
+            _forward_item(source, draws, subject, slots, work, spare, result)
 
 
 @kernel
 def backward(counter, thread, grad, draws, memory, total, out):
     """grad: (views, N, C, T); out: the same, or with `total` (1, N, C, T), summed over views."""
-    views, n = grad.shape[:2]
+    views, n, channels, steps = grad.shape
+    work, key = _work(memory, thread), seed_key(draws.seed)
+    plan, slots = memory.plan[thread], memory.slots[thread]
+    plan_words(draws.program, draws.bounds, plan)
     while True:
         sample = take(counter)
         if sample >= n:
             break
         for view in range(views):
-            work = _work(memory, thread)
-            subject = _subject(draws, view, sample, grad.shape[2])
-            slots = memory.slots[thread]
-            _parameters(draws, subject, view, sample, slots, work.words)
+            subject = _subject(draws, key, view, sample, channels, steps)
+            _parameters(draws, subject, view, sample, plan, work.words, slots)
             here, there = memory.blocks[thread, 0], memory.blocks[thread, 1]
             _copy(grad[view, sample], here)
             for r in range(len(draws.program) - 1, -1, -1):
@@ -173,17 +179,17 @@ def backward(counter, thread, grad, draws, memory, total, out):
 
 
 @kernel
-def sample(counter, thread, draws, channels, words, out):
+def sample(counter, thread, draws, channels, steps, plans, words, out):
     """Parameters of every row, acting or not; out: (views, N, slots) float64."""
     views, n, slots = out.shape
     group = max(1, TASK_ELEMENTS // max(1, 16 * slots))
+    key, plan, own = seed_key(draws.seed), plans[thread], words[thread]
+    plan_words(draws.program, draws.bounds, plan)
     while True:
         begin = take(counter) * group
         if begin >= views * n:
             break
         for item in range(begin, min(begin + group, views * n)):
             view, number = item // n, item % n
-            subject = _subject(draws, view, number, channels)
-            for r in range(len(draws.program)):
-                own = out[view, number]
-                draw(draws.program, draws.bounds, r, subject, True, own, words[thread])
+            subject = _subject(draws, key, view, number, channels, steps)
+            draw(draws.program, draws.bounds, subject, True, plan, own, out[view, number])

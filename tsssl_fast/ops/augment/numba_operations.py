@@ -11,6 +11,7 @@ from tsssl_fast._jit import part
 from tsssl_fast.ops.augment import numba_draws as code_of
 from tsssl_fast.ops.augment import numba_positions as positions
 from tsssl_fast.ops.augment import numba_rows as rows
+from tsssl_fast.ops.augment import numba_vectors as vectors
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.numba_draws import A, stream_of
 from tsssl_fast.ops.augment.spec import Code
@@ -27,7 +28,6 @@ class Work(NamedTuple):
     weight: np.ndarray  # (T,) in the dtype of the series
     words: np.ndarray  # uint32: of one row's slots, or CHUNK
     noise: np.ndarray  # (CHUNK,) in the dtype of the series
-    partial: np.ndarray  # (STD_PARTIALS,) float64
 
 
 @part
@@ -116,7 +116,7 @@ def move_block(row, slot, subject, adjoint, work, x, y):
                 rows.fill(x[c], end, length, zero)
                 rows.interpolate_adjoint(x[c], y[c], length, left, weight)
             else:
-                rows.interpolate(x[c], y[c], length, left, weight)
+                vectors.interpolate(x[c], y[c], length, left, weight)
                 rows.fill(y[c], end, length, zero)
     elif _gathers(code):
         _time_map(row, slot, length, left, weight)
@@ -131,22 +131,23 @@ def move_block(row, slot, subject, adjoint, work, x, y):
             if code == code_of.CHANNEL_PERMUTATION:
                 source = np.int64(slot[1 + c])
             given, out = (x[c], y[source]) if adjoint else (x[source], y[c])
+            last = np.uint64(length - 1)
             if code in (TIME_FLIP, BIDIRECTIONAL_FLIP):
-                for t in range(length):
-                    out[t] = given[length - 1 - t]
+                for t in range(np.uint64(length)):
+                    out[t] = given[last - t]
             else:
-                for t in range(length):
+                for t in range(np.uint64(length)):
                     out[t] = given[t]
 
 
 @part
-def _blockout(a, slot, subject, adjoint, partial, x):
+def _blockout(a, slot, subject, adjoint, x):
     begin, first = np.int64(slot[2]), np.int64(slot[4])
     end, number = begin + np.int64(slot[1]), x.dtype.type
     for c in range(first, first + np.int64(slot[3])):
         value = number(a[3])
         if a[7] != 0:
-            value = number(rows.row_mean(x[c], subject.length, partial))
+            value = number(vectors.row_mean(x[c], subject.length))
         rows.fill(x[c], begin, end, number(0) if adjoint else value)
 
 
@@ -213,7 +214,7 @@ def change_block(row, slot, subject, adjoint, work, x):
     """Operations that scale, cut or mix what stands at a step."""
     code = np.int64(row[spec.CODE])
     if code == code_of.BLOCKOUT:
-        _blockout(row[-A:], slot, subject, adjoint, work.partial, x)
+        _blockout(row[-A:], slot, subject, adjoint, x)
     elif code == code_of.ROTATION:
         _rotate(row[-A:], slot, subject.length, adjoint, x)
     else:
@@ -226,18 +227,18 @@ def add_block(row, slot, subject, work, x):
     """Operations whose derivative is the identity: they add what counts as constant, or round."""
     code, a, length, number = np.int64(row[spec.CODE]), row[-A:], subject.length, x.dtype.type
     knots = np.int64(row[spec.CHANNEL_SLOTS])
-    for c in range(subject.channels):
-        if code == code_of.RANDOM_NOISE or code == code_of.JITTER or code == code_of.DRIFT:
+    if code == code_of.RANDOM_NOISE or code == code_of.JITTER:
+        stream, relative = stream_of(row, subject) | _ELEMENTS, code == code_of.RANDOM_NOISE
+        memory = (work.words, work.noise)
+        rows.add_noise(x, number(slot[1]), relative, a[2] != 0, subject, stream, memory)
+    elif code == code_of.DRIFT:
+        for c in range(subject.channels):
             size = number(slot[1])
-            if code == code_of.RANDOM_NOISE or (code == code_of.DRIFT and a[2] != 0):
-                size = size * number(rows.row_std(x[c], length, work.partial))
-            if code == code_of.DRIFT:
-                rows.curve(slot[2 + c * knots : 2 + (c + 1) * knots], length, work.weight)
-                for t in range(length):
-                    x[c, t] = x[c, t] + size * work.weight[t]
-            else:
-                stream, normal = stream_of(row, subject) | _ELEMENTS, a[2] != 0
-                memory = (work.words, work.noise)
-                rows.add_noise(x[c], length, c, size, normal, subject, stream, memory)
-        elif code == code_of.QUANTIZE:
+            if a[2] != 0:
+                size = size * number(vectors.row_std(x[c], length))
+            rows.curve(slot[2 + c * knots : 2 + (c + 1) * knots], length, work.weight)
+            for t in range(length):
+                x[c, t] = x[c, t] + size * work.weight[t]
+    elif code == code_of.QUANTIZE:
+        for c in range(subject.channels):
             rows.quantize(x[c], length, slot[1])

@@ -7,6 +7,10 @@ import numpy as np
 
 from tsssl_fast._jit import part
 
+# Positions are computed for whole vectors: left and weight have room for this many steps more. What
+# comes after the last step is never read.
+SURPLUS = 16
+
 
 @part
 def segment_end(k, step, t, length):
@@ -20,21 +24,22 @@ def segment_end(k, step, t, length):
     return max(end, t)
 
 
-@part
+@part(inlined=True)
 def _split(position, length, left, weight, t):
     """For 2 steps or more."""
     last = np.float64(length - 1)
     position = 0.0 if position < 0.0 else position
     position = last if position > last else position
     i = min(np.int32(position), np.int32(length - 2))
-    left[t] = i
-    weight[t] = position - np.float64(i)
+    left[np.uint64(t)] = i
+    weight[np.uint64(t)] = position - np.float64(i)
 
 
 @part
 def line_positions(start, step, length, left, weight):
-    for t in range(length):
-        _split(start + np.float64(np.int32(t)) * step, length, left, weight, t)
+    for t in range(0, length, SURPLUS):
+        for i in range(t, t + SURPLUS):
+            _split(start + np.float64(np.int32(i)) * step, length, left, weight, i)
 
 
 @part
@@ -53,9 +58,11 @@ def warp_positions(speed, length, left, weight):
         bend = ((speed[k + 1] - speed[k]) * 0.5) * scale
         before = before + (speed[k] + speed[k + 1]) * 0.5
         end = segment_end(k, step, t, length) if k < segments - 1 else length
-        for i in range(t, end):
-            f = np.float64(np.int32(i)) * step - np.float64(k)
-            _split(begin + f * (slope + f * bend), length, left, weight, i)
+        # The surplus of a segment is the next one's to overwrite.
+        for first in range(t, end, SURPLUS):
+            for i in range(first, first + SURPLUS):
+                f = np.float64(np.int32(i)) * step - np.float64(k)
+                _split(begin + f * (slope + f * bend), length, left, weight, i)
         t = end
 
 
@@ -65,11 +72,12 @@ def window_positions(width, start, factor, length, left, weight):
     stretched = width * factor
     whole = (np.float64(length) - width) + stretched
     step = (whole - 1.0) / np.float64(length - 1)
-    for t in range(length):
-        u = np.float64(np.int32(t)) * step
-        inside, after = start + (u - start) / factor, (u - stretched) + width
-        position = u if u < start else (inside if u < start + stretched else after)
-        _split(position, length, left, weight, t)
+    for t in range(0, length, SURPLUS):
+        for i in range(t, t + SURPLUS):
+            u = np.float64(np.int32(i)) * step
+            inside, after = start + (u - start) / factor, (u - stretched) + width
+            position = u if u < start else (inside if u < start + stretched else after)
+            _split(position, length, left, weight, i)
 
 
 @part

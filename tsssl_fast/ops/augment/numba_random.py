@@ -17,13 +17,13 @@ from tsssl_fast._jit import (
     overload,
     part,
 )
-from tsssl_fast.ops.augment import arithmetic
+from tsssl_fast.ops.augment import arithmetic, spec
 
 MASK = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
-CHUNK = 256  # steps whose words are drawn at a time
+CHUNK = 2048  # steps, of one channel or several, whose words are drawn at a time
 
 
 @part(inlined=True)
@@ -47,17 +47,37 @@ def fold(k0, k1, value):
 
 
 @part
-def stream_words(subject, stream, first, steps, words):
-    """The words of `steps` steps, rounded up to whole blocks, from block `first`: one loop without
-    calls or branches, which becomes vectors."""
+def stream_words(subject, stream, first, channels, steps, words):
+    """The words of `steps` steps, rounded up to whole blocks, from block `first`, and as many of
+    every further channel: loops without calls or branches, which become vectors."""
     k0, k1, low, high = subject.key0, subject.key1, subject.id_low, subject.id_high
-    start = np.uint64(first)
-    for q in range((steps + 3) // 4):
-        w0, w1, w2, w3 = philox(start + np.uint64(q), stream, low, high, k0, k1)
-        words[4 * q] = np.uint32(w0)
-        words[4 * q + 1] = np.uint32(w1)
-        words[4 * q + 2] = np.uint32(w2)
-        words[4 * q + 3] = np.uint32(w3)
+    blocks = np.uint64((steps + 3) // 4)
+    for c in range(channels):
+        start = np.uint64(first) + (np.uint64(c) << np.uint64(spec.CHANNEL_SHIFT))
+        own = words[4 * np.int64(blocks) * c :]
+        for q in range(blocks):
+            w0, w1, w2, w3 = philox(start + q, stream, low, high, k0, k1)
+            word = np.uint64(4) * q
+            own[word] = np.uint32(w0)
+            own[word + np.uint64(1)] = np.uint32(w1)
+            own[word + np.uint64(2)] = np.uint32(w2)
+            own[word + np.uint64(3)] = np.uint32(w3)
+
+
+@part(inlined=True)
+def scattered_words(subject, plan, words):
+    """The words of blocks that belong to several streams: the number of a block below its stream,
+    but for the view's bits. In one loop too: blocks one by one wait for each other's
+    multiplications."""
+    k0, k1, low, high = subject.key0, subject.key1, subject.id_low, subject.id_high
+    for q in range(np.uint64(len(plan))):
+        number, stream = plan[q] & MASK, (plan[q] >> _HALF) | subject.view_word
+        w0, w1, w2, w3 = philox(number, stream, low, high, k0, k1)
+        word = np.uint64(4) * q
+        words[word] = np.uint32(w0)
+        words[word + np.uint64(1)] = np.uint32(w1)
+        words[word + np.uint64(2)] = np.uint32(w2)
+        words[word + np.uint64(3)] = np.uint32(w3)
 
 
 @part(inlined=True)
@@ -144,6 +164,37 @@ def _sincos_turns(phase, like):
         return (-s if (quarter & 2) != 0 else s), (-c if ((quarter + 1) & 2) != 0 else c)
 
     return run
+
+
+_EIGHTH, _ODD, _MINUS = np.int32(0x20000000), np.int32(0x40000000), np.int32(-0x80000000)
+
+
+@part(inlined=True)
+def _sin32(phase):
+    """Coefficients are chosen: both polynomials take half as long again. All in 32 bits, or the
+    vectors hold half as many."""
+    shifted = np.int32(phase + _EIGHTH)
+    odd = np.int32(shifted & _ODD) != np.int32(0)
+    a = np.float32(np.int32(phase << np.int32(2))) * (_TWO_PI32 * np.float32(0.25))
+    z = a * a
+    p = _C0 if odd else _S0
+    p = p * z + (_C1 if odd else _S1)
+    p = p * z + (_C2 if odd else _S2)
+    p = p * z + (_C3 if odd else _S3)
+    m = _ONE if odd else a
+    s = m + m * (z * p)
+    return bits_float32(np.int32(float32_bits(s) ^ np.int32(shifted & _MINUS)))
+
+
+def sin_turns(phase, like):
+    """sin of 2 pi phase / 2^32 in the dtype of the number `like`; phase int32, any."""
+
+
+@overload(sin_turns, inline="always")
+def _sin_turns(phase, like):
+    if like == types.float32:
+        return lambda phase, like: _sin32(phase)
+    return lambda phase, like: sincos_turns(np.int64(phase) & 0xFFFFFFFF, like)[0]
 
 
 def normals(radius, angle, like):

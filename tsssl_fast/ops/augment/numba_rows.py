@@ -10,86 +10,8 @@ import numpy as np
 from tsssl_fast._jit import part
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.numba_positions import segment_end
-from tsssl_fast.ops.augment.numba_random import CHUNK, normals, sincos_turns, stream_words
-
-_PARTIALS = spec.STD_PARTIALS
-
-
-@part(inlined=True)
-def _tree(partial):
-    """Sum of 32 numbers as the definition adds them; widths are constants, so that the loops
-    disappear."""
-    for i in range(16):
-        partial[i] = partial[i] + partial[i + 16]
-    for i in range(8):
-        partial[i] = partial[i] + partial[i + 8]
-    for i in range(4):
-        partial[i] = partial[i] + partial[i + 4]
-    return (partial[0] + partial[2]) + (partial[1] + partial[3])
-
-
-# Sums of a row, partial[i] of steps i, i + 32, ... in that order. Four of them in one go, or every
-# addition waits for the store of the one before. The loops end at len(partial), which LLVM does not
-# know to be 32: of a constant it makes 32 scalar additions. Unsigned indices: Python's negative
-# ones ask for the sign of t + i, which keeps a loop from becoming vectors.
-
-
-@part(inlined=True)
-def _add(x, t, count, partial):
-    a = np.uint64(t)
-    for i in range(count):
-        partial[i] += np.float64(x[a + np.uint64(i)])
-
-
-@part(inlined=True)
-def _add_four(x, t, partial):
-    a, b, c, d = np.uint64(t), np.uint64(t + 32), np.uint64(t + 64), np.uint64(t + 96)
-    for i in range(len(partial)):
-        u = np.uint64(i)
-        first = (partial[i] + np.float64(x[a + u])) + np.float64(x[b + u])
-        partial[i] = (first + np.float64(x[c + u])) + np.float64(x[d + u])
-
-
-@part(inlined=True)
-def _add_squares(x, t, count, mean, partial):
-    a = np.uint64(t)
-    for i in range(count):
-        d = np.float64(x[a + np.uint64(i)]) - mean
-        partial[i] += d * d
-
-
-@part(inlined=True)
-def _add_four_squares(x, t, mean, partial):
-    a, b, c, d = np.uint64(t), np.uint64(t + 32), np.uint64(t + 64), np.uint64(t + 96)
-    for i in range(len(partial)):
-        u = np.uint64(i)
-        p, q = np.float64(x[a + u]) - mean, np.float64(x[b + u]) - mean
-        r, s = np.float64(x[c + u]) - mean, np.float64(x[d + u]) - mean
-        partial[i] = (((partial[i] + p * p) + q * q) + r * r) + s * s
-
-
-@part
-def row_mean(x, length, partial):
-    fours = length // (4 * _PARTIALS) * (4 * _PARTIALS)
-    partial[:] = 0.0
-    for t in range(0, fours, 4 * _PARTIALS):
-        _add_four(x, t, partial)
-    for t in range(fours, length, _PARTIALS):
-        _add(x, t, min(_PARTIALS, length - t), partial)
-    return _tree(partial) / np.float64(length)
-
-
-@part
-def row_std(x, length, partial):
-    """Divided by the length, in float64."""
-    mean = row_mean(x, length, partial)
-    fours = length // (4 * _PARTIALS) * (4 * _PARTIALS)
-    partial[:] = 0.0
-    for t in range(0, fours, 4 * _PARTIALS):
-        _add_four_squares(x, t, mean, partial)
-    for t in range(fours, length, _PARTIALS):
-        _add_squares(x, t, min(_PARTIALS, length - t), mean, partial)
-    return np.sqrt(_tree(partial) / np.float64(length))
+from tsssl_fast.ops.augment.numba_random import CHUNK, normals, sin_turns, stream_words
+from tsssl_fast.ops.augment.numba_vectors import row_std
 
 
 @part
@@ -109,26 +31,48 @@ def _add_scaled(x, y, factor):
         x[t] = x[t] + y[t] * factor
 
 
-@part
-def add_noise(x, length, channel, amplitude, normal, subject, stream, memory):
-    """x += amplitude r, r uniform on [-1, 1) or standard normal; memory: words and numbers."""
-    words, noise = memory
+@part(inlined=True)
+def _add_uniform(x, words, factor):
     number = x.dtype.type
-    one, two, unit = number(1), number(2), number(2.0**-24)
-    for t in range(0, length, CHUNK):
-        count = min(CHUNK, length - t)
-        # Whole groups of 64 steps: the tail of a vector loop costs more than words nobody reads.
-        steps = (count + 63) // 64 * 64
-        stream_words(subject, stream, _channel_block(channel, t), steps, words)
-        if normal:
-            for i in range(steps // 2):
-                a, b = normals(words[2 * i], words[2 * i + 1], one)
-                noise[2 * i] = a
-                noise[2 * i + 1] = b
-        else:
-            for i in range(steps):
-                noise[i] = number(np.int32(words[i] & np.uint32(0xFFFFFF))) * unit * two - one
-        _add_scaled(x[t : t + count], noise, amplitude)
+    one, unit = number(1), number(2.0**-23)
+    for t in range(len(x)):
+        uniform = number(np.int32(words[t] & np.uint32(0xFFFFFF))) * unit - one
+        x[t] = x[t] + uniform * factor
+
+
+@part(inlined=True)
+def _add_normal(x, words, steps, factor, noise):
+    one = x.dtype.type(1)
+    for i in range(steps // 2):
+        a, b = normals(words[2 * i], words[2 * i + 1], one)
+        noise[2 * i] = a
+        noise[2 * i + 1] = b
+    _add_scaled(x, noise, factor)
+
+
+@part
+def add_noise(x, size, relative, normal, subject, stream, memory):
+    """x += size r on every channel, r uniform on [-1, 1) or standard normal; `relative`: size is
+    in the channel's standard deviations; memory: words and numbers."""
+    words, noise = memory
+    length, amplitude = subject.length, size
+    # Whole groups of 64 steps: the tail of a vector loop costs more than words nobody reads.
+    whole = min(CHUNK, max(1, (length + 63) // 64) * 64)
+    group = CHUNK // whole  # channels whose words are drawn at once: 1 where a row takes several
+    for first in range(0, subject.channels, group):
+        channels = min(group, subject.channels - first)
+        for t in range(0, length, whole):
+            count = min(whole, length - t)
+            steps = (count + 63) // 64 * 64
+            stream_words(subject, stream, _channel_block(first, t), channels, steps, words)
+            for i in range(channels):
+                row = x[first + i]
+                if t == 0 and relative:
+                    amplitude = size * x.dtype.type(row_std(row, length))
+                if normal:
+                    _add_normal(row[t : t + count], words[i * steps :], steps, amplitude, noise)
+                else:
+                    _add_uniform(row[t : t + count], words[i * steps :], amplitude)
 
 
 @part
@@ -137,7 +81,7 @@ def drop_steps(x, length, channel, value, a, subject, stream, words):
     masked = False
     for t in range(0, length, CHUNK):
         count = min(CHUNK, length - t)
-        stream_words(subject, stream, _channel_block(channel, t), count, words)
+        stream_words(subject, stream, _channel_block(channel, t), 1, count, words)
         for i in range(count):
             word = np.float64(words[i])
             if a[0] == 0 or t + i == 0:
@@ -158,17 +102,12 @@ def phase_step(periods, length):
 @part
 def multiply_wave(x, length, theta, step, offset, amplitude):
     """x *= offset + amplitude sin(2 pi (theta + periods t / length)); phases in 2^-32 turns."""
-    for t in range(length):
-        sin, _ = sincos_turns((theta + step * t) & 0xFFFFFFFF, amplitude)
-        x[t] = x[t] * (offset + amplitude * sin)
-
-
-@part
-def interpolate(x, y, length, left, weight):
-    for t in range(length):
-        i = np.uint32(left[t])
-        a, b = x[i], x[i + np.uint32(1)]
-        y[t] = a + weight[t] * (b - a)
+    first, step = np.int32(theta), np.int32(step)
+    # A counter of 32 bits: phases are computed in vectors of its width.
+    for t in range(np.int32(length)):
+        i = np.uint64(np.uint32(t))
+        sin = sin_turns(np.int32(first + np.int32(step * t)), amplitude)
+        x[i] = x[i] * (offset + amplitude * sin)
 
 
 @part
