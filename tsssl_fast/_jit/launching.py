@@ -118,6 +118,9 @@ def _on_team(call: Callable[..., Any]) -> Any:
     return launch
 
 
+_PLACE = ("co_filename", "co_firstlineno", "co_name", "co_qualname")  # the last from Python 3.11
+
+
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """What `run` calls, from function(counter, thread, *arguments)."""
     body = part(function)
@@ -126,13 +129,9 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
         body(counter, thread, *arguments)
 
     # Under the kernel's own name and place, by which it is kept and told about.
-    code = function.__code__
-    code = _entry.__code__.replace(
-        co_filename=code.co_filename,
-        co_firstlineno=code.co_firstlineno,
-        co_name=code.co_name,
-        co_qualname=code.co_qualname,
-    )
+    given = function.__code__
+    known = [name for name in _PLACE if hasattr(given, name)]
+    code = _entry.__code__.replace(**{name: getattr(given, name) for name in known})
     names = {"__name__": function.__module__, "_launch": _on_team(call)}
     return kept(FunctionType(code, names, function.__name__))
 

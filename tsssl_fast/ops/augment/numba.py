@@ -29,9 +29,9 @@ def _draws(
     from tsssl_fast.ops.augment.numba_kernels import Draws
 
     bounds = np.array(spec.bounds(program.tolist(), channels))
-    whole = [_ALL if x is None else _jit.array(x) for x in (sample_ids, lengths)]
+    ids, ends = (_ALL if x is None else _jit.array(x) for x in (sample_ids, lengths))
     given = _DRAWN if parameters is None else _jit.array(parameters)
-    return Draws(_jit.array(program), bounds, _jit.array(seed), *whole, given)
+    return Draws(_jit.array(program), bounds, _jit.array(seed), ids, ends, given)
 
 
 def _rows(threads: int, *wanted: tuple[Any, int]) -> list[np.ndarray]:
