@@ -37,7 +37,7 @@ def nt_xent(
             in float32; needs a processor with AVX512_BF16, temperature > 1/30, no float64 inputs,
             and is an error without them. A row's loss is then off by at most 2.01 / (256 tau), the
             gradient in every test by at most (2 + 2 / tau) / 256 of its largest element
-            (ops/contrastive/spec.py); at 4096 x 128, tau = 0.1 it was 3.3e-4, in 0.53 of the time.
+            (ops/contrastive/spec.py); at 4096 x 128, tau = 0.1 it was 3.3e-4, in 0.56 of the time.
         backend: see the module.
 
     Returns:
