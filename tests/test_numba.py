@@ -89,6 +89,7 @@ def test_forked_children_run_on_any_number_of_threads(parent: int) -> None:
     assert result.stdout == "survived\n", result.stderr
 
 
+# Numba infers the types.
 @_jit.kernel
 def _failing(counter, thread, out):  # type: ignore[no-untyped-def]
     """Numbers of the threads that ran; the last task can not be done."""

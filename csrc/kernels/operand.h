@@ -103,8 +103,8 @@ inline T dot(const T* a, const T* b, std::int64_t padded) {
 
 // Rows up to which every block's gradient is formed by itself, from exponentials that were kept,
 // and every thread works on its own share of the rows. Two threads at 128 x 128 (forward with
-// gradient): 250 microseconds, 430 when blocks meet in pairs and are handed to whoever is free, 400
-// on one thread; beyond, writing each pair's tile twice costs more.
+// gradient, when it was chosen): 250 microseconds, 430 when blocks meet in pairs and are handed to
+// whoever is free, 400 on one thread; beyond, writing each pair's tile twice costs more.
 constexpr std::int64_t kOwnedRows = 512;
 
 // f(index, thread) over parts of so many rows.
