@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from typing import Any
 
 import hypothesis
 import pytest
 import torch
-from interpreted import Interpreted
+from beside import Beside
 
 import tsssl_fast
 from tsssl_fast import _native
@@ -34,12 +35,26 @@ def pytest_sessionstart() -> None:
         )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files last that want what is compiled beside the tests: Numba's kernels, then Triton's."""
+    numba = {item.path for item in items if "numba" in item.nodeid}
+    items.sort(key=lambda item: (item.path.name.startswith("test_triton"), item.path in numba))
+
+
 @pytest.fixture(scope="session", autouse=True)
-def interpreted(request: pytest.FixtureRequest) -> Iterator[Interpreted]:
-    """Started before the first test, for test_triton_interpreter.py as far as it is selected."""
-    items = [i for i in request.session.items if i.path.name == "test_triton_interpreter.py"]
-    names = [i.callspec.params["name"] for i in items] if find_spec("triton") else []
-    runs = Interpreted(names)
+def beside(request: pytest.FixtureRequest) -> Iterator[Beside]:
+    """Started before the first test, with what the selected tests will ask for."""
+    runs, items = Beside(), request.session.items
+
+    def selected(file: str, name: str) -> list[Any]:
+        return [item.callspec.params[name] for item in items if item.path.name == file]
+
+    if any(item.name == "test_warm_leaves_nothing_to_compile" for item in items):
+        runs.warm_numba()
+    if find_spec("triton"):
+        runs.compile_triton(selected("test_triton_compiled.py", "case"))
+        # The tests ask from the other end: what has not begun by then they run themselves.
+        runs.interpret(reversed(selected("test_triton_interpreter.py", "file")))
     yield runs
     runs.stop()
 
