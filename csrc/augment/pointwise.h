@@ -184,9 +184,14 @@ inline void in_place(const Row& row, const double* slot, const Subject& s, bool 
   }
 }
 
+TSSSL_DEVICE bool adds(int code) {
+  return code == kRandomNoise || code == kJitter || code == kDrift || code == kQuantize;
+}
+
 // Operations whose derivative is the identity: they add what counts as a constant, or round.
 template <class T>
 inline void add(const Row& row, const double* slot, const Subject& s, const Blocks<T>& b) {
+  if (!adds(row.code)) return;
   const WordStream stream{s.keys, row.stream | kElementPurpose | s.view, s.id_lo, s.id_hi};
   const StreamBlocks blocks(stream);
   const T scale = static_cast<T>(slot[1]);

@@ -68,16 +68,40 @@ inline void load_block(const Series<T>& x, std::int64_t view, std::int64_t sampl
   }
 }
 
-// Has the lines of a block brought into the second level cache while another one is computed. In
-// training the encoder's step lies between two calls, and a view's lines come from memory: waiting
-// for them one by one took a third of such a call.
+// The blocks of the next item, brought into the second level cache while this one is computed. In
+// training the encoder's step lies between two calls, and a view's lines come from memory; so do
+// those of a batch that is larger than the cache. Piece by piece, one before each operation: asked
+// for at once they occupy the line buffers, and the operation waits for all of them.
+//
+// Always inlined: GCC takes a function that does nothing but prefetch for one without effects and
+// drops its calls.
 template <class T>
-inline void expect(const T* block, std::int64_t count, bool written) {
-  constexpr std::int64_t kLine = 64 / sizeof(T);
-  if (count > kExpected / static_cast<std::int64_t>(sizeof(T))) return;
-  for (std::int64_t k = 0; k < count; k += kLine) {
-    written ? __builtin_prefetch(block + k, 1, 2) : __builtin_prefetch(block + k, 0, 2);
+struct Ahead {
+  const T* x;  // or null
+  const T* out;
+  std::int64_t size, piece;
+
+  TSSSL_INLINE void fetch(std::int64_t number) const {
+    constexpr std::int64_t kLine = 64 / sizeof(T);
+    std::int64_t end = (number + 1) * piece;
+    end = end < size ? end : size;
+    for (std::int64_t k = number * piece; k < end; k += kLine) {
+      __builtin_prefetch(out + k, 1, 2);
+      if (x != nullptr) __builtin_prefetch(x + k, 0, 2);
+    }
   }
+};
+
+template <class T>
+inline Ahead<T> ahead_of(const Series<T>& x, std::int64_t views, std::int64_t i,
+                         std::int64_t operations, const T* out) {
+  constexpr std::int64_t kLine = 64 / sizeof(T), kMost = kExpected / sizeof(T);
+  const std::int64_t next = i + 1, sample = next / views, view = next % views, size = x.c * x.t;
+  if (sample >= x.n || size > kMost || operations == 0) return {nullptr, out, 0, 0};
+  // Views of one sample mostly read the same series.
+  const bool other = view == 0 || x.stride_v != 0;
+  return {other && contiguous(x) ? series(x, view, sample) : nullptr,
+          out + (view * x.n + sample) * size, size, (size / operations / kLine + 1) * kLine};
 }
 
 inline std::int64_t per_task(std::int64_t elements) {
@@ -111,11 +135,7 @@ void augment_forward(const Series<T>& x, const Draws& draws, const double* param
     for (std::int64_t i = task * group; i < end; ++i) {
       // The views of one sample follow each other: its series is still in cache for the second.
       const std::int64_t sample = i / views, view = i % views, item = view * x.n + sample;
-      if (i + 1 < end) {
-        const std::int64_t next = (i + 1) / views, other = (i + 1) % views;
-        expect(out + (other * x.n + next) * x.c * x.t, x.c * x.t, true);
-        if (contiguous(x)) expect(series(x, other, next), x.c * x.t, false);
-      }
+      const Ahead<T> ahead = ahead_of(x, views, i, program.size(), out);
       const Subject s = program.subject(view, sample, x.c, x.t);
       const double* slots = parameters_of(program, s, parameters, item, drawings.of(thread));
       std::int64_t first = program.size();
@@ -130,8 +150,10 @@ void augment_forward(const Series<T>& x, const Draws& draws, const double* param
       T* spare = workspaces.block(thread, 0);
       Blocks<T> blocks{result, spare, x.t};
       if (swaps % 2 != 0) blocks.swap();
+      for (std::int64_t r = 0; r < first; ++r) ahead.fetch(r);
       if (first < program.size() && moves(program[first], s.length) == 1 && contiguous(x)) {
         // The first operation reads x itself, which it does not write: no copy.
+        ahead.fetch(first);
         T* const target = blocks.other;
         blocks.x = const_cast<T*>(series(x, view, sample));
         apply(program[first], slots + program[first].offset, s, work, blocks);
@@ -142,6 +164,7 @@ void augment_forward(const Series<T>& x, const Draws& draws, const double* param
       }
       for (std::int64_t r = first; r < program.size(); ++r) {
         const double* slot = slots + program[r].offset;
+        ahead.fetch(r);
         if (slot[0] != 0) apply(program[r], slot, s, work, blocks);
       }
       keep_padding(x, view, sample, s.length, result);
