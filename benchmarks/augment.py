@@ -2,7 +2,7 @@
 
     python benchmarks/augment.py [--threads 2] [--single | --scaling] [--fastest]
 
-Rows are timed in turns inside one process, a sample being as many calls as fill 20 milliseconds;
+Rows are timed in turns inside one process, a sample being as many calls as fill 100 milliseconds;
 figures are medians in milliseconds, or with --fastest the least of every row: what a machine with
 other work on it disturbs least. All three draw per sample; `torch` is vectorised over the batch,
 `numpy` are the document's snippets as it writes them, series by series. `copy` copies the series
@@ -25,7 +25,7 @@ summary: Callable[[list[float]], float] = statistics.median
 SHAPES = ((256, 9, 128), (256, 3, 315), (1024, 9, 128))
 # Several calls of the fastest case: after another candidate malloc has given its pages back to the
 # system, and the first call pays 1 microsecond for each of them (2.5 ms at 1024 x 9 x 128).
-SAMPLE_SECONDS = 0.02
+SAMPLE_SECONDS = 0.1
 
 
 def seconds(run: Callable[[], object], calls: int = 1) -> float:

