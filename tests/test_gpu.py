@@ -1,5 +1,6 @@
 """The machinery that reads compiled kernels finds what it must find, on kernels made for it."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -55,10 +56,10 @@ def test_tensor_cores_are_found(target: str) -> None:
 def test_a_product_without_tensor_cores_is_a_defect() -> None:
     precise = specialisation(product, "fp32", {"PRECISION": "ieee"})
     found = facts(precise, TARGETS["sm_90"])
-    assert "tl.dot without tensor-core instructions" in found.defects()
+    assert "tl.dot without tensor-core instructions (HGMMA)" in found.defects()
     assert "DEFECT: tl.dot without" in row(found)
     said = specialisation(product, "fp32", {"PRECISION": "ieee"}, dots=False)
-    assert "tl.dot without tensor-core instructions" not in facts(said, TARGETS["sm_90"]).defects()
+    assert not any("tl.dot" in d for d in facts(said, TARGETS["sm_90"]).defects())
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -70,12 +71,20 @@ def test_spills_are_a_defect(target: str) -> None:
     assert any("bytes of spills" in defect for defect in found.defects())
 
 
-def test_narrow_loads_are_counted() -> None:
+def test_narrow_loads_are_a_defect() -> None:
     unaligned = specialisation(
         product, "bf16", {"PRECISION": "ieee"}, unaligned=frozenset({"a", "b"})
     )
     found = facts(unaligned, TARGETS["sm_80"])
     assert max(found.loads) == 2
+    assert found.defects() == ["no load of 128 bits"]
+    assert not dataclasses.replace(found, wide=False).defects()
+
+
+def test_the_older_tensor_core_instruction_is_a_defect() -> None:
+    found = facts(specialisation(product, "bf16", {"PRECISION": "ieee"}), TARGETS["sm_90"])
+    older = dataclasses.replace(found, tensor_core={"HMMA": 1})
+    assert older.defects() == ["tl.dot without tensor-core instructions (HGMMA)"]
 
 
 def test_arguments_must_be_the_kernels() -> None:

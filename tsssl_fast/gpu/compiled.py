@@ -25,7 +25,7 @@ _AMD_BYTES = {"dwordx4": 16, "b128": 16, "dwordx3": 12, "dwordx2": 8, "dword": 4
 class Facts:
     """Of one specialisation, by name, on one target.
 
-    dots: see Specialisation. registers: per thread (AMD: vector and accumulator registers per
+    dots, wide: see Specialisation. registers: per thread (AMD: vector and accumulator registers per
     lane); spills: bytes of local memory per thread; shared: bytes per block; has_dot: the kernel
     has a tl.dot; tensor_core: number of tensor-core instructions by name; loads: number of global
     loads by bytes;
@@ -36,6 +36,7 @@ class Facts:
     name: str
     target: Target
     dots: bool
+    wide: bool
     registers: int
     spills: int
     shared: int
@@ -45,14 +46,17 @@ class Facts:
     occupancy: float
 
     def defects(self) -> list[str]:
-        """What must not be: spills, too much shared memory, a dot without tensor cores."""
+        """What must not be: spills, too much shared memory, a dot without the target's tensor-core
+        instructions, loads narrower than the layout allows."""
         out = []
         if self.spills:
             out.append(f"{self.spills} bytes of spills")
         if self.shared > self.target.shared:
             out.append(f"{self.shared} bytes of shared memory (limit {self.target.shared})")
-        if self.has_dot and self.dots and not sum(self.tensor_core.values()):
-            out.append("tl.dot without tensor-core instructions")
+        if self.has_dot and self.dots and self.target.tensor_core not in self.tensor_core:
+            out.append(f"tl.dot without tensor-core instructions ({self.target.tensor_core})")
+        if self.wide and self.target.backend == "cuda" and 16 not in self.loads:
+            out.append("no load of 128 bits")
         return out
 
 
@@ -80,6 +84,7 @@ def facts(specialisation: Specialisation, target: Target) -> Facts:
         specialisation.name,
         target,
         specialisation.dots,
+        specialisation.wide,
         registers,
         spills,
         shared,

@@ -24,6 +24,8 @@ class Specialisation:
     launchers pass enable_fp_fusion too.
     dots: whether its tl.dot must show as tensor-core instructions; False for float32 in "ieee",
     which no NVIDIA tensor core does.
+    wide: whether its layout lets a thread load 128 bits at once, which then must show on NVIDIA;
+    False where rows begin anywhere, are gathered, or leave a thread fewer numbers.
     """
 
     kernel: Any
@@ -35,6 +37,7 @@ class Specialisation:
     targets: tuple[str, ...]
     fp_fusion: bool = True
     dots: bool = True
+    wide: bool = True
     unaligned: frozenset[str] = frozenset()
     multiples: frozenset[str] = frozenset()
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -71,6 +71,7 @@ def _form(
         STAGES,
         (target,),
         fp_fusion=False,
+        wide=False,  # series of any strides, read where a time map says
         options=REGISTERS if target.startswith("sm_") else {},
     )
 

@@ -46,6 +46,8 @@ _RULES = (
     *("row_id", "column_id", "row_group", "column_group", "row_valid", "column_valid"),
     *("mask", "weight"),
 )
+# The caller's rows, at any stride, and vectors of a number a row.
+_NARROW = (prepare, finish, combine, pull)
 
 
 def _form(
@@ -69,6 +71,7 @@ def _form(
             f"*{dtype}" if name in _OPERANDS else _I if name in _SCALARS else _TYPES.get(name, _F)
         )
     spans = frozenset({"pitch", "span", "row_span", "column_span"} & set(types))
+    rest = {"wide": kernel not in _NARROW} | rest
     return Specialisation(
         kernel, label, types, fixed, warps, stages, targets, multiples=spans, **rest
     )
@@ -135,6 +138,9 @@ def _of_pairs(target: str) -> Iterator[Specialisation]:
                 none = {*absent, *factors, *gain, "scores", "lengths"} & set(kernel.arg_names)
                 more["constants"] |= own
                 label = _label(dtype, dim, precision, f" {options}")
+                # Eight warps share 32 x 16 numbers a step: two for each thread.
+                if dtype == "fp32" and (options, name) == ("everything", "sums"):
+                    more["wide"] = False
                 yield _form(kernel, label, dtype, tuple(sorted(none)), **more, **rest)
 
 

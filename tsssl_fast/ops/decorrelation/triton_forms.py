@@ -26,6 +26,10 @@ _OWN = {
 }
 
 
+# Square matrices of any side: their rows begin anywhere.
+_NARROW = (moments.collect_kernel, moments.inner_product_kernel)
+
+
 def _form(
     kernel: Any, target: str, given: str, compute: torch.dtype, constants: dict[str, Any]
 ) -> Specialisation:
@@ -65,6 +69,7 @@ def _form(
         config.num_stages,
         (target,),
         dots=not precise,
+        wide=kernel not in _NARROW,
         multiples=frozenset(n for n in types if n.startswith("stride_") or n in ("dim", "share")),
         options={k: v for k, v in chosen.items() if k == "maxnreg"},
     )
