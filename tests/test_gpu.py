@@ -16,7 +16,8 @@ triton = pytest.importorskip("triton")
 tl = pytest.importorskip("triton.language")
 
 
-@triton.jit  # its parameters are pointers, which have no Python type
+# Pointers, the parameters of a kernel, have no Python type.
+@triton.jit
 def product(a, b, out, PRECISION: tl.constexpr):  # type: ignore[no-untyped-def]
     i = tl.arange(0, 64)
     at = i[:, None] * 64 + i[None, :]
@@ -24,7 +25,7 @@ def product(a, b, out, PRECISION: tl.constexpr):  # type: ignore[no-untyped-def]
     tl.store(out + at, s)
 
 
-@triton.jit
+@triton.jit  # see above
 def crowded(a, out, n, SIZE: tl.constexpr):  # type: ignore[no-untyped-def]
     x = tl.load(a + tl.arange(0, SIZE))
     for j in range(n):

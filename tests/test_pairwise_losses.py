@@ -62,9 +62,10 @@ def test_float64_gradients_by_finite_differences(
     expected = sigmoid_definition(options)(q, k, scale, bias)
     torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-13)
     assert torch.autograd.gradcheck(sigmoid(kernel, options), (q, k, scale, bias), fast_mode=True)
-    hinge = lambda z: functional.triplet(  # noqa: E731
-        z, ids(m), 0.4, "none", normalize=normalize, backend=kernel
-    )
+
+    def hinge(z: Tensor) -> Tensor:
+        return functional.triplet(z, ids(m), 0.4, "none", normalize=normalize, backend=kernel)
+
     expected = triplet_definition(ids(m), 0.4, normalize=normalize)(q)
     torch.testing.assert_close(hinge(q), expected, rtol=1e-13, atol=1e-13)
     assert torch.autograd.gradcheck(hinge, (q,), fast_mode=True)
