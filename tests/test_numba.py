@@ -48,6 +48,7 @@ def use(dtype):
     z = [torch.randn(40, 60).to(dtype).requires_grad_() for _ in range(2)]
     loss = functional.nt_xent(*z) + functional.clip_loss(*z)
     loss = loss + functional.barlow_twins_loss(*z) + functional.vicreg_loss(*z)
+    loss = loss + functional.vicreg_loss(*z, z[0] + z[1])
     (loss + functional.nt_xent(*z, 0.001)).backward()
     x = preprocess.standardize(torch.randn(4, 3, 50).to(dtype)).requires_grad_()
     augment.presets.simclr_ts()(x, 2, seed=0).sum().backward()

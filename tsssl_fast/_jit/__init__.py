@@ -21,6 +21,7 @@ from tsssl_fast._jit.compiling import float64_bits as float64_bits
 from tsssl_fast._jit.compiling import part as part
 from tsssl_fast._jit.compiling import told as told
 from tsssl_fast._jit.launching import advance as advance
+from tsssl_fast._jit.launching import finish as finish
 from tsssl_fast._jit.launching import kernel as kernel
 from tsssl_fast._jit.launching import run as run
 from tsssl_fast._jit.launching import take as take

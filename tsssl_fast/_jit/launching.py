@@ -44,6 +44,8 @@ def _fetch_add(typing: Any, array: Any, index: Any, value: Any) -> Any:
     return types.int64(array, types.intp, types.int64), generate
 
 
+PHASES = 3  # of a kernel, at most: tasks that begin when those of the phase before are finished
+
 _sched_yield = types.ExternalFunction("sched_yield", types.int32())
 
 
@@ -51,6 +53,14 @@ _sched_yield = types.ExternalFunction("sched_yield", types.int32())
 def take(counter: np.ndarray) -> int:
     """The next task's number."""
     return _fetch_add(counter, 0, 1)
+
+
+@part
+def finish(counter: np.ndarray, phase: int) -> int:
+    """How many tasks of a phase (1 to PHASES) are finished, this one among them; whoever reads the
+    last one's number sees what all have written, and so does who waits for it:
+    wait_for(counter, phase, tasks)."""
+    return _fetch_add(counter, phase, 1) + 1
 
 
 @part
@@ -66,7 +76,7 @@ def advance(progress: np.ndarray, index: int) -> None:
 
 
 def _on_team(call: Callable[..., Any]) -> Any:
-    """call(counter, thread, arguments) on the members of an OpenMP team, in compiled code from end
+    """call(counter, thread, *arguments) on the members of an OpenMP team, in compiled code from end
     to end: a member that entered the interpreter would first wait for its lock (on two threads a
     launch cost 46 us, against 4 on one)."""
 
@@ -78,7 +88,7 @@ def _on_team(call: Callable[..., Any]) -> Any:
 
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             word, byte = ir.IntType(64), ir.IntType(8).as_pointer()
-            inner = signature_of(types.void, counter, types.int64, arguments)
+            inner = signature_of(types.void, counter, types.int64, *arguments.types)
             compiled = context.compile_subroutine(builder, call, inner)
             # What the members share: the next one's number, an error's code, and the arguments.
             shared = cgutils.alloca_once(
@@ -95,7 +105,8 @@ def _on_team(call: Callable[..., Any]) -> Any:
             own = inside.bitcast(member.args[0], shared.type)
             first, error, *rest = (cgutils.gep_inbounds(inside, own, 0, i) for i in range(4))
             number = inside.atomic_rmw("add", first, word(1), "seq_cst")
-            given = (inside.load(rest[0]), number, inside.load(rest[1]))
+            given = (inside.load(rest[0]), number)
+            given = (*given, *cgutils.unpack_tuple(inside, inside.load(rest[1])))
             status, _ = context.call_internal_no_propagate(inside, compiled.fndesc, inner, given)
             with cgutils.if_unlikely(inside, status.is_error):
                 inside.store(inside.sext(status.code, word), error)
@@ -123,16 +134,11 @@ _PLACE = ("co_filename", "co_firstlineno", "co_name", "co_qualname")  # the last
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """What `run` calls, from function(counter, thread, *arguments)."""
-    body = part(function)
-
-    def call(counter: Any, thread: Any, arguments: Any) -> None:
-        body(counter, thread, *arguments)
-
     # Under the kernel's own name and place, by which it is kept and told about.
     given = function.__code__
     known = [name for name in _PLACE if hasattr(given, name)]
     code = _entry.__code__.replace(**{name: getattr(given, name) for name in known})
-    names = {"__name__": function.__module__, "_launch": _on_team(call)}
+    names = {"__name__": function.__module__, "_launch": _on_team(function)}
     return kept(FunctionType(code, names, function.__name__))
 
 
@@ -204,9 +210,9 @@ def _run_on_pool(kernel: Callable[..., Any], count: int, counter: Any, arguments
 def run(kernel: Callable[..., Any], count: int, *arguments: Any, blas: bool = False) -> None:
     """kernel(counter, thread, *arguments) on up to `count` threads at once, this one among them.
 
-    counter: int64 zero, for `take`; thread: 0 to count - 1. blas: the kernel calls `multiply`.
+    counter: for `take` and `finish`; thread: 0 to count - 1. blas: the kernel calls `multiply`.
     """
-    counter = np.zeros(1, np.int64)
+    counter = np.zeros(1 + PHASES, np.int64)
     with serial_blas() if blas else contextlib.nullcontext():
         team = 0 if count == 1 or _forked else _team()
         if count == 1 or team:

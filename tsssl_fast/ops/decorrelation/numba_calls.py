@@ -8,27 +8,18 @@ from torch import Tensor
 
 from tsssl_fast import _jit
 from tsssl_fast.ops.decorrelation import numba_kernels, numba_views, spec
-from tsssl_fast.ops.decorrelation.numba_kernels import View
-from tsssl_fast.ops.decorrelation.numba_views import (
-    WIDE,
-    Gradient,
-    cancels,
-    difference,
-    standardising,
-)
+from tsssl_fast.ops.decorrelation.numba_gradients import Pull
+from tsssl_fast.ops.decorrelation.numba_kernels import CROSS, FACTORS, INNER, OUTER, PROJECT, View
+from tsssl_fast.ops.decorrelation.numba_vicreg import Factors, Moments, Settings
+from tsssl_fast.ops.decorrelation.numba_views import WIDE, cancels, difference, standardising
 
 
-def _moments(moments: Tensor, count: int, dim: int) -> dict[str, np.ndarray]:
-    """Parts of VICReg's vector of moments, as views of its memory."""
+def _parts(moments: Tensor, count: int, dim: int) -> Moments:
+    """VICReg's vector of moments, as views of its memory."""
     array = moments.numpy()
     head = array[1 : 1 + 3 * count].reshape(3, count)
     columns = array[1 + 3 * count :].reshape(2, count, dim)
-    names = ("apart", "hinge", "off", "diagonal", "mean", "squares")
-    return dict(zip(names, (array[:1], *head, *columns), strict=True))
-
-
-def _vicreg_scale(squares: np.ndarray, eps: float, correlation: bool) -> np.ndarray:
-    return 1 / np.maximum(np.sqrt(squares), eps) if correlation else np.ones_like(squares)
+    return Moments(array[:1], head[0], head[1], head[2], columns[0], columns[1])
 
 
 def vicreg(z: Sequence[Tensor], gamma: float, eps: float, flags: int) -> tuple[Tensor, Tensor]:
@@ -38,49 +29,49 @@ def vicreg(z: Sequence[Tensor], gamma: float, eps: float, flags: int) -> tuple[T
     side = spec.side(n, dim)
     moments = torch.zeros(spec.vicreg_moments(count, dim), dtype=torch.float64)
     square = rows[0].new_empty((count, side, side) if flags & spec.COVARIANCE else 0)
-    parts = _moments(moments, count, dim)
-    if flags & spec.INVARIANCE:
-        pairs = [(a, b) for i, a in enumerate(views) for b in views[i + 1 :]]
-        parts["apart"][0] = sum(numba_views.squared_distance(a, b) for a, b in pairs)
-    if not flags & (spec.VARIANCE | spec.COVARIANCE):
+    parts = _parts(moments, count, dim)
+    by_column = bool(flags & (spec.VARIANCE | spec.COVARIANCE))
+    if flags & spec.INVARIANCE and not (count == 2 and by_column):
+        apart = [(a, b) for i, a in enumerate(views) for b in views[i + 1 :]]
+        parts.apart[0] = sum(numba_views.squared_distance(a, b) for a, b in apart)
+    if not by_column:
         return moments, square
-    squares = parts["squares"]
-    numba_views.column_moments(views, True, parts["mean"], squares)
-    if flags & spec.VARIANCE:
-        deviation = np.sqrt(squares / (n - 1) + eps)
-        parts["hinge"][:] = np.where(deviation >= gamma, 0, gamma - deviation).sum(axis=1)
-    if flags & spec.COVARIANCE:
-        correlation = bool(flags & spec.CORRELATION)
-        scale = _vicreg_scale(squares, eps, correlation)
-        diagonal = np.square(squares * scale * scale).sum(axis=1)
-        with _jit.serial_blas():
-            parts["off"][:] = _penalties(views, parts["mean"], scale, diagonal, square.numpy())
-        parts["diagonal"][:] = diagonal
-        if not correlation:
-            parts["off"] /= float(n - 1) ** 2
-            parts["diagonal"] /= float(n - 1) ** 2
+    settings = Settings(gamma, eps, bool(flags & spec.CORRELATION))
+    second = square.numpy() if flags & spec.COVARIANCE else None
+    both = bool(flags & spec.INVARIANCE) and count == 2
+    numba_views.vicreg_forward(views, settings, parts, both, second)
+    if not flags & spec.VARIANCE:
+        parts.hinge[:] = 0
+    if second is None:
+        parts.diagonal[:] = 0
+        return moments, square
+    if spec.gram(n, dim):
+        _subtract_diagonal(views, settings, parts, second)
+    if not settings.correlation:
+        divisor = float(n - 1) ** 2
+        parts.off[:] /= divisor
+        parts.diagonal[:] /= divisor
     return moments, square
 
 
-def _penalties(
-    views: Sequence[np.ndarray],
-    mean: np.ndarray,
-    scale: np.ndarray,
-    diagonals: np.ndarray,
-    square: np.ndarray,
-) -> list[float]:
-    """Every view's sum of squares off the diagonal; writes its second moments."""
-    of = standardising(views, mean, scale, views[0].dtype)
-    if not spec.gram(*views[0].shape):
-        return list(numba_views.covariances(of, square))
-    totals, _ = numba_views.gram_matrices(of, square)
-    found = [difference(*sums) for sums in zip(totals, diagonals, strict=True)]
-    for v, view in enumerate(views):
-        if cancels(view, found[v], diagonals[v]):
-            wide = standardising(views, mean, scale, WIDE)[v : v + 1]
-            (total,), _ = numba_views.gram_matrices(wide, numba_views.empty(1, *square[v].shape))
-            found[v] = difference(total, diagonals[v])
-    return found
+def _subtract_diagonal(
+    views: Sequence[np.ndarray], settings: Settings, parts: Moments, square: np.ndarray
+) -> None:
+    """parts.off, so far all squares; again in float64 where float32 cancels."""
+    for v, (view, diagonal) in enumerate(zip(views, parts.diagonal, strict=True)):
+        parts.off[v] = difference(parts.off[v], diagonal)
+        if cancels(view, parts.off[v], diagonal):
+            wide = _wide(view, settings, parts, v)
+            (total,), _ = numba_views.second_moments([wide], numba_views.empty(1, *square[v].shape))
+            parts.off[v] = difference(total, diagonal)
+
+
+def _wide(view: np.ndarray, settings: Settings, parts: Moments, v: int) -> View:
+    squares, one = parts.squares[v : v + 1], slice(v, v + 1)
+    scale = np.ones_like(squares)
+    if settings.correlation:
+        scale = 1 / np.maximum(np.sqrt(squares), settings.eps)
+    return standardising([view], parts.mean[one], scale, WIDE)[0]
 
 
 def vicreg_backward(
@@ -95,44 +86,40 @@ def vicreg_backward(
     rows = [numba_views.rows_of(v) for v in z]
     views = [_jit.array(r) for r in rows]
     count, (n, dim) = len(views), views[0].shape
-    correlation, dtype = bool(flags & spec.CORRELATION), views[0].dtype
-    parts = _moments(moments.contiguous(), count, dim)
-    off = 4 * upstream[2] / (1.0 if correlation else float(n - 1)) ** 2
+    settings = Settings(gamma, eps, bool(flags & spec.CORRELATION))
+    parts = _parts(moments.contiguous(), count, dim)
+    off = 4 * upstream[2] / (1.0 if settings.correlation else float(n - 1)) ** 2
     product = bool(flags & spec.COVARIANCE) and off != 0
-    hinge = bool(flags & spec.VARIANCE) and upstream[1] != 0
-    apart = 2 * upstream[0] if flags & spec.INVARIANCE else 0.0
-    squares = parts["squares"]
-    scale = _vicreg_scale(squares, eps, correlation)
-    vectors = {}
-    if hinge:
-        deviation = np.sqrt(squares / (n - 1) + eps)
-        slope = np.where(deviation >= gamma, 0, -upstream[1] / ((n - 1) * deviation))
-        vectors["outer"] = slope / scale
-    if product and spec.gram(n, dim):
-        vectors["inner"] = -off * squares * scale * scale
-    if product and correlation:
-        vectors["project"] = np.where(scale * eps < 1, 1.0, 0.0)
+    hinge = upstream[1] if flags & spec.VARIANCE else 0.0
+    apart = 2 * upstream[0] if flags & spec.INVARIANCE and count > 1 else 0.0
     gradients = [r.new_empty(r.shape) for r in rows]
     outs = [g.numpy() for g in gradients]
-    if product or hinge:
-        asked = []
-        for v, view in enumerate(standardising(views, parts["mean"], scale, dtype)):
-            own = {name: x[v] for name, x in vectors.items()}
-            other = views[0 if v else 1] if apart and count > 1 else None
-            asked.append(Gradient(view, None, own, apart, other, outs[v]))
-        matrices = _jit.array(square) if product else None
-        cancel = [
-            v
-            for v in range(count if product else 0)
-            if cancels(views[v], parts["off"][v], parts["diagonal"][v])
+
+    def pull(dtype: np.dtype, which: Sequence[int], matrices: np.ndarray | None) -> None:
+        columns = numba_views.empty(len(which), FACTORS, dim, dtype=dtype)
+        own = parts
+        if len(which) < count:
+            own = Moments(parts.apart, *(part[list(which)] for part in parts[1:]))
+        inner = off if product and spec.gram(n, dim) else 0.0
+        factors = Factors(settings, own, float(hinge), inner, columns)
+        tasks = [
+            numba_views.task(
+                View(views[v], of), None, views[0 if v else 1] if apart else None, outs[v]
+            )
+            for v, of in zip(which, columns, strict=True)
         ]
-        with _jit.serial_blas():
-            numba_views.gradients_of(asked, matrices, off)
-            for v in cancel:
-                wide = standardising(views, parts["mean"], scale, WIDE)[v]
+        how = Pull(
+            dtype.type(off), outs[0].dtype.type(apart), False, settings.correlation and product
+        )
+        numba_views.gradients_of(tasks, how, factors, matrices)
+
+    if product or hinge:
+        pull(views[0].dtype, range(count), _jit.array(square) if product else None)
+        for v in range(count if product else 0):
+            if cancels(views[v], parts.off[v], parts.diagonal[v]):
                 matrices = numba_views.empty(1, n, n)
-                numba_views.gram_matrices([wide], matrices)
-                numba_views.gradients_of([asked[v]._replace(view=wide)], matrices, off)
+                numba_views.second_moments([_wide(views[v], settings, parts, v)], matrices)
+                pull(WIDE, [v], matrices)
     for v, out in enumerate(outs):
         # The first of the others is in the gradient already.
         others = [x for i, x in enumerate(views) if apart and i != v]
@@ -141,7 +128,7 @@ def vicreg_backward(
         else:
             out[:] = 0
         for other in others:
-            threads, factor = numba_views.threads(out.size), dtype.type(apart)
+            threads, factor = numba_views.threads(out.size), out.dtype.type(apart)
             _jit.run(numba_kernels.add_difference, threads, views[v], other, factor, out)
     return [g.to(v.dtype) for g, v in zip(gradients, z, strict=True)]
 
@@ -180,7 +167,7 @@ def barlow_twins(z1: Tensor, z2: Tensor, eps: float, flags: int) -> tuple[Tensor
 
 def _gram_product(views: Sequence[View], out: np.ndarray) -> float:
     """Sum over all i, j of a_ij b_ij, the Gram matrices of both views, written to `out`."""
-    _, diagonals = numba_views.gram_matrices(views, out)
+    _, diagonals = numba_views.second_moments(views, out)
     return numba_views.inner_product(*out) + float(diagonals[0] @ diagonals[1])
 
 
@@ -207,18 +194,20 @@ def barlow_twins_backward(
         on_diagonal = on_diagonal - 2 * upstream[1] * own
     wide = cancels(views[0], float(array[1]), float(array[2]))
     of = standardising(views, mean, scales, WIDE if wide else views[0].dtype)
+    for view in of:
+        view.columns[INNER : OUTER + 1] = 0
+        view.columns[CROSS] = on_diagonal / n
+        view.columns[PROJECT] = 1 / (n - 1 if flags & spec.UNBIASED else n)
     gradients = [r.new_empty(r.shape) for r in rows]
-    vectors = {
-        "cross": on_diagonal / n,
-        "project": np.full(dim, 1 / (n - 1 if flags & spec.UNBIASED else n)),
-    }
-    asked = [
-        Gradient(x, y, vectors, 0.0, None, g.numpy())
+    tasks = [
+        numba_views.task(x, y, None, g.numpy())
         for x, y, g in zip(of, of[::-1], gradients, strict=True)
     ]
     matrices = _jit.array(square)
     if wide:
         matrices = numba_views.empty(2, n, n)
-        numba_views.gram_matrices(of[::-1], matrices)
-    numba_views.gradients_of(asked, matrices, 2 * upstream[1] / n**2)
+        numba_views.second_moments(of[::-1], matrices)
+    number = of[0].columns.dtype.type
+    pull = Pull(number(2 * upstream[1] / n**2), views[0].dtype.type(0), True, True)
+    numba_views.gradients_of(tasks, pull, None, matrices)
     return gradients[0].to(z1.dtype), gradients[1].to(z2.dtype)

@@ -1,5 +1,6 @@
-"""The backward of the decorrelation family in numba: rows or columns are standardised, multiplied
-and turned into gradients while they lie in L2; no standardised copy of a view is made.
+"""The backward of the decorrelation family in numba, one launch for two views: rows or columns are
+standardised, multiplied and turned into gradients while they lie in L2; no standardised copy of a
+view is made.
 
 Rows of a loop body are few arrays at a time: with more, LLVM gives up on telling them apart and
 the loop stays scalar (1 against 0.2 ns a number).
@@ -11,175 +12,186 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tsssl_fast._jit import kernel, multiply, part, take
-from tsssl_fast.ops.decorrelation.numba_kernels import ROWS, View, standard
-
-
-class Pull(NamedTuple):
-    """g = alpha (product) + (diagonal_i + inner_j) x + cross_j y, then
-    out = scale_j (g - project_j <g_j, x_j> x_j) + outer_j x + apart (z - other).
-
-    Arrays without entries: zero, but for inner and outer."""
-
-    alpha: float  # numbers and arrays in the dtype of the product
-    diagonal: np.ndarray
-    inner: np.ndarray
-    cross: np.ndarray
-    project: np.ndarray
-    outer: np.ndarray
-    apart: float  # in the dtype of the gradient
-    other: np.ndarray
+from tsssl_fast._jit import finish, kernel, multiply, part, take, wait_for
+from tsssl_fast.ops.decorrelation import numba_kernels as kernels
+from tsssl_fast.ops.decorrelation.numba_kernels import ROWS, STRIP, View, standard
+from tsssl_fast.ops.decorrelation.numba_vicreg import write_factors
 
 
 class Task(NamedTuple):
-    """One view's gradient. y: what S multiplies on the dim side and cross elsewhere; without
-    entries it is x."""
+    """The gradient of own's z. y: what S multiplies on the dim side and cross elsewhere; without
+    entries it is x. other: the view that it is to agree with, or without entries."""
 
-    view: View
+    own: View
     y: View
-    pull: Pull
+    other: np.ndarray
     out: np.ndarray
 
 
+class Pull(NamedTuple):
+    """g = alpha (product) + (alpha S_ii + INNER_j) x + CROSS_j y, then
+    out = SCALE_j (g - PROJECT_j <g_j, x_j> x_j) + OUTER_j x + apart (z - other).
+
+    INNER and S_ii on the n side alone; CROSS where `crossed`, PROJECT where `projected`."""
+
+    alpha: float  # in the dtype of the product
+    apart: float  # in the dtype of the gradient
+    crossed: bool
+    projected: bool
+
+
+class Matrices(NamedTuple):
+    """S of every view, or of none; alpha S without the diagonal, and that."""
+
+    given: np.ndarray
+    split: np.ndarray
+    diagonals: np.ndarray
+
+
+@kernel
+def gradients(counter, thread, work, pull, factors, matrices, gram, size, tile, along):
+    """Of the first len(along) of two views. On the n side (`gram`: product = S x) a turn owns
+    `size` columns, on the dim side (product = y S, without S 0) `size` rows.
+
+    along[v, 0] (on the dim side along[v, turn], where `projected`): the columns' sums of g x.
+    """
+    n, dim = work[0].out.shape
+    memory, count, side = tile[thread], len(along), matrices.split.shape[1]
+    strips, blocks = (dim + STRIP - 1) // STRIP, (side + ROWS - 1) // ROWS
+    filled = len(factors.columns) * strips
+    prepared = filled + len(matrices.split) * blocks
+    task = take(counter)
+    while task < prepared:
+        if task < filled:
+            v, first = task // strips, task % strips * STRIP
+            write_factors(factors, v, n, first, min(first + STRIP, dim))
+        else:
+            v, begin = (task - filled) // blocks, (task - filled) % blocks * ROWS
+            _split(matrices, v, begin, min(begin + ROWS, side), pull.alpha)
+        finish(counter, 1)
+        task = take(counter)
+    wait_for(counter, 1, prepared)
+    turns = ((dim if gram else n) + size - 1) // size
+    once = gram or not pull.projected  # else the projection waits for the sums of all rows
+    made = prepared + count * turns
+    while task < (made if once else made + count * turns):
+        first = task < made
+        v, turn = (task - prepared) // turns % count, (task - prepared) % turns
+        i0, c0 = (0, turn * size) if gram else (turn * size, 0)
+        height, width = (n, min(size, dim - c0)) if gram else (min(size, n - i0), dim)
+        sums = along[v, turn if first and not once else 0, c0 : c0 + width]
+        if not first:
+            wait_for(counter, 3, 1)
+        at = i0, height, c0, width
+        _turn(work[v], pull, matrices, v, gram, first, once, at, memory, sums)
+        if first and finish(counter, 2) == count * turns:
+            _add_up(along)
+            finish(counter, 3)
+        task = take(counter)
+
+
 @part
-def _own(g, alpha, own, inner, x):
-    for c in range(len(g)):
-        g[c] = alpha * g[c] + (own + inner[c]) * x[c]
+def _add_up(along):
+    """along[v, 0]: the sum of all."""
+    for v in range(len(along)):
+        for turn in range(1, along.shape[1]):
+            for c in range(along.shape[2]):
+                along[v, 0, c] += along[v, turn, c]
+
+
+@part
+def _split(matrices, v, begin, end, alpha):
+    given, split, diagonal = matrices.given[v], matrices.split[v], matrices.diagonals[v]
+    for i in range(begin, end):
+        for j in range(len(split)):
+            split[i, j] = alpha * given[i, j]
+        diagonal[i] = split[i, i]
+        split[i, i] = 0.0
+
+
+@part
+def _turn(task, pull, matrices, v, gram, first, once, at, memory, along):
+    """`height` rows and `width` columns of out from i0, c0 on. Where not `once`: at first g alone,
+    which the second turn finishes. along: the columns' sums of g x."""
+    i0, height, c0, width = at
+    columns, size = task.own.columns, height * width
+    x, g = memory[0, :size].reshape((height, width)), memory[1, :size].reshape((height, width))
+    y = memory[2, :size].reshape((height, width))
+    standard(task.own, i0, c0, x)
+    if first:
+        if pull.crossed:
+            standard(task.y, i0, c0, y)
+        if len(matrices.split) == 0:
+            g[:] = 0.0
+        elif gram:
+            multiply(matrices.split[v], False, x, False, 0.0, g)
+            _add_own(g, matrices.diagonals[v], columns[kernels.INNER, c0 : c0 + width], x)
+        elif pull.crossed:
+            multiply(y, False, matrices.split[v], False, 0.0, g)
+        else:
+            multiply(x, False, matrices.split[v], False, 0.0, g)
+        if pull.crossed:
+            _add_product(g, columns[kernels.CROSS, c0 : c0 + width], y)
+        if pull.projected:
+            along[:] = 0.0
+            _add_along(along, g, x)
+    if once or not first:
+        line = memory[2, :width]  # of x: scale (g - p x) + outer x
+        for c in range(width):
+            line[c] = columns[kernels.OUTER, c0 + c]
+            if pull.projected:
+                pulled = columns[kernels.PROJECT, c0 + c] * along[c]
+                line[c] -= columns[kernels.SCALE, c0 + c] * pulled
+    for i in range(height):
+        to, row = task.out[i0 + i, c0 : c0 + width], g[i]
+        if not first:
+            _copy(row, to)
+        if once or not first:
+            _scaled(to, columns[kernels.SCALE, c0 : c0 + width], row, line, x[i])
+            if task.other.size > 0:
+                z, other = task.own.z[i0 + i, c0 : c0 + width], task.other[i0 + i, c0 : c0 + width]
+                _add_apart(to, z, other, pull.apart)
+        else:
+            _copy(to, row)
+
+
+@part
+def _add_own(g, own, inner, x):
+    for i in range(len(g)):
+        to, row, factor = g[i], x[i], own[i]
+        for c in range(len(to)):
+            to[c] += (factor + inner[c]) * row[c]
 
 
 @part
 def _add_product(g, factor, y):
-    for c in range(len(g)):
-        g[c] += factor[c] * y[c]
+    for i in range(len(g)):
+        to, row = g[i], y[i]
+        for c in range(len(to)):
+            to[c] += factor[c] * row[c]
 
 
 @part
 def _add_along(total, g, x):
-    for c in range(len(g)):
-        total[c] += np.float64(g[c]) * np.float64(x[c])
+    for i in range(len(g)):
+        a, b = g[i], x[i]
+        for c in range(len(total)):
+            total[c] += np.float64(a[c]) * np.float64(b[c])
 
 
 @part
-def _last(out, scale, g, x, outer):
+def _copy(out, x):
     for c in range(len(out)):
-        out[c] = scale[c] * g[c] + outer[c] * x[c]
+        out[c] = x[c]
 
 
 @part
-def _projected(out, scale, g, x, outer, along):
+def _scaled(out, scale, g, factor, x):
     for c in range(len(out)):
-        out[c] = scale[c] * (g[c] - along[c] * x[c]) + outer[c] * x[c]
+        out[c] = scale[c] * g[c] + factor[c] * x[c]
 
 
 @part
 def _add_apart(out, z, other, factor):
     for c in range(len(out)):
         out[c] += factor * (z[c] - other[c])
-
-
-@kernel
-def strips(counter, thread, work, squares, width, tile, line, sums):
-    """The n side, product = square x, of the first len(squares) of two views: a turn owns `width`
-    columns."""
-    n, dim = work[0].out.shape
-    turns = (dim + width - 1) // width
-    while True:
-        turn = take(counter)
-        if turn >= len(squares) * turns:
-            break
-        v, c0 = turn // turns, turn % turns * width
-        c1 = min(c0 + width, dim)
-        view, y, pull, out = work[v]
-        z, columns = view
-        x = tile[thread, 0, : n * (c1 - c0)].reshape((n, c1 - c0))
-        g = tile[thread, 1, : n * (c1 - c0)].reshape((n, c1 - c0))
-        for i in range(n):
-            standard(z[i, c0:c1], columns, c0, x[i])
-        multiply(squares[v], False, x, False, 0.0, g)
-        along, row = sums[thread, : c1 - c0], line[thread, : c1 - c0]
-        along[:] = 0.0
-        for i in range(n):
-            _own(g[i], pull.alpha, pull.diagonal[i], pull.inner[c0:c1], x[i])
-            if pull.cross.size > 0:
-                standard(y.z[i, c0:c1], y.columns, c0, row)
-                _add_product(g[i], pull.cross[c0:c1], row)
-            if pull.project.size > 0:
-                _add_along(along, g[i], x[i])
-        scale, outer = columns.scale[c0:c1], pull.outer[c0:c1]
-        if pull.project.size > 0:
-            for c in range(c1 - c0):
-                row[c] = pull.project[c0 + c] * along[c]
-        for i in range(n):
-            to = out[i, c0:c1]
-            if pull.project.size > 0:
-                _projected(to, scale, g[i], x[i], outer, row)
-            else:
-                _last(to, scale, g[i], x[i], outer)
-            if pull.other.size > 0:
-                _add_apart(to, z[i, c0:c1], pull.other[i, c0:c1], pull.apart)
-
-
-@kernel
-def rows(counter, thread, work, count, squares, size, tile, line, along):
-    """The dim side, product = y square (without squares: 0), of the first `count` of two views: a
-    turn owns `size` rows.
-
-    With `project` out is g alone, and along[v, turn] the columns' sums of g x, for `project_rows`.
-    """
-    n, dim = work[0].out.shape
-    turns = (n + size - 1) // size
-    while True:
-        turn = take(counter)
-        if turn >= count * turns:
-            break
-        v, turn = turn // turns, turn % turns
-        i0, i1 = turn * size, min(turn * size + size, n)
-        view, y, pull, out = work[v]
-        z, columns = view
-        same = y.z.size == 0  # y is x
-        a = tile[thread, 0, : (i1 - i0) * dim].reshape((i1 - i0, dim))
-        g = tile[thread, 1, : (i1 - i0) * dim].reshape((i1 - i0, dim))
-        for i in range(i0, i1):
-            if same:
-                standard(z[i], columns, 0, a[i - i0])
-            else:
-                standard(y.z[i], y.columns, 0, a[i - i0])
-        if squares.size > 0:
-            multiply(a, False, squares[v], False, 0.0, g)
-        else:
-            g[:] = 0
-        if pull.project.size > 0:
-            along[v, turn] = 0.0
-        for i in range(i0, i1):
-            x = a[i - i0]
-            if not same:
-                x = line[thread, :dim]
-                standard(z[i], columns, 0, x)
-            _own(g[i - i0], pull.alpha, out.dtype.type(0), pull.inner, x)
-            if pull.cross.size > 0:
-                _add_product(g[i - i0], pull.cross, a[i - i0])
-            if pull.project.size > 0:
-                _add_along(along[v, turn], g[i - i0], x)
-                for c in range(dim):
-                    out[i, c] = g[i - i0, c]
-            else:
-                _last(out[i], columns.scale, g[i - i0], x, pull.outer)
-                if pull.other.size > 0:
-                    _add_apart(out[i], z[i], pull.other[i], pull.apart)
-
-
-@kernel
-def project_rows(counter, thread, task, factor, line):
-    """out = g, `rows`' result, into gradients; factor: project times the sums of g x."""
-    (z, columns), _, pull, out = task
-    n = len(z)
-    while True:
-        begin = take(counter) * ROWS
-        if begin >= n:
-            break
-        x = line[thread, : out.shape[1]]
-        for i in range(begin, min(begin + ROWS, n)):
-            standard(z[i], columns, 0, x)
-            _projected(out[i], columns.scale, out[i], x, pull.outer, factor)
-            if pull.other.size > 0:
-                _add_apart(out[i], z[i], pull.other[i], pull.apart)

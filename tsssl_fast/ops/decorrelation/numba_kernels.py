@@ -62,11 +62,25 @@ def _add_squares(z, i, first, mean, total):
                 total[j] += p * p
 
 
+@part
+def column_moments(z, first, center, mean, squares):
+    """Mean (0 without `center`) and sum of squared deviations, in float64, of len(mean) columns
+    from `first` on."""
+    n, count = len(z), len(mean)
+    for c in range(count):
+        mean[c] = squares[c] = 0.0
+    for i in range(0, n if center else 0, 4):
+        _add_rows(z, i, first, mean)
+    for c in range(count):
+        mean[c] = mean[c] / n
+    for i in range(0, n, 4):
+        _add_squares(z, i, first, mean, squares)
+
+
 @kernel
 def columns(counter, thread, views, center, mean, squares):
-    """Mean (0 without `center`) and sum of squared deviations of every column, in float64; of the
-    first len(mean) of two views: a launch for each would cost 15 us."""
-    n, dim = views[0].shape
+    """Mean and sum of squared deviations of every column of the first len(mean) of two views."""
+    dim = views[0].shape[1]
     strips = (dim + STRIP - 1) // STRIP
     while True:
         task = take(counter)
@@ -74,15 +88,7 @@ def columns(counter, thread, views, center, mean, squares):
             break
         v, first = task // strips, task % strips * STRIP
         last = min(first + STRIP, dim)
-        z, m, s = views[v], mean[v, first:last], squares[v, first:last]
-        for c in range(last - first):
-            m[c] = s[c] = 0.0
-        for i in range(0, n if center else 0, 4):
-            _add_rows(z, i, first, m)
-        for c in range(last - first):
-            m[c] = m[c] / n
-        for i in range(0, n, 4):
-            _add_squares(z, i, first, m, s)
+        column_moments(views[v], first, center, mean[v, first:last], squares[v, first:last])
 
 
 @kernel
@@ -110,43 +116,49 @@ def _distance(a, b):
     return total
 
 
+@part
+def distance_of_rows(a, b, begin):
+    """Sum of (a - b)^2 over ROWS rows."""
+    total = 0.0
+    for i in range(begin, min(begin + ROWS, len(a))):
+        total += _distance(a[i], b[i])
+    return total
+
+
 @kernel
 def distance(counter, thread, a, b, out):
     """out[task]: the sum of (a - b)^2 over the task's rows."""
-    n = len(a)
     while True:
         task = take(counter)
-        if task * ROWS >= n:
+        if task >= len(out):
             break
-        total = 0.0
-        for i in range(task * ROWS, min(task * ROWS + ROWS, n)):
-            total += _distance(a[i], b[i])
-        out[task] = total
+        out[task] = distance_of_rows(a, b, task * ROWS)
 
 
-class Columns(NamedTuple):
-    """What standardises columns, in the dtype of the result."""
-
-    mean: np.ndarray
-    rest: np.ndarray  # of the mean: without it half an ulp of it stays behind
-    scale: np.ndarray
+# Rows of a view's `columns`, one number a column in the dtype of the result. The first three
+# standardise it, with the mean in two parts: without its rest half an ulp of it stays behind. The
+# others are the gradient's (numba_gradients.Pull).
+MEAN, REST, SCALE, INNER, OUTER, CROSS, PROJECT = range(7)
+STANDARDISING, FACTORS = 3, 7
 
 
 class View(NamedTuple):
     """x = standardised z."""
 
     z: np.ndarray
-    columns: Columns
+    columns: np.ndarray
 
 
 @part
-def standard(z, columns, first, out):
-    """((z - mean) - rest) scale in columns from `first` on; z begins there."""
-    number, last = out.dtype.type, first + len(out)
-    mean, rest = columns.mean[first:last], columns.rest[first:last]
-    scale = columns.scale[first:last]
-    for c in range(len(out)):
-        out[c] = ((number(z[c]) - mean[c]) - rest[c]) * scale[c]
+def standard(view, i0, c0, out):
+    """x = ((z - mean) - rest) scale of as many rows and columns as `out` has, from i0, c0 on."""
+    z, columns = view
+    number, c1 = out.dtype.type, c0 + out.shape[1]
+    mean, rest, scale = columns[MEAN, c0:c1], columns[REST, c0:c1], columns[SCALE, c0:c1]
+    for i in range(len(out)):
+        row, to = z[i0 + i, c0:c1], out[i]
+        for c in range(len(to)):
+            to[c] = ((number(row[c]) - mean[c]) - rest[c]) * scale[c]
 
 
 @part(fastmath=SUMS)
@@ -160,16 +172,15 @@ def square_sum(x):
 @kernel
 def standardise(counter, thread, view, out, squares):
     """Standardised rows and, where asked, the sum of each row's squares in float64."""
-    z, columns = view
-    n = len(z)
+    n = len(out)
     while True:
         begin = take(counter) * ROWS
         if begin >= n:
             break
-        for i in range(begin, min(begin + ROWS, n)):
-            standard(z[i], columns, 0, out[i])
-            if squares.size > 0:
-                squares[i] = square_sum(out[i])
+        end = min(begin + ROWS, n)
+        standard(view, begin, 0, out[begin:end])
+        for i in range(begin, end if squares.size > 0 else begin):
+            squares[i] = square_sum(out[i])
 
 
 @part(fastmath=SUMS)
@@ -232,23 +243,6 @@ def inner_product(counter, thread, a, b, sums):
             break
         for i in range(begin, min(begin + ROWS, len(a))):
             sums[i] = _off_diagonal(a[i], b[i], i)
-
-
-@kernel
-def split_diagonal(counter, thread, matrices, factor, out, diagonals):
-    """Square matrices without their diagonals, and those times `factor`."""
-    side = out.shape[1]
-    tasks = (side + ROWS - 1) // ROWS
-    while True:
-        task = take(counter)
-        if task >= len(out) * tasks:
-            break
-        v, begin = task // tasks, task % tasks * ROWS
-        for i in range(begin, min(begin + ROWS, side)):
-            for j in range(side):
-                out[v, i, j] = matrices[v, i, j]
-            diagonals[v, i] = factor * matrices[v, i, i]
-            out[v, i, i] = 0.0
 
 
 @kernel

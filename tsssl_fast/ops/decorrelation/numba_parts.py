@@ -1,67 +1,117 @@
 """Second moments of a small side in numba: summed from parts of the depth, whose rows or columns
-are standardised as they are multiplied with themselves, half of the products.
+are standardised as they are multiplied with themselves, little more than half of the products.
 
 A part has its own place, and the parts are added in order: the same bits for any number of threads.
 """
 
 # mypy: disable-error-code=no-untyped-def
 
-from tsssl_fast._jit import add_own_product, kernel, part, take
-from tsssl_fast.ops.decorrelation.numba_kernels import DEPTH, ROWS, square_sum, standard
+from typing import NamedTuple
+
+import numpy as np
+
+from tsssl_fast._jit import add_own_product, finish, kernel, multiply, part, take, wait_for
+from tsssl_fast.ops.decorrelation.numba_kernels import ROWS, square_sum, standard
+
+# Up to 1e6 products OpenBLAS multiplies without copying its operands: 112 GFlop/s in blocks of
+# ROWS x WIDTH x DEPTH, where its syrk at 128 x 128 x 256 has 63.
+DEPTH, WIDTH = 128, 128
+
+
+class Parts(NamedTuple):
+    """size: terms of the depth of a part; made[v, p]: upper triangles of the parts, without entries
+    where there is one part; tile: a thread's standardised rows or columns."""
+
+    gram: bool
+    size: int
+    made: np.ndarray
+    tile: np.ndarray
+
+
+class Found(NamedTuple):
+    """matrix: of every view x x^T (`gram`), whose diagonal is summed in float64, or x^T x; total:
+    the sum of its squares, with the diagonal where `gram`.
+
+    squares[v, p] (gram): of part p the diagonal, in the end squares[v, 0] that of all; sums: a
+    row's share of total."""
+
+    matrix: np.ndarray
+    squares: np.ndarray
+    sums: np.ndarray
+    total: np.ndarray
 
 
 @kernel
-def moments_in_parts(counter, thread, views, gram, size, tile, parts, squares):
-    """parts[v, p]: the upper triangle of x x^T where `gram`, of x^T x otherwise, over `size` terms
-    of the depth, standardised as they are needed; squares[v, p] (gram): the rows' sums of squares.
-    """
-    n, dim = views[0].z.shape
-    depth = dim if gram else n
-    count = parts.shape[1]
-    while True:
-        task = take(counter)
-        if task >= len(parts) * count:
-            break
-        v, p = task // count, task % count
-        z, columns = views[v]
-        part, square = parts[v], squares[v]
-        before = 0.0
-        square[p] = 0.0
-        for k0 in range(p * size, min((p + 1) * size, depth), DEPTH):
-            k1 = min(k0 + DEPTH, min((p + 1) * size, depth))
-            if gram:
-                x = tile[thread][: n * (k1 - k0)].reshape((n, k1 - k0))
-                for i in range(n):
-                    standard(z[i, k0:k1], columns, k0, x[i])
-                    square[p, i] += square_sum(x[i])
-            else:
-                x = tile[thread][: (k1 - k0) * dim].reshape((k1 - k0, dim))
-                for i in range(k1 - k0):
-                    standard(z[k0 + i], columns, 0, x[i])
-            add_own_product(x, not gram, before, part[p])
-            before = 1.0
+def moments_in_parts(counter, thread, views, parts, found):
+    """x x^T where `gram`, x^T x otherwise, of the first len(found.total) of two views."""
+    moments_phases(counter, thread, take(counter), 0, 1, views, parts, found)
 
 
-@kernel
-def collect(counter, thread, parts, out, sums):
-    """out[v] = the sum of a view's parts, mirrored; sums[v, i]: twice the squares right of the
-    diagonal."""
-    side = out.shape[1]
-    tasks = (side + ROWS - 1) // ROWS
-    while True:
+@part
+def moments_phases(counter, thread, task, begin, phase, views, parts, found):
+    """The same in two phases of a kernel, whose tasks begin with number `begin`: parts, then ROWS
+    rows of their sum, mirrored, with their diagonal and their squares."""
+    views_of, count, side = len(found.total), found.squares.shape[1], found.matrix.shape[1]
+    made = begin + views_of * count
+    while task < made:
+        v, p = (task - begin) // count, (task - begin) % count
+        out = found.matrix[v] if count == 1 else parts.made[v, p]
+        _part_of_moments(views[v], parts, p, parts.tile[thread], out, found.squares[v, p])
+        finish(counter, phase)
         task = take(counter)
-        if task >= len(parts) * tasks:
-            break
-        v, begin = task // tasks, task % tasks * ROWS
-        part, made = parts[v], out[v]
-        for i in range(begin, min(begin + ROWS, side)):
-            row = made[i, i:side]
-            row[:] = 0.0
-            for p in range(len(part)):
-                _add(row, part[p, i, i:side])
-            sums[v, i] = 2 * square_sum(row[1:])
-            for j in range(1, len(row)):
-                made[i + j, i] = row[j]
+    wait_for(counter, phase, made - begin)
+    strips = (side + ROWS - 1) // ROWS
+    while task < made + views_of * strips:
+        v, i0 = (task - made) // strips, (task - made) % strips * ROWS
+        out, squares, sums = found.matrix[v], found.squares[v], found.sums[v]
+        i1 = min(i0 + ROWS, side)
+        for i in range(i0, i1):
+            row = out[i, i:side]
+            if count > 1:
+                row[:] = 0.0
+                for p in range(count):
+                    _add(row, parts.made[v, p, i, i:side])
+            sums[i] = 2 * square_sum(row[1:])
+            if parts.gram:
+                for p in range(1, count):
+                    squares[0, i] += squares[p, i]
+                row[0] = squares[0, i]
+                sums[i] += squares[0, i] ** 2
+        for j in range(i0, side):
+            for i in range(i0, min(i1, j)):  # the inner loop writes side by side
+                out[j, i] = out[i, j]
+        if finish(counter, phase + 1) == views_of * strips:
+            for view in range(views_of):
+                total = 0.0
+                for i in range(side):
+                    total += found.sums[view, i]
+                found.total[view] = total
+        task = take(counter)
+
+
+@part
+def _part_of_moments(view, parts, p, tile, out, squares):
+    """The upper triangle of part p; its rows' sums of squares where `gram`."""
+    n, dim = view.z.shape
+    end = min((p + 1) * parts.size, dim if parts.gram else n)
+    before = 0.0
+    squares[:] = 0.0
+    for k0 in range(p * parts.size, end, DEPTH):
+        depth = min(DEPTH, end - k0)
+        i0, c0, height, width = (0, k0, n, depth) if parts.gram else (k0, 0, depth, dim)
+        x = tile[: height * width].reshape((height, width))
+        standard(view, i0, c0, x)
+        if parts.gram:
+            for i in range(n):
+                squares[i] += square_sum(x[i])
+            add_own_product(x, False, before, out)
+        else:
+            for i in range(0, dim, ROWS):
+                for j in range(i, dim, WIDTH):
+                    a, b = x[:, i : min(i + ROWS, dim)], x[:, j : min(j + WIDTH, dim)]
+                    to = out[i : min(i + ROWS, dim), j : min(j + WIDTH, dim)]
+                    multiply(a, True, b, False, before, to)
+        before = 1.0
 
 
 @part

@@ -3,28 +3,34 @@ column are numpy's."""
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tsssl_fast import _jit
-from tsssl_fast.ops.decorrelation import numba_gradients as gradients
+from tsssl_fast.ops.decorrelation import numba_gradients, numba_parts, numba_vicreg, spec
 from tsssl_fast.ops.decorrelation import numba_kernels as kernels
-from tsssl_fast.ops.decorrelation import numba_parts, spec
-from tsssl_fast.ops.decorrelation.numba_gradients import Pull, Task
-from tsssl_fast.ops.decorrelation.numba_kernels import Columns, View
+from tsssl_fast.ops.decorrelation.numba_gradients import Matrices, Pull, Task
+from tsssl_fast.ops.decorrelation.numba_kernels import View
+from tsssl_fast.ops.decorrelation.numba_parts import Found, Parts
+from tsssl_fast.ops.decorrelation.numba_vicreg import Factors, Moments, Settings
 
 # Largest sum_j C_jj^2 / sum_{i != j} C_ij^2 that float32 takes on the n side
 # (csrc/kernels/second_moments.h).
 MAX_CANCELLATION = 8
-# Of a second thread, at least: to start a team takes 20 us.
-_ELEMENTS = 1 << 17
+# Of a second thread, at least: to start a team takes 4 us where torch's threads still spin, 20
+# where they sleep; without a product an element takes 0.2 ns and more, with one 2 ns and more.
+_ELEMENTS = 1 << 15
 _PRODUCTS = 1 << 22
 # Matrices up to this side are summed from at most PARTS parts of the depth of at least PART_DEPTH:
 # copies of 256 KiB, and half of all products are not made.
-PART_SIDE, PARTS, PART_DEPTH = 256, 8, 128
+PART_SIDE, PARTS, PART_DEPTH = 256, 8, 256
+# Rows of a task of the backward where OpenBLAS then need not copy the matrix for each: 106 to 112
+# against 92 GFlop/s.
+TURN_ROWS, SMALL_PRODUCT = 32, 1_000_000
 STRIP_WIDTH = 128  # columns that a task of the backward owns on the n side
 
 
@@ -55,24 +61,20 @@ def threads(elements: int) -> int:
     return _jit.threads(elements // _ELEMENTS)
 
 
-def pairs(items: Sequence[Any]) -> Iterator[tuple[int, tuple[Any, Any]]]:
-    """(how many count, two items): kernels take two views at once, and the last one may be
-    alone."""
+def pairs(items: Sequence[Any]) -> Iterator[tuple[slice, tuple[Any, Any]]]:
+    """(which count, two items): kernels take two views at once, and the last one may be alone."""
     for i in range(0, len(items), 2):
         two = tuple(items[i : i + 2])
-        yield len(two), (two[0], two[-1])
+        yield slice(i, i + len(two)), (two[0], two[-1])
 
 
 def column_moments(
     views: Sequence[np.ndarray], center: bool, mean: np.ndarray, squares: np.ndarray
 ) -> None:
     """Writes mean and sum of squared deviations of the columns: (views, D), float64."""
-    begin = 0
-    for count, two in pairs(views):
-        of = slice(begin, begin + count)
-        workers = threads(count * two[0].size)
+    for of, two in pairs(views):
+        workers = threads(len(mean[of]) * two[0].size)
         _jit.run(kernels.columns, workers, two, center, mean[of], squares[of])
-        begin += count
 
 
 def squared_distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -84,60 +86,106 @@ def squared_distance(a: np.ndarray, b: np.ndarray) -> float:
 def standardising(
     views: Sequence[np.ndarray], mean: np.ndarray, scale: np.ndarray, dtype: np.dtype
 ) -> list[View]:
-    """mean, scale: (views, D), float64."""
-    high = mean.astype(dtype)
-    parts = high, (mean - high).astype(dtype), scale.astype(dtype)
-    return [View(z, Columns(*of)) for z, *of in zip(views, *parts, strict=True)]
+    """mean, scale: (views, D), float64. The rows of the gradient are left to be written."""
+    columns = empty(len(views), kernels.FACTORS, mean.shape[1], dtype=dtype)
+    columns[:, kernels.MEAN] = mean
+    columns[:, kernels.REST] = mean - columns[:, kernels.MEAN]
+    columns[:, kernels.SCALE] = scale
+    return [View(z, own) for z, own in zip(views, columns, strict=True)]
+
+
+def vicreg_forward(
+    views: Sequence[np.ndarray],
+    settings: Settings,
+    moments: Moments,
+    apart: bool,
+    square: np.ndarray | None,
+) -> None:
+    """Writes second moments to `square` and everything else to `moments` (apart where asked, of two
+    views; off with `square` alone)."""
+    n, dim = views[0].shape
+    dtype = views[0].dtype
+    distance = -(-n // kernels.ROWS) if apart else 0
+    strips = -(-dim // kernels.STRIP)
+    small = square is not None and square.shape[1] <= PART_SIDE
+    kept = []
+    for of, two in pairs(views):
+        own = moments_of(moments, of)
+        count = len(own.mean)
+        workers = threads(count * n * dim)
+        parts, found = _nothing(dtype)
+        shapes = (count, kernels.STANDARDISING, dim), (count * strips + distance, 2)
+        if square is not None and small:
+            parts, found, columns, sums = in_parts(workers, square[of], own.off, (n, dim), *shapes)
+        else:
+            (columns,), (sums,) = arrays(dtype, shapes[0]), arrays(WIDE, shapes[1])
+        arguments = (two, settings, own, columns, sums, parts, found)
+        _jit.run(numba_vicreg.forward, workers, *arguments, blas=small)
+        kept += [View(z, x) for z, x in zip(views[of], columns, strict=True)]
+    if square is not None and not small:
+        moments.off[:] = second_moments(kept, square)[0]
 
 
 def standardised(view: View, squares: np.ndarray) -> np.ndarray:
     """x; with entries in `squares`, also each row's sum of squares."""
-    x = empty(*view.z.shape, dtype=view.columns.scale.dtype)
+    x = empty(*view.z.shape, dtype=view.columns.dtype)
     _jit.run(kernels.standardise, threads(x.size), view, x, squares)
     return x
 
 
-def gram_matrices(views: Sequence[View], out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Writes every view's x x^T with its diagonal from float64; (the sums of its squares, the
-    diagonals)."""
-    diagonals = empty(*out.shape[:2])
-    off = _own_moments(views, True, out, diagonals)
-    every = np.arange(out.shape[1])
-    out[:, every, every] = diagonals
-    return off + np.square(diagonals).sum(axis=1), diagonals
+def second_moments(views: Sequence[View], out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Writes every view's x x^T with its diagonal from float64 (n side), or x^T x; (the sums of its
+    squares, on the dim side without the diagonal, the diagonals of the n side)."""
+    shape, side = views[0].z.shape, out.shape[1]
+    gram = spec.gram(*shape)
+    total, diagonals = arrays(WIDE, (len(views),), (len(views), side if gram else 0))
+    if side <= PART_SIDE:
+        for of, two in pairs(views):
+            workers = threads(len(total[of]) * math.prod(shape))
+            parts, found, *_ = in_parts(workers, out[of], total[of], shape)
+            _jit.run(numba_parts.moments_in_parts, workers, two, parts, found, blas=True)
+            diagonals[of] = found.squares[:, 0]
+        return total, diagonals
+    for v, (view, matrix, diagonal) in enumerate(zip(views, out, diagonals, strict=True)):
+        x = standardised(view, diagonal)
+        total[v] = product(x, x, gram, matrix, matrix) + np.square(diagonal).sum()
+        if gram:
+            np.fill_diagonal(matrix, diagonal)
+    return total, diagonals
 
 
-def covariances(views: Sequence[View], out: np.ndarray) -> np.ndarray:
-    """Writes every view's x^T x; returns the sums of squares off the diagonal."""
-    return _own_moments(views, False, out, np.empty((len(views), 0)))
-
-
-def _own_moments(
-    views: Sequence[View], gram: bool, out: np.ndarray, squares: np.ndarray
-) -> np.ndarray:
-    side, depth = views[0].z.shape if gram else views[0].z.shape[::-1]
-    if side > PART_SIDE:
-        off = []
-        for view, matrix, row_squares in zip(views, out, squares, strict=True):
-            x = standardised(view, row_squares)
-            off.append(product(x, x, gram, matrix, matrix))
-        return np.array(off)
+def in_parts(
+    workers: int,
+    out: np.ndarray,
+    total: np.ndarray,
+    shape: tuple[int, ...],
+    columns: tuple[int, ...] = (0,),
+    sums: tuple[int, ...] = (0,),
+) -> tuple[Parts, Found, np.ndarray, np.ndarray]:
+    """What as many views of this shape as `out` has need for their second moments, and beside it
+    two arrays, in the dtype of `out` and in float64."""
+    count, side, _ = out.shape
+    gram, depth = spec.gram(*shape), shape[0] * shape[1] // side
     size = -(-depth // min(PARTS, max(1, depth // PART_DEPTH)))
     parts = -(-depth // size)
-    sums, begin = empty(len(views), side), 0
-    for count, two in pairs(views):
-        of = slice(begin, begin + count)
-        begin += count
-        workers = _jit.threads(min(count * parts, count * side * side * depth // _PRODUCTS))
-        shapes = ((workers, side * min(size, kernels.DEPTH)), (count, parts, side, side))
-        tile, made = arrays(out.dtype, *shapes)
-        by_part = empty(count, parts, squares.shape[1])
-        arguments = (two, gram, size, tile, made, by_part)
-        _jit.run(numba_parts.moments_in_parts, workers, *arguments, blas=True)
-        if gram:
-            by_part.sum(axis=1, out=squares[of])
-        _jit.run(numba_parts.collect, threads(made.size), made, out[of], sums[of])
-    return np.asarray(sums.sum(axis=1))
+    made, tile, first = arrays(
+        out.dtype,
+        (count if parts > 1 else 0, parts, side, side),
+        (workers, side * min(size, numba_parts.DEPTH)),
+        columns,
+    )
+    squares, row_sums, second = arrays(
+        WIDE, (count, parts, side if gram else 0), (count, side), sums
+    )
+    return Parts(gram, size, made, tile), Found(out, squares, row_sums, total), first, second
+
+
+@cache
+def _nothing(dtype: np.dtype) -> tuple[Parts, Found]:
+    """For a launch without second moments."""
+    parts = Parts(False, 1, np.empty((0, 0, 0, 0), dtype), np.empty((0, 0), dtype))
+    none = np.empty((0, 0, 0)), np.empty((0, 0)), np.empty(0)
+    return parts, Found(np.empty((0, 0, 0), dtype), *none)
 
 
 def product(a: np.ndarray, b: np.ndarray, gram: bool, out: np.ndarray, mirror: np.ndarray) -> float:
@@ -172,74 +220,62 @@ def cancels(z: np.ndarray, off: float, diagonal: float) -> bool:
     return z.dtype == np.float32 and spec.gram(*z.shape) and bool(diagonal > MAX_CANCELLATION * off)
 
 
-class Gradient(NamedTuple):
-    """One view's gradient, as numba_gradients.Pull says; vectors: those of inner, cross, project
-    and outer that are not zero. y: the view that S multiplies on the dim side (None: x)."""
-
-    view: View
-    y: View | None
-    vectors: dict[str, np.ndarray]
-    apart: float
-    other: np.ndarray | None
-    out: np.ndarray
+def task(view: View, y: View | None, other: np.ndarray | None, out: np.ndarray) -> Task:
+    """None: without entries."""
+    none = _none(out.dtype)
+    y = View(none, view.columns) if y is None else y
+    return Task(view, y, none if other is None else other, out)
 
 
-def gradients_of(asked: Sequence[Gradient], matrices: np.ndarray | None, alpha: float) -> None:
-    """Writes the gradients of views with second moments S, alpha (S x)_j or, on the dim side,
-    alpha (y S)_j without S's diagonal. matrices: (views, side, side)."""
-    begin = 0
-    for count, two in pairs(asked):
-        of = None if matrices is None else matrices[begin : begin + count]
-        _gradients_of_two(count, two, of, alpha)
-        begin += count
+@cache
+def _none(dtype: np.dtype) -> np.ndarray:
+    return np.empty((0, 0), dtype)
 
 
-def _gradients_of_two(
-    count: int, two: tuple[Gradient, Gradient], matrices: np.ndarray | None, alpha: float
+def gradients_of(
+    work: Sequence[Task], pull: Pull, factors: Factors | None, matrices: np.ndarray | None
 ) -> None:
-    n, dim = two[0].out.shape
-    dtype = two[0].view.columns.scale.dtype
+    """Writes the gradients of views with second moments S (views, side, side), or without.
+
+    factors: of all views, for those whose columns are to be written."""
+    n, dim = work[0].out.shape
+    dtype = work[0].own.columns.dtype
     strips = matrices is not None and spec.gram(n, dim)
     size = STRIP_WIDTH if strips else min(128, max(16, -(-n // 8)))
-    turns = -(-(dim if strips else n) // size)
-    workers, side = threads(count * n * dim), 0
-    if matrices is not None:
-        side = matrices.shape[1]
-        workers = _jit.threads(min(count * turns, count * side * n * dim // _PRODUCTS))
-    squares, diagonals, tile, line = arrays(
-        dtype,
-        *((count if side else 0, side, side), (2, max(n, dim))),
-        *((workers, 2, size * (n if strips else dim)), (workers, size if strips else dim)),
-    )
-    diagonals[:] = 0
-    if matrices is not None:
-        split = (matrices, dtype.type(alpha), squares, diagonals)
-        _jit.run(kernels.split_diagonal, threads(matrices.size), *split)
-    work = tuple(_task(two[v], diagonals[v], alpha, side > 0) for v in range(2))
-    if strips:
-        sums = empty(workers, size)
-        _jit.run(gradients.strips, workers, work, squares, size, tile, line, sums, blas=True)
-        return
-    project = work[0].pull.project.size > 0
-    along = empty(count, turns if project else 0, dim)
-    _jit.run(gradients.rows, workers, work, count, squares, size, tile, line, along, blas=True)
-    for task, sums in zip(work[:count] if project else (), along, strict=False):
-        factors = task.pull.project * sums.sum(axis=0).astype(dtype)
-        _jit.run(gradients.project_rows, workers, task, factors, line)
+    if not strips and matrices is not None and TURN_ROWS * dim * dim <= SMALL_PRODUCT:
+        size = TURN_ROWS
+    turns = -(-n // size) if pull.projected and not strips else 1
+    if matrices is None:
+        matrices = np.empty((0, 0, 0), dtype)
+    for of, two in pairs(work):
+        count, given = of.stop - of.start, matrices[of]
+        workers = threads(count * n * dim)
+        split, diagonals, tile = arrays(
+            dtype,
+            *(given.shape, given.shape[:2], (workers, 3, size * (n if strips else dim))),
+        )
+        along = empty(count, turns, dim)
+        own = _no_factors(dtype) if factors is None else factors_of(factors, of)
+        arguments = (own, Matrices(given, split, diagonals), strips, size, tile, along)
+        _jit.run(numba_gradients.gradients, workers, two, pull, *arguments, blas=True)
 
 
-def _task(asked: Gradient, diagonal: np.ndarray, alpha: float, product: bool) -> Task:
-    view, y, vectors, apart, other, out = asked
-    dtype = view.columns.scale.dtype
-    zeros, none = np.zeros(out.shape[1], dtype), np.empty(0, dtype)
-    given = {name: v.astype(dtype, copy=False) for name, v in vectors.items()}
-    pull = Pull(
-        *(dtype.type(alpha), diagonal, given.get("inner", zeros), given.get("cross", none)),
-        # Without a product there is nothing to project.
-        given.get("project", none) if product else none,
-        *(given.get("outer", zeros), out.dtype.type(apart)),
-        np.empty((0, 0), out.dtype) if other is None else other,
-    )
-    if y is None:
-        y = View(np.empty((0, 0), view.z.dtype), view.columns)
-    return Task(view, y, pull, out)
+def moments_of(moments: Moments, views: slice) -> Moments:
+    if len(moments.mean) <= 2:
+        return moments
+    return Moments(moments.apart, *(part[views] for part in moments[1:]))
+
+
+def factors_of(factors: Factors, views: slice) -> Factors:
+    if len(factors.columns) <= 2:
+        return factors
+    columns = factors.columns[views]
+    return factors._replace(moments=moments_of(factors.moments, views), columns=columns)
+
+
+@cache
+def _no_factors(dtype: np.dtype) -> Factors:
+    """For a launch whose columns are written."""
+    none = Moments(*(np.empty(0) for _ in range(4)), *(np.empty((0, 0)) for _ in range(2)))
+    columns = np.empty((0, kernels.FACTORS, 0), dtype)
+    return Factors(Settings(1.0, 1.0, False), none, 0.0, 0.0, columns)
