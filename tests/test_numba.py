@@ -6,6 +6,8 @@ import os
 import pathlib
 import sys
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,9 +75,11 @@ FORK = """
 import os
 import numpy as np, torch
 from tsssl_fast import _jit
+from tsssl_fast.ops.decorrelation import numba_calls
 from tsssl_fast.ops.decorrelation import numba_kernels as kernels
 
 x = np.random.default_rng(0).normal(size=(512, 64))
+views = [torch.from_numpy(x), torch.from_numpy(x[::-1].copy())]
 
 def run(count):
     out, square = np.zeros(16), np.zeros((512, 512))
@@ -83,7 +87,12 @@ def run(count):
     tile, sums = np.zeros((count, 128 * 128)), np.zeros(10)
     arguments = (x, x, True, 128, True, tile, square, square, sums)
     _jit.run(kernels.second_moments, count, *arguments, blas=True)
-    return out.sum(), sums.sum()
+    # In phases: tasks that wait for those before.
+    torch.set_num_threads(count)
+    moments, square = numba_calls.vicreg(views, 1.0, 1e-4, 7)
+    upstream = (1.0, 1.0, 1.0)
+    gradients = numba_calls.vicreg_backward(upstream, views, moments, square, 1.0, 1e-4, 7)
+    return out.sum(), sums.sum(), moments.tolist(), [g.tolist() for g in gradients]
 
 torch.set_num_threads(2)
 torch.randn(1 << 20).exp_()  # torch's own threads
@@ -201,8 +210,10 @@ def test_vicreg_terms_alone(n: int, dim: int, correlation: bool) -> None:
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5 * b.abs().max().item())
 
 
-# Both sides; matrices summed from parts of the depth, and one too large for that; an odd view.
-@pytest.mark.parametrize(("n", "dim", "count"), [(40, 700, 2), (700, 40, 3), (300, 257, 2)])
+# Both sides; matrices in one part of the depth, in several, and too large for that; an odd view.
+@pytest.mark.parametrize(
+    ("n", "dim", "count"), [(40, 700, 2), (90, 50, 2), (700, 40, 3), (300, 257, 2)]
+)
 def test_decorrelation_gives_the_same_bits_on_any_number_of_threads(
     n: int, dim: int, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,8 +222,9 @@ def test_decorrelation_gives_the_same_bits_on_any_number_of_threads(
     monkeypatch.setattr(numba_views, "_PRODUCTS", 1)
     monkeypatch.setattr(numba_views, "_ELEMENTS", 1)
     z = [torch.randn(n, dim) for _ in range(count)]
-    losses = [functional.vicreg_loss] + [functional.barlow_twins_loss] * (count == 2)
-    for loss in losses:
+    losses: list[Callable[..., Any]] = [functional.vicreg_loss]
+    losses.append(functools.partial(functional.vicreg_loss, convention="vibcreg"))
+    for loss in losses + [functional.barlow_twins_loss] * (count == 2):
         runs = []
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)

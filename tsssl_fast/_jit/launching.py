@@ -5,7 +5,8 @@ ran it, and deadlocks if only torch used OpenMP; its workqueue layer aborts when
 it. A kernel here is serial code without the interpreter's lock that takes its tasks from a counter;
 `run` calls it from as many threads as torch has: from torch's own OpenMP threads, or from Python's
 where there are none or the process is a forked child. One thread: a plain call, and nothing is
-started.
+started. Tasks of a later phase wait for those before inside the kernel: whoever has taken a task is
+running, so nobody waits for a thread that has not begun.
 """
 
 import contextlib

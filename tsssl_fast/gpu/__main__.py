@@ -1,4 +1,5 @@
-"""python -m tsssl_fast.gpu [--target sm_90] [--match WORD]: what every Triton kernel compiles to.
+"""python -m tsssl_fast.gpu [--target sm_90] [--match WORD] [--aligned]: what every Triton kernel
+compiles to; with --aligned, in the form for sizes and strides that are multiples of 16.
 
 Exit status 1 where a kernel spills, exceeds its shared memory or lacks tensor-core instructions.
 """
@@ -14,13 +15,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tsssl_fast.gpu", description=__doc__)
     parser.add_argument("--target", choices=TARGETS, action="append")
     parser.add_argument("--match", default="", help="only kernels whose name contains this")
+    parser.add_argument("--aligned", action="store_true")
     arguments = parser.parse_args()
     print(HEADER)
     defects = 0
-    for found in walk(cases(arguments.target or list(TARGETS), arguments.match)):
+    chosen = cases(arguments.target or list(TARGETS), arguments.match, arguments.aligned)
+    for found in walk(chosen):
         print(row(found), flush=True)
         defects += bool(found.defects())
-    print(f"{defects} with defects")
+    print(f"{len(chosen)} forms, {defects} with defects")
     return 1 if defects else 0
 
 

@@ -1,6 +1,7 @@
 """One compiled form of a kernel. A kernel module lists its own in SPECIALISATIONS; `all_of` gathers
 them."""
 
+import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Mapping
@@ -45,6 +46,13 @@ class Specialisation:
     @property
     def name(self) -> str:
         return f"{self.kernel.__name__} {self.label}"
+
+    def aligned(self) -> "Specialisation":
+        """The form in which every size and stride is a multiple of 16, as most are in use."""
+        integers = {n for n, t in self.arguments.items() if t in ("i32", "i64")}
+        return dataclasses.replace(
+            self, label=f"{self.label}, sizes of 16", multiples=self.multiples | integers
+        )
 
     def source(self) -> Any:
         """For triton.compile."""

@@ -19,11 +19,13 @@ HEADER = (
 Case = tuple[str, str]  # a specialisation's name and a target's
 
 
-def cases(targets: Sequence[str] = tuple(TARGETS), match: str = "") -> list[Case]:
-    """Every specialisation with each of these targets that launches it."""
+def cases(
+    targets: Sequence[str] = tuple(TARGETS), match: str = "", aligned: bool = False
+) -> list[Case]:
+    """Every specialisation, or its `aligned` form, with each of these targets that launches it."""
     return [
         (s.name, target)
-        for s in all_of()
+        for s in (f.aligned() if aligned else f for f in all_of())
         if match in s.name
         for target in targets
         if target in s.targets
@@ -48,7 +50,8 @@ def _facts(case: Case) -> Facts:
 
 @functools.lru_cache(maxsize=1)
 def _by_name() -> dict[Case, Specialisation]:
-    return {(s.name, target): s for s in all_of() for target in s.targets}
+    forms = [form for s in all_of() for form in (s, s.aligned())]
+    return {(s.name, target): s for s in forms for target in s.targets}
 
 
 def row(found: Facts) -> str:

@@ -12,7 +12,7 @@ from tsssl_fast.gpu.targets import TARGETS
 from tsssl_fast.ops.contrastive import triton_configs as configs
 from tsssl_fast.ops.contrastive.triton_backward import pair_gradients
 from tsssl_fast.ops.contrastive.triton_forward import pair_sums
-from tsssl_fast.ops.contrastive.triton_launch import COLUMNS, ROWS, VECTOR
+from tsssl_fast.ops.contrastive.triton_launch import COLUMNS, FINISH_WARPS, ROWS, VECTOR
 from tsssl_fast.ops.contrastive.triton_paired import (
     paired_gradients,
     paired_rows,
@@ -46,8 +46,10 @@ _RULES = (
     *("row_id", "column_id", "row_group", "column_group", "row_valid", "column_valid"),
     *("mask", "weight"),
 )
-# The caller's rows, at any stride, and vectors of a number a row.
-_NARROW = (prepare, finish, combine, pull)
+# Vectors of a number a row, read at any stride.
+_NARROW = (combine, pull)
+# The caller's strides and columns: multiples of 16 in rows side by side of as many columns.
+_STRIDES = ("group1", "row1", "group2", "row2", "dim")
 
 
 def _form(
@@ -200,6 +202,14 @@ def _with(form: Specialisation, *multiples: str, **types: str) -> Specialisation
     )
 
 
+def _of_aligned(form: Specialisation) -> Specialisation:
+    return _with(form, *(n for n in _STRIDES if n in form.arguments))
+
+
+def _at_any_stride(form: Specialisation) -> Specialisation:
+    return dataclasses.replace(form, label=f"{form.label}, any stride", wide=False)
+
+
 def _of_rows(dtype: str) -> Iterator[Specialisation]:
     unit = dtype == "fp32"
     targets = tuple(TARGETS)
@@ -208,9 +218,11 @@ def _of_rows(dtype: str) -> Iterator[Specialisation]:
     r = ("r",) if unit else ()
     whole = {"NORMALIZE": True, "UNIT": unit, **block, **strides}
     for name, absent in (("", ("valid",)), (" flagged", ())):
-        yield _form(
-            prepare, f"{dtype}{name}", dtype, (*r, *absent, "lengths"), whole, 4, 2, targets
-        )
+        none = (*r, *absent, "lengths")
+        form = _form(prepare, f"{dtype}{name}", dtype, none, whole, 4, 2, targets)
+        yield _of_aligned(form)
+        if not name:
+            yield _at_any_stride(form)
     gain = () if dtype == "fp16" else ("gain",)
     for name, absent, by_row in (
         ("one shift", (), False),
@@ -222,7 +234,11 @@ def _of_rows(dtype: str) -> Iterator[Specialisation]:
         if name.startswith("chunks") and unit:
             continue
         none = (*r, *gain, *absent, "lengths")
-        form = _form(finish, f"{dtype} {name}", dtype, none, constants, 4, 2, targets)
+        warps = FINISH_WARPS
+        form = _form(finish, f"{dtype} {name}", dtype, none, constants, warps, 2, targets)
+        if name == "one shift":
+            yield _at_any_stride(form)
+        form = _of_aligned(form)
         yield form
         if by_row:  # formed in the forward: float32
             formed = _with(form, out1=_F, out2=_F)

@@ -26,14 +26,16 @@ _OWN = {
 }
 
 
-# Square matrices of any side: their rows begin anywhere.
-_NARROW = (moments.collect_kernel, moments.inner_product_kernel)
-
-
 def _form(
-    kernel: Any, target: str, given: str, compute: torch.dtype, constants: dict[str, Any]
+    kernel: Any,
+    target: str,
+    given: str,
+    compute: torch.dtype,
+    constants: dict[str, Any],
+    sides: bool = True,
 ) -> Specialisation:
-    """The form for views of dtype `given` with contiguous columns, a multiple of 16 of them."""
+    """The form for views of dtype `given` with contiguous columns, a multiple of 16 of them; sides:
+    square matrices too have sides that are (else their rows begin anywhere)."""
     name, dtype = _COMPUTE[compute]
     config = CONFIGS[target][compute]
     block = config.collected if kernel is moments.collect_kernel else config.block
@@ -59,18 +61,20 @@ def _form(
     types = {n: kind(n) for n in kernel.arg_names if n not in known}
     precise = constants.get("PRECISION") == "ieee" and target != "gfx942"
     flags = [k.lower() for k, v in constants.items() if v is True]
+    label = [given, f"in {name}", *flags, constants.get("PRECISION"), "" if sides else "any side"]
+    aligned = {"dim", "share", "side"} if sides else {"dim", "share"}
     chosen = config.moment_options if kernel is moments.moments_kernel else config.options
     return Specialisation(
         kernel,
-        " ".join([given, f"in {name}", *flags, str(constants.get("PRECISION", ""))]).strip(),
+        " ".join(filter(None, label)),
         types,
         {n: known[n] for n in kernel.arg_names if n in known},
         config.num_warps,
         config.num_stages,
         (target,),
         dots=not precise,
-        wide=kernel not in _NARROW,
-        multiples=frozenset(n for n in types if n.startswith("stride_") or n in ("dim", "share")),
+        wide=sides,
+        multiples=frozenset(n for n in types if n.startswith("stride_") or n in aligned),
         options={k: v for k, v in chosen.items() if k == "maxnreg"},
     )
 
@@ -99,8 +103,9 @@ def _forms(target: str) -> Iterator[Specialisation]:
     yield _form(moments.moments_kernel, target, "fp32", single, cross)
     for compute in (single, double):
         gathered = {"GRAM": True, "SYMMETRIC": True}
-        yield _form(moments.collect_kernel, target, "fp32", compute, gathered)
-        yield _form(moments.inner_product_kernel, target, "fp32", compute, {})
+        for sides in (True, False):
+            yield _form(moments.collect_kernel, target, "fp32", compute, gathered, sides)
+            yield _form(moments.inner_product_kernel, target, "fp32", compute, {}, sides)
     for dtype in ("fp32", "bf16", "fp16", "fp64"):
         compute = double if dtype == "fp64" else single
         sums = {"CENTRE": True, "OWN": True, "PAIR": True}
