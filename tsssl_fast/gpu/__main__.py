@@ -1,7 +1,8 @@
 """python -m tsssl_fast.gpu [--target sm_90] [--match WORD] [--aligned]: what every Triton kernel
 compiles to; with --aligned, in the form for sizes and strides that are multiples of 16.
 
-Exit status 1 where a kernel spills, exceeds its shared memory or lacks tensor-core instructions.
+Exit status 1 where a kernel has defects: spills, too much shared memory, no tensor-core
+instructions, or no load of 128 bits where its layout allows one.
 """
 
 import argparse
@@ -15,7 +16,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tsssl_fast.gpu", description=__doc__)
     parser.add_argument("--target", choices=TARGETS, action="append")
     parser.add_argument("--match", default="", help="only kernels whose name contains this")
-    parser.add_argument("--aligned", action="store_true")
+    parser.add_argument("--aligned", action="store_true", help="sizes that are multiples of 16")
     arguments = parser.parse_args()
     print(HEADER)
     defects = 0

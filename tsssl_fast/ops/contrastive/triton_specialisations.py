@@ -202,7 +202,7 @@ def _with(form: Specialisation, *multiples: str, **types: str) -> Specialisation
     )
 
 
-def _of_aligned(form: Specialisation) -> Specialisation:
+def _in_whole_rows(form: Specialisation) -> Specialisation:
     return _with(form, *(n for n in _STRIDES if n in form.arguments))
 
 
@@ -220,7 +220,7 @@ def _of_rows(dtype: str) -> Iterator[Specialisation]:
     for name, absent in (("", ("valid",)), (" flagged", ())):
         none = (*r, *absent, "lengths")
         form = _form(prepare, f"{dtype}{name}", dtype, none, whole, 4, 2, targets)
-        yield _of_aligned(form)
+        yield _in_whole_rows(form)
         if not name:
             yield _at_any_stride(form)
     gain = () if dtype == "fp16" else ("gain",)
@@ -234,11 +234,11 @@ def _of_rows(dtype: str) -> Iterator[Specialisation]:
         if name.startswith("chunks") and unit:
             continue
         none = (*r, *gain, *absent, "lengths")
-        warps = FINISH_WARPS
-        form = _form(finish, f"{dtype} {name}", dtype, none, constants, warps, 2, targets)
+        tail = (FINISH_WARPS, 2, targets)
+        form = _form(finish, f"{dtype} {name}", dtype, none, constants, *tail)
         if name == "one shift":
             yield _at_any_stride(form)
-        form = _of_aligned(form)
+        form = _in_whole_rows(form)
         yield form
         if by_row:  # formed in the forward: float32
             formed = _with(form, out1=_F, out2=_F)

@@ -28,8 +28,8 @@ _PRODUCTS = 1 << 22
 # Matrices up to this side are summed from at most PARTS parts of the depth of at least PART_DEPTH:
 # copies of 256 KiB, and half of all products are not made.
 PART_SIDE, PARTS, PART_DEPTH = 256, 8, 256
-# Rows of a task of the backward where OpenBLAS then need not copy the matrix for each: 106 to 112
-# against 92 GFlop/s.
+# Rows of a task of the backward where OpenBLAS then need not copy the matrix for each: at D = 128
+# 112 against 92 GFlop/s.
 TURN_ROWS, SMALL_PRODUCT = 32, 1_000_000
 STRIP_WIDTH = 128  # columns that a task of the backward owns on the n side
 
