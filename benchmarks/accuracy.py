@@ -28,8 +28,8 @@ from accuracy_table import table, write
 from torch import Tensor, nn
 
 from tsssl_fast import encoders, evaluate
-from tsssl_fast.collapse import collapse_report
 from tsssl_fast.data import Dataset, Scaling, load
+from tsssl_fast.functional.collapse import collapse_report
 from tsssl_fast.methods import Supervised
 from tsssl_fast.training import Config, adapt, fit
 from tsssl_fast.training.views import PRESETS

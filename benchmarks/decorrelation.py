@@ -26,7 +26,8 @@ from timing import interleaved
 from torch import Tensor
 
 from tsssl_fast import functional
-from tsssl_fast.ops.decorrelation import reference, spec
+from tsssl_fast.ops.decorrelation import spec
+from tsssl_fast.ops.decorrelation.reference import moments
 
 GAMMA, EPS = 1.0, 1e-4
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -53,7 +54,7 @@ def _shell(a: Tensor, b: Tensor, penalty: Callable[[Tensor], Tensor]) -> Tensor:
 def direct(a: Tensor, b: Tensor) -> Tensor:
     def penalty(z: Tensor) -> Tensor:
         x = z - z.mean(dim=0)
-        return reference.off_diagonal(x.T @ x / (len(z) - 1)).square().sum() / z.shape[1]
+        return moments.off_diagonal(x.T @ x / (len(z) - 1)).square().sum() / z.shape[1]
 
     return _shell(a, b, penalty)
 

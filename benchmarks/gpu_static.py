@@ -1,7 +1,7 @@
 """Lower bounds of the GPU kernels' times, from counted work and published rates. No GPU is used.
 
     python benchmarks/gpu_static.py          bounds, beside published times of other projects
-    python benchmarks/gpu_static.py --table  what every kernel compiles to: python -m tsssl_fast.gpu
+    python benchmarks/gpu_static.py --table  what every kernel compiles to: python tools/gpu_objects
 
 A bound assumes that every unit runs at its published peak and that they overlap completely: it is
 the time of the busiest unit (forward and backward: the sum of both bounds). "in turn" assumes the
@@ -12,7 +12,10 @@ than the first; what it really takes, only a GPU can tell (benchmarks/gpu_run.py
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+from gpu_objects.targets import A100, H100, Rates
 from gpu_work import (
     Work,
     augment,
@@ -24,8 +27,6 @@ from gpu_work import (
     unit,
     vicreg,
 )
-
-from tsssl_fast.gpu.targets import A100, H100, Rates
 
 FAMILY = {A100.name: "sm_80", H100.name: "sm_90"}
 UNITS = 2.0  # the bar: units of tensor-core time, plus exponentials
@@ -82,7 +83,7 @@ def bar(dim: int) -> tuple[float, float, float]:
 
 def memory(batch: int, dim: int = 1024, devices: int = 8) -> float:
     """Extra bytes of the loss per device: operands of both towers and gradients; one row chunk."""
-    from tsssl_fast.ops.contrastive.triton_configs import CHUNK_ELEMENTS
+    from tsssl_fast.ops.contrastive.triton.tuning import CHUNK_ELEMENTS
 
     local = batch // devices
     return 2.0 * (local + batch) * dim + 4.0 * 2 * batch * dim + 6.0 * CHUNK_ELEMENTS
@@ -129,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table", action="store_true", help="print what the kernels compile to")
     if parser.parse_args(arguments).table:
-        from tsssl_fast.gpu.__main__ import main as table
+        from gpu_objects.__main__ import main as table
 
         sys.argv[1:] = []
         return table()

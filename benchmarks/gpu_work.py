@@ -1,14 +1,15 @@
 """The work of the GPU kernels, counted from their loops: products, exponentials, instructions,
 bytes.
 
-What is counted per pair of rows comes from the epilogues in ops/contrastive/triton_*.py.
+What is counted per pair of rows comes from the epilogues in ops/contrastive/triton/kernels.
 """
 
 from dataclasses import dataclass
 
-from tsssl_fast.gpu.targets import Rates
-from tsssl_fast.ops.contrastive import triton_configs as configs
-from tsssl_fast.ops.decorrelation import triton_configs as decorrelation
+from gpu_objects.targets import Rates
+
+from tsssl_fast.ops.contrastive.triton import tuning as configs
+from tsssl_fast.ops.decorrelation.triton import tuning as decorrelation
 
 
 @dataclass(frozen=True)

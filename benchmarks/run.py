@@ -21,7 +21,7 @@ from registry import Case, Run, Unavailable, cases
 from timing import COPY_BYTES, GEMM_FLOPS, Times, ceilings, interleaved, overhead
 
 import tsssl_fast
-from tsssl_fast import _native
+from tsssl_fast.backends import cpp as native
 
 HEADER = (
     f"{'case':<24} {'provider':<16} {'time ms':>10} {'spread':>8} {'x eager':>8} {'units':>6} "
@@ -139,7 +139,7 @@ def machine() -> dict[str, str]:
         "processor": model or platform.processor(),
         "cores": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),
-        "instruction set": _native.C.isa() if _native.C is not None else "none",
+        "instruction set": native.C.isa() if native.C is not None else "none",
         "tsssl_fast": tsssl_fast.__version__,
         "torch": torch.__version__,
     }

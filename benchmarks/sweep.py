@@ -26,7 +26,8 @@ from timing import interleaved
 from torch import Tensor
 
 from tsssl_fast import functional
-from tsssl_fast.ops.contrastive import reference, spec
+from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive.reference import pairs as reference
 
 SERIES = (2, 8, 32, 128, 512, 2048, 8192)
 DIMENSIONS = (8, 32, 128, 512, 1024)

@@ -10,15 +10,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from tsssl_fast.gpu.compiled import Facts
-from tsssl_fast.gpu.table import Case
+from gpu_objects.compiled import Facts
+from gpu_objects.table import Case
 
 INTERPRETER = Path(__file__).parent / "interpreter"
+# Helpers of the tests and what lies in tools/; behind them what was on the path already.
+FOUND = [
+    *(str(Path(__file__).parents[1] / folder) for folder in ("tests", "tools")),
+    *filter(None, [os.environ.get("PYTHONPATH")]),
+]
 INTERPRETER_FILES = sorted(p.name for p in INTERPRETER.glob("test_*.py"))
 
 COMPILE = """
 import pickle, sys
-from tsssl_fast.gpu.table import walk
+from gpu_objects.table import walk
 cases = pickle.load(sys.stdin.buffer)
 pickle.dump(dict(zip(cases, walk(cases, processes=1))), sys.stdout.buffer)
 """
@@ -79,7 +84,7 @@ class Beside:
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=INTERPRETER,  # in front of sys.path: not the source tree
-            env=os.environ | variables,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(FOUND)} | variables,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -8,28 +8,24 @@ import hypothesis
 import pytest
 import torch
 from beside import Beside
+from variants import ISAS, KERNELS
 
 import tsssl_fast
-from tsssl_fast import _native
+from tsssl_fast.backends import cpp as native
 
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("fixed")
 
-ISAS: dict[str, bool] = _native.C.isas() if _native.C is not None else {}
-# A backend, or the C++ backend with an instruction set. A new backend of all families: here.
-KERNELS = ("reference", "numba", *(f"cpp-{isa}" for isa in ISAS))
-THREADS = (1, 2, 3, 7)
-
 
 def pytest_report_header() -> str:
-    isa = _native.C.isa() if _native.C is not None else "none"
+    isa = native.C.isa() if native.C is not None else "none"
     return f"tsssl_fast: {tsssl_fast.__file__}, instruction set {isa}, torch {torch.__version__}"
 
 
 def pytest_sessionstart() -> None:
-    if _native.C is None:
+    if native.C is None:
         pytest.exit(
-            f"the compiled extension did not load from {tsssl_fast.__file__}: {_native.ERROR}; "
+            f"the compiled extension did not load from {tsssl_fast.__file__}: {native.ERROR}; "
             "install the package first (a source tree without it may be in the way)",
             returncode=pytest.ExitCode.USAGE_ERROR,
         )
@@ -52,9 +48,9 @@ def beside(request: pytest.FixtureRequest) -> Iterator[Beside]:
     if any(item.name == "test_warm_leaves_nothing_to_compile" for item in items):
         runs.warm_numba()
     if find_spec("triton"):
-        runs.compile_triton(selected("test_triton_compiled.py", "case"))
+        runs.compile_triton(selected("backends/test_triton_compiled.py", "case"))
         # The tests ask from the other end: what has not begun by then they run themselves.
-        runs.interpret(reversed(selected("test_triton_interpreter.py", "file")))
+        runs.interpret(reversed(selected("backends/test_triton_interpreter.py", "file")))
     yield runs
     runs.stop()
 
@@ -117,8 +113,8 @@ def _named(name: str) -> Iterator[str]:
         return
     if not ISAS[isa]:
         pytest.skip(f"this processor does not have {isa}")
-    native = _native.module()
-    native.set_isa(isa)
-    assert native.isa() == isa
+    extension = native.module()
+    extension.set_isa(isa)
+    assert extension.isa() == isa
     yield backend
-    native.set_isa("")
+    extension.set_isa("")

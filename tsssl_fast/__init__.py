@@ -10,7 +10,7 @@ import torch as torch  # before the extension: it shares torch's OpenMP runtime
 
 from tsssl_fast import augment, functional, losses, masking, preprocess
 from tsssl_fast._version import __version__
-from tsssl_fast.dispatch import BackendUnavailableError, explain, use_backend
+from tsssl_fast.backends.dispatch import BackendUnavailableError, explain, use_backend
 
 __all__ = [
     "BackendUnavailableError",

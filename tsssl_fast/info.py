@@ -16,9 +16,10 @@ from pathlib import Path
 
 import torch
 
-from tsssl_fast import _native, dispatch, env
 from tsssl_fast import ops as ops  # registers the families
 from tsssl_fast._version import __version__
+from tsssl_fast.backends import cpp as native
+from tsssl_fast.backends import dispatch, environment
 
 PACKAGES = ("numpy", "scipy", "numba", "triton", "scikit-learn", "aeon", "lightning-fabric")
 
@@ -50,16 +51,14 @@ def _versions() -> Iterator[str]:
 
 
 def _extension() -> Iterator[str]:
-    if _native.C is None:
+    if native.C is None:
         yield "did not load:"
-        error = _native.ERROR
+        error = native.ERROR
         yield from "".join(traceback.format_exception(error)).rstrip().splitlines()
         return
-    yield f"{_native.C.__file__}"
-    for isa, supported in _native.C.isas().items():
-        state = (
-            "in use" if isa == _native.C.isa() else "supported" if supported else "not supported"
-        )
+    yield f"{native.C.__file__}"
+    for isa, supported in native.C.isas().items():
+        state = "in use" if isa == native.C.isa() else "supported" if supported else "not supported"
         yield f"instruction set {isa}: {state}"
 
 
@@ -77,7 +76,7 @@ def openmp_runtimes() -> list[str]:
 
 def _threads() -> Iterator[str]:
     yield f"{torch.get_num_threads()} threads (torch.get_num_threads), {os.cpu_count()} processors"
-    if _native.C is not None and not _native.C.openmp:
+    if native.C is not None and not native.C.openmp:
         yield "the extension is built without OpenMP: its kernels run on one thread"
     for path in openmp_runtimes():
         yield f"OpenMP runtime {path}"
@@ -92,7 +91,7 @@ def _backends() -> Iterator[str]:
 
 
 def _environment() -> Iterator[str]:
-    variables = env.variables()
+    variables = environment.variables()
     for name, value in variables.items():
         yield f"{name}={value}"
     if not variables:

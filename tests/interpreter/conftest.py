@@ -1,10 +1,5 @@
 """Tests of Triton kernels in Triton's interpreter: their own process, because TRITON_INTERPRET is
-read when triton is imported. tests/test_triton_interpreter.py starts it:
+read when triton is imported. tests/backends/test_triton_interpreter.py starts it:
 
     TRITON_INTERPRET=1 pytest tests/interpreter
 """
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent))  # checks, samples

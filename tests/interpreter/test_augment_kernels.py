@@ -2,18 +2,21 @@
 
 import pytest
 import torch
-from augment_cases import OPERATIONS, ROTATION, same_bits, series
+from cases.augment import OPERATIONS, ROTATION, same_bits, series
 from checks import accept
 
-from tsssl_fast import _native, augment, rng
+from tsssl_fast import augment
 from tsssl_fast.augment import presets
+from tsssl_fast.backends import cpp as native
+from tsssl_fast.common import random
 from tsssl_fast.ops.augment import cpp, reference, spec, triton
+from tsssl_fast.ops.augment.reference import augment as reference_augment
 
 # Two samples of which one is padded, six channels for the triples, several tiles of steps.
 SHAPE = (2, 6, 37)
 LENGTHS = torch.tensor([37, 29])
 IDS = torch.tensor([7, 2**40 + 3])
-SEED = rng.seed_tensor(2**63 + 11, epoch=3)
+SEED = random.seed_tensor(2**63 + 11, epoch=3)
 
 PIPELINES = {
     **{name: augment.Compose([operation]) for name, operation in OPERATIONS.items()},
@@ -29,7 +32,7 @@ PRESETS = {
 BACKENDS = {
     "reference": reference.BACKEND,
     "triton": triton.BACKEND,
-    **({"cpp": cpp.BACKEND} if _native.C is not None else {}),
+    **({"cpp": cpp.BACKEND} if native.C is not None else {}),
 }
 
 
@@ -58,13 +61,13 @@ def check_bits(pipeline, x, **settings):
 
 
 def check_gradient(pipeline, shape, dtype, sum_views=True, **settings):
-    """As in test_augment.py: against float64, by what autograd through the reference reaches."""
+    """As in augment/test_augment.py: against float64, by what autograd through the reference has."""
     upstream = series(2, *shape, dtype=dtype)
     found = gradient("triton", pipeline, upstream, sum_views, **settings)
 
     def autograd(dtype):
         x = series(*shape, dtype=dtype).expand(2, *shape).clone().requires_grad_()
-        y = reference.augment(
+        y = reference_augment.augment(
             *(x, pipeline._program, SEED, 2),
             settings.get("ids", IDS),
             settings.get("lengths", LENGTHS),
@@ -184,5 +187,5 @@ def test_a_draw_out_of_place_is_seen():
     x = series(*SHAPE)
     kernel = BACKENDS["triton"].kernels["augment"]
     program = PRESETS["simclr_ts"]._program
-    other = kernel(x, program, rng.seed_tensor(2**63 + 11, epoch=4), 2, IDS, LENGTHS, None)
+    other = kernel(x, program, random.seed_tensor(2**63 + 11, epoch=4), 2, IDS, LENGTHS, None)
     assert not same_bits(other, run("reference", PRESETS["simclr_ts"], x))

@@ -9,7 +9,10 @@ from checks import Draw, accept, accept_all, together, value_and_gradients
 from torch import Tensor
 
 from tsssl_fast import functional
-from tsssl_fast.ops.contrastive import pairs, reference, spec
+from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive.operators import pairs
+from tsssl_fast.ops.contrastive.reference import grouped, nt_xent
+from tsssl_fast.ops.contrastive.reference import pairs as reference_pairs
 from tsssl_fast.ops.contrastive.rules import Rules
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
@@ -29,7 +32,7 @@ def draws(make: Callable[[], Any], rows: int, count: int) -> Iterator[Draw]:
 def check_nt_xent(n: int, dim: int, temperature: float, dtype: torch.dtype, count: int) -> None:
     accept_all(
         lambda a, b: functional.nt_xent(a, b, temperature, "none", backend="triton"),
-        lambda a, b: reference.nt_xent(a, b, temperature),
+        lambda a, b: nt_xent.nt_xent(a, b, temperature),
         draws(lambda: views(n, dim, dtype), 2 * n, count),
         spec.ERROR_FACTOR,
     )
@@ -61,7 +64,7 @@ def test_gradients_of_wide_rows_are_formed_in_the_forward(
             yield views(5, WIDE[dtype], dtype), torch.tensor(-3.0, dtype=torch.float64)
 
     def definition(a: Tensor, b: Tensor) -> Tensor:
-        loss = reference.nt_xent(a, b, temperature)
+        loss = nt_xent.nt_xent(a, b, temperature)
         return loss.mean() if reduction == "mean" else loss.sum()
 
     accept_all(
@@ -102,10 +105,10 @@ def test_nt_xent_at_the_smallest_sizes() -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_nt_xent_of_many_slots(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     """Slots of several tiles, an even number of them and an odd one."""
-    from tsssl_fast.ops.contrastive import triton_configs
+    from tsssl_fast.ops.contrastive.triton import tuning
 
     for slots in (2, 3):
-        monkeypatch.setattr(triton_configs, "SLOTS", slots)
+        monkeypatch.setattr(tuning, "SLOTS", slots)
         check_nt_xent(43, 8, 0.1, dtype, 1)
 
 
@@ -141,7 +144,7 @@ def generator_rules(name: str, m: int, p: int | None) -> Rules:
         | {"q_valid": valid, "k_valid": flags(keys)},
         "no diagonal": both("id", 4) | {"skip_diagonal": True},
     }
-    return reference.PLAIN._replace(**options[name])
+    return reference_pairs.PLAIN._replace(**options[name])
 
 
 ONE_SET = ["queue", "ids", "groups", "cluster", "valid", "mask", "weight", "dot"]
@@ -167,7 +170,7 @@ def check_pairs(
     rows = m + (p or 0) if given.columns else m
     drawn = ((x, torch.randn(3, rows, dtype=torch.float64)) for x in (make() for _ in range(count)))
     triton = run(lambda *a: pairs.pair_logsumexp(*a, "triton"))
-    accept_all(triton, run(reference.pair_logsumexp), drawn, spec.ERROR_FACTOR)
+    accept_all(triton, run(reference_pairs.pair_logsumexp), drawn, spec.ERROR_FACTOR)
 
 
 @pytest.mark.parametrize("name", ONE_SET)
@@ -214,8 +217,8 @@ def test_gradient_of_beta(name: str, dtype: torch.dtype) -> None:
             return torch.autograd.grad(rows, beta, upstream.to(out.dtype))[0]  # noqa: B023
 
         found = gradient(lambda *a: pairs.pair_logsumexp(*a, "triton"), dtype)
-        truth = gradient(reference.pair_logsumexp, torch.float64)
-        plain = gradient(reference.pair_logsumexp, dtype)
+        truth = gradient(reference_pairs.pair_logsumexp, torch.float64)
+        plain = gradient(reference_pairs.pair_logsumexp, dtype)
         results.append((found.float(), truth, plain.float()))
     accept("gradient of beta", together(results), spec.ERROR_FACTOR)
 
@@ -249,7 +252,7 @@ def test_grouped(normalize: bool, lengths: list[int] | None) -> None:
     operator = torch.ops.tsssl_fast.grouped_nt_xent
     accept_all(
         lambda a, b: operator(a, b, counts, 0.2, normalize, "triton")[0],
-        lambda a, b: reference.grouped_nt_xent(a, b, counts, 0.2, normalize),
+        lambda a, b: grouped.grouped_nt_xent(a, b, counts, 0.2, normalize),
         drawn(),
         spec.ERROR_FACTOR,
     )
@@ -262,7 +265,7 @@ def test_zero_rows_and_nan_rows(temperature: float) -> None:
     loss, g1, g2 = value_and_gradients(
         lambda a, b: functional.nt_xent(a, b, temperature, "none", backend="triton"), (z1, z2)
     )
-    plain = value_and_gradients(lambda a, b: reference.nt_xent(a, b, temperature), (z1, z2))
+    plain = value_and_gradients(lambda a, b: nt_xent.nt_xent(a, b, temperature), (z1, z2))
     for a, b in zip((loss, g1, g2), plain, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
     assert not g1[2].any()
@@ -273,7 +276,7 @@ def test_zero_rows_and_nan_rows(temperature: float) -> None:
 def test_flagged_rows_may_hold_nan() -> None:
     q = torch.randn(9, 8)
     q[4] = torch.nan
-    given = reference.PLAIN._replace(
+    given = reference_pairs.PLAIN._replace(
         q_id=torch.arange(9) % 3, k_id=torch.arange(9) % 3, q_valid=torch.arange(9) != 4
     )
     given = given._replace(k_valid=given.q_valid)
@@ -327,7 +330,7 @@ def test_forward_and_backward_on_different_backends(temperature: float) -> None:
 
 
 def test_what_is_declined_is_said() -> None:
-    from tsssl_fast import dispatch
+    from tsssl_fast.backends import dispatch
 
     x = torch.zeros(3, 2, dtype=torch.float64)
     why = dispatch.explain("nt_xent", x, x).reasons["triton"]
@@ -343,7 +346,7 @@ def test_what_is_declined_is_said() -> None:
 
 
 def test_cpu_tensors_are_never_chosen_for_the_interpreter_automatically() -> None:
-    from tsssl_fast import dispatch
+    from tsssl_fast.backends import dispatch
 
     x = torch.zeros(3, 2)
     explanation = dispatch.explain("nt_xent", x, x)

@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from tsssl_fast import functional
-from tsssl_fast.ops.contrastive.triton_tiles import entry_of, rows_of
+from tsssl_fast.ops.contrastive.triton.kernels.tiles import entry_of, rows_of
 
 APART = 1 << 30
 ROWS, DIM = 4, 8

@@ -8,8 +8,7 @@ import math
 
 import pytest
 import torch
-from checks import value_and_gradients
-from decorrelation_cases import (
+from cases.decorrelation import (
     HARD,
     WEIGHTS,
     barlow,
@@ -22,6 +21,7 @@ from decorrelation_cases import (
     vicreg_definition,
     views,
 )
+from checks import value_and_gradients
 
 from tsssl_fast import functional
 from tsssl_fast.ops import decorrelation

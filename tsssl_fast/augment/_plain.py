@@ -5,15 +5,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tsssl_fast import _checks, rng
 from tsssl_fast.augment import _calls, _ranges
 from tsssl_fast.augment.transform import Builder, Transform
-from tsssl_fast.ops.augment import draws, plain, spec
+from tsssl_fast.common import checks, random
+from tsssl_fast.ops.augment import spec, torch_only
+from tsssl_fast.ops.augment.reference import draws
 
 
 @dataclass(frozen=True)
 class Plain(Transform):
-    """An operation of ops/augment/plain.py."""
+    """An operation of ops/augment/torch_only.py."""
 
     def run(
         self,
@@ -27,7 +28,7 @@ class Plain(Transform):
         rank: int = 0,
     ) -> tuple[Tensor, Tensor]:
         """(N, C, T) or (views, N, C, T) -> (views, N, C, T), and its slots (views, N, slots)."""
-        _checks.floating("x", x)
+        checks.floating("x", x)
         if x.dim() not in (3, 4) or 0 in x.shape:
             raise ValueError(
                 f"x: shape {tuple(x.shape)}; accepted: (N, C, T) or (views, N, C, T), all >= 1"
@@ -37,8 +38,8 @@ class Plain(Transform):
             x = x.expand(views, *x.shape)
         self.check_shape(x.shape[2], x.shape[3])
         ids = _calls.per_sample("sample_ids", sample_ids, x.shape[1])
-        key = rng.seed_tensor(seed, epoch, step, rank)
+        key = random.seed_tensor(seed, epoch, step, rank)
         builder = Builder()
         builder.add(self)
         table = draws.draw(builder.rows, draws.Subject.of(key, ids, None, x.shape[0], x.shape[1:]))
-        return plain.run(x, builder.program(), key, ids, None, table, ""), table
+        return torch_only.run(x, builder.program(), key, ids, None, table, ""), table

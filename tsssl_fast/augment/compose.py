@@ -6,13 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tsssl_fast import _checks, _library, dispatch, rng
-from tsssl_fast import ops as ops  # registers the operators
 from tsssl_fast.augment import _calls
 from tsssl_fast.augment.groups import RandomApply
 from tsssl_fast.augment.parameters import Parameters
 from tsssl_fast.augment.transform import Builder, Transform
-from tsssl_fast.ops.augment import plain, spec
+from tsssl_fast.backends import dispatch, registration
+from tsssl_fast.common import checks, random
+from tsssl_fast.ops.augment import spec, torch_only
+from tsssl_fast.ops.augment.operators import augment as operator
 
 Seed = int | torch.Generator | Tensor | None
 
@@ -36,7 +37,7 @@ class Compose:
     def _build(self, builder: Builder, views: int | None) -> None:
         self._program = builder.program()
         self._members = tuple(builder.transforms)
-        self._plain = plain.has_plain(builder.rows)
+        self._plain = torch_only.has_plain(builder.rows)
         self._views = views
         self._fits: tuple[int, int] | None = None
         self._checked: tuple[Any, ...] | None = None
@@ -49,9 +50,9 @@ class Compose:
             self._fits = (channels, steps)
 
     def _check(self, x: Tensor, layout: str, nan: str) -> None:
-        _checks.choice("layout", layout, ("NCT", "NTC"))
-        _checks.choice("nan", nan, _calls.NAN_POLICIES)
-        _checks.floating("x", x)
+        checks.choice("layout", layout, ("NCT", "NTC"))
+        checks.choice("nan", nan, _calls.NAN_POLICIES)
+        checks.floating("x", x)
         _calls.check_series(x, layout)
         _, *sizes = x.shape
         channels, steps = sizes if layout == "NCT" else sizes[::-1]
@@ -113,7 +114,7 @@ class Compose:
         # What ran before has left the caches to other things: what is called here comes from
         # memory, 67 microseconds at least for what took 19 in a loop of its own. So batches that
         # are like the last one are not looked at again, and integers make no tensor.
-        plain_call = _library.plain(x)
+        plain_call = registration.plain(x)
         kind = (x.shape, x.dtype, x.layout, layout, nan) if plain_call else None
         if kind is None or kind != self._checked:
             self._check(x, layout, nan)
@@ -128,13 +129,13 @@ class Compose:
             lengths = _calls.per_sample("lengths", lengths, n)
         name = dispatch.check_name(backend, "backend") if backend else ""
         if plain_call and nan == "propagate" and not return_params and not self._plain:
-            numbers = rng.seed_numbers(seed, epoch, step, rank)
+            numbers = random.seed_numbers(seed, epoch, step, rank)
             if numbers is not None:
-                y = ops.augment.direct(
+                y = operator.direct(
                     series, self._program, numbers, views, sample_ids, lengths, name
                 )
                 return y if layout == "NCT" else y.transpose(-1, -2)
-        key = rng.seed_tensor(seed, epoch, step, rank)
+        key = random.seed_tensor(seed, epoch, step, rank)
         params = None
         if return_params or nan == "mask" or self._plain:
             params = self._draw(key, views, (n, c, t), sample_ids, lengths, name)
@@ -142,9 +143,9 @@ class Compose:
         table = None if params is None else params.table
         if self._plain and table is not None:
             filled = filled.expand(views, n, c, t)
-            y = plain.run(filled, self._program, key, sample_ids, lengths, table, name)
+            y = torch_only.run(filled, self._program, key, sample_ids, lengths, table, name)
         else:
-            y = ops.augment.augment(
+            y = operator.augment(
                 filled, self._program, key, views, sample_ids, lengths, table, name
             )
         if nan == "mask" and params is not None:
@@ -176,7 +177,7 @@ class Compose:
                 raise ValueError(f"{name}: {size}; accepted: an integer >= 1")
         self._check_shape(c, t)
         return self._draw(
-            rng.seed_tensor(seed, epoch, step, rank),
+            random.seed_tensor(seed, epoch, step, rank),
             self._number_of_views(views),
             (n, c, t),
             _calls.per_sample("sample_ids", sample_ids, n),

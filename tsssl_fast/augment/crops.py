@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tsssl_fast import _checks, rng
 from tsssl_fast.augment import _calls, _ranges
-from tsssl_fast.ops.augment.draws import Subject
+from tsssl_fast.common import checks, random
+from tsssl_fast.ops.augment.reference.draws import Subject
 from tsssl_fast.ops.augment.spec import Code
 
 
@@ -55,7 +55,7 @@ class OverlappingCrops:
         rank: int = 0,
     ) -> Crops:
         """x: (N, C, T) with T >= min_overlap. Other arguments as Compose's call."""
-        _checks.floating("x", x)
+        checks.floating("x", x)
         _calls.check_series(x, "NCT")
         n, _, t = x.shape
         if t < self.min_overlap:
@@ -63,18 +63,18 @@ class OverlappingCrops:
                 f"x: shape {tuple(x.shape)}; accepted: T >= min_overlap = {self.min_overlap}"
             )
         ids = _calls.per_sample("sample_ids", sample_ids, n)
-        subject = Subject.of(rng.seed_tensor(seed, epoch, step, rank), ids, None, 1, x.shape)
+        subject = Subject.of(random.seed_tensor(seed, epoch, step, rank), ids, None, 1, x.shape)
         row = (Code.OVERLAPPING_CROPS, 0)
         # Block 0 of sample 0 belongs to the batch, block 1 of every sample to the sample.
         batch = dataclasses.replace(subject, ids=torch.zeros(1, dtype=torch.int64))
         words = batch.words(row, 0, torch.zeros(1).long()).flatten()
-        overlap = self.min_overlap + int(rng.below(words[0], t - self.min_overlap + 1))
-        left = int(rng.below(words[1], t - overlap + 1))
+        overlap = self.min_overlap + int(random.below(words[0], t - self.min_overlap + 1))
+        left = int(random.below(words[1], t - overlap + 1))
         right = left + overlap
-        begin = int(rng.below(words[2], left + 1))
-        end = right + int(rng.below(words[3], t - right + 1))
+        begin = int(random.below(words[2], left + 1))
+        end = right + int(random.below(words[3], t - right + 1))
         own = subject.words(row, 0, torch.ones(1).long()).flatten(2)[0, :, 0]
-        start = rng.below(own, t - (end - begin) + 1)
+        start = random.below(own, t - (end - begin) + 1)
         shifted = torch.stack([start, start + (left - begin)], dim=-1)
 
         def cut(start: Tensor, length: int) -> Tensor:

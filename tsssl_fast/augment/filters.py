@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from tsssl_fast import _checks
 from tsssl_fast.augment import _ranges
 from tsssl_fast.augment._plain import Plain
+from tsssl_fast.common import checks
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.spec import Code
 
@@ -105,7 +105,7 @@ class MovingAverage(_Filter):
         _ranges.whole_interval("width", self.width, 3, spec.MAX_WIDTH)
         if any(end % 2 == 0 for end in _ranges.pair(self.width)):
             raise ValueError(f"width: {self.width}; accepted: odd numbers of steps")
-        _checks.choice("edge", self.edge, ("repeat", "zero", "reflect"))
+        checks.choice("edge", self.edge, ("repeat", "zero", "reflect"))
 
     def arguments(self) -> Sequence[float]:
         low, high = _ranges.pair(self.width)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tsssl_fast import _checks
 from tsssl_fast.augment import _ranges
 from tsssl_fast.augment._ranges import Range
 from tsssl_fast.augment.transform import Transform
+from tsssl_fast.common import checks
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.spec import Code
 
@@ -47,7 +47,7 @@ class Blockout(Transform):
     names: ClassVar[tuple[str, ...]] = ("length", "start", "channels", "first_channel")
 
     def check(self) -> None:
-        _checks.choice("form", self.form, ("block", "literal"))
+        checks.choice("form", self.form, ("block", "literal"))
         _ranges.size("length", self.length, spec.MAX_STEPS)
         if self.form == "literal":
             if _ranges.is_whole(self.length):

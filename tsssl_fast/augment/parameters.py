@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tsssl_fast import dispatch
-from tsssl_fast.ops.augment import plain, spec
+from tsssl_fast.backends import dispatch
+from tsssl_fast.ops.augment import spec, torch_only
 from tsssl_fast.ops.augment.spec import Code
 
 _MOVES_TIME = frozenset(
@@ -87,10 +87,10 @@ class Parameters:
         self._check_drawn()
         name = dispatch.check_name(backend, "backend") if backend else ""
         views = self.table.shape[0]
-        if plain.has_plain(self.program.tolist()):
+        if torch_only.has_plain(self.program.tolist()):
             series = x.expand(views, *x.shape)
             draw = (self.sample_ids, self.lengths, self.table, name)
-            return plain.run(series, self.program, self.seed, *draw)
+            return torch_only.run(series, self.program, self.seed, *draw)
         return torch.ops.tsssl_fast.augment(
             x, self.program, self.seed, views, self.sample_ids, self.lengths, self.table, name
         )
@@ -207,7 +207,7 @@ class Parameters:
 
     def _check_drawn(self) -> None:
         # Kernels draw sample by sample; who is mixed with whom takes the batch.
-        backend = "reference" if plain.has_plain(self.program.tolist()) else ""
+        backend = "reference" if torch_only.has_plain(self.program.tolist()) else ""
         drawn = torch.ops.tsssl_fast.augment_sample(
             *(self.program, self.seed, len(self.table), self.shape, self.sample_ids, self.lengths),
             backend,
@@ -230,9 +230,9 @@ class Parameters:
             return series.expand(self.table.shape[0], *series.shape)
         views, table = self.table.shape[0], torch.cat(columns, dim=-1).contiguous()
         program = torch.tensor(kept, dtype=torch.float64)
-        if plain.has_plain(kept):
+        if torch_only.has_plain(kept):
             given = (self.seed, self.sample_ids, self.lengths, table, "")
-            return plain.run(series.expand(views, *series.shape), program, *given)
+            return torch_only.run(series.expand(views, *series.shape), program, *given)
         return torch.ops.tsssl_fast.augment(
             *(series, program, self.seed, views, self.sample_ids, self.lengths, table, "")
         )

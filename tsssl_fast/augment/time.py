@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tsssl_fast import _checks
 from tsssl_fast.augment import _ranges
 from tsssl_fast.augment._ranges import Range
 from tsssl_fast.augment.transform import Transform
+from tsssl_fast.common import checks
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.spec import Code
 
@@ -94,7 +94,7 @@ class WindowWarp(Transform):
         if not isinstance(self.factors, tuple) or len(self.factors) != 2:
             raise ValueError(f"factors: {self.factors}; accepted: two numbers > 0")
         for factor in self.factors:
-            _checks.positive("factors", factor)
+            checks.positive("factors", factor)
 
     def arguments(self) -> Sequence[float]:
         whole = float(_ranges.is_whole(self.length))
@@ -138,7 +138,7 @@ class TimeWarp(Transform):
     def check(self) -> None:
         _ranges.interval("strength", self.strength, 0, 1, open_high=True)
         _ranges.integer("knots", self.knots, 0, spec.MAX_KNOTS)
-        _checks.choice("form", self.form, ("smooth", "literal"))
+        checks.choice("form", self.form, ("smooth", "literal"))
         if self.form == "literal":
             object.__setattr__(self, "code", Code.INDEX_NOISE)
 
@@ -170,7 +170,7 @@ class TimeScale(Transform):
 
     def check(self) -> None:
         _ranges.interval("speed", self.speed, 0, 1e6, open_low=True)
-        _checks.choice("edge", self.edge, ("repeat", "zero"))
+        checks.choice("edge", self.edge, ("repeat", "zero"))
 
     def arguments(self) -> Sequence[float]:
         return (*_ranges.pair(self.speed), float(self.edge == "zero"))
@@ -201,7 +201,7 @@ class TimeShift(Transform):
     def check(self) -> None:
         bound = float(spec.MAX_STEPS) if _ranges.is_whole(self.shift) else 1.0
         _ranges.interval("shift", self.shift, -bound, bound)
-        _checks.choice("edge", self.edge, ("wrap", "repeat", "zero"))
+        checks.choice("edge", self.edge, ("wrap", "repeat", "zero"))
 
     def arguments(self) -> Sequence[float]:
         edge = ("wrap", "repeat", "zero").index(self.edge)
@@ -234,7 +234,7 @@ class SegmentPermutation(Transform):
 
     def check(self) -> None:
         _ranges.whole_interval("segments", self.segments, 1, spec.MAX_SEGMENTS)
-        _checks.choice("form", self.form, ("equal", "literal"))
+        checks.choice("form", self.form, ("equal", "literal"))
         if self.form == "literal":
             object.__setattr__(self, "code", Code.FIRST_CHANNEL_SEGMENTS)
 
@@ -270,7 +270,7 @@ class Smooth(Transform):
     def check(self) -> None:
         _ranges.interval("strength", self.strength, 0, 1)
         _ranges.integer("passes", self.passes, 1, 64)
-        _checks.choice("edge", self.edge, ("repeat", "zero", "reflect"))
+        checks.choice("edge", self.edge, ("repeat", "zero", "reflect"))
 
     def arguments(self) -> Sequence[float]:
         edge = ("repeat", "zero", "reflect").index(self.edge)

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tsssl_fast import _checks
 from tsssl_fast.augment import _ranges
 from tsssl_fast.augment._ranges import Range
 from tsssl_fast.augment.transform import Transform
+from tsssl_fast.common import checks
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.spec import Code
 
@@ -81,9 +81,9 @@ class Scale(Transform):
     names: ClassVar[tuple[str, ...]] = ("sigma",)
 
     def check(self) -> None:
-        _checks.choice("distribution", self.distribution, _DISTRIBUTIONS)
+        checks.choice("distribution", self.distribution, _DISTRIBUTIONS)
         _ranges.boolean("per_channel", self.per_channel)
-        _checks.choice("form", self.form, ("constant", "literal"))
+        checks.choice("form", self.form, ("constant", "literal"))
         low = 0.0 if self.distribution == "normal" else -_ranges.INFINITY
         _ranges.interval("factor", self.factor, low)
         if self.form == "literal":
@@ -129,7 +129,7 @@ class MagnitudeWarp(Transform):
     def check(self) -> None:
         _ranges.interval("amplitude", self.amplitude, 0)
         _ranges.interval("periods", self.periods, 0)
-        _checks.choice("form", self.form, ("1+sin", "literal"))
+        checks.choice("form", self.form, ("1+sin", "literal"))
 
     def arguments(self) -> Sequence[float]:
         literal = float(self.form == "literal")
@@ -224,7 +224,7 @@ class RandomNoise(Transform):
 
     def check(self) -> None:
         _ranges.interval("scale", self.scale, 0)
-        _checks.choice("distribution", self.distribution, _DISTRIBUTIONS)
+        checks.choice("distribution", self.distribution, _DISTRIBUTIONS)
 
     def arguments(self) -> Sequence[float]:
         return (*_ranges.pair(self.scale), float(self.distribution == "normal"))
@@ -250,7 +250,7 @@ class Jitter(Transform):
 
     def check(self) -> None:
         _ranges.interval("sigma", self.sigma, 0)
-        _checks.choice("distribution", self.distribution, _DISTRIBUTIONS)
+        checks.choice("distribution", self.distribution, _DISTRIBUTIONS)
 
     def arguments(self) -> Sequence[float]:
         return (*_ranges.pair(self.sigma), float(self.distribution == "normal"))

@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """As `main`, but returns the exit status."""
-    from tsssl_fast.dispatch import BackendUnavailableError
+    from tsssl_fast.backends.dispatch import BackendUnavailableError
 
     try:
         import typer

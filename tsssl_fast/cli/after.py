@@ -51,7 +51,7 @@ def evaluate(
         rows = {name: evaluation.probe(e, scaling, series) for name, e in encoders.items()}
         accuracy_table(f"{series.name}: accuracy on {len(series.x_test)} test series", rows)
         return
-    from tsssl_fast.evaluate.report import figures, write_report
+    from tsssl_fast.report.html import figures, write_report
 
     found = {name: figures(e, scaling, series, seed) for name, e in encoders.items()}
     log = training.locate(checkpoint).parent / "log.csv"

@@ -179,7 +179,7 @@ def augment(
 ) -> None:
     """Draw what every augmentation makes of one series of DATA."""
     from tsssl_fast import data as datasets
-    from tsssl_fast.augment import gallery
+    from tsssl_fast.report import gallery
 
     x = datasets.load(data, missing=missing, labels=False).x_train
     if index >= len(x):

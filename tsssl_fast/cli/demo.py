@@ -6,10 +6,11 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from tsssl_fast import evaluate, plots
+from tsssl_fast import evaluate
 from tsssl_fast.cli.progress import EpochsBar, accuracy_table
 from tsssl_fast.data import load
 from tsssl_fast.methods import Supervised
+from tsssl_fast.report import plots
 from tsssl_fast.training import Config, checkpoint, fit, pretrain
 from tsssl_fast.training.views import PRESETS
 

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsssl_fast import _checks
+from tsssl_fast.common import checks
 from tsssl_fast.data import readers, table
 from tsssl_fast.data.labels import labelled
 from tsssl_fast.data.scaling import SCALINGS, Scaling
@@ -86,8 +86,8 @@ def load(
             labels that the train split lacks; an unknown name.
         ImportError: aeon is not installed and DATA needs it.
     """
-    _checks.choice("missing", missing, MISSING)
-    _checks.choice("unequal", unequal, UNEQUAL)
+    checks.choice("missing", missing, MISSING)
+    checks.choice("unequal", unequal, UNEQUAL)
     path = Path(data)
     if columns and path.suffix != ".csv":
         raise ValueError(f"columns: {data} has none; accepted: with a .csv file")

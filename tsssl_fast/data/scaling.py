@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tsssl_fast import _checks
+from tsssl_fast.common import checks
 
 __all__ = ["SCALINGS", "Scaling"]
 
@@ -35,7 +35,7 @@ class Scaling:
         A constant channel keeps its scale. Raises ValueError for an unknown kind or a group that
         does not divide C.
         """
-        _checks.choice("scaling", kind, SCALINGS)
+        checks.choice("scaling", kind, SCALINGS)
         channels = x.shape[1]
         if group < 1 or channels % group:
             raise ValueError(

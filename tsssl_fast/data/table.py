@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from tsssl_fast import _checks
+from tsssl_fast.common import checks
 from tsssl_fast.data.readers import both, existing
 
 ROLES = ("series", "time", "label", "group", "split", "values")
@@ -29,7 +29,7 @@ ROLES = ("series", "time", "label", "group", "split", "values")
 def read_csv(path: Path, columns: Mapping[str, str]) -> dict[str, Any]:
     """Arrays by split; X a list of series (C, T)."""
     for role in columns:
-        _checks.choice("columns: role", role, ROLES)
+        checks.choice("columns: role", role, ROLES)
     header, rows = _rows(existing(path))
     roles = _roles(path, header, columns)
     if "split" not in roles:

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from tsssl_fast import _checks
+from tsssl_fast.common import checks
 from tsssl_fast.encoders.causal import Causal
 from tsssl_fast.encoders.inception import Inception
 from tsssl_fast.encoders.patch_transformer import PatchTransformer
@@ -75,7 +75,7 @@ def build(name: str, channels: int, length: int, **options: Any) -> nn.Module:
     Raises ValueError for an unknown name.
     """
     name = resolve(name, length)
-    _checks.choice("encoder", name, ("auto", *ENCODERS))
+    checks.choice("encoder", name, ("auto", *ENCODERS))
     if name == "inception":
         options.setdefault("stride", max(1, round(length / 80)))
     if name == "patch_transformer":

@@ -18,7 +18,6 @@
 
 from typing import Any
 
-from tsssl_fast.collapse import CollapseReport, collapse_report
 from tsssl_fast.evaluate.dissection import Dissection, dissect
 from tsssl_fast.evaluate.features import features
 from tsssl_fast.evaluate.labels import FRACTIONS, stratified
@@ -34,6 +33,7 @@ from tsssl_fast.evaluate.probes import (
 )
 from tsssl_fast.evaluate.retrieval import Retrieval, retrieval
 from tsssl_fast.evaluate.statistics import series_statistics
+from tsssl_fast.functional.collapse import CollapseReport, collapse_report
 
 __all__ = [
     "FRACTIONS",

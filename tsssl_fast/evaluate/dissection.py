@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, interpolate, pad
 
-from tsssl_fast import _checks
+from tsssl_fast.common import checks
 from tsssl_fast.evaluate.features import stages
 
 __all__ = ["Dissection", "concepts", "dissect"]
@@ -84,7 +84,7 @@ def dissect(encoder: nn.Module, x: Tensor) -> Dissection:
 
 def concepts(x: Tensor) -> tuple[tuple[str, ...], Tensor]:
     """The concepts' names, and their scores (N, concepts, T) of series x (N, C, T)."""
-    _checks.floating("x", x)
+    checks.floating("x", x)
     if x.dim() != 3 or len(x) == 0 or x.shape[-1] < 8:
         raise ValueError(f"x: shape {tuple(x.shape)}; accepted: (N, C, T) with N >= 1, T >= 8")
     x = x.float()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool1d
 
-from tsssl_fast import _checks
+from tsssl_fast.common import checks
 
 __all__ = ["POOLINGS", "features", "stages"]
 
@@ -36,8 +36,8 @@ def features(
 
     Raises TypeError, ValueError for x of another kind or shape, or an unknown pooling.
     """
-    _checks.floating("x", x)
-    _checks.choice("pooling", pooling, POOLINGS)
+    checks.floating("x", x)
+    checks.choice("pooling", pooling, POOLINGS)
     if x.dim() != 3 or len(x) == 0:
         raise ValueError(f"x: shape {tuple(x.shape)}; accepted: (N, C, T) with N >= 1")
     device = next((p.device for p in encoder.parameters()), x.device)

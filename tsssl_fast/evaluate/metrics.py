@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsssl_fast import _checks
+from tsssl_fast.common import checks
 from tsssl_fast.evaluate.probes import Result
 
 __all__ = ["Clustering", "Metrics", "clustering", "metrics"]
@@ -60,7 +60,7 @@ def clustering(z: Tensor, y: Tensor, seed: int = 0) -> Clustering:
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
     from threadpoolctl import threadpool_limits
 
-    _checks.matrix("z", z)
+    checks.matrix("z", z)
     if y.shape != z.shape[:1] or y.is_floating_point():
         raise ValueError(f"y: {y.dtype} {tuple(y.shape)}; accepted: integers ({len(z)},)")
     unit = torch.nn.functional.normalize(z.float()).numpy()

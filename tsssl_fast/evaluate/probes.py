@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tsssl_fast import _checks
+from tsssl_fast.common import checks
 from tsssl_fast.data import Dataset
 from tsssl_fast.evaluate.features import features
 from tsssl_fast.evaluate.labels import stratified
@@ -180,7 +180,7 @@ def knn_classify(
     from sklearn.preprocessing import StandardScaler
 
     _check(train_z, train_y, test_z, test_y)
-    temperature = _checks.positive("temperature", temperature)
+    temperature = checks.positive("temperature", temperature)
     if k is not None and not 1 <= k <= len(train_z):
         raise ValueError(f"k: {k}; accepted: 1 to {len(train_z)}, the train rows")
 
@@ -201,7 +201,7 @@ def knn_classify(
 
 def _check(train_z: Tensor, train_y: Tensor, test_z: Tensor, test_y: Tensor) -> None:
     for name, z, y in (("train", train_z, train_y), ("test", test_z, test_y)):
-        _checks.matrix(f"{name}_z", z)
+        checks.matrix(f"{name}_z", z)
         if y.shape != z.shape[:1] or y.is_floating_point():
             raise ValueError(
                 f"{name}_y: {y.dtype} {tuple(y.shape)}; accepted: integers ({len(z)},) as {name}_z"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from tsssl_fast import _checks
+from tsssl_fast.common import checks
 
 __all__ = ["Retrieval", "retrieval"]
 
@@ -45,7 +45,7 @@ def retrieval(
     gallery_z = query_z if gallery_z is None else gallery_z
     gallery_y = query_y if gallery_y is None else gallery_y
     for name, z, y in (("query", query_z, query_y), ("gallery", gallery_z, gallery_y)):
-        _checks.matrix(f"{name}_z", z)
+        checks.matrix(f"{name}_z", z)
         if y.shape != z.shape[:1] or y.is_floating_point():
             raise ValueError(
                 f"{name}_y: {y.dtype} {tuple(y.shape)}; accepted: integers ({len(z)},)"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from tsssl_fast import _checks
+from tsssl_fast.common import checks
 
 __all__ = ["series_statistics"]
 
@@ -32,7 +32,7 @@ def series_statistics(x: Tensor) -> Tensor:
     Source: the kinds of features that came with UCI HAR (Anguita et al., ESANN 2013), fewer.
     Raises TypeError, ValueError for x of another kind or shape.
     """
-    _checks.floating("x", x)
+    checks.floating("x", x)
     if x.dim() != 3 or 0 in x.shape:
         raise ValueError(f"x: shape {tuple(x.shape)}; accepted: (N, C, T), none of them 0")
     wide = x.double()

@@ -9,13 +9,14 @@ from tsssl_fast.functional.alignment import (
     negative_cosine_similarity,
     smooth_l1_alignment,
 )
-from tsssl_fast.functional.contrastive import (
-    clip_loss,
-    dcl,
-    dclw,
-    info_nce,
-    nt_xent,
-    sup_con,
+from tsssl_fast.functional.contrastive.engine import ContrastiveStats, PairTemperature, contrastive
+from tsssl_fast.functional.contrastive.hierarchical import grouped_nt_xent, hierarchical_contrastive
+from tsssl_fast.functional.contrastive.named import clip_loss, dcl, dclw, info_nce, nt_xent, sup_con
+from tsssl_fast.functional.contrastive.pairwise import sigmoid_pair_loss, triplet
+from tsssl_fast.functional.contrastive.synthesis import (
+    extrapolate_positives,
+    interpolate_negatives,
+    mix_hard_negatives,
 )
 from tsssl_fast.functional.decorrelation import (
     barlow_twins_loss,
@@ -23,14 +24,6 @@ from tsssl_fast.functional.decorrelation import (
     invariance,
     variance_penalty,
     vicreg_loss,
-)
-from tsssl_fast.functional.engine import ContrastiveStats, PairTemperature, contrastive
-from tsssl_fast.functional.hierarchical import grouped_nt_xent, hierarchical_contrastive
-from tsssl_fast.functional.pairwise import sigmoid_pair_loss, triplet
-from tsssl_fast.functional.synthesis import (
-    extrapolate_positives,
-    interpolate_negatives,
-    mix_hard_negatives,
 )
 
 __all__ = [

@@ -7,7 +7,7 @@ that stop is what keeps SimSiam and BYOL from collapsing. `tsssl_fast.functional
 import torch
 from torch import Tensor
 
-from tsssl_fast import _checks
+from tsssl_fast.common import checks
 
 __all__ = ["mse_alignment", "negative_cosine_similarity", "smooth_l1_alignment"]
 
@@ -28,7 +28,7 @@ def negative_cosine_similarity(prediction: Tensor, target: Tensor, *, eps: float
     """
     p, t = _pair(prediction, target)
     return -torch.nn.functional.cosine_similarity(
-        p, t, dim=1, eps=_checks.positive("eps", eps)
+        p, t, dim=1, eps=checks.positive("eps", eps)
     ).mean()
 
 
@@ -46,13 +46,13 @@ def smooth_l1_alignment(prediction: Tensor, target: Tensor, *, beta: float = 1.0
     Args, returns, raises: as for negative_cosine_similarity; beta > 0.
     """
     p, t = _pair(prediction, target)
-    return torch.nn.functional.smooth_l1_loss(p, t, beta=_checks.positive("beta", beta))
+    return torch.nn.functional.smooth_l1_loss(p, t, beta=checks.positive("beta", beta))
 
 
 def _pair(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    _checks.matrix("prediction", prediction)
-    _checks.matrix("target", target)
-    _checks.alike(("prediction", "target"), (prediction, target))
+    checks.matrix("prediction", prediction)
+    checks.matrix("target", target)
+    checks.alike(("prediction", "target"), (prediction, target))
     half = prediction.dtype in (torch.float16, torch.bfloat16)
     dtype = torch.float32 if half else prediction.dtype
     return prediction.to(dtype), target.detach().to(dtype)

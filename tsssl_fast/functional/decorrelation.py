@@ -10,10 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tsssl_fast import _checks, dispatch
-from tsssl_fast.collapse import CollapseReport, collapse_report, report_from_moments
-from tsssl_fast.ops import decorrelation as ops
+from tsssl_fast.backends import dispatch
+from tsssl_fast.common import checks
+from tsssl_fast.functional.collapse import CollapseReport, collapse_report, report_from_moments
 from tsssl_fast.ops.decorrelation import spec
+from tsssl_fast.ops.decorrelation.operators import barlow_twins, vicreg
 
 __all__ = [
     "BarlowTwinsTerms",
@@ -97,14 +98,14 @@ def vicreg_loss(
     if len(views) < 2:
         raise ValueError(f"views: {len(views)}; accepted: two or more tensors (N, D)")
     _check_views(views)
-    _checks.choice("convention", convention, tuple(spec.VICREG))
+    checks.choice("convention", convention, tuple(spec.VICREG))
     chosen = spec.VICREG[convention]
     given = (invariance_weight, variance_weight, covariance_weight)
     weights = [
-        default if value is None else _checks.non_negative(name, value)
+        default if value is None else checks.non_negative(name, value)
         for name, value, default in zip(_WEIGHTS, given, chosen.weights, strict=True)
     ]
-    gamma, eps = _checks.positive("gamma", gamma), _checks.positive("eps", eps)
+    gamma, eps = checks.positive("gamma", gamma), checks.positive("eps", eps)
     normalise = chosen.correlation if correlation is None else correlation
     n, dim = views[0].shape
     count = len(views)
@@ -170,14 +171,14 @@ def barlow_twins_loss(
     Returns and raises: as for vicreg_loss.
     """
     _check_views((z1, z2), ("z1", "z2"))
-    _checks.choice("convention", convention, tuple(spec.BARLOW))
+    checks.choice("convention", convention, tuple(spec.BARLOW))
     chosen = spec.BARLOW[convention]
-    lambd = chosen.lambd if lambd is None else _checks.non_negative("lambd", lambd)
-    scale = chosen.scale_loss if scale_loss is None else _checks.positive("scale_loss", scale_loss)
-    eps = chosen.eps if eps is None else _checks.positive("eps", eps)
+    lambd = chosen.lambd if lambd is None else checks.non_negative("lambd", lambd)
+    scale = chosen.scale_loss if scale_loss is None else checks.positive("scale_loss", scale_loss)
+    eps = chosen.eps if eps is None else checks.positive("eps", eps)
     centered = chosen.center if center is None else center
     unbiased = chosen.unbiased if unbiased is None else unbiased
-    loss, terms, moments, _ = ops.barlow_twins(
+    loss, terms, moments, _ = barlow_twins.barlow_twins(
         *(z1, z2, [1.0, 1.0, scale, scale * lambd, eps]),
         *(spec.CENTER * centered | spec.UNBIASED * unbiased, _backend(backend)),
     )
@@ -212,7 +213,7 @@ def covariance_penalty(
     _check_views((z,), ("z",))
     dim = z.shape[1]
     factor = 1.0 / (dim * dim) if correlation else 1.0 / dim
-    eps = _checks.positive("eps", eps)
+    eps = checks.positive("eps", eps)
     return _term(z, spec.COVARIANCE, factor, 1.0, eps, correlation, backend)
 
 
@@ -228,7 +229,7 @@ def variance_penalty(
     Returns and raises: as for vicreg_loss.
     """
     _check_views((z,), ("z",))
-    gamma, eps = _checks.positive("gamma", gamma), _checks.positive("eps", eps)
+    gamma, eps = checks.positive("gamma", gamma), checks.positive("eps", eps)
     return _term(z, spec.VARIANCE, 1.0 / z.shape[1], gamma, eps, False, backend)
 
 
@@ -245,7 +246,7 @@ def invariance(*views: Tensor, reduction: str = "mean", backend: str | None = No
     if len(views) < 2:
         raise ValueError(f"views: {len(views)}; accepted: two or more tensors (N, D)")
     _check_views(views, least=1)
-    _checks.choice("reduction", reduction, ("mean", "sum_dim"))
+    checks.choice("reduction", reduction, ("mean", "sum_dim"))
     n, dim = views[0].shape
     count = len(views)
     factor = 2.0 / (count * (count - 1) * n * (dim if reduction == "mean" else 1))
@@ -275,7 +276,7 @@ def _vicreg(
     views: tuple[Tensor, ...], settings: list[float], flags: int, backend: str | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     if len(views) == 2:
-        return ops.vicreg(*views, settings, flags, _backend(backend))
+        return vicreg.vicreg(*views, settings, flags, _backend(backend))
     return torch.ops.tsssl_fast.vicreg_views(views, settings, flags, _backend(backend))
 
 
@@ -290,8 +291,8 @@ def _check_views(
     if names is None:  # the common case without the formatting: 1 microsecond
         names = _PAIR if len(views) == 2 else tuple(f"views[{v}]" for v in range(len(views)))
     for name, z in zip(names, views, strict=True):
-        _checks.matrix(name, z)
-    _checks.alike(names, views)
+        checks.matrix(name, z)
+    checks.alike(names, views)
     if views[0].shape[0] < least:
         raise ValueError(
             f"{names[0]}: shape {tuple(views[0].shape)}; accepted: (N, D) with N >= 2 "

@@ -5,9 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from tsssl_fast import _checks, functional
+from tsssl_fast import functional
+from tsssl_fast.common import checks
+from tsssl_fast.functional.contrastive import arguments
 from tsssl_fast.losses.queue import FeatureQueue
-from tsssl_fast.ops.contrastive import arguments
 
 __all__ = [
     "CLIPLoss",
@@ -31,8 +32,8 @@ class _Contrastive(nn.Module):
         self, temperature: float = 0.1, reduction: str = "mean", *, backend: str | None = None
     ) -> None:
         super().__init__()
-        self.temperature = _checks.positive("temperature", temperature)
-        _checks.choice("reduction", reduction, _checks.REDUCTIONS)
+        self.temperature = checks.positive("temperature", temperature)
+        checks.choice("reduction", reduction, checks.REDUCTIONS)
         self.reduction = reduction
         self.backend = backend
 
@@ -107,7 +108,7 @@ class DCLWLoss(_Contrastive):
         backend: str | None = None,
     ) -> None:
         super().__init__(temperature, reduction, backend=backend)
-        self.sigma = _checks.positive("sigma", sigma)
+        self.sigma = checks.positive("sigma", sigma)
 
     def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
         return functional.dclw(
@@ -159,10 +160,10 @@ class CLIPLoss(nn.Module):
         backend: str | None = None,
     ) -> None:
         super().__init__()
-        _checks.choice("reduction", reduction, _checks.REDUCTIONS)
-        start = -math.log(_checks.positive("temperature", temperature))
+        checks.choice("reduction", reduction, checks.REDUCTIONS)
+        start = -math.log(checks.positive("temperature", temperature))
         self.log_scale = nn.Parameter(torch.tensor(start))
-        self.max_log_scale = math.log(_checks.positive("max_scale", max_scale))
+        self.max_log_scale = math.log(checks.positive("max_scale", max_scale))
         self.reduction = reduction
         self.backend = backend
 
@@ -187,8 +188,8 @@ class SigLIPLoss(nn.Module):
         backend: str | None = None,
     ) -> None:
         super().__init__()
-        _checks.choice("reduction", reduction, _checks.REDUCTIONS)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(_checks.positive("scale", scale))))
+        checks.choice("reduction", reduction, checks.REDUCTIONS)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(checks.positive("scale", scale))))
         self.bias = nn.Parameter(torch.tensor(float(bias)))
         self.reduction = reduction
         self.backend = backend
@@ -258,8 +259,8 @@ class TripletLoss(nn.Module):
         self, margin: float = 0.2, reduction: str = "mean", *, backend: str | None = None
     ) -> None:
         super().__init__()
-        _checks.at_least("margin", margin, 0.0)
-        _checks.choice("reduction", reduction, _checks.REDUCTIONS)
+        checks.at_least("margin", margin, 0.0)
+        checks.choice("reduction", reduction, checks.REDUCTIONS)
         self.margin = margin
         self.reduction = reduction
         self.backend = backend
@@ -283,9 +284,9 @@ class HierarchicalContrastiveLoss(nn.Module):
         backend: str | None = None,
     ) -> None:
         super().__init__()
-        _checks.at_least("alpha", alpha, 0.0)
+        checks.at_least("alpha", alpha, 0.0)
         self.alpha = alpha
-        self.temperature = _checks.positive("temperature", temperature)
+        self.temperature = checks.positive("temperature", temperature)
         self.normalize = normalize
         self.backend = backend
 

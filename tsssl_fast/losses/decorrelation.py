@@ -2,7 +2,8 @@
 
 from torch import Tensor, nn
 
-from tsssl_fast import _checks, functional
+from tsssl_fast import functional
+from tsssl_fast.common import checks
 from tsssl_fast.functional.decorrelation import BarlowTwinsTerms, VICRegTerms
 from tsssl_fast.ops.decorrelation import spec as decorrelation_spec
 
@@ -32,16 +33,16 @@ class VICRegLoss(nn.Module):
         backend: str | None = None,
     ) -> None:
         super().__init__()
-        _checks.choice("convention", convention, tuple(decorrelation_spec.VICREG))
+        checks.choice("convention", convention, tuple(decorrelation_spec.VICREG))
         given = (invariance_weight, variance_weight, covariance_weight)
         names = ("invariance_weight", "variance_weight", "covariance_weight")
         defaults = decorrelation_spec.VICREG[convention].weights
         self.weights = {
-            name: default if value is None else _checks.non_negative(name, value)
+            name: default if value is None else checks.non_negative(name, value)
             for name, value, default in zip(names, given, defaults, strict=True)
         }
-        self.gamma = _checks.positive("gamma", gamma)
-        self.eps = _checks.positive("eps", eps)
+        self.gamma = checks.positive("gamma", gamma)
+        self.eps = checks.positive("eps", eps)
         self.convention = convention
         self.correlation = correlation
         self.return_terms = return_terms
@@ -89,13 +90,13 @@ class BarlowTwinsLoss(nn.Module):
         backend: str | None = None,
     ) -> None:
         super().__init__()
-        _checks.choice("convention", convention, tuple(decorrelation_spec.BARLOW))
+        checks.choice("convention", convention, tuple(decorrelation_spec.BARLOW))
         chosen = decorrelation_spec.BARLOW[convention]
-        self.lambd = chosen.lambd if lambd is None else _checks.non_negative("lambd", lambd)
+        self.lambd = chosen.lambd if lambd is None else checks.non_negative("lambd", lambd)
         self.scale_loss = (
-            chosen.scale_loss if scale_loss is None else _checks.positive("scale_loss", scale_loss)
+            chosen.scale_loss if scale_loss is None else checks.positive("scale_loss", scale_loss)
         )
-        self.eps = chosen.eps if eps is None else _checks.positive("eps", eps)
+        self.eps = chosen.eps if eps is None else checks.positive("eps", eps)
         self.convention = convention
         self.center = chosen.center if center is None else center
         self.unbiased = chosen.unbiased if unbiased is None else unbiased

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from tsssl_fast import _checks
+from tsssl_fast.common import checks
 
 __all__ = ["FeatureQueue"]
 
@@ -27,7 +27,7 @@ class FeatureQueue(nn.Module):
     def __init__(self, dim: int, size: int, dtype: torch.dtype | None = None) -> None:
         super().__init__()
         for name, value in (("dim", dim), ("size", size)):
-            _checks.at_least(name, value, 1)
+            checks.at_least(name, value, 1)
         self.register_buffer("features", torch.zeros(size, dim, dtype=dtype))
         self.register_buffer("position", torch.zeros((), dtype=torch.int64))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
@@ -38,7 +38,7 @@ class FeatureQueue(nn.Module):
 
         Raises ValueError for another shape or device."""
         size, dim = self.features.shape
-        _checks.floating("features", features)
+        checks.floating("features", features)
         if features.dim() != 2 or features.shape[1] != dim:
             raise ValueError(f"features: shape {tuple(features.shape)}; accepted: (N, {dim})")
         if features.device != self.features.device:

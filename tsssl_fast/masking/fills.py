@@ -3,11 +3,12 @@
 import torch
 from torch import Tensor
 
-from tsssl_fast import _checks, dispatch, rng
 from tsssl_fast.augment import _calls, _ranges
+from tsssl_fast.backends import dispatch
+from tsssl_fast.common import checks, random
 from tsssl_fast.masking.masks import Seed
 from tsssl_fast.ops.augment.spec import MAX_VIEWS
-from tsssl_fast.ops.masking import mask_fill
+from tsssl_fast.ops.masking.operators.fill import mask_fill
 from tsssl_fast.ops.masking.spec import Fill
 
 
@@ -52,7 +53,7 @@ def fill(
 
     Raises TypeError for another dtype, ValueError for another shape or an unknown name.
     """
-    _checks.floating("x", x)
+    checks.floating("x", x)
     _calls.check_series(x, "NCT")
     check_mask(mask, x)
     token, source, ids = None, None, None
@@ -60,10 +61,10 @@ def fill(
         token, kind = value, Fill.TOKEN
         _check_token(token, x, x.shape[1], "C")
     else:
-        _checks.choice("value", value, ("zero", "mean", "noise"))
+        checks.choice("value", value, ("zero", "mean", "noise"))
         kind = Fill[value.upper()]
     if kind == Fill.NOISE:
-        source = rng.seed_tensor(seed, epoch, step, rank)
+        source = random.seed_tensor(seed, epoch, step, rank)
         ids = _calls.per_sample("sample_ids", sample_ids, len(x))
     _ranges.integer("view", view, 0, MAX_VIEWS - 1)
     name = dispatch.check_name(backend, "backend") if backend else ""
@@ -72,7 +73,7 @@ def fill(
 
 
 def _check_token(token: Tensor, x: Tensor, width: int, letter: str, name: str = "value") -> None:
-    _checks.floating(name, token)
+    checks.floating(name, token)
     if token.shape != (width,):
         raise ValueError(f"{name}: shape {tuple(token.shape)}; accepted: ({letter},) = ({width},)")
     if token.dtype != x.dtype:

@@ -2,9 +2,10 @@
 
 from torch import Tensor
 
-from tsssl_fast import _checks, dispatch
+from tsssl_fast.backends import dispatch
+from tsssl_fast.common import checks
 from tsssl_fast.masking.fills import check_mask
-from tsssl_fast.ops.masking import masked_loss as _masked_loss
+from tsssl_fast.ops.masking.operators.loss import masked_loss as _masked_loss
 from tsssl_fast.ops.masking.spec import Loss, Reduction
 
 
@@ -36,20 +37,20 @@ def masked_loss(
     Where nothing is hidden or all weights are 0 the mean is 0, with zero gradient. Returns float32
     for 16-bit input, else pred's dtype. Raises TypeError, ValueError naming the argument.
     """
-    _checks.floating("pred", pred)
-    _checks.floating("target", target)
-    _checks.alike(("pred", "target"), (pred, target))
+    checks.floating("pred", pred)
+    checks.floating("target", target)
+    checks.alike(("pred", "target"), (pred, target))
     if pred.dim() not in (2, 3) or 0 in pred.shape:
         raise ValueError(
             f"pred: shape {tuple(pred.shape)}; accepted: (N, C, T) or (N, L), all sizes >= 1"
         )
     check_mask(mask, pred, "pred")
     if weight is not None:
-        _checks.floating("weight", weight)
-        _checks.alike(("pred", "weight"), (pred, weight))
-    _checks.choice("kind", kind, ("mse", "l1", "huber"))
-    delta = _checks.positive("delta", delta)
-    _checks.choice("reduction", reduction, _checks.REDUCTIONS)
+        checks.floating("weight", weight)
+        checks.alike(("pred", "weight"), (pred, weight))
+    checks.choice("kind", kind, ("mse", "l1", "huber"))
+    delta = checks.positive("delta", delta)
+    checks.choice("reduction", reduction, checks.REDUCTIONS)
     if pred.dim() == 2:
         pred, target, mask = pred[:, None], target[:, None], mask[:, None]
         weight = None if weight is None else weight[:, None]

@@ -6,10 +6,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tsssl_fast import _checks, dispatch, rng
 from tsssl_fast.augment import _calls, _ranges
+from tsssl_fast.backends import dispatch
+from tsssl_fast.common import checks, random
 from tsssl_fast.ops.augment.spec import MAX_CHANNELS, MAX_STEPS, MAX_VIEWS
-from tsssl_fast.ops.masking import draw_mask
+from tsssl_fast.ops.masking.operators.mask import draw_mask
 from tsssl_fast.ops.masking.spec import Code
 
 MODES = ("point", "patch", "span", "geometric", "channel")
@@ -70,7 +71,7 @@ def random_mask(
     """
     masks = _masks(
         *(shape, ratio, mode, size, per_channel, 1 if views is None else views, False),
-        *(rng.seed_tensor(seed, epoch, step, rank), sample_ids, backend),
+        *(random.seed_tensor(seed, epoch, step, rank), sample_ids, backend),
     )
     return (masks[0] if views is None else masks).to(device)
 
@@ -96,7 +97,7 @@ def mask_pair(
     """
     masks = _masks(
         *(shape, ratio, mode, size, per_channel, 2, True),
-        *(rng.seed_tensor(seed, epoch, step, rank), sample_ids, backend),
+        *(random.seed_tensor(seed, epoch, step, rank), sample_ids, backend),
     )
     return MaskPair(*masks.to(device))
 
@@ -124,7 +125,7 @@ def _masks(
     n, c, t = given if len(given) == 3 else (given[0], 1, given[1])
     if c > MAX_CHANNELS or t > MAX_STEPS:
         raise ValueError(f"shape: {given}; accepted: C <= {MAX_CHANNELS}, T <= {MAX_STEPS}")
-    _checks.choice("mode", mode, MODES)
+    checks.choice("mode", mode, MODES)
     _ranges.probability("ratio", ratio)
     _ranges.boolean("per_channel", per_channel)
     _ranges.integer("views", views, 1, MAX_VIEWS)

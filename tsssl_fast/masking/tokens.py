@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor
 
-from tsssl_fast import _checks, dispatch
+from tsssl_fast.backends import dispatch
+from tsssl_fast.common import checks
 from tsssl_fast.masking.fills import _check_token
-from tsssl_fast.ops.masking import gather_tokens, restore_tokens
+from tsssl_fast.ops.masking.operators.tokens import gather_tokens, restore_tokens
 
 
 def keep_indices(mask: Tensor) -> Tensor:
@@ -28,7 +29,7 @@ def keep_indices(mask: Tensor) -> Tensor:
 
 
 def _check_tokens(name: str, x: Tensor, keep: Tensor) -> None:
-    _checks.floating(name, x)
+    checks.floating(name, x)
     if x.dim() != 3 or 0 in x.shape:
         raise ValueError(f"{name}: shape {tuple(x.shape)}; accepted: (N, L, D), all sizes >= 1")
     if not isinstance(keep, Tensor) or keep.dtype != torch.int64:

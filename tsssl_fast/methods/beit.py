@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from tsssl_fast import clustering
 from tsssl_fast.encoders import PatchTransformer
+from tsssl_fast.functional import clustering
 from tsssl_fast.methods.base import Batch, Logs, Method, Views, one_view
 from tsssl_fast.methods.tokens import check_encoder, check_ratio, hidden_patches
 

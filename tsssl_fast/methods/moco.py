@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tsssl_fast import _checks
+from tsssl_fast.common import checks
 from tsssl_fast.functional import contrastive
 from tsssl_fast.losses import FeatureQueue
 from tsssl_fast.methods.base import Batch, Logs, Method, Views, alignment, mlp, two_views
@@ -46,7 +46,7 @@ class MoCo(Method):
         momentum: float,
     ) -> None:
         super().__init__()
-        _checks.fraction("momentum", momentum)
+        checks.fraction("momentum", momentum)
         self.encoder = encoder
         self.projector = projector
         self.momentum_encoder = copy.deepcopy(encoder).requires_grad_(False)
@@ -54,7 +54,7 @@ class MoCo(Method):
         self.views = views
         self.queue = queue
         self.register_buffer("queue_ids", torch.full((len(queue.features),), -1))
-        self.temperature = _checks.positive("temperature", temperature)
+        self.temperature = checks.positive("temperature", temperature)
         self.momentum = momentum
 
     @classmethod

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from tsssl_fast import _checks
+from tsssl_fast.common import checks
 
 Schedule = Callable[[int], float]
 
@@ -15,7 +15,7 @@ Schedule = Callable[[int], float]
 def cosine_momentum(start: float, steps: int) -> Schedule:
     """m(step) = 1 - (1 - start) (1 + cos(pi step / steps)) / 2: from `start` to 1 (Grill et al.,
     BYOL, NeurIPS 2020); 1 from there on."""
-    _checks.fraction("start", start)
+    checks.fraction("start", start)
     if steps < 1:
         raise ValueError(f"steps: {steps}; accepted: 1 or more")
 
@@ -41,7 +41,7 @@ class MomentumTeacher(nn.Module):
     def __init__(self, student: nn.Module, momentum: float | Schedule = 0.99) -> None:
         super().__init__()
         if not callable(momentum):
-            _checks.fraction("momentum", momentum)
+            checks.fraction("momentum", momentum)
         self.module = copy.deepcopy(student).requires_grad_(False)
         self.momentum = momentum
         self.register_buffer("steps", torch.tensor(0))

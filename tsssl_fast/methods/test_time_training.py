@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tsssl_fast import _checks, rng
 from tsssl_fast.augment import _ranges
+from tsssl_fast.common import checks, random
 from tsssl_fast.methods.base import Batch, Logs, Method, Views
 from tsssl_fast.methods.masked_autoencoder import MaskedAutoencoder
 from tsssl_fast.methods.masked_reconstruction import MaskedReconstruction
@@ -39,7 +39,7 @@ class TestTimeTraining(Method):
         self.encoder = method.encoder
         self.method = method
         self.steps = steps
-        self.lr = _checks.positive("lr", lr)
+        self.lr = checks.positive("lr", lr)
 
     @classmethod
     def recipe(
@@ -66,7 +66,7 @@ class TestTimeTraining(Method):
         with torch.enable_grad():
             for step in range(self.steps):
                 optimizer.zero_grad()
-                low, high = rng.fold_seed(seed, step=step)
+                low, high = random.fold_seed(seed, step=step)
                 loss, _ = method.loss(Batch(x, ids, high << 31 | low >> 1))
                 loss.backward()
                 optimizer.step()

@@ -19,9 +19,10 @@ import math
 import torch
 from torch import Tensor
 
-from tsssl_fast import _checks, dispatch
 from tsssl_fast import ops as ops  # registers the operators
 from tsssl_fast.augment import _calls, _ranges
+from tsssl_fast.backends import dispatch
+from tsssl_fast.common import checks
 from tsssl_fast.ops.preprocess.spec import Task
 
 __all__ = [
@@ -45,7 +46,7 @@ _FILLS = {
 def _run(
     x: Tensor, task: Task, first: float, second: float, lengths: Tensor | None, backend: str | None
 ) -> Tensor:
-    _checks.floating("x", x)
+    checks.floating("x", x)
     _calls.check_series(x, "NCT")
     return torch.ops.tsssl_fast.preprocess(
         *(x.detach(), int(task), first, second, _calls.per_sample("lengths", lengths, len(x))),
@@ -68,7 +69,7 @@ def fill_missing(
     writes `value`; "forward" and "backward" leave what has no known step on that side. A channel
     without any known step stays NaN, except with "constant".
     """
-    _checks.choice("method", method, tuple(_FILLS))
+    checks.choice("method", method, tuple(_FILLS))
     return _run(x, _FILLS[method], _ranges.number("value", value), 0.0, lengths, backend)
 
 
@@ -117,7 +118,7 @@ def moving_average(
     _ranges.integer("window", window, 1, (1 << 31) - 1)
     if window % 2 == 0:
         raise ValueError(f"window: {window}; accepted: an odd number")
-    _checks.choice("edge", edge, ("shrink", "repeat"))
+    checks.choice("edge", edge, ("shrink", "repeat"))
     return _run(x, Task.MOVING_AVERAGE, float(window), float(edge == "repeat"), lengths, backend)
 
 
@@ -146,7 +147,7 @@ def clip_outliers(
     q1) and q3 + factor * (q3 - q1) (default 1.5), quantiles interpolated linearly. NaN is ignored
     and stays.
     """
-    _checks.choice("method", method, ("zscore", "iqr"))
+    checks.choice("method", method, ("zscore", "iqr"))
     if factor is None:
         factor = 3.0 if method == "zscore" else 1.5
     if not _ranges.number("factor", factor) > 0 or math.isinf(factor):

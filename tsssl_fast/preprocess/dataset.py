@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsssl_fast import _checks
 from tsssl_fast.augment import _calls, _ranges
+from tsssl_fast.common import checks
 
 
 class ChannelTransform:
@@ -52,7 +52,7 @@ class ChannelTransform:
 
     @staticmethod
     def _table(x: Tensor) -> np.ndarray:
-        _checks.floating("x", x)
+        checks.floating("x", x)
         _calls.check_series(x, "NCT")
         return x.detach().cpu().double().transpose(1, 2).reshape(-1, x.shape[1]).numpy()
 
@@ -68,7 +68,7 @@ def uncorrelated_features(features: Tensor, threshold: float = 0.95) -> Tensor:
         (K,) int64, ascending. Columns are taken in order; one is dropped if its correlation with a
         column that is kept exceeds the threshold. Constant columns are dropped.
     """
-    _checks.matrix("features", features)
+    checks.matrix("features", features)
     _ranges.interval("threshold", _ranges.number("threshold", threshold), 0, 1, open_low=True)
     if len(features) < 2:
         raise ValueError(f"features: shape {tuple(features.shape)}; accepted: (N, D) with N >= 2")

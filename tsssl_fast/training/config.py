@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from tsssl_fast import _checks, encoders
+from tsssl_fast import encoders
+from tsssl_fast.common import checks
 from tsssl_fast.data import SCALINGS, Dataset
 from tsssl_fast.methods import METHODS, NEEDS_TOKENS, Method, Views
 from tsssl_fast.training.loop import Settings, fold
@@ -43,13 +44,13 @@ class Config:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _checks.choice("method", self.method, tuple(METHODS))
+        checks.choice("method", self.method, tuple(METHODS))
         accepted = list(inspect.signature(METHODS[self.method]).parameters)[2:]
         for name in self.options:
-            _checks.choice(f"option of {self.method}", name, accepted)
-        _checks.choice("encoder", self.encoder, ("auto", *encoders.ENCODERS))
-        _checks.choice("views", self.views, tuple(PRESETS))
-        _checks.choice("scaling", self.scaling, SCALINGS)
+            checks.choice(f"option of {self.method}", name, accepted)
+        checks.choice("encoder", self.encoder, ("auto", *encoders.ENCODERS))
+        checks.choice("views", self.views, tuple(PRESETS))
+        checks.choice("scaling", self.scaling, SCALINGS)
         self.settings()
 
     def resolved(self, data: Dataset) -> "Config":
@@ -120,7 +121,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     types: dict[str, Any] = {f.name: type(f.default) for f in fields(Config)}
     types |= {"options": dict, "lr": float}
     for name, value in content.items():
-        _checks.choice(f"setting in {path}", name, tuple(types))
+        checks.choice(f"setting in {path}", name, tuple(types))
         wanted = types[name]
         number = wanted is float and isinstance(value, int) and not isinstance(value, bool)
         if not number and (not isinstance(value, wanted) or isinstance(value, bool)):

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tsssl_fast import _checks
+from tsssl_fast.common import checks
 from tsssl_fast.methods.base import Batch, Method
 from tsssl_fast.training.monitor import Monitor
 from tsssl_fast.training.profile import StepProfile
@@ -54,14 +54,14 @@ class Settings:
             raise ValueError(
                 f"batch_size: {self.batch_size}; accepted: a multiple of the {self.devices} devices"
             )
-        _checks.positive("lr", self.lr)
+        checks.positive("lr", self.lr)
         for name, high in (("weight_decay", math.inf), ("warmup", 1.0)):
             if not 0 <= getattr(self, name) <= high or not math.isfinite(getattr(self, name)):
                 raise ValueError(f"{name}: {getattr(self, name)}; accepted: 0 to {high}")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed: {self.seed}; accepted: 0 to 2^63 - 1")
-        _checks.choice("precision", self.precision, PRECISIONS)
-        _checks.choice("device", self.device, ("auto", "cpu", "cuda"))
+        checks.choice("precision", self.precision, PRECISIONS)
+        checks.choice("device", self.device, ("auto", "cpu", "cuda"))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from tsssl_fast import evaluate
-from tsssl_fast.collapse import collapse_report
+from tsssl_fast.functional.collapse import collapse_report
 
 __all__ = ["CollapseWarning", "Monitor", "leave_one_out_knn", "uniformity"]
 

@@ -21,7 +21,6 @@ backwards, by three folds inside the train split (SimCLR, 40 epochs, one seed, s
 
 from collections.abc import Callable
 
-from tsssl_fast import _checks
 from tsssl_fast.augment import (
     ChannelDropout,
     Compose,
@@ -34,6 +33,7 @@ from tsssl_fast.augment import (
     TimeWarp,
     presets,
 )
+from tsssl_fast.common import checks
 from tsssl_fast.methods import Views
 
 
@@ -80,5 +80,5 @@ PRESETS: dict[str, Callable[[], Views]] = {
 
 def preset(name: str) -> Views:
     """The pipeline `name`. Raises ValueError for an unknown one."""
-    _checks.choice("views", name, tuple(PRESETS))
+    checks.choice("views", name, tuple(PRESETS))
     return PRESETS[name]()

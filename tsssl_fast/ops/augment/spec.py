@@ -9,6 +9,7 @@ import enum
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -51,7 +52,7 @@ class Code(enum.IntEnum):
     QUANTIZE = 25
     MAGNITUDE_SPLINE = 26
     IDENTITY = 27
-    MIXUP = 28  # from here on: operations in plain torch (plain.py)
+    MIXUP = 28  # from here on: operations in plain torch (torch_only.py)
     CUTMIX = 29
     FREQUENCY_MASK = 30
     PHASE_SURROGATE = 31
@@ -101,3 +102,8 @@ def bounds(program: Sequence[Sequence[float]], channels: int) -> list[int]:
     for row in program:
         ends.append(ends[-1] + int(row[FIXED_SLOTS]) + int(row[CHANNEL_SLOTS]) * channels)
     return ends
+
+
+def seed_tensor(seed: Tensor | tuple[int, ...]) -> Tensor:
+    """The seed's numbers as int64: a call of one backend alone passes them as they are."""
+    return seed if isinstance(seed, Tensor) else torch.tensor(seed)

@@ -11,29 +11,21 @@ triplet               triplet loss on the hardest negative
 formed_backward       the backward of those that form their gradient in the forward
 """
 
-from tsssl_fast import dispatch
-from tsssl_fast.ops.contrastive import (
-    cpp,
-    cpp_epilogues,
-    epilogues,
-    numba,
-    reference,
-    spec,
-    triton,
-)
-from tsssl_fast.ops.contrastive.hierarchical import with_pulled
-from tsssl_fast.ops.contrastive.keys import with_keys
+from tsssl_fast.backends import dispatch
+from tsssl_fast.ops.contrastive import cpp, numba, reference, spec, triton
+from tsssl_fast.ops.contrastive.operators import grouped as grouped  # registers operators
+from tsssl_fast.ops.contrastive.operators import nt_xent as nt_xent
+from tsssl_fast.ops.contrastive.operators import nt_xent_bf16 as nt_xent_bf16
+from tsssl_fast.ops.contrastive.operators import pairs as pairs
+from tsssl_fast.ops.contrastive.operators import sigmoid as sigmoid
+from tsssl_fast.ops.contrastive.operators import triplet as triplet
+from tsssl_fast.ops.contrastive.operators.hierarchical import with_pulled
+from tsssl_fast.ops.contrastive.operators.keys import with_keys
+from tsssl_fast.ops.contrastive.reference.every_backend import complete
 
 BACKENDS = tuple(
-    epilogues.complete(with_pulled(with_keys(b)), cpp_epilogues.KERNELS if b is cpp.BACKEND else {})
+    complete(with_pulled(with_keys(b)))
     for b in (cpp.BACKEND, numba.BACKEND, triton.BACKEND, reference.BACKEND)
 )
 
 dispatch.register_family("contrastive", (*BACKENDS[-1].kernels, *spec.BF16_OPERATORS), BACKENDS)
-
-from tsssl_fast.ops.contrastive import grouped as grouped  # noqa: E402  registers operators
-from tsssl_fast.ops.contrastive import nt_xent as nt_xent  # noqa: E402
-from tsssl_fast.ops.contrastive import nt_xent_bf16 as nt_xent_bf16  # noqa: E402
-from tsssl_fast.ops.contrastive import pairs as pairs  # noqa: E402
-from tsssl_fast.ops.contrastive import sigmoid as sigmoid  # noqa: E402
-from tsssl_fast.ops.contrastive import triplet as triplet  # noqa: E402

@@ -34,14 +34,14 @@ NT_XENT_ROWS = ("share", "scale", *SUM_ROWS)
 
 
 # The kernels shift exponents by one power of two while every exp stays a normal number: unit rows
-# and 2 |beta| below this (kFixedShiftLimit in csrc/kernels/pairs.h).
+# and 2 |beta| below this (kFixedShiftLimit in csrc/contrastive/pairs.h).
 FIXED_SHIFT_LIMIT = {torch.float32: 60.0, torch.float64: 600.0}
 
 # Of each row of the triplet loss: similarity of its hardest negative; number of its positives, 0
 # where it has no negative; number of the positives within the margin.
 TRIPLET_ROWS = ("hardest", "count", "active")
 # sigmoid_pairs and triplet have kernels in cpp. Every other backend runs them as row blocks of
-# torch (epilogues.py), reference included, so that asking for it by name works for them too.
+# torch (reference/every_backend.py), so that asking for it by name works for them too.
 
 REDUCTIONS = ("none", "sum", "mean")  # of nt_xent, in the order of csrc's Reduction
 
@@ -77,7 +77,7 @@ PRECISIONS = ("float32", "bf16")
 BF16_OPERATORS = ("nt_xent_bf16", "nt_xent_bf16_backward")
 BF16_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 BF16_UNIT = 2.0**-8  # largest relative error of rounding to bfloat16
-# Its kernel has one exponent shift for all rows (csrc/kernels/pairs.h): 2 / temperature below 60.
+# Its kernel has one exponent shift for all rows (csrc/contrastive/pairs.h): 2 / tau below 60.
 BF16_TEMPERATURE = 1 / 30
 
 
@@ -96,6 +96,9 @@ def bf16_gradient_error(temperature: float) -> float:
     dimensions, converged or not: at most 0.6 of this.
     """
     return (2 + 2 / temperature) * BF16_UNIT
+
+
+BLOCK_ELEMENTS = 1 << 22  # pairs of a block of rows in plain torch: 16 MB of float32
 
 
 # The Triton backend declines float64, more rows than this on a side (offsets inside a tile have 32

@@ -1,33 +1,9 @@
 """Preprocessing along time, per sample and channel, as a registered operator."""
 
-from typing import Any
-
-from torch import Tensor
-
-from tsssl_fast import _library, dispatch
+from tsssl_fast.backends import dispatch
 from tsssl_fast.ops.preprocess import cpp, numba, reference
+from tsssl_fast.ops.preprocess.operators import preprocess as preprocess  # registers
 
 BACKENDS = (cpp.BACKEND, numba.BACKEND, reference.BACKEND)
 
 dispatch.register_family("preprocess", ("preprocess",), BACKENDS)
-
-
-def _preprocess(
-    x: Tensor, task: int, first: float, second: float, lengths: Tensor | None, backend: str
-) -> Tensor:
-    if lengths is not None and not 1 <= int(lengths.min()) <= int(lengths.max()) <= x.shape[-1]:
-        low, high = int(lengths.min()), int(lengths.max())
-        raise ValueError(f"lengths: {low} to {high}; accepted: 1 to T = {x.shape[-1]}")
-    return dispatch.select("preprocess", (x,), backend)(x, task, first, second, lengths)
-
-
-def _fake(x: Tensor, *_: Any) -> Tensor:
-    return x.new_empty(x.shape)
-
-
-_library.define(
-    "preprocess(Tensor x, int task, float first, float second, Tensor? lengths, str backend) "
-    "-> Tensor",
-    _preprocess,
-    _fake,
-)

@@ -1,0 +1,105 @@
+"""The machinery that reads compiled kernels finds what it must find, on kernels made for it."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from gpu_objects.compiled import facts
+from gpu_objects.specialisation import Specialisation
+from gpu_objects.table import row
+from gpu_objects.targets import TARGETS
+
+from tsssl_fast.backends.triton.availability import dot_precision
+
+triton = pytest.importorskip("triton")
+tl = pytest.importorskip("triton.language")
+
+
+# Pointers, the parameters of a kernel, have no Python type.
+@triton.jit
+def product(a, b, out, PRECISION: tl.constexpr):  # type: ignore[no-untyped-def]
+    i = tl.arange(0, 64)
+    at = i[:, None] * 64 + i[None, :]
+    s = tl.dot(tl.load(a + at), tl.load(b + at), input_precision=PRECISION)
+    tl.store(out + at, s)
+
+
+@triton.jit  # see above
+def crowded(a, out, n, SIZE: tl.constexpr):  # type: ignore[no-untyped-def]
+    x = tl.load(a + tl.arange(0, SIZE))
+    for j in range(n):
+        x = tl.cumsum(x) + j
+    tl.store(out + tl.arange(0, SIZE), x)
+
+
+def specialisation(
+    kernel: Any, kind: str, constants: dict[str, Any], **rest: Any
+) -> Specialisation:
+    pointers = {n: f"*{kind}" for n in kernel.arg_names if n in ("a", "b", "out")}
+    integers = {n: "i32" for n in kernel.arg_names if n == "n"}
+    return Specialisation(
+        *(kernel, kind, pointers | integers, constants, 4, 1, tuple(TARGETS)), **rest
+    )
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_tensor_cores_are_found(target: str) -> None:
+    found = facts(specialisation(product, "bf16", {"PRECISION": "ieee"}), TARGETS[target])
+    assert list(found.tensor_core) == [TARGETS[target].tensor_core]
+    assert found.has_dot
+    assert max(found.loads) == 16
+    assert 0 < found.occupancy <= 1
+    assert found.registers > 16
+    assert not found.defects()
+
+
+def test_a_product_without_tensor_cores_is_a_defect() -> None:
+    precise = specialisation(product, "fp32", {"PRECISION": "ieee"})
+    found = facts(precise, TARGETS["sm_90"])
+    assert "tl.dot without tensor-core instructions (HGMMA)" in found.defects()
+    assert "DEFECT: tl.dot without" in row(found)
+    said = specialisation(product, "fp32", {"PRECISION": "ieee"}, dots=False)
+    assert not any("tl.dot" in d for d in facts(said, TARGETS["sm_90"]).defects())
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_spills_are_a_defect(target: str) -> None:
+    options = {"maxnreg": 24} if target != "gfx942" else {}
+    size = 2048 if target != "gfx942" else 65536
+    found = facts(specialisation(crowded, "fp32", {"SIZE": size}, options=options), TARGETS[target])
+    assert found.spills > 0
+    assert any("bytes of spills" in defect for defect in found.defects())
+
+
+def test_narrow_loads_are_a_defect() -> None:
+    unaligned = specialisation(
+        product, "bf16", {"PRECISION": "ieee"}, unaligned=frozenset({"a", "b"})
+    )
+    found = facts(unaligned, TARGETS["sm_80"])
+    assert max(found.loads) == 2
+    assert found.defects() == ["no load of 128 bits"]
+    assert not dataclasses.replace(found, wide=False).defects()
+
+
+def test_the_older_tensor_core_instruction_is_a_defect() -> None:
+    found = facts(specialisation(product, "bf16", {"PRECISION": "ieee"}), TARGETS["sm_90"])
+    older = dataclasses.replace(found, tensor_core={"HMMA": 1})
+    assert older.defects() == ["tl.dot without tensor-core instructions (HGMMA)"]
+
+
+def test_arguments_must_be_the_kernels() -> None:
+    with pytest.raises(ValueError, match=r"product bf16: arguments \['PRECISION'\] do not match"):
+        specialisation(product, "bf16", {}).source()
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"), [("highest", "ieee"), ("high", "tf32x3"), ("medium", "tf32")]
+)
+def test_dot_precision_is_torchs(asked: str, given: str) -> None:
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision(asked)
+        assert dot_precision(torch.ones(1)) == given
+    finally:
+        torch.set_float32_matmul_precision(before)

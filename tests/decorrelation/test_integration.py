@@ -1,0 +1,235 @@
+"""VICReg and Barlow Twins as operators of torch, their arguments, and the reports on collapse."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tsssl_fast import BackendUnavailableError, functional, losses
+from tsssl_fast.backends import cpp as native
+from tsssl_fast.functional.collapse import RANK_EPS, collapse_report
+from tsssl_fast.ops.decorrelation import spec
+
+NAN = math.nan
+VICREG = [1.0, 0.5, 0.2, 25.0, 25.0, 1.0, 1.0, 1e-4]
+BARLOW = [1.0, 1.0, 1.0, 0.1, 1e-5]
+
+
+def pair(n: int = 12, d: int = 20, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    a = torch.randn(n, d)
+    return [z.to(dtype).requires_grad_() for z in (a, a + 0.3 * torch.randn(n, d))]
+
+
+@pytest.mark.clean_memory
+@pytest.mark.parametrize("dtype", spec.DTYPES)
+@pytest.mark.parametrize("shape", [(12, 20), (20, 12)])
+@pytest.mark.parametrize("backend", ["", "reference"])
+def test_opcheck(backend: str, shape: tuple[int, int], dtype: torch.dtype) -> None:
+    ops = torch.ops.tsssl_fast
+    z = pair(*shape, dtype)
+    half = dtype in (torch.float16, torch.bfloat16)
+    tolerance = {"rtol": 1e-2, "atol": 1e-2} if half else {}
+    plain = [v.detach() for v in z]
+    for flags in (spec.ALL_TERMS, spec.INVARIANCE, spec.COVARIANCE | spec.CORRELATION):
+        options = (VICREG, flags, backend)
+        torch.library.opcheck(ops.vicreg.default, (*z, *options), **tolerance)
+        torch.library.opcheck(ops.vicreg_views.default, ([*z, z[0]], *options), **tolerance)
+        _, terms, *saved = ops.vicreg(*plain, *options)
+        one, ones = terms.new_ones(()), terms.new_ones(3)
+        for grads in ((one, ones), (one, None), (None, ones)):
+            arguments = (*grads, plain, *saved, *options)
+            torch.library.opcheck(ops.vicreg_backward.default, arguments)
+    options = (BARLOW, spec.CENTER, backend)
+    torch.library.opcheck(ops.barlow_twins.default, (*z, *options), **tolerance)
+    _, terms, *saved = ops.barlow_twins(*plain, *options)
+    arguments = (terms.new_ones(()), None, *plain, *saved, *options)
+    torch.library.opcheck(ops.barlow_twins_backward.default, arguments)
+
+
+@pytest.mark.clean_memory
+@pytest.mark.parametrize("module", [losses.VICRegLoss(), losses.BarlowTwinsLoss()])
+def test_compiles_to_one_graph(module: torch.nn.Module) -> None:
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    for shape in ((12, 20), (20, 12)):
+        z = pair(*shape)
+        expected = torch.autograd.grad(module(*z), z)
+        found = torch.autograd.grad(compiled(*z), z)
+        for a, b in zip(found, expected, strict=True):
+            assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast_computes_in_float32(dtype: torch.dtype) -> None:
+    weight = torch.randn(20, 30, requires_grad=True)
+    x = torch.randn(12, 20)
+    for module in (losses.VICRegLoss(), losses.BarlowTwinsLoss()):
+        with torch.autocast("cpu", dtype):
+            z1, z2 = x @ weight, (x + 0.1) @ weight
+            loss = module(z1, z2)
+        assert z1.dtype == dtype
+        assert loss.dtype == torch.float32
+        with torch.autocast("cpu", enabled=False):
+            assert torch.equal(loss, module(z1.float(), z2.float()))
+        (gradient,) = torch.autograd.grad(loss, weight)
+        assert gradient.isfinite().all()
+
+
+def test_no_overflow_at_std_1000_in_float16() -> None:
+    n, d = 2048, 32
+    z = (1000 * torch.randn(n, 1)).expand(n, d).half().contiguous().requires_grad_()
+    other = z.detach().clone().requires_grad_()
+    loss = functional.vicreg_loss(z, other, invariance_weight=0)
+    loss.backward()
+    assert loss.isfinite()
+    # The true gradient, 4 / (D (N - 1)) times the off-diagonal product, exceeds float16 alone.
+    scaled = functional.vicreg_loss(z, other, invariance_weight=0, covariance_weight=1e-6)
+    assert torch.autograd.grad(scaled, z)[0].isfinite().all()
+    assert functional.barlow_twins_loss(z, other).isfinite()
+
+
+@pytest.mark.skipif(bool(native.why_not()), reason="needs the extension")
+def test_gradients_that_the_kernel_could_not_read_are_refused() -> None:
+    z = [v.detach() for v in pair(12, 20)]
+    options = (VICREG, spec.ALL_TERMS, "cpp")
+    _, terms, *saved = torch.ops.tsssl_fast.vicreg(*z, *options)
+    backward = torch.ops.tsssl_fast.vicreg_backward
+    for grads in ((terms.new_ones((), dtype=torch.float64), None), (None, terms[:2])):
+        with pytest.raises(ValueError, match="gradient: "):
+            backward(*grads, z, *saved, *options)
+
+
+def test_second_derivatives_are_refused() -> None:
+    z = pair()
+    for loss in (functional.vicreg_loss(*z), functional.barlow_twins_loss(*z)):
+        (g, _) = torch.autograd.grad(loss, z, create_graph=True)
+        with pytest.raises(NotImplementedError, match="second derivatives"):
+            g.sum().backward()
+
+
+def of(*shape: int) -> Tensor:
+    return torch.randn(shape)
+
+
+@pytest.mark.parametrize(
+    ("error", "match", "call"),
+    [
+        (ValueError, r"views\[0\]: shape \(1, 4\)", lambda v, b: v(of(1, 4), of(1, 4))),
+        (ValueError, r"z1: shape \(1, 4\)", lambda v, b: b(of(1, 4), of(1, 4))),
+        (ValueError, r"views: 1", lambda v, b: v(of(3, 4))),
+        (ValueError, r"views\[1\]: shape \(3, 5\)", lambda v, b: v(of(3, 4), of(3, 5))),
+        (ValueError, r"z2: shape \(2, 4\)", lambda v, b: b(of(3, 4), of(2, 4))),
+        (ValueError, r"views\[0\]: shape \(3,\)", lambda v, b: v(of(3), of(3))),
+        (ValueError, r"z1: shape \(2, 3, 4\)", lambda v, b: b(of(2, 3, 4), of(2, 3, 4))),
+        (ValueError, r"views\[0\]: shape \(3, 0\)", lambda v, b: v(of(3, 0), of(3, 0))),
+        (TypeError, r"views\[0\]: dtype torch.int64", lambda v, b: v(of(3, 4).long(), of(3, 4))),
+        (TypeError, r"z2: dtype torch.float64", lambda v, b: b(of(3, 4), of(3, 4).double())),
+        (TypeError, r"views\[1\]: list", lambda v, b: v(of(3, 4), [1.0])),
+        (ValueError, r"invariance_weight: -1", lambda v, b: v(*pair(), invariance_weight=-1)),
+        (ValueError, r"variance_weight: -0.5", lambda v, b: v(*pair(), variance_weight=-0.5)),
+        (ValueError, r"covariance_weight: nan", lambda v, b: v(*pair(), covariance_weight=NAN)),
+        (TypeError, r"covariance_weight: str", lambda v, b: v(*pair(), covariance_weight="1")),
+        (ValueError, r"eps: 0", lambda v, b: v(*pair(), eps=0)),
+        (ValueError, r"eps: -1", lambda v, b: b(*pair(), eps=-1)),
+        (ValueError, r"gamma: 0", lambda v, b: v(*pair(), gamma=0)),
+        (ValueError, r"lambd: -1", lambda v, b: b(*pair(), -1)),
+        (ValueError, r"scale_loss: 0", lambda v, b: b(*pair(), scale_loss=0)),
+        (ValueError, r"'paper'; accepted: official", lambda v, b: v(*pair(), convention="paper")),
+        (ValueError, r"'paper'; accepted: official", lambda v, b: b(*pair(), convention="paper")),
+        (ValueError, r"backend='gpu'", lambda v, b: v(*pair(), backend="gpu")),
+        (BackendUnavailableError, r"backend 'triton'", lambda v, b: v(*pair(), backend="triton")),
+    ],
+)  # fmt: skip
+def test_bad_input(error: type[Exception], match: str, call: object) -> None:
+    with pytest.raises(error, match=match):
+        call(functional.vicreg_loss, functional.barlow_twins_loss)
+
+
+def test_bad_input_of_the_single_terms() -> None:
+    one = torch.randn(1, 4)
+    for term in (functional.covariance_penalty, functional.variance_penalty, collapse_report):
+        with pytest.raises(ValueError, match=r"z: shape \(1, 4\)"):
+            term(one)
+        with pytest.raises(TypeError, match=r"z: dtype torch\.int32"):
+            term(torch.ones(3, 4, dtype=torch.int32))
+    with pytest.raises(ValueError, match="reduction: 'sum'"):
+        functional.invariance(one, one, reduction="sum")
+    with pytest.raises(ValueError, match="threshold: 0"):
+        collapse_report(torch.randn(3, 4), threshold=0)
+
+
+def rank_me(z: Tensor) -> float:
+    x = z.double() - z.double().mean(dim=0)
+    sigma = torch.linalg.svdvals(x)
+    p = sigma / sigma.sum()
+    return math.exp(-(p * (p + RANK_EPS).log()).sum().item())
+
+
+@pytest.mark.parametrize("shape", [(40, 90), (90, 40), (700, 600)])
+def test_collapse_report(shape: tuple[int, int]) -> None:
+    z = torch.randn(shape) @ torch.randn(shape[1], shape[1]) / 10 + 3
+    z[:, 5] = 2.0
+    z[:, 7] *= 1e-4
+    report = collapse_report(z)
+    torch.testing.assert_close(report.std, z.std(dim=0), rtol=1e-5, atol=1e-6)
+    assert report.collapsed_fraction == pytest.approx(2 / shape[1])
+    assert report.effective_rank == pytest.approx(rank_me(z), rel=1e-6)
+    alive = [j for j in range(shape[1]) if j not in (5, 7)]
+    c = torch.corrcoef(z.double().T[alive]).abs()
+    expected = ((c.sum() - len(alive)) / (len(alive) * (len(alive) - 1))).item()
+    assert report.mean_abs_correlation == pytest.approx(expected, rel=1e-4)
+    values = torch.linalg.eigvalsh(torch.cov(z.double().T))
+    expected = (values.sum().square() / values.square().sum()).item()
+    assert report.participation_ratio == pytest.approx(expected, rel=1e-6)
+
+
+def test_collapse_report_of_a_constant_batch_and_of_one_direction() -> None:
+    report = collapse_report(torch.full((9, 5), 0.1))
+    assert report.collapsed_fraction == 1
+    assert report.effective_rank == report.participation_ratio == report.mean_abs_correlation == 0
+    report = collapse_report(torch.randn(50, 1).expand(50, 8))
+    assert report.effective_rank == pytest.approx(1, abs=1e-3)
+    assert report.participation_ratio == pytest.approx(1)
+    assert report.mean_abs_correlation == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(40, 90), (90, 40)])
+def test_the_losses_report_the_same(kernel: str, shape: tuple[int, int]) -> None:
+    z = pair(*shape)
+    for function in (functional.vicreg_loss, functional.barlow_twins_loss):
+        for convention in ("official", "document"):
+            result = function(*z, convention=convention, return_stats=True, backend=kernel)
+            for view, report in zip(z, result.stats, strict=True):
+                expected = collapse_report(view)
+                torch.testing.assert_close(report.std, expected.std, rtol=1e-5, atol=1e-6)
+                for name in ("effective_rank", "participation_ratio", "mean_abs_correlation"):
+                    found = getattr(report, name)
+                    assert found == pytest.approx(getattr(expected, name), rel=1e-4), name
+                assert report.collapsed_fraction == expected.collapsed_fraction
+
+
+def test_alignment_losses() -> None:
+    p, t = pair()
+    cosine = functional.negative_cosine_similarity(p, t)
+    assert cosine.item() == pytest.approx(-F.cosine_similarity(p, t).mean().item())
+    byol = (F.normalize(p, dim=1) - F.normalize(t, dim=1)).square().sum(dim=1).mean()
+    assert (2 + 2 * cosine).item() == pytest.approx(byol.item(), rel=1e-5)
+    assert functional.mse_alignment(p, t).item() == pytest.approx(F.mse_loss(p, t).item())
+    smooth = functional.smooth_l1_alignment(p, t, beta=0.2)
+    assert smooth.item() == pytest.approx(F.smooth_l1_loss(p, t, beta=0.2).item())
+    for loss in (cosine, functional.mse_alignment(p, t), smooth):
+        p_grad, t_grad = torch.autograd.grad(loss, (p, t), allow_unused=True)
+        assert p_grad.abs().sum() > 0
+        assert t_grad is None
+    assert functional.mse_alignment(p.half(), t.half()).dtype == torch.float32
+    zero = torch.zeros(2, 3, requires_grad=True)
+    functional.negative_cosine_similarity(zero, torch.ones(2, 3)).backward()
+    assert zero.grad is not None
+    assert zero.grad.isfinite().all()
+    with pytest.raises(ValueError, match="target: shape"):
+        functional.mse_alignment(p, t[:3])
+    with pytest.raises(ValueError, match="beta: 0"):
+        functional.smooth_l1_alignment(p, t, beta=0)
+    with pytest.raises(ValueError, match="eps: -1"):
+        functional.negative_cosine_similarity(p, t, eps=-1)

@@ -1,0 +1,214 @@
+"""Which backend runs an operator, and why not another.
+
+A family of operators (`ops/<family>/`) lists its backends in order of preference. A backend answers
+`why_not`: an empty list means that it can run these inputs. The automatic choice takes the first
+that can; a backend asked for by name (argument, `use_backend`, TSSSL_BACKEND) runs or raises.
+"""
+
+import contextlib
+import contextvars
+import copy
+import functools
+import importlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.backends import environment
+
+NAMES = ("reference", "cpp", "numba", "triton")
+AUTOMATIC = "automatic"  # asked and answered: no backend was asked for by name
+
+logger = logging.getLogger("tsssl_fast")
+_requested: contextvars.ContextVar[str] = contextvars.ContextVar("tsssl_backend", default="")
+_families: dict[str, tuple["Backend", ...]] = {}
+_family_of: dict[str, str] = {}
+_told: set[tuple[str, str, str]] = set()
+
+
+class BackendUnavailableError(RuntimeError):
+    """The backend that was asked for by name can not run these inputs."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One implementation of a family's operators.
+
+    kernels: operator name -> implementation with the operator's signature (without `backend`).
+    why_not: (operator name, its tensors) -> reasons why this backend can not run them.
+    devices: device types that it is meant for; on others it is passed over without a word.
+    warm: uses every kernel once, where kernels are compiled at their first use.
+    """
+
+    name: str
+    kernels: Mapping[str, Callable[..., Any]]
+    why_not: Callable[[str, Sequence[Tensor]], list[str]]
+    devices: frozenset[str]
+    warm: Callable[[], None] | None = None
+
+    def extended(self, kernels: Mapping[str, Callable[..., Any]]) -> "Backend":
+        """The same backend with these kernels."""
+        twin = copy.copy(self)
+        object.__setattr__(twin, "kernels", kernels)  # frozen, and of any subclass
+        return twin
+
+    def reasons(self, op: str, tensors: Sequence[Tensor]) -> list[str]:
+        if op not in self.kernels:
+            return [f"{op} is not implemented in this backend"]
+        on_cpu = "cpu" in self.devices
+        for tensor in tensors:
+            # is_cpu first: 0.1 microseconds, the device's type 0.5.
+            if not (on_cpu and tensor.is_cpu) and tensor.device.type not in self.devices:
+                return [
+                    f"device={tensor.device.type} (supported: {', '.join(sorted(self.devices))})"
+                ]
+        return self.why_not(op, tensors)
+
+
+def lazily(module: str, name: str) -> Callable[..., Any]:
+    """The function `name` of a module that is imported at the first call."""
+
+    @functools.cache
+    def function() -> Callable[..., Any]:
+        return getattr(importlib.import_module(module), name)
+
+    def call(*args: Any) -> Any:
+        return function()(*args)
+
+    return call
+
+
+def without_autocast(kernels: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+    """Kernels of torch operations that compute in the dtype they say: inside an operator autocast
+    would still turn their matrix products into 16 bits."""
+
+    def wrap(kernel: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(kernel)
+        def run(*args: Any) -> Any:
+            with torch._C._DisableAutocast():
+                return kernel(*args)
+
+        return run
+
+    return {op: wrap(kernel) for op, kernel in kernels.items()}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Every backend of an operator with its reasons.
+
+    chosen: the one that would run; requested: the one asked for by name, "" for none.
+    """
+
+    op: str
+    chosen: str | None
+    reasons: Mapping[str, list[str]]
+    requested: str = ""
+
+    def __str__(self) -> str:
+        asked = f" (backend {self.requested!r} was asked for)" if self.requested else ""
+        lines = [f"{self.op}: {self.chosen or 'no backend can run this'}{asked}"]
+        for name, why in self.reasons.items():
+            lines.append(f"  {name:<10} {'; '.join(why) if why else 'can run'}")
+        return "\n".join(lines)
+
+
+def register_family(family: str, ops: Sequence[str], backends: Sequence[Backend]) -> None:
+    """Declares a family's operators and its backends in order of preference."""
+    _families[family] = tuple(backends)
+    for op in ops:
+        _family_of[op] = family
+
+
+def families() -> dict[str, tuple[Backend, ...]]:
+    return dict(_families)
+
+
+def operators() -> tuple[str, ...]:
+    return tuple(_family_of)
+
+
+def check_name(name: str, source: str) -> str:
+    """`name` if it is a backend, else ValueError naming where it came from."""
+    if name not in NAMES:
+        raise ValueError(f"{source}={name!r}: no such backend; accepted: {', '.join(NAMES)}")
+    return name
+
+
+def requested(argument: str | None = None) -> str:
+    """The backend asked for by argument, context or environment, in this order; "" for none."""
+    if argument:
+        return "" if argument == AUTOMATIC else check_name(argument, "backend")
+    if name := _requested.get():
+        return name
+    name = environment.backend()
+    return check_name(name, "TSSSL_BACKEND") if name else ""
+
+
+def resolve(argument: str) -> str:
+    """The same, with AUTOMATIC for none: a name that settles the question for what follows.
+
+    A backward has to run where its forward was asked to; and reading the environment costs 4 of
+    the 120 microseconds that a small loss takes.
+    """
+    return argument or requested() or AUTOMATIC
+
+
+@contextlib.contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Runs every operator inside the `with` block on backend `name`, or raises.
+
+    Raises ValueError for an unknown name; BackendUnavailableError, at the call, where the backend
+    can not run the inputs.
+    """
+    token = _requested.set(check_name(name, "backend"))
+    try:
+        yield
+    finally:
+        _requested.reset(token)
+
+
+def select(op: str, tensors: Sequence[Tensor], backend: str = "") -> Callable[..., Any]:
+    """The kernel that runs `op` on these tensors."""
+    backends = _families[_family_of[op]]
+    name = requested(backend)
+    if name:
+        for candidate in backends:
+            if candidate.name == name:
+                why = candidate.reasons(op, tensors)
+                if not why:
+                    return candidate.kernels[op]
+                raise BackendUnavailableError(
+                    f"{op}: backend {name!r} was asked for and can not run: {'; '.join(why)}"
+                )
+        raise BackendUnavailableError(f"{op}: this family has no backend {name!r}")
+    for candidate in backends:
+        why = candidate.reasons(op, tensors)
+        if not why:
+            return candidate.kernels[op]
+        if all(t.device.type in candidate.devices for t in tensors):
+            _tell(op, candidate.name, "; ".join(why))
+    raise BackendUnavailableError(str(explain(op, *tensors)))
+
+
+def _tell(op: str, backend: str, why: str) -> None:
+    if (op, backend, why) not in _told:
+        _told.add((op, backend, why))
+        logger.warning("%s: not on backend %s: %s", op, backend, why)
+
+
+def explain(op: str, *tensors: Tensor) -> Explanation:
+    """Which backend runs operator `op` on these tensors, and the others' reasons.
+
+    Raises ValueError for an unknown operator.
+    """
+    if op not in _family_of:
+        raise ValueError(f"op={op!r}: no such operator; accepted: {', '.join(_family_of)}")
+    reasons = {b.name: b.reasons(op, tensors) for b in _families[_family_of[op]]}
+    name = requested()
+    able = [n for n, why in reasons.items() if not why and (not name or n == name)]
+    return Explanation(op, able[0] if able else None, reasons, name)

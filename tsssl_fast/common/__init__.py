@@ -1,0 +1,1 @@
+"""What everything may import: argument checks and random numbers."""

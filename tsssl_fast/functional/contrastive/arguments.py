@@ -1,0 +1,199 @@
+"""Argument checks of the contrastive functions."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.common import checks
+from tsssl_fast.functional.contrastive.row_losses import PairTemperature, Temperature
+from tsssl_fast.ops.contrastive import spec
+
+
+def check_operands(q: Tensor, k: Tensor | None) -> None:
+    checks.matrix("q", q)
+    if k is not None:
+        checks.matrix("k", k)
+        _same_space("k", k, q)
+
+
+def _same_space(name: str, x: Tensor, q: Tensor) -> None:
+    """The device, dtype and last dimension of q."""
+    if x.device != q.device:
+        raise ValueError(f"{name}: device {x.device}; accepted: {q.device} as q")
+    if x.dtype != q.dtype:
+        raise TypeError(f"{name}: dtype {x.dtype}; accepted: {q.dtype} as q")
+    if x.shape[-1] != q.shape[-1]:
+        raise ValueError(f"{name}: {x.shape[-1]} columns; accepted: {q.shape[-1]} as q")
+
+
+def _shaped(name: str, x: Tensor, shape: tuple[int, ...], q: Tensor) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}: {type(x).__name__}; accepted: torch.Tensor")
+    if tuple(x.shape) != shape:
+        raise ValueError(f"{name}: shape {tuple(x.shape)}; accepted: {shape}")
+    if x.device != q.device:
+        raise ValueError(f"{name}: device {x.device}; accepted: {q.device} as q")
+
+
+def check_temperature(temperature: Temperature, q: Tensor) -> None:
+    if isinstance(temperature, PairTemperature):
+        for field in ("positive", "negative", "same_group"):
+            value = getattr(temperature, field)
+            if value is not None:
+                check_temperature_value(f"temperature.{field}", value)
+    elif isinstance(temperature, Tensor) and temperature.dim() == 1:
+        checks.floating("temperature", temperature)
+        _shaped("temperature", temperature, (len(q),), q)
+    else:
+        check_temperature_value("temperature", temperature)
+
+
+def check_temperature_value(name: str, value: float | Tensor) -> None:
+    """A number > 0, or a 0-d floating tensor; a tensor's value is not read (no synchronisation)."""
+    if not isinstance(value, Tensor):
+        checks.positive(name, value)
+        return
+    checks.floating(name, value)
+    if value.dim():
+        raise ValueError(f"{name}: shape {tuple(value.shape)}; accepted: a 0-d tensor")
+
+
+def check_rows(
+    q: Tensor,
+    k: Tensor | None,
+    q_ids: Tensor | None,
+    k_ids: Tensor | None,
+    q_groups: Tensor | None,
+    k_groups: Tensor | None,
+    q_valid: Tensor | None,
+    k_valid: Tensor | None,
+) -> None:
+    """Arrays with one entry per row: integers for ids and groups, bool for flags."""
+    sides = (("q", q, q_ids, q_groups, q_valid), ("k", k, k_ids, k_groups, k_valid))
+    for side, z, ids, group, valid in sides:
+        for kind, x in (("ids", ids), ("groups", group), ("valid", valid)):
+            name = f"{side}_{kind}"
+            if x is None:
+                continue
+            if z is None:
+                raise ValueError(f"{name}: given without k; accepted: None for one set")
+            _shaped(name, x, (len(z),), q)
+            if kind == "valid":
+                _flags(name, x)
+            else:
+                _integers(name, x)
+    if k is not None:
+        for kind, a, b in (("ids", q_ids, k_ids), ("groups", q_groups, k_groups)):
+            if (a is None) != (b is None):
+                missing = f"k_{kind}" if b is None else f"q_{kind}"
+                raise ValueError(f"{missing}: None; accepted: integers, as its counterpart")
+
+
+def _integers(name: str, x: Tensor) -> None:
+    if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:
+        raise TypeError(f"{name}: dtype {x.dtype}; accepted: an integer dtype")
+
+
+def _flags(name: str, x: Tensor) -> None:
+    if x.dtype != torch.bool:
+        raise TypeError(f"{name}: dtype {x.dtype}; accepted: torch.bool")
+
+
+def check_pairs(
+    q: Tensor,
+    k: Tensor | None,
+    *,
+    mask: Tensor | None,
+    pair_weight: Tensor | None,
+    targets: Tensor | None,
+) -> None:
+    """(M, P) arrays."""
+    shape = (len(q), len(q if k is None else k))
+    if mask is not None:
+        _shaped("mask", mask, shape, q)
+        _flags("mask", mask)
+    for name, x in (("pair_weight", pair_weight), ("targets", targets)):
+        if x is None:
+            continue
+        _shaped(name, x, shape, q)
+        if not x.is_floating_point():
+            raise TypeError(f"{name}: dtype {x.dtype}; accepted: a floating-point dtype")
+        if x.layout not in (torch.strided, torch.sparse_csr):
+            raise ValueError(f"{name}: layout {x.layout}; accepted: dense or torch.sparse_csr")
+        if x.requires_grad and name == "pair_weight":
+            raise ValueError("pair_weight: requires grad; accepted: a constant (detach it)")
+
+
+def check_keys(
+    q: Tensor,
+    extra: Tensor | None,
+    extra_valid: Tensor | None,
+    own: Tensor | None,
+    own_valid: Tensor | None,
+) -> None:
+    if extra is not None:
+        checks.matrix("extra_keys", extra)
+        _same_space("extra_keys", extra, q)
+    if extra_valid is not None:
+        if extra is None:
+            raise ValueError("extra_valid: given without extra_keys; accepted: None")
+        _shaped("extra_valid", extra_valid, (len(extra),), q)
+        _flags("extra_valid", extra_valid)
+    if own is not None:
+        checks.floating("query_keys", own)
+        if own.dim() != 3 or len(own) != len(q):
+            raise ValueError(f"query_keys: shape {tuple(own.shape)}; accepted: ({len(q)}, S, D)")
+        _same_space("query_keys", own, q)
+    if own_valid is not None:
+        if own is None:
+            raise ValueError("query_keys_valid: given without query_keys; accepted: None")
+        _shaped("query_keys_valid", own_valid, tuple(own.shape[:2]), q)
+        _flags("query_keys_valid", own_valid)
+
+
+def check_row_weight(name: str, weight: Tensor | None, rows: int, q: Tensor) -> None:
+    if weight is not None:
+        checks.floating(name, weight)
+        _shaped(name, weight, (rows,), q)
+
+
+def check_labels(name: str, labels: Tensor, z: Tensor) -> None:
+    """(M,) integers."""
+    _shaped(name, labels, (len(z),), z)
+    _integers(name, labels)
+
+
+def check_flags(name: str, valid: Tensor | None, z: Tensor) -> None:
+    """(M,) bool, or None."""
+    if valid is not None:
+        _shaped(name, valid, (len(z),), z)
+        _flags(name, valid)
+
+
+def number(name: str, value: float | Tensor, q: Tensor) -> Tensor:
+    """A finite number or a 0-d floating tensor, as a 0-d tensor; a tensor's value is not read."""
+    if isinstance(value, Tensor):
+        checks.floating(name, value)
+        _shaped(name, value, (), q)
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: {type(value).__name__}; accepted: a number or a 0-d tensor")
+    if not math.isfinite(value):
+        raise ValueError(f"{name}: {value}; accepted: a finite number")
+    return torch.full((), value, dtype=torch.float64, device=q.device)
+
+
+def check_precision(precision: str | None, z: Tensor | None, temperature: float) -> None:
+    """None or a name of spec.PRECISIONS that these inputs and this temperature allow."""
+    if precision is None:
+        return
+    checks.choice("precision", precision, spec.PRECISIONS)
+    if z is not None and z.dtype not in spec.BF16_DTYPES:
+        accepted = ", ".join(map(str, spec.BF16_DTYPES))
+        raise TypeError(f"z1: dtype {z.dtype} with precision={precision!r}; accepted: {accepted}")
+    if precision == "bf16" and not temperature > spec.BF16_TEMPERATURE:
+        raise ValueError(
+            f"temperature: {temperature} with precision='bf16'; accepted: a number > "
+            f"{spec.BF16_TEMPERATURE:.4g} (one exponent shift serves all rows)"
+        )

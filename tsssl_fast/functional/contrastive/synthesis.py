@@ -1,0 +1,97 @@
+"""Synthetic features for contrastive losses: thin torch functions that feed the engine."""
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.common import checks
+from tsssl_fast.functional.contrastive import arguments
+
+__all__ = ["extrapolate_positives", "interpolate_negatives", "mix_hard_negatives"]
+
+
+def mix_hard_negatives(
+    q: Tensor,
+    negatives: Tensor,
+    *,
+    hardest: int = 1024,
+    mixed: int = 256,
+    with_query: int = 128,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """MoCHi (Kalantidis et al., NeurIPS 2020): convex mixes of each query's hardest negatives.
+
+    Of the `hardest` most similar negatives, `mixed` pairs are combined as a n_i + (1 - a) n_j with
+    a ~ U(0, 1), and `with_query` as b q + (1 - b) n_j with b ~ U(0, 0.5); all renormalised.
+
+    Args:
+        q: (N, D) and negatives: (K, D), both unit rows. generator: torch's global one if None.
+
+    Returns:
+        (N, mixed + with_query, D) without gradient: the `query_keys` of :func:`contrastive`.
+
+    Raises:
+        ValueError: a count < 1 for hardest, < 0 for the others, or hardest > K.
+    """
+    arguments.check_operands(q, negatives)
+    for name, value, least in (
+        ("hardest", hardest, 1),
+        ("mixed", mixed, 0),
+        ("with_query", with_query, 0),
+    ):
+        checks.at_least(name, value, least)
+    if hardest > len(negatives):
+        raise ValueError(f"hardest: {hardest}; accepted: at most K = {len(negatives)}")
+    with torch.no_grad():
+        top = (q @ negatives.T).topk(hardest, dim=1).indices
+        count = mixed + with_query
+
+        def pick(size: int) -> Tensor:
+            at = torch.randint(hardest, (len(q), size), generator=generator, device=q.device)
+            return negatives[top.gather(1, at)]
+
+        share = torch.rand((len(q), count, 1), generator=generator, device=q.device, dtype=q.dtype)
+        share[:, mixed:] *= 0.5
+        first = torch.cat([pick(mixed), q[:, None].expand(-1, with_query, -1)], dim=1)
+        out = share * first + (1 - share) * pick(count)
+        return torch.nn.functional.normalize(out, dim=-1)
+
+
+def extrapolate_positives(
+    q: Tensor, k: Tensor, *, alpha: float = 2.0, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """Positive extrapolation (Zhu et al., ICCV 2021): both sides are pushed apart, which makes the
+    pair harder: q' = m q + (1 - m) k, k' = m k + (1 - m) q, with m = 1 + Beta(alpha, alpha) per
+    pair.
+
+    Args:
+        q, k: (N, D). alpha > 0.
+
+    Returns:
+        (q', k'), not renormalised (use normalize=False, or let the loss normalise).
+    """
+    arguments.check_operands(q, k)
+    checks.alike(("q", "k"), (q, k))
+    checks.positive("alpha", alpha)
+    m = 1 + _beta((len(q), 1), alpha, q, generator)
+    return m * q + (1 - m) * k, m * k + (1 - m) * q
+
+
+def interpolate_negatives(
+    negatives: Tensor, *, alpha: float = 1.6, generator: torch.Generator | None = None
+) -> Tensor:
+    """Negative interpolation (Zhu et al., ICCV 2021): every negative mixed with another,
+    n' = m n + (1 - m) n[permutation], m ~ Beta(alpha, alpha) per row. (K, D) -> (K, D)."""
+    checks.matrix("negatives", negatives)
+    checks.positive("alpha", alpha)
+    m = _beta((len(negatives), 1), alpha, negatives, generator)
+    order = torch.randperm(len(negatives), generator=generator, device=negatives.device)
+    return m * negatives + (1 - m) * negatives[order]
+
+
+def _beta(
+    shape: tuple[int, ...], alpha: float, like: Tensor, generator: torch.Generator | None
+) -> Tensor:
+    """Beta(alpha, alpha) from two gamma draws."""
+    rate = torch.full((2, *shape), alpha, dtype=torch.float64, device=like.device)
+    a, b = torch._standard_gamma(rate, generator=generator)
+    return (a / (a + b)).to(like.dtype)

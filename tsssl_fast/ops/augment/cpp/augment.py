@@ -1,0 +1,87 @@
+"""`augment` on torch tensors, by the C++ kernels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.backends import cpp as native
+from tsssl_fast.ops.augment import spec
+
+
+def _address(x: Tensor | None) -> int:
+    return 0 if x is None else x.data_ptr()
+
+
+def _source(
+    program: Tensor,
+    seed: Tensor | tuple[int, ...],
+    sample_ids: Tensor | None,
+    lengths: Tensor | None,
+) -> tuple[Any, ...]:
+    numbers = seed if isinstance(seed, tuple) else tuple(seed.tolist())
+    addresses = (_address(sample_ids), _address(lengths))
+    return (program.data_ptr(), len(program), numbers, *addresses)
+
+
+def forward(
+    x: Tensor,
+    program: Tensor,
+    seed: Tensor | tuple[int, ...],
+    views: int,
+    sample_ids: Tensor | None,
+    lengths: Tensor | None,
+    parameters: Tensor | None,
+) -> Tensor:
+    dtype, shape = x.dtype, x.shape[-3:]
+    number = spec.compute_dtype(dtype)
+    x = x if number == dtype else x.to(number)
+    stride = x.stride() if x.dim() == 4 else (0, *x.stride())
+    out = x.new_empty((views, *shape))
+    module = native.module()
+    kernel = module.augment_forward_f32 if x.dtype == torch.float32 else module.augment_forward_f64
+    kernel(
+        *(x.data_ptr(), shape, stride, _source(program, seed, sample_ids, lengths)),
+        *(_address(parameters), views, native.threads(), out.data_ptr()),
+    )
+    return out if number == dtype else out.to(dtype)
+
+
+def backward(
+    grad: Tensor,
+    sum_views: bool,
+    program: Tensor,
+    seed: Tensor,
+    sample_ids: Tensor | None,
+    lengths: Tensor | None,
+    parameters: Tensor | None,
+) -> Tensor:
+    dtype, views, shape = grad.dtype, grad.shape[0], grad.shape[1:]
+    grad = grad.to(spec.compute_dtype(dtype))
+    out = grad.new_empty(shape if sum_views else grad.shape)
+    module = native.module()
+    single = grad.dtype == torch.float32
+    kernel = module.augment_backward_f32 if single else module.augment_backward_f64
+    kernel(
+        *(grad.data_ptr(), shape, grad.stride(), _source(program, seed, sample_ids, lengths)),
+        *(_address(parameters), views, native.threads(), sum_views, out.data_ptr()),
+    )
+    return out.to(dtype)
+
+
+def sample(
+    program: Tensor,
+    seed: Tensor,
+    views: int,
+    shape: Sequence[int],
+    sample_ids: Tensor | None,
+    lengths: Tensor | None,
+) -> Tensor:
+    slots = spec.bounds(program.tolist(), shape[1])[-1]
+    out = torch.empty((views, shape[0], slots), dtype=torch.float64)
+    native.module().augment_sample(
+        *(tuple(shape), _source(program, seed, sample_ids, lengths), views),
+        *(native.threads(), out.data_ptr()),
+    )
+    return out

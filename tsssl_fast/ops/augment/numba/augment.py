@@ -1,0 +1,141 @@
+"""`augment` by the Numba kernels."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tsssl_fast.ops.augment import spec
+
+_GROUP = 16  # blocks of words at a time: the tail of a vector loop costs more than unread words
+_ALL = np.empty(0, np.int64)
+_DRAWN = np.empty((0, 0, 0))
+
+
+def _draws(
+    program: Tensor,
+    seed: Tensor,
+    sample_ids: Tensor | None,
+    lengths: Tensor | None,
+    parameters: Tensor | None,
+    channels: int,
+) -> Any:
+    from tsssl_fast.backends.numba import arrays
+    from tsssl_fast.ops.augment.numba.kernels.entries import Draws
+
+    bounds = np.array(spec.bounds(program.tolist(), channels))
+    ids, ends = (_ALL if x is None else arrays.array(x) for x in (sample_ids, lengths))
+    given = _DRAWN if parameters is None else arrays.array(parameters)
+    return Draws(
+        arrays.array(program), bounds, arrays.array(spec.seed_tensor(seed)), ids, ends, given
+    )
+
+
+def _rows(threads: int, *wanted: tuple[Any, int]) -> list[np.ndarray]:
+    """(threads, count or more) for every (dtype, count), from one piece of memory: allocations one
+    by one took longer than the kernel on a small batch. Rows fill lines of the cache, so that
+    threads share none."""
+    from tsssl_fast.backends.numba import arrays
+
+    sizes = [-(-np.dtype(kind).itemsize * count // 64) * 64 for kind, count in wanted]
+    memory = arrays.array(torch.empty(threads * sum(sizes), dtype=torch.uint8))
+    starts = itertools.accumulate(sizes, initial=0)
+    return [
+        memory[threads * start : threads * (start + size)].view(kind).reshape(threads, -1)
+        for (kind, _), start, size in zip(wanted, starts, sizes, strict=False)
+    ]
+
+
+def _words(draws: Any) -> tuple[tuple[Any, int], tuple[Any, int]]:
+    """What parameters are drawn from: the plan of the blocks, and the words of all of them."""
+    from tsssl_fast.ops.augment.numba.kernels.arithmetic import CHUNK
+
+    slots = draws.bounds[1:] - draws.bounds[:-1]
+    blocks = -(-int((slots // 4 + 1).sum()) // _GROUP) * _GROUP
+    return (np.uint64, blocks), (np.uint32, max(CHUNK, 4 * blocks))
+
+
+def _memory(draws: Any, threads: int, channels: int, steps: int, dtype: torch.dtype) -> Any:
+    from tsssl_fast.backends.numba import arrays
+    from tsssl_fast.ops.augment.numba.kernels.arithmetic import CHUNK
+    from tsssl_fast.ops.augment.numba.kernels.entries import Memory
+    from tsssl_fast.ops.augment.numba.kernels.positions import SURPLUS
+
+    number = np.float32 if dtype == torch.float32 else np.float64
+    plan, words = _words(draws)
+    return Memory(
+        arrays.array(torch.empty((threads, 2, channels, steps), dtype=dtype)),
+        *_rows(
+            threads,
+            *((np.int32, steps + SURPLUS), (number, steps + SURPLUS), words, (number, CHUNK)),
+            *(plan, (np.float64, int(draws.bounds[-1]))),
+        ),
+    )
+
+
+def forward(
+    x: Tensor,
+    program: Tensor,
+    seed: Tensor,
+    views: int,
+    sample_ids: Tensor | None,
+    lengths: Tensor | None,
+    parameters: Tensor | None,
+) -> Tensor:
+    from tsssl_fast.backends.numba import arrays, launching
+    from tsssl_fast.ops.augment.numba.kernels import entries
+
+    dtype, shape = x.dtype, x.shape[-3:]
+    x = x.to(spec.compute_dtype(dtype))
+    out = x.new_empty((views, *shape))
+    draws = _draws(program, seed, sample_ids, lengths, parameters, shape[1])
+    threads = launching.threads(out.numel() // entries.TASK_ELEMENTS)
+    memory = _memory(draws, threads, shape[1], shape[2], x.dtype)
+    source = arrays.array(x if x.dim() == 4 else x[None])
+    launching.run(entries.forward, threads, source, draws, memory, arrays.array(out))
+    return out.to(dtype)
+
+
+def backward(
+    grad: Tensor,
+    sum_views: bool,
+    program: Tensor,
+    seed: Tensor,
+    sample_ids: Tensor | None,
+    lengths: Tensor | None,
+    parameters: Tensor | None,
+) -> Tensor:
+    from tsssl_fast.backends.numba import arrays, launching
+    from tsssl_fast.ops.augment.numba.kernels import entries
+
+    dtype, shape = grad.dtype, grad.shape[1:]
+    grad = grad.to(spec.compute_dtype(dtype))
+    out = grad.new_empty((1, *shape) if sum_views else grad.shape)
+    draws = _draws(program, seed, sample_ids, lengths, parameters, shape[1])
+    threads = launching.threads(grad.numel() // entries.TASK_ELEMENTS)
+    memory = _memory(draws, threads, shape[1], shape[2], grad.dtype)
+    arguments = (arrays.array(grad), draws, memory, sum_views, arrays.array(out))
+    launching.run(entries.backward, threads, *arguments)
+    return (out[0] if sum_views else out).to(dtype)
+
+
+def sample(
+    program: Tensor,
+    seed: Tensor,
+    views: int,
+    shape: Sequence[int],
+    sample_ids: Tensor | None,
+    lengths: Tensor | None,
+) -> Tensor:
+    from tsssl_fast.backends.numba import arrays, launching
+    from tsssl_fast.ops.augment.numba.kernels import entries
+
+    draws = _draws(program, seed, sample_ids, lengths, None, shape[1])
+    out = torch.empty((views, shape[0], int(draws.bounds[-1])), dtype=torch.float64)
+    threads = launching.threads(16 * out.numel() // entries.TASK_ELEMENTS)
+    memory = _rows(threads, *_words(draws))
+    launching.run(entries.sample, threads, draws, shape[1], shape[2], *memory, arrays.array(out))
+    return out

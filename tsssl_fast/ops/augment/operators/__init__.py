@@ -1,0 +1,1 @@
+"""The operators of the augmentations: signature, shapes of the results, derivative."""

@@ -1,0 +1,207 @@
+"""Operations that leave every value where it is: the definition of csrc/augment/pointwise.h.
+
+x is (views, N, C, T); every function has the adjoint's flag: constants that are written become
+zero, everything else is its own derivative's transpose.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.common import random
+from tsssl_fast.ops.augment import spec
+from tsssl_fast.ops.augment.reference import arithmetic, draws
+from tsssl_fast.ops.augment.spec import Code
+
+
+@dataclass(frozen=True)
+class Call:
+    """One operation of a program on (views, N, C, T): its row, its arguments and its slots."""
+
+    row: Sequence[float]
+    slots: Tensor  # (views, N, slots of this row) float64, on the device of the series
+    subject: draws.Subject
+    length: Tensor  # (1, N, 1, 1) int64, on that device
+
+    @property
+    def code(self) -> Code:
+        return Code(int(self.row[spec.CODE]))
+
+    @property
+    def a(self) -> Sequence[float]:
+        return self.row[-spec.ARGUMENTS :]
+
+    def slot(self, i: int) -> Tensor:
+        """(views, N, 1, 1)"""
+        return self.slots[..., i, None, None]
+
+    def per_channel(self, first: int) -> Tensor:
+        """(views, N, C, 1): the slots from `first`, one per channel."""
+        return self.slots[..., first : first + self.subject.channels, None]
+
+
+def steps(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.arange(x.shape[-1], device=x.device, dtype=dtype)
+
+
+def fixed_sum(x: Tensor) -> Tensor:
+    """Sum of every row, (..., T) -> (..., 1): 32 strided partial sums and then a tree."""
+    width = spec.STD_PARTIALS
+    x = torch.nn.functional.pad(x, (0, -x.shape[-1] % width))
+    part = torch.zeros_like(x[..., :width])
+    for piece in x.split(width, dim=-1):
+        part = part + piece
+    while width > 1:
+        width //= 2
+        part = part[..., :width] + part[..., width : 2 * width]
+    return part
+
+
+def row_mean(x: Tensor, length: Tensor) -> Tensor:
+    """Mean over the first `length` steps in float64: (..., T) -> (..., 1); a constant."""
+    inside = steps(x, torch.int64) < length
+    return fixed_sum(torch.where(inside, x.detach().double(), 0.0)) / length.double()
+
+
+def row_std(x: Tensor, length: Tensor) -> Tensor:
+    """Standard deviation, divided by the length, in float64: (..., T) -> (..., 1); a constant."""
+    inside = steps(x, torch.int64) < length
+    d = x.detach().double() - row_mean(x, length)
+    return arithmetic.root(fixed_sum(torch.where(inside, d * d, 0.0)) / length.double())
+
+
+def identity(x: Tensor, call: Call, adjoint: bool) -> Tensor:
+    return x
+
+
+def sign_flip(x: Tensor, call: Call, adjoint: bool) -> Tensor:
+    if not call.row[spec.CHANNEL_SLOTS]:
+        return -x
+    return torch.where(call.per_channel(1) != 0, -x, x)
+
+
+def blockout(x: Tensor, call: Call, adjoint: bool) -> Tensor:
+    t = steps(x, torch.float64)
+    c = torch.arange(x.shape[-2], device=x.device, dtype=torch.float64)[:, None]
+    inside = (t >= call.slot(2)) & (t < call.slot(2) + call.slot(1))
+    inside = inside & (c >= call.slot(4)) & (c < call.slot(4) + call.slot(3))
+    fill = torch.full_like(x[..., :1], call.a[3])
+    if call.a[7]:
+        fill = row_mean(x, call.length).to(x.dtype)
+    return torch.where(inside, 0.0 if adjoint else fill, x)
+
+
+def random_crop(x: Tensor, call: Call, adjoint: bool) -> Tensor:
+    t = steps(x, torch.float64)
+    inside = (t >= call.slot(2)) & (t < call.slot(2) + call.slot(1))
+    return torch.where(inside, x, 0.0 if adjoint else call.a[3])
+
+
+def channel_dropout(x: Tensor, call: Call, adjoint: bool) -> Tensor:
+    return torch.where(call.per_channel(1) != 0, 0.0 if adjoint else call.a[3], x)
+
+
+def time_dropout(x: Tensor, call: Call, adjoint: bool) -> Tensor:
+    words = call.subject.elements(call.row)[..., : x.shape[-1]].to(x.device)
+    words = words if call.a[4] else words[..., :1, :]
+    masked = words < int(call.a[1])
+    if call.a[0]:
+        column, columns = masked[..., 0], [masked[..., 0]]
+        for word in words.unbind(-1)[1:]:
+            column = torch.where(column, word >= int(call.a[2]), word < int(call.a[3]))
+            columns.append(column)
+        masked = torch.stack(columns, dim=-1)
+    return torch.where(masked, 0.0 if adjoint else call.a[5], x)
+
+
+def scale(x: Tensor, call: Call, adjoint: bool) -> Tensor:
+    return x * call.per_channel(2).to(x.dtype)
+
+
+def magnitude_warp(x: Tensor, call: Call, adjoint: bool) -> Tensor:
+    amplitude = call.slot(1).to(x.dtype)
+    turns = call.slot(2) / call.length
+    step = ((turns - turns.floor()) * 2.0**32 + 0.5).long() & 0xFFFFFFFF
+    theta = (call.per_channel(3) * 2.0**32).long()
+    phase = (theta + step * steps(x, torch.int64)) & 0xFFFFFFFF
+    sin, _ = arithmetic.sincos_turns(phase, x.dtype)
+    return x * ((amplitude if call.a[4] else 1.0) + amplitude * sin)
+
+
+def _curve(x: Tensor, call: Call) -> Tensor:
+    """A cubic through equidistant knots, the ends repeated (Catmull-Rom): (views, N, C, T)."""
+    count = int(call.row[spec.CHANNEL_SLOTS])
+    segments = count - 1
+    knots = call.slots[..., 2:].unflatten(-1, (x.shape[-2], count))
+    before = torch.cat([knots[..., :1], knots[..., :-2]], dim=-1)
+    after = torch.cat([knots[..., 2:], knots[..., -1:]], dim=-1)
+    p0, p1, p2, p3 = before, knots[..., :-1], knots[..., 1:], after
+    step = torch.full_like(call.length, segments).double() / (call.length - 1).clamp_min(1)
+    w = steps(x, torch.float64) * step
+    segment = w.long().clamp_max(segments - 1)
+    f = (w - segment.double()).to(x.dtype)
+    segment = segment.expand(x.shape)
+    c0, c1, c2, c3 = (
+        c.to(x.dtype).gather(-1, segment)
+        for c in (
+            p1,
+            (p2 - p0) * 0.5,
+            (p0 - p1 * 2.5) + (p2 * 2.0 - p3 * 0.5),
+            (p3 - p0) * 0.5 + (p1 - p2) * 1.5,
+        )
+    )
+    return c0 + f * (c1 + f * (c2 + f * c3))
+
+
+def magnitude_spline(x: Tensor, call: Call, adjoint: bool) -> Tensor:
+    return x * (call.slot(1).to(x.dtype) * _curve(x, call) + 1.0)
+
+
+def drift(x: Tensor, call: Call, adjoint: bool) -> Tensor:
+    size = call.slot(1).to(x.dtype)
+    if call.a[2]:
+        size = size * row_std(x, call.length).to(x.dtype)
+    return x + size * _curve(x, call)
+
+
+def noise(x: Tensor, call: Call, adjoint: bool) -> Tensor:
+    words = call.subject.elements(call.row).to(x.device)
+    if call.a[2]:
+        z = arithmetic.normals(words[..., 0::2], words[..., 1::2], x.dtype)
+        r = torch.stack(z, dim=-1).flatten(-2)
+    else:
+        r = random.uniform(words, x.dtype) * 2.0 - 1.0
+    amplitude = call.slot(1).to(x.dtype)
+    if call.code == Code.RANDOM_NOISE:
+        amplitude = amplitude * row_std(x, call.length).to(x.dtype)
+    return x + r[..., : x.shape[-1]] * amplitude
+
+
+def quantize(x: Tensor, call: Call, adjoint: bool) -> Tensor:
+    inside = steps(x, torch.int64) < call.length
+    low = torch.where(inside, x, torch.inf).amin(-1, keepdim=True)
+    high = torch.where(inside, x, -torch.inf).amax(-1, keepdim=True)
+    width = (high - low) / (call.slot(1) - 1.0).to(x.dtype)
+    rounded = low + ((x - low) / width + 0.5).floor() * width
+    if x.requires_grad:  # its derivative counts as one
+        rounded = rounded.detach() + (x - x.detach())
+    return torch.where(high > low, rounded, x)
+
+
+def rotation(x: Tensor, call: Call, adjoint: bool) -> Tensor:
+    w, i, j, k = (call.slots[..., n] for n in range(2, 6))
+    m = [
+        [1.0 - 2.0 * (j * j + k * k), 2.0 * (i * j - k * w), 2.0 * (i * k + j * w)],
+        [2.0 * (i * j + k * w), 1.0 - 2.0 * (i * i + k * k), 2.0 * (j * k - i * w)],
+        [2.0 * (i * k - j * w), 2.0 * (j * k + i * w), 1.0 - 2.0 * (i * i + j * j)],
+    ]
+    rows = list(x.unbind(-2))
+    for n in range(int(call.a[0])):
+        triple = [int(call.a[1 + 3 * n + p]) for p in range(3)]
+        old = [rows[c] for c in triple]
+        for p in range(3):
+            r = [(m[q][p] if adjoint else m[p][q]).to(x.dtype)[..., None] for q in range(3)]
+            rows[triple[p]] = (r[0] * old[0] + r[1] * old[1]) + r[2] * old[2]
+    return torch.stack(rows, dim=-2)

@@ -1,0 +1,207 @@
+"""Operations in plain torch on every backend: those on other samples, spectra, wide windows, and
+published code in its literal form.
+
+They draw from the same streams as all others and have rows in a program. `run` gives the rows
+between them to the kernels. Everything here is a fixed order of single roundings but for the
+Fourier transforms, which differ from library to library and are held to a tolerance.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.common import random
+from tsssl_fast.ops.augment import spec
+from tsssl_fast.ops.augment.reference import arithmetic, draws
+from tsssl_fast.ops.augment.reference.pointwise import Call, steps
+from tsssl_fast.ops.augment.spec import Code
+
+
+def _of_partner(call: Call, values: Tensor) -> Tensor:
+    """values (views, N, ...) of the sample that each is mixed with."""
+    return values.gather(1, call.slot(1).long().expand_as(values))
+
+
+def _partner_has(x: Tensor, call: Call) -> Tensor:
+    """(views, N, 1, T): where the partner has a step that is no padding."""
+    lengths = call.length.expand(x.shape[0], x.shape[1], 1, 1)
+    return steps(x, torch.int64) < _of_partner(call, lengths)
+
+
+def mixup(x: Tensor, call: Call) -> Tensor:
+    share = call.slot(2).to(x.dtype)
+    mixed = x * share + _of_partner(call, x) * (1.0 - share)
+    return torch.where(_partner_has(x, call), mixed, x)
+
+
+def cutmix(x: Tensor, call: Call) -> Tensor:
+    step = steps(x, torch.float64)
+    inside = (step >= call.slot(4)) & (step < call.slot(4) + call.slot(3))
+    return torch.where(inside & _partner_has(x, call), _of_partner(call, x), x)
+
+
+def moving_average(x: Tensor, call: Call) -> Tensor:
+    """Sums from the centre outwards, then one division."""
+    width, last, t = call.slot(1), call.length - 1, steps(x, torch.int64)
+    total = x
+    for k in range(1, int(call.a[1]) + 1):
+        pair = _beyond(x, t - k, last, call.a[2]) + _beyond(x, t + k, last, call.a[2])
+        total = torch.where(2 * k < width, total + pair, total)
+    return total / width.to(x.dtype)
+
+
+def _beyond(x: Tensor, source: Tensor, last: Tensor, edge: float) -> Tensor:
+    """x at the steps `source`; edge 0 repeats the ends, 1 has zeros beyond them, 2 reflects."""
+    outside = (source < 0) | (source > last)
+    if edge == 2:
+        source = source.abs()
+        source = last - (last - source).abs()
+    source = source.clamp_min(0).minimum(last).expand(x.shape)
+    return torch.where(outside, 0.0, x.gather(-1, source)) if edge == 1 else x.gather(-1, source)
+
+
+def _spectral(x: Tensor, call: Call, change: Callable[[Tensor, Tensor, int], Tensor]) -> Tensor:
+    """change(spectrum, a word for every bin, T) of every sample, each over its own length."""
+    for length in call.subject.lengths.unique().tolist():
+        rows = (call.subject.lengths == length).nonzero()[:, 0]
+        subject = dataclasses.replace(
+            call.subject,
+            ids=call.subject.ids[rows],
+            channels=x.shape[2] if call.a[1] else 1,
+            steps=length // 2 + 1,
+        )
+        words = subject.elements(call.row)[..., : subject.steps].to(x.device)
+        rows = rows.to(x.device)
+        part = x.index_select(1, rows)
+        spectrum = change(torch.fft.rfft(part[..., :length]), words, length)
+        part = torch.cat([torch.fft.irfft(spectrum, n=length), part[..., length:]], dim=-1)
+        x = x.index_copy(1, rows, part)
+    return x
+
+
+def frequency_mask(x: Tensor, call: Call) -> Tensor:
+    def change(spectrum: Tensor, words: Tensor, length: int) -> Tensor:
+        removed = words < int(call.a[0])
+        removed[..., 0] = False
+        return torch.where(removed, 0.0, spectrum)
+
+    return _spectral(x, call, change)
+
+
+def phase_surrogate(x: Tensor, call: Call) -> Tensor:
+    def change(spectrum: Tensor, words: Tensor, length: int) -> Tensor:
+        angle = (random.uniform(words, torch.float64) * 2 - 1) * (torch.pi * call.a[0])
+        angle = angle.to(x.dtype)
+        turned = spectrum * torch.polar(torch.ones_like(angle), angle)
+        bins = torch.arange(spectrum.shape[-1], device=spectrum.device)
+        return torch.where((bins == 0) | (2 * bins == length), spectrum, turned)
+
+    return _spectral(x, call, change)
+
+
+def _step_words(x: Tensor, call: Call) -> Tensor:
+    """A word per step, those of channel 0, for all channels: (views, N, 1, T rounded up to 4)."""
+    return dataclasses.replace(call.subject, channels=1).elements(call.row).to(x.device)
+
+
+def index_noise(x: Tensor, call: Call) -> Tensor:
+    """x at t + s u_t, linearly interpolated, u_t uniform on [0, 1) for every step."""
+    last = (call.length - 1).double()
+    turns = random.uniform(_step_words(x, call)[..., : x.shape[-1]], torch.float64)
+    position = (steps(x, torch.float64) + call.slot(1) * turns).minimum(last)
+    left = position.long().minimum(call.length - 2).clamp_min(0)
+    weight = (position - left.double()).to(x.dtype)
+    a = x.gather(-1, left.expand(x.shape))
+    b = x.gather(-1, (left + 1).minimum(call.length - 1).expand(x.shape))
+    return a + weight * (b - a)
+
+
+def step_scale(x: Tensor, call: Call) -> Tensor:
+    """x[c, t] (2 + s z_t), z_t standard normal."""
+    words = _step_words(x, call)
+    pair = arithmetic.normals(words[..., 0::2], words[..., 1::2], x.dtype)
+    normal = torch.stack(pair, dim=-1).flatten(-2)[..., : x.shape[-1]]
+    return x * (2.0 + call.slot(1).to(x.dtype) * normal)
+
+
+def first_channel_segments(x: Tensor, call: Call) -> Tensor:
+    """Channel 0, its segments in random order, in every channel; x itself where it has one segment.
+
+    The count - 1 borders are the smallest words of the steps 0 to T - 3, as a choice without
+    replacement; a border at step 0 leaves the first segment empty.
+    """
+    count, t = call.slot(1), steps(x, torch.int64)
+    words = _step_words(x, call)[..., : x.shape[-1]]
+    words = torch.where(t < call.length - 2, words, (1 << 32) + t)
+    rank = words.argsort(dim=-1, stable=True).argsort(dim=-1)
+    border = (rank < count - 1) & (t < call.length - 2)
+    segment = border.long().cumsum(-1)
+    place = call.slots[..., None, 2:].expand(*segment.shape[:-1], -1).gather(-1, segment)
+    place = torch.where(t < call.length, place, place.max() + 1)  # padding stays behind
+    source = place.argsort(dim=-1, stable=True).expand(x.shape)
+    shuffled = x[..., :1, :].expand(x.shape).gather(-1, source)
+    return torch.where(count > 1, shuffled, x)
+
+
+OPERATIONS: dict[Code, Callable[[Tensor, Call], Tensor]] = {
+    Code.MIXUP: mixup,
+    Code.CUTMIX: cutmix,
+    Code.FREQUENCY_MASK: frequency_mask,
+    Code.PHASE_SURROGATE: phase_surrogate,
+    Code.MOVING_AVERAGE: moving_average,
+    Code.INDEX_NOISE: index_noise,
+    Code.STEP_SCALE: step_scale,
+    Code.FIRST_CHANNEL_SEGMENTS: first_channel_segments,
+}
+
+
+def has_plain(program: Sequence[Sequence[float]]) -> bool:
+    """Whether a program has operations of this file."""
+    return any(Code(int(row[spec.CODE])) in OPERATIONS for row in program)
+
+
+def run(
+    x: Tensor,
+    program: Tensor,
+    seed: Tensor,
+    sample_ids: Tensor | None,
+    lengths: Tensor | None,
+    table: Tensor,
+    backend: str,
+) -> Tensor:
+    """A whole program on (views, N, C, T) with the parameters `table`, (views, N, slots)."""
+    rows = program.tolist()
+    subject = draws.Subject.of(seed, sample_ids, lengths, x.shape[0], x.shape[1:])
+    length = subject.lengths.to(x.device)[:, None, None][None]
+    inside = steps(x, torch.int64) < length
+    y = x.to(spec.compute_dtype(x.dtype))
+    waiting: list[int] = []
+    bounds = spec.bounds(rows, x.shape[2])
+
+    def kernels(y: Tensor) -> Tensor:
+        if not waiting:
+            return y
+        part = program[waiting]
+        part[:, spec.PARENT] = -1  # the table has what the groups chose
+        columns = [table[..., bounds[i] : bounds[i + 1]] for i in waiting]
+        waiting.clear()
+        return torch.ops.tsssl_fast.augment(
+            *(y, part, seed, len(y), sample_ids, lengths),
+            *(torch.cat(columns, dim=-1).contiguous(), backend),
+        )
+
+    for i, row in enumerate(rows):
+        code = Code(int(row[spec.CODE]))
+        if code == Code.GROUP:
+            continue
+        if code not in OPERATIONS:
+            waiting.append(i)
+            continue
+        y = kernels(y)
+        slots = table[..., bounds[i] : bounds[i + 1]].to(x.device)
+        call = Call(row, slots, subject, length)
+        acts = inside & (call.slot(0) != 0)
+        y = torch.where(acts, OPERATIONS[code](y, call), y)
+    return kernels(y).to(x.dtype)

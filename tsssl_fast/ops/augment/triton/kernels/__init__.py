@@ -1,0 +1,1 @@
+"""Device code of the augmentations in Triton; the files above launch it."""

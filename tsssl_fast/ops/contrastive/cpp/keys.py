@@ -1,0 +1,39 @@
+"""`key_logsumexp` on torch tensors, by the C++ kernels."""
+
+from torch import Tensor
+
+from tsssl_fast.backends import cpp as native
+from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive.cpp.calls import native_kernel, rows_of
+from tsssl_fast.ops.contrastive.cpp.pairs import pairs_backward, pairs_forward
+from tsssl_fast.ops.contrastive.operators import keys
+
+
+def key_logsumexp(
+    q: Tensor,
+    k: Tensor,
+    q_valid: Tensor | None,
+    k_valid: Tensor | None,
+    beta: float,
+    normalize: bool,
+    gradient: bool,
+) -> tuple[Tensor, Tensor]:
+    if not normalize or 2 * abs(beta) >= spec.FIXED_SHIFT_LIMIT[spec.compute_dtype(q.dtype)]:
+        # Rows have maxima of their own, which a walk of its own has to find.
+        return _composed_keys(q, k, q_valid, k_valid, beta, normalize, gradient)
+    q, k = rows_of(q), rows_of(k)
+    q_valid, k_valid = (None if v is None else v.contiguous() for v in (q_valid, k_valid))
+    lse = q.new_empty(len(q))
+    jacobian = q.new_empty(q.shape if gradient else (0, q.shape[1]))
+    native_kernel("key_logsumexp", q.dtype)(
+        *(q.data_ptr(), q.stride(0), len(q), k.data_ptr(), k.stride(0), len(k), q.shape[1]),
+        *(beta, 0 if q_valid is None else q_valid.data_ptr()),
+        *(0 if k_valid is None else k_valid.data_ptr(), native.threads()),
+        *(lse.data_ptr(), jacobian.data_ptr() if gradient else 0),
+    )
+    return lse, jacobian
+
+
+_composed_keys = keys.composed(
+    {"pair_logsumexp": pairs_forward, "pair_logsumexp_backward": pairs_backward}
+)

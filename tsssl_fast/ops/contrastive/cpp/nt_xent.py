@@ -1,0 +1,53 @@
+"""`nt_xent` on torch tensors, by the C++ kernels."""
+
+from torch import Tensor
+
+from tsssl_fast.backends import cpp as native
+from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive.cpp.calls import native_kernel, rows_of
+
+
+def nt_xent_forward(
+    z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool, suffix: str = ""
+) -> tuple[Tensor, Tensor, Tensor]:
+    n, dim = z1.shape
+    z1, z2 = rows_of(z1), rows_of(z2)
+    loss = z1.new_empty(2 * n if reduction == "none" else ())
+    saved = z1.new_empty((len(spec.NT_XENT_ROWS), 2 * n))
+    side = spec.kept_rows(2 * n, dim) if keep else 0
+    # With a reduction the gradient is formed here, from exponentials in working memory.
+    formed = side > 0 and reduction != "none"  # spec.GRADIENT_DIMS
+    kept = z1.new_empty((2, n, dim) if formed else side * side)
+    native_kernel("nt_xent_forward", z1.dtype, suffix)(
+        *(z1.data_ptr(), z1.stride(0), z2.data_ptr(), z2.stride(0), n, dim),
+        *(1 / temperature, spec.REDUCTIONS.index(reduction), native.threads()),
+        *(loss.data_ptr(), saved.data_ptr(), side, kept.data_ptr()),
+    )
+    return loss, saved, kept
+
+
+def nt_xent_backward(
+    grad: Tensor,
+    z1: Tensor,
+    z2: Tensor,
+    saved: Tensor,
+    kept: Tensor,
+    temperature: float,
+    reduction: str,
+    suffix: str = "",
+) -> tuple[Tensor, Tensor]:
+    n, dim = z1.shape
+    dtype = z1.dtype
+    if kept.dim() == spec.GRADIENT_DIMS:
+        return (kept[0] * grad).to(dtype), (kept[1] * grad).to(dtype)
+    z1, z2 = rows_of(z1), rows_of(z2)
+    if grad.dtype != z1.dtype:
+        grad = grad.to(z1.dtype)
+    grad1, grad2 = z1.new_empty((n, dim)), z2.new_empty((n, dim))
+    native_kernel("nt_xent_backward", z1.dtype, suffix)(
+        *(z1.data_ptr(), z1.stride(0), z2.data_ptr(), z2.stride(0), n, dim),
+        *(1 / temperature, spec.REDUCTIONS.index(reduction), native.threads()),
+        *(saved.data_ptr(), kept.data_ptr(), grad.data_ptr()),
+        *(grad.stride(0) if reduction == "none" else 0, grad1.data_ptr(), grad2.data_ptr()),
+    )
+    return (grad1, grad2) if dtype == z1.dtype else (grad1.to(dtype), grad2.to(dtype))

@@ -1,0 +1,1 @@
+"""The operators of the contrastive losses: signature, shapes of the results, derivative."""

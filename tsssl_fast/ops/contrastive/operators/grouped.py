@@ -1,0 +1,86 @@
+"""`grouped_nt_xent`: many small NT-Xent problems in one launch."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.backends import dispatch, registration
+from tsssl_fast.ops.contrastive import spec
+
+
+def _forward(
+    z1: Tensor,
+    z2: Tensor,
+    lengths: Tensor | None,
+    temperature: float,
+    normalize: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    kernel = dispatch.select("grouped_nt_xent", (z1, z2), backend)
+    return kernel(z1, z2, lengths, temperature, normalize)
+
+
+def _forward_fake(
+    z1: Tensor,
+    z2: Tensor,
+    lengths: Tensor | None,
+    temperature: float,
+    normalize: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    size = (z1.shape[0], 2 * z1.shape[1])
+    dtype = spec.compute_dtype(z1.dtype)
+    saved = (len(spec.NT_XENT_ROWS), *size)
+    return z1.new_empty(size, dtype=dtype), z1.new_empty(saved, dtype=dtype)
+
+
+def _backward(
+    grad: Tensor,
+    z1: Tensor,
+    z2: Tensor,
+    saved: Tensor,
+    lengths: Tensor | None,
+    temperature: float,
+    normalize: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    kernel = dispatch.select("grouped_nt_xent_backward", (z1, z2, grad), backend)
+    return kernel(grad, z1, z2, saved, lengths, temperature, normalize)
+
+
+def _backward_fake(grad: Tensor, z1: Tensor, z2: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    return z1.new_empty(z1.shape), z2.new_empty(z2.shape)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    z1, z2, lengths, ctx.temperature, ctx.normalize, backend = inputs
+    ctx.backend = dispatch.resolve(backend)
+    ctx.mark_non_differentiable(output[1])
+    ctx.save_for_backward(z1, z2, output[1], lengths)
+
+
+def _differentiate(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
+    z1, z2, saved, lengths = ctx.saved_tensors
+    g1, g2 = torch.ops.tsssl_fast.grouped_nt_xent_backward(
+        grad, z1, z2, saved, lengths, ctx.temperature, ctx.normalize, ctx.backend
+    )
+    return g1, g2, None, None, None, None
+
+
+_TAIL = "Tensor? lengths, float temperature, bool normalize, str backend"
+
+registration.define(
+    f"grouped_nt_xent(Tensor z1, Tensor z2, {_TAIL}) -> (Tensor, Tensor)",
+    _forward,
+    _forward_fake,
+    setup_context=_setup_context,
+    backward=_differentiate,
+)
+registration.define(
+    f"grouped_nt_xent_backward(Tensor grad, Tensor z1, Tensor z2, Tensor saved, {_TAIL}) "
+    "-> (Tensor, Tensor)",
+    _backward,
+    _backward_fake,
+    backward=registration.no_second_derivative("grouped_nt_xent"),
+)

@@ -1,0 +1,215 @@
+"""`hierarchical_nt_xent`: TS2Vec's loss on grouped problems, as one operator.
+
+Pooling and both contrasts of every level run inside. The loss is one number, so the gradient is
+formed in the forward, level by level, where a group's exponentials are still in working memory.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.backends import dispatch, registration
+from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive.operators.saved_gradient import formed_gradient
+
+Kernel = Callable[..., Tensor]
+
+
+class Level(NamedTuple):
+    """One level: views (B, T, D), valid steps per series, and the two contrasts' weights."""
+
+    z1: Tensor
+    z2: Tensor
+    lengths: Tensor | None
+    instance: float
+    temporal: float
+
+
+class Part(NamedTuple):
+    """A level's grouped problems: views (G, L, D), lengths, weight over the number of valid rows,
+    and whether the groups are steps (instance contrast)."""
+
+    z1: Tensor
+    z2: Tensor
+    lengths: Tensor | None
+    weight: float
+    by_step: bool
+
+
+def hierarchical_nt_xent(
+    z1: Tensor,
+    z2: Tensor,
+    lengths: Tensor | None,
+    alpha: float,
+    temperature: float,
+    normalize: bool,
+    backend: str,
+) -> Tensor:
+    """The loss; arguments checked by functional.hierarchical_contrastive."""
+    gradient = torch.is_grad_enabled() and (z1.requires_grad or z2.requires_grad)
+    return _operator(z1, z2, lengths, alpha, temperature, normalize, gradient, backend)[0]
+
+
+def levels(z1: Tensor, z2: Tensor, lengths: Tensor | None, alpha: float) -> Iterator[Level]:
+    """TS2Vec's pyramid: max-pooled by two until one step is left; the last has no temporal part."""
+    while True:
+        last = z1.shape[1] == 1
+        yield Level(z1, z2, lengths, alpha, 0.0 if last else 1 - alpha)
+        if last:
+            return
+        z1, z2 = _halve(z1), _halve(z2)
+        lengths = None if lengths is None else lengths // 2
+
+
+def _halve(z: Tensor) -> Tensor:
+    """Maximum over pairs of steps; an odd last step is dropped."""
+    steps = z.shape[1] // 2
+    return torch.maximum(z[:, 0 : 2 * steps : 2], z[:, 1 : 2 * steps : 2])
+
+
+def _halve_backward(grad: Tensor, z: Tensor, out: Tensor) -> None:
+    """To the larger of each pair, the earlier where they are equal, as torch's max_pool1d does.
+    Writes all of `out`: at (8, 1024, 320) zeros first would cost as much as arithmetic."""
+    steps = z.shape[1] // 2
+    even, odd = z[:, 0 : 2 * steps : 2], z[:, 1 : 2 * steps : 2]
+    # 0 and 1 as floats: a product with bool would not be vectorised.
+    share = torch.ge(even, odd, out=out[:, 0 : 2 * steps : 2]).mul_(grad)
+    torch.sub(grad, share, out=out[:, 1 : 2 * steps : 2])
+    out[:, 2 * steps :] = 0
+
+
+def parts(level: Level) -> Iterator[Part]:
+    """Series are sorted by length, longest first, so that those still running at step t are the
+    first of its group."""
+    z1, z2, lengths = level.z1, level.z2, level.lengths
+    rows = 2 * z1.shape[0] * z1.shape[1] if lengths is None else 2 * int(lengths.sum())
+    if level.instance and rows:
+        running = None
+        if lengths is not None:
+            steps = torch.arange(z1.shape[1], device=lengths.device)
+            running = (lengths[:, None] > steps).sum(dim=0)
+        weight = level.instance / rows
+        yield Part(z1.transpose(0, 1), z2.transpose(0, 1), running, weight, True)
+    if level.temporal and rows:
+        yield Part(z1, z2, lengths, level.temporal / rows, False)
+
+
+def composed(kernels: Any) -> Kernel:
+    """`grouped_nt_xent_pulled` from a backend's own grouped kernels."""
+
+    def kernel(
+        z1: Tensor,
+        z2: Tensor,
+        lengths: Tensor | None,
+        temperature: float,
+        normalize: bool,
+        pull: float,
+        grad1: Tensor,
+        grad2: Tensor,
+    ) -> Tensor:
+        loss, saved = kernels["grouped_nt_xent"](z1, z2, lengths, temperature, normalize)
+        back = kernels["grouped_nt_xent_backward"]
+        grad = torch.full_like(loss, pull)
+        for total, found in zip(
+            (grad1, grad2),
+            back(grad, z1, z2, saved, lengths, temperature, normalize),
+            strict=True,
+        ):
+            total += found
+        return loss.sum(dim=1)
+
+    return kernel
+
+
+def with_pulled(backend: dispatch.Backend) -> dispatch.Backend:
+    """The backend with the composed kernel where it has none of its own."""
+    return backend.extended(
+        {"grouped_nt_xent_pulled": composed(backend.kernels), **backend.kernels}
+    )
+
+
+def _forward(
+    z1: Tensor,
+    z2: Tensor,
+    lengths: Tensor | None,
+    alpha: float,
+    temperature: float,
+    normalize: bool,
+    gradient: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    op = "grouped_nt_xent_pulled" if gradient else "grouped_nt_xent"
+    kernel = dispatch.select(op, (z1, z2), backend)
+    dtype = spec.compute_dtype(z1.dtype)
+    # One layout for views and gradients.
+    z1, z2 = (z.to(dtype).contiguous() for z in (z1, z2))
+    pyramid = list(levels(z1, z2, lengths, alpha))
+    total, pulled = z1.new_zeros(()), None
+    for level in reversed(pyramid):
+        if gradient:
+            pulled = _below(pulled, level)
+        for part in parts(level):
+            arguments = (part.z1, part.z2, part.lengths, temperature, normalize)
+            weight = part.weight / len(pyramid)
+            if pulled is None:
+                loss = kernel(*arguments)[0]
+            else:
+                grads = pulled.transpose(1, 2) if part.by_step else pulled
+                loss = kernel(*arguments, weight, *grads)
+            total += weight * loss.sum()
+    return total, z1.new_empty(0) if pulled is None else pulled
+
+
+def _below(pulled: Tensor | None, level: Level) -> Tensor:
+    """What the gradients of both views (2, B, T, D) of the level above are on this one."""
+    shape = (2, *level.z1.shape)
+    if pulled is None:
+        return level.z1.new_zeros(shape)
+    out = level.z1.new_empty(shape)
+    for grad, z, to in zip(pulled, (level.z1, level.z2), out, strict=True):
+        _halve_backward(grad, z, to)
+    return out
+
+
+def _forward_fake(
+    z1: Tensor,
+    z2: Tensor,
+    lengths: Tensor | None,
+    alpha: float,
+    temperature: float,
+    normalize: bool,
+    gradient: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    like = z1.new_empty((), dtype=spec.compute_dtype(z1.dtype))
+    return like, like.new_empty((2, *z1.shape) if gradient else (0,))
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*inputs[:2], output[1])
+
+
+def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
+    if grad is None:
+        return (None,) * 8
+    z1, z2, formed = ctx.saved_tensors
+    g1, g2 = formed_gradient(grad, formed, z1, z2).to(z1.dtype).unbind()
+    return g1, g2, *[None] * 6
+
+
+registration.define(
+    "hierarchical_nt_xent(Tensor z1, Tensor z2, Tensor? lengths, float alpha, float temperature, "
+    "bool normalize, bool gradient, str backend) -> (Tensor, Tensor)",
+    _forward,
+    _forward_fake,
+    setup_context=_setup_context,
+    backward=_differentiate,
+)
+
+_operator = registration.eager(
+    torch.ops.tsssl_fast.hierarchical_nt_xent, _forward, _setup_context, _differentiate
+)

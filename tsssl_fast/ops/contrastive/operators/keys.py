@@ -1,0 +1,103 @@
+"""`key_logsumexp`: log-sum-exp over keys without gradient; the queries' gradient comes with it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.backends import dispatch, registration
+from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive.operators.saved_gradient import formed_gradient
+from tsssl_fast.ops.contrastive.rules import Rules
+
+Kernel = Callable[..., tuple[Tensor, Tensor]]
+
+
+def key_logsumexp(
+    q: Tensor,
+    k: Tensor,
+    q_valid: Tensor | None,
+    k_valid: Tensor | None,
+    beta: float,
+    normalize: bool,
+    backend: str = "",
+) -> Tensor:
+    """log sum_j exp(beta <q_i, k_j>), (M,); -inf where no pair is left. Gradient to q alone."""
+    gradient = torch.is_grad_enabled() and q.requires_grad
+    return _operator(q, k, q_valid, k_valid, beta, normalize, gradient, backend)[0]
+
+
+def composed(kernels: Any) -> Kernel:
+    """The operator from a backend's own `pair_logsumexp`: the rows are independent, so the
+    gradient of their sum holds the gradient of each."""
+
+    def kernel(
+        q: Tensor,
+        k: Tensor,
+        q_valid: Tensor | None,
+        k_valid: Tensor | None,
+        beta: float,
+        normalize: bool,
+        gradient: bool,
+    ) -> tuple[Tensor, Tensor]:
+        q, k = (z.to(spec.compute_dtype(z.dtype)) for z in (q, k))
+        arrays = (None, None, None, None, q_valid, k_valid, None, None)
+        rules = Rules(*arrays, normalize, False, False, 0)
+        scale = torch.full((), beta, dtype=torch.float64, device=q.device)
+        out, sums, scales, _ = kernels["pair_logsumexp"](q, k, scale, rules, False)
+        lse = out[0].clone()
+        if not gradient:
+            return lse, q.new_empty((0, q.shape[1]))
+        ones = torch.zeros_like(out)
+        ones[0] = 1
+        backward = kernels["pair_logsumexp_backward"]
+        return lse, backward(ones, q, k, scale, rules, sums, scales, False)[0]
+
+    return kernel
+
+
+def with_keys(backend: dispatch.Backend) -> dispatch.Backend:
+    """The backend with the composed operator where it has no kernel of its own."""
+    return backend.extended({"key_logsumexp": composed(backend.kernels), **backend.kernels})
+
+
+def _forward(q: Tensor, k: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    *arguments, backend = rest
+    return dispatch.select("key_logsumexp", (q, k), backend)(q, k, *arguments)
+
+
+def _forward_fake(q: Tensor, k: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    *_, gradient, _ = rest
+    dtype = spec.compute_dtype(q.dtype)
+    shape = (q.shape[0] if gradient else 0, q.shape[1])
+    return q.new_empty(q.shape[0], dtype=dtype), q.new_empty(shape, dtype=dtype)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(inputs[0], output[1])
+
+
+def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
+    if grad is None:
+        return (None,) * 8
+    q, jacobian = ctx.saved_tensors
+    found = formed_gradient(grad[:, None], jacobian, q)
+    # A row without pairs has log-sum-exp -inf, whose gradient may be NaN: its share is zero.
+    return (torch.where(jacobian == 0, 0, found).to(q.dtype), *(None,) * 7)
+
+
+registration.define(
+    "key_logsumexp(Tensor q, Tensor k, Tensor? q_valid, Tensor? k_valid, float beta, "
+    "bool normalize, bool gradient, str backend) -> (Tensor, Tensor)",
+    _forward,
+    _forward_fake,
+    setup_context=_setup_context,
+    backward=_differentiate,
+)
+
+_operator = registration.eager(
+    torch.ops.tsssl_fast.key_logsumexp, _forward, _setup_context, _differentiate
+)

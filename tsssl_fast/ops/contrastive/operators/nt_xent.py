@@ -1,0 +1,119 @@
+"""NT-Xent of two views as one operator: the engine with row formula and reduction fused."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.backends import dispatch, registration
+from tsssl_fast.ops.contrastive import spec
+
+
+def nt_xent(z1: Tensor, z2: Tensor, temperature: float, reduction: str, backend: str) -> Tensor:
+    """The reduced loss; arguments checked by functional.nt_xent."""
+    if registration.traced((z1, z2)):
+        # Keeps no exponentials: what an operator returns may not depend on the backend.
+        arguments = (z1, z2, temperature, reduction, False, backend)
+        return torch.ops.tsssl_fast.nt_xent(*arguments)[0]
+    keep = torch.is_grad_enabled() and (z1.requires_grad or z2.requires_grad)
+    arguments = (z1, z2, temperature, reduction, keep, dispatch.resolve(backend))
+    if keep and not torch._C._are_functorch_transforms_active():
+        return _Short.apply(*arguments)
+    return _direct(*arguments)[0]
+
+
+def _nt_xent(
+    z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool, backend: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    kernel = dispatch.select("nt_xent", (z1, z2), backend)
+    return kernel(z1, z2, temperature, reduction, keep)
+
+
+def _nt_xent_fake(
+    z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool, backend: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    rows = 2 * z1.shape[0]
+    like = z1.new_empty(0, dtype=spec.compute_dtype(z1.dtype))
+    loss = like.new_empty(rows if reduction == "none" else ())
+    return loss, like.new_empty((len(spec.NT_XENT_ROWS), rows)), like
+
+
+def _nt_xent_backward(
+    grad: Tensor,
+    z1: Tensor,
+    z2: Tensor,
+    saved: Tensor,
+    kept: Tensor,
+    temperature: float,
+    reduction: str,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    kernel = dispatch.select("nt_xent_backward", (z1, z2, grad), backend)
+    return kernel(grad, z1, z2, saved, kept, temperature, reduction)
+
+
+def _nt_xent_backward_fake(
+    grad: Tensor, z1: Tensor, z2: Tensor, saved: Tensor, kept: Tensor, *_: Any
+) -> tuple[Tensor, Tensor]:
+    return z1.new_empty(z1.shape), z2.new_empty(z2.shape)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    z1, z2, ctx.temperature, ctx.reduction, _, backend = inputs
+    ctx.backend = dispatch.resolve(backend)  # the backward runs where the forward was asked to
+    _, saved, kept = output
+    ctx.mark_non_differentiable(saved, kept)
+    ctx.set_materialize_grads(False)  # else zeros as large as what is kept
+    ctx.save_for_backward(z1, z2, saved, kept)
+
+
+def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
+    if grad is None:
+        return (None,) * 6
+    z1, z2, saved, kept = ctx.saved_tensors
+    if kept.dim() == spec.GRADIENT_DIMS and not torch.is_grad_enabled():
+        # Formed in the forward: nothing to compute, and no second operator to call.
+        found = kept * grad
+        g1, g2 = (found if found.dtype == z1.dtype else found.to(z1.dtype)).unbind()
+        return g1, g2, None, None, None, None
+    g1, g2 = _first_order(grad, z1, z2, saved, kept, ctx.temperature, ctx.reduction, ctx.backend)
+    return g1, g2, None, None, None, None
+
+
+registration.define(
+    "nt_xent(Tensor z1, Tensor z2, float temperature, str reduction, bool keep, str backend) "
+    "-> (Tensor, Tensor, Tensor)",
+    _nt_xent,
+    _nt_xent_fake,
+    setup_context=_setup_context,
+    backward=_differentiate,
+)
+registration.define(
+    "nt_xent_backward(Tensor grad, Tensor z1, Tensor z2, Tensor saved, Tensor kept, "
+    "float temperature, str reduction, str backend) -> (Tensor, Tensor)",
+    _nt_xent_backward,
+    _nt_xent_backward_fake,
+    backward=registration.no_second_derivative("nt_xent"),
+)
+
+
+class _Short(torch.autograd.Function):
+    """The operator with the loss as its only output: what every further output costs shows in a
+    loss of 32 series."""
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> Tensor:
+        z1, z2, ctx.temperature, ctx.reduction, _, ctx.backend = arguments
+        loss, saved, kept = _nt_xent(*arguments)
+        ctx.save_for_backward(z1, z2, saved, kept)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        return _differentiate(ctx, grad)
+
+
+_direct = registration.eager(torch.ops.tsssl_fast.nt_xent, _nt_xent, _setup_context, _differentiate)
+_first_order = registration.first_order(
+    torch.ops.tsssl_fast.nt_xent_backward, _nt_xent_backward, "nt_xent"
+)

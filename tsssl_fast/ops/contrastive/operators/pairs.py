@@ -1,0 +1,133 @@
+"""`pair_logsumexp`: log-sum-exp over classes of pairs, differentiable in both sides and in beta."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.backends import dispatch, registration
+from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive.rules import Rules
+
+_RULES = (
+    "Tensor? q_id, Tensor? k_id, Tensor? q_group, Tensor? k_group, Tensor? q_valid, "
+    "Tensor? k_valid, Tensor? mask, Tensor? weight, bool normalize, bool columns, "
+    "bool skip_diagonal, int group_rule"
+)
+
+
+def pair_logsumexp(
+    q: Tensor, k: Tensor | None, beta: Tensor, rules: Rules, backend: str = ""
+) -> Tensor:
+    """The (3, rows) statistics of reference.pair_logsumexp; gradients to q, k and beta."""
+    return _operator(q, k, beta, *rules, False, backend)[0]
+
+
+def pair_statistics(
+    q: Tensor, k: Tensor | None, beta: Tensor, rules: Rules, backend: str = ""
+) -> tuple[Tensor, Tensor]:
+    """The same, and from the same pass the rows of spec.STATISTICS, without gradient."""
+    out, _, _, statistics = _operator(q, k, beta, *rules, True, backend)
+    return out, statistics
+
+
+def _tensors(q: Tensor, k: Tensor | None) -> tuple[Tensor, ...]:
+    return (q,) if k is None else (q, k)
+
+
+def _forward(
+    q: Tensor, k: Tensor | None, beta: Tensor, *rest: Any
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    *rules, statistics, backend = rest
+    kernel = dispatch.select("pair_logsumexp", _tensors(q, k), backend)
+    return kernel(q, k, beta, Rules(*rules), statistics)
+
+
+def _sizes(q: Tensor, k: Tensor | None, rules: Rules) -> tuple[int, int]:
+    scales = q.shape[0] if k is None else q.shape[0] + k.shape[0]
+    return (scales if rules.columns else q.shape[0]), scales
+
+
+def _forward_fake(
+    q: Tensor, k: Tensor | None, beta: Tensor, *rest: Any
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    *rules, statistics, _ = rest
+    rows, scales = _sizes(q, k, Rules(*rules))
+    dtype = spec.compute_dtype(q.dtype)
+    return (
+        q.new_empty((3, rows), dtype=dtype),
+        q.new_empty((len(spec.SUM_ROWS), rows), dtype=dtype),
+        q.new_empty(scales, dtype=dtype),
+        q.new_empty((len(spec.STATISTICS), rows if statistics else 0), dtype=dtype),
+    )
+
+
+def _backward(
+    grad: Tensor,
+    q: Tensor,
+    k: Tensor | None,
+    beta: Tensor,
+    sums: Tensor,
+    scale: Tensor,
+    key_gradient: bool,
+    *rest: Any,
+) -> tuple[Tensor, Tensor, Tensor]:
+    *rules, backend = rest
+    kernel = dispatch.select("pair_logsumexp_backward", _tensors(q, k), backend)
+    return kernel(grad, q, k, beta, Rules(*rules), sums, scale, key_gradient)
+
+
+def _backward_fake(
+    grad: Tensor,
+    q: Tensor,
+    k: Tensor | None,
+    beta: Tensor,
+    sums: Tensor,
+    scale: Tensor,
+    key_gradient: bool,
+    *rest: Any,
+) -> tuple[Tensor, Tensor, Tensor]:
+    keys = k.shape if k is not None and key_gradient else (0,)
+    return q.new_empty(q.shape), q.new_empty(keys), beta.new_empty(())
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    q, k, beta, *rules, _, backend = inputs
+    ctx.backend = dispatch.resolve(backend)
+    ctx.tail = tuple(rules[8:])
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.save_for_backward(q, k, beta, output[1], output[2], *rules[:8])
+
+
+def _differentiate(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
+    q, k, beta, sums, scale, *arrays = ctx.saved_tensors
+    dq, dk, d_beta = _first_order(
+        *(grad, q, k, beta, sums, scale, ctx.needs_input_grad[1]),
+        *(*arrays, *ctx.tail, ctx.backend),
+    )
+    keys = dk if ctx.needs_input_grad[1] else None
+    return dq, keys, d_beta, *[None] * 14
+
+
+registration.define(
+    f"pair_logsumexp(Tensor q, Tensor? k, Tensor beta, {_RULES}, bool statistics, str backend) "
+    "-> (Tensor, Tensor, Tensor, Tensor)",
+    _forward,
+    _forward_fake,
+    setup_context=_setup_context,
+    backward=_differentiate,
+)
+registration.define(
+    "pair_logsumexp_backward(Tensor grad, Tensor q, Tensor? k, Tensor beta, Tensor sums, "
+    f"Tensor scale, bool key_gradient, {_RULES}, str backend) -> (Tensor, Tensor, Tensor)",
+    _backward,
+    _backward_fake,
+    backward=registration.no_second_derivative("pair_logsumexp"),
+)
+
+_operator = registration.eager(
+    torch.ops.tsssl_fast.pair_logsumexp, _forward, _setup_context, _differentiate
+)
+_first_order = registration.first_order(
+    torch.ops.tsssl_fast.pair_logsumexp_backward, _backward, "pair_logsumexp"
+)

@@ -1,0 +1,111 @@
+"""`sigmoid_pairs`: the sigmoid loss over all pairs, with all its gradients."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.backends import dispatch, registration
+from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive.reference.sides import rules_of
+
+_RULES = "Tensor? q_id, Tensor? k_id, Tensor? q_valid, Tensor? k_valid, bool normalize"
+
+
+def sigmoid_pairs(
+    q: Tensor,
+    k: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    q_id: Tensor | None,
+    k_id: Tensor | None,
+    q_valid: Tensor | None,
+    k_valid: Tensor | None,
+    normalize: bool,
+    backend: str,
+) -> Tensor:
+    """The (M,) losses of epilogues.sigmoid_pairs; arguments checked by the public function."""
+    return _operator(q, k, scale, bias, q_id, k_id, q_valid, k_valid, normalize, backend)[0]
+
+
+def _forward(
+    q: Tensor, k: Tensor, scale: Tensor, bias: Tensor, *rest: Any
+) -> tuple[Tensor, Tensor]:
+    *rules, backend = rest
+    kernel = dispatch.select("sigmoid_pairs", (q, k), backend)
+    return kernel(q, k, scale, bias, rules_of(*rules))
+
+
+def _forward_fake(q: Tensor, k: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    like = q.new_empty(0, dtype=spec.compute_dtype(q.dtype))
+    return like.new_empty(q.shape[0]), like.new_empty(q.shape[0] + k.shape[0])
+
+
+def _backward(
+    grad: Tensor,
+    q: Tensor,
+    k: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    norms: Tensor,
+    key_gradient: bool,
+    *rest: Any,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    *rules, backend = rest
+    kernel = dispatch.select("sigmoid_pairs_backward", (q, k), backend)
+    return kernel(grad, q, k, scale, bias, rules_of(*rules), norms, key_gradient)
+
+
+def _backward_fake(
+    grad: Tensor,
+    q: Tensor,
+    k: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    norms: Tensor,
+    key_gradient: bool,
+    *_: Any,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    keys = k.shape if key_gradient else (0,)
+    return q.new_empty(q.shape), k.new_empty(keys), scale.new_empty(()), bias.new_empty(())
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    q, k, scale, bias, *arrays, normalize, backend = inputs
+    ctx.normalize, ctx.backend = normalize, dispatch.resolve(backend)
+    ctx.mark_non_differentiable(output[1])
+    ctx.save_for_backward(q, k, scale, bias, output[1], *arrays)
+
+
+def _differentiate(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
+    q, k, scale, bias, norms, *arrays = ctx.saved_tensors
+    keys = ctx.needs_input_grad[1]
+    dq, dk, d_scale, d_bias = _first_order(
+        grad, q, k, scale, bias, norms, keys, *arrays, ctx.normalize, ctx.backend
+    )
+    return dq, dk if keys else None, d_scale, d_bias, *[None] * 6
+
+
+registration.define(
+    f"sigmoid_pairs(Tensor q, Tensor k, Tensor scale, Tensor bias, {_RULES}, str backend) "
+    "-> (Tensor, Tensor)",
+    _forward,
+    _forward_fake,
+    setup_context=_setup_context,
+    backward=_differentiate,
+)
+registration.define(
+    "sigmoid_pairs_backward(Tensor grad, Tensor q, Tensor k, Tensor scale, Tensor bias, "
+    f"Tensor norms, bool key_gradient, {_RULES}, str backend) "
+    "-> (Tensor, Tensor, Tensor, Tensor)",
+    _backward,
+    _backward_fake,
+    backward=registration.no_second_derivative("sigmoid_pairs"),
+)
+
+_operator = registration.eager(
+    torch.ops.tsssl_fast.sigmoid_pairs, _forward, _setup_context, _differentiate
+)
+_first_order = registration.first_order(
+    torch.ops.tsssl_fast.sigmoid_pairs_backward, _backward, "sigmoid_pairs"
+)

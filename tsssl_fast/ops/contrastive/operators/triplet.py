@@ -1,0 +1,91 @@
+"""`triplet`: the triplet loss on each row's hardest negative."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.backends import dispatch, registration
+from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive.reference.sides import rules_of
+from tsssl_fast.ops.contrastive.rules import Rules
+
+
+def triplet(
+    z: Tensor, labels: Tensor, valid: Tensor | None, margin: float, normalize: bool, backend: str
+) -> Tensor:
+    """The (M,) losses of epilogues.triplet; arguments checked by the public function."""
+    return _operator(z, labels, valid, margin, normalize, backend)[0]
+
+
+def _rules(labels: Tensor, valid: Tensor | None, normalize: bool) -> Rules:
+    return rules_of(labels, labels, valid, valid, normalize)
+
+
+def _forward(
+    z: Tensor, labels: Tensor, valid: Tensor | None, margin: float, normalize: bool, backend: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    kernel = dispatch.select("triplet", (z,), backend)
+    return kernel(z, margin, _rules(labels, valid, normalize))
+
+
+def _forward_fake(z: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    m = z.shape[0]
+    loss = z.new_empty(m, dtype=spec.compute_dtype(z.dtype))
+    rows = loss.new_empty((len(spec.TRIPLET_ROWS), m))
+    return loss, rows, loss.new_empty(m, dtype=torch.int32), loss.new_empty(m)
+
+
+def _backward(
+    grad: Tensor,
+    z: Tensor,
+    labels: Tensor,
+    valid: Tensor | None,
+    rows: Tensor,
+    nearest: Tensor,
+    norms: Tensor,
+    margin: float,
+    normalize: bool,
+    backend: str,
+) -> Tensor:
+    kernel = dispatch.select("triplet_backward", (z,), backend)
+    return kernel(grad, z, margin, _rules(labels, valid, normalize), rows, nearest, norms)
+
+
+def _backward_fake(grad: Tensor, z: Tensor, *_: Any) -> Tensor:
+    return z.new_empty(z.shape)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    z, labels, valid, ctx.margin, ctx.normalize, backend = inputs
+    ctx.backend = dispatch.resolve(backend)
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.save_for_backward(z, labels, valid, *output[1:])
+
+
+def _differentiate(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
+    saved = ctx.saved_tensors
+    dz = _first_order(grad, *saved, ctx.margin, ctx.normalize, ctx.backend)
+    return dz, *[None] * 5
+
+
+registration.define(
+    "triplet(Tensor z, Tensor labels, Tensor? valid, float margin, bool normalize, str backend) "
+    "-> (Tensor, Tensor, Tensor, Tensor)",
+    _forward,
+    _forward_fake,
+    setup_context=_setup_context,
+    backward=_differentiate,
+)
+registration.define(
+    "triplet_backward(Tensor grad, Tensor z, Tensor labels, Tensor? valid, Tensor rows, "
+    "Tensor nearest, Tensor norms, float margin, bool normalize, str backend) -> Tensor",
+    _backward,
+    _backward_fake,
+    backward=registration.no_second_derivative("triplet"),
+)
+
+_operator = registration.eager(
+    torch.ops.tsssl_fast.triplet, _forward, _setup_context, _differentiate
+)
+_first_order = registration.first_order(torch.ops.tsssl_fast.triplet_backward, _backward, "triplet")

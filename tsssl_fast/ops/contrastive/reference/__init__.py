@@ -1,0 +1,31 @@
+"""The definition in plain torch of the contrastive losses as a backend."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from tsssl_fast.backends.dispatch import Backend, without_autocast
+from tsssl_fast.ops.contrastive.reference.grouped import grouped_backward, grouped_forward
+from tsssl_fast.ops.contrastive.reference.nt_xent import nt_xent_backward, nt_xent_forward
+from tsssl_fast.ops.contrastive.reference.pairs import backward, forward
+
+
+def _why_not(op: str, tensors: Sequence[Tensor]) -> list[str]:
+    return []
+
+
+BACKEND = Backend(
+    "reference",
+    kernels=without_autocast(
+        {
+            "nt_xent": nt_xent_forward,
+            "nt_xent_backward": nt_xent_backward,
+            "grouped_nt_xent": grouped_forward,
+            "grouped_nt_xent_backward": grouped_backward,
+            "pair_logsumexp": forward,
+            "pair_logsumexp_backward": backward,
+        }
+    ),
+    why_not=_why_not,
+    devices=frozenset({"cpu", "cuda", "mps", "xpu", "meta"}),
+)

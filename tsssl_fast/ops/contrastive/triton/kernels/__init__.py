@@ -1,0 +1,1 @@
+"""Device code of the contrastive losses in Triton; the files above launch it."""

@@ -1,0 +1,272 @@
+"""Sums over the pairs of every row: the forward of `pair_logsumexp`.
+
+A program owns rows [a row_span, ...) against columns [b column_span, ...) and writes their partial
+sums to slot b of `row_part`; `combine` adds the slots in their order, so nothing is atomic and two
+runs are bit-equal. Where columns have sums too, the same tile serves them: they go to slot a of
+`column_part`, which the program updates tile by tile (nobody else touches that slot). One set
+against itself has a symmetric tile, so only one of (a, b) and (b, a) is visited: b = a + 0, ...,
+slots / 2, around the circle.
+"""
+
+# The body of a kernel is Triton's language, not Python.
+# mypy: ignore-errors
+
+import triton
+import triton.language as tl
+
+from tsssl_fast.backends.triton.interpreter import dot
+from tsssl_fast.ops.contrastive.triton.kernels.tiles import (
+    LOG2E,
+    LOWEST,
+    above,
+    classes,
+    entry_of,
+    product,
+    rows_of,
+)
+
+# Fields of the partial sums, in this order: spec.SUM_ROWS, then the first of spec.STATISTICS.
+SUMS, STATISTICS = 6, 4
+
+
+@triton.jit
+def _grow(
+    s,
+    beta,
+    negative,
+    positive,
+    w,
+    shift_n,
+    shift_p,
+    total_n,
+    total_p,
+    count,
+    logit,
+    AXIS: tl.constexpr,
+):
+    """The sums with a tile added, along an axis."""
+    a = s * beta
+    top_n = above(a, negative, shift_n, AXIS)
+    top_p = above(a, positive, shift_p, AXIS)
+    # One exponential serves both classes; the product is rounded once, with the subtraction.
+    near = tl.where(positive, tl.expand_dims(top_p, AXIS), tl.expand_dims(top_n, AXIS))
+    e = tl.exp2(tl.fma(s, tl.zeros_like(s) + beta, -near) * LOG2E)
+    one = tl.where(positive, 1.0, 0.0)
+    if w is not None:
+        e *= w
+        one *= w
+    total_n *= tl.exp2((shift_n - top_n) * LOG2E)
+    total_p *= tl.exp2((shift_p - top_p) * LOG2E)
+    total_n += tl.sum(tl.where(negative, e, 0.0), AXIS)
+    total_p += tl.sum(tl.where(positive, e, 0.0), AXIS)
+    logit += tl.sum(tl.where(positive, a * one, 0.0), AXIS)
+    return top_n, top_p, total_n, total_p, count + tl.sum(one, AXIS), logit
+
+
+@triton.jit
+def _count(s, beta, negative, positive, logit, negatives, positives, uniform, AXIS: tl.constexpr):
+    spread = tl.exp2(tl.minimum(4 * s - 4, 0.0) * LOG2E)
+    logit += tl.sum(tl.where(negative, s * beta, 0.0), AXIS)
+    negatives += tl.sum(tl.where(negative, 1.0, 0.0), AXIS)
+    positives += tl.sum(tl.where(positive, 1.0, 0.0), AXIS)
+    uniform += tl.sum(tl.where(negative | positive, spread, 0.0), AXIS)
+    return logit, negatives, positives, uniform
+
+
+@triton.jit
+def pair_sums(
+    x,
+    y,
+    rx,
+    ry,
+    scores,
+    beta,
+    row_id,
+    column_id,
+    row_group,
+    column_group,
+    row_valid,
+    column_valid,
+    mask,
+    weight,
+    lengths,
+    row_part,
+    column_part,
+    m,
+    p,
+    half,
+    first,
+    pitch,
+    mask_row,
+    mask_column,
+    row_span,
+    column_span,
+    row_slots,
+    column_slots,
+    SELF: tl.constexpr,
+    POSITIVES: tl.constexpr,
+    GROUPS: tl.constexpr,
+    ONE_SET: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    STATS: tl.constexpr,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    BK: tl.constexpr,
+    RESIDENT: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """Fields SUMS (and STATISTICS) of the rows, with COLUMNS also of the columns.
+
+    x, y: operands of `prepare`, with rx, ry (None: 1); or `scores`, their product (m, p), already
+    there. mask_row, mask_column: strides of mask and weight. ONE_SET: y is x, only half the tiles
+    are visited. RESIDENT: BK spans all columns of x, whose tile then stays on the chip.
+    Parts are (fields, slots, rows of all problems).
+    """
+    g = tl.program_id(2).to(tl.int64)
+    groups = tl.num_programs(2).to(tl.int64)
+    a, b = tl.program_id(0), tl.program_id(1)
+    with_columns = COLUMNS
+    if ONE_SET:
+        with_columns = b > 0
+        if (2 * b == row_slots) & (2 * a >= row_slots):
+            return  # visited as (b, a)
+        b = (a + b) % row_slots
+    row_step, column_step = row_slots * groups * m, column_slots * groups * p
+    row_part += (b * groups + g) * m
+    if COLUMNS:
+        column_part += (a * groups + g) * p
+    if lengths is not None:
+        x += g * m * pitch
+        y += g * p * pitch
+        if rx is not None:
+            rx += g * m
+            ry += g * p
+        half = tl.load(lengths + g).to(tl.int32)
+        m = 2 * half
+        p = m
+    strength = tl.load(beta).to(tl.float32)
+    low, high = b * column_span, tl.minimum((b + 1) * column_span, p)
+    for i0 in range(a * row_span, tl.minimum((a + 1) * row_span, m), BM):
+        i = i0 + tl.arange(0, BM)
+        if RESIDENT:
+            tile = rows_of(x, i0, m, pitch, 0, BM, BK)
+        if rx is not None:
+            by_row = tl.load(rx + i, mask=i < m, other=0.0)
+        shift_n = tl.full([BM], LOWEST, tl.float32)
+        shift_p = tl.full([BM], LOWEST, tl.float32)
+        total_n = tl.zeros([BM], tl.float32)
+        total_p = tl.zeros([BM], tl.float32)
+        count = tl.zeros([BM], tl.float32)
+        logit = tl.zeros([BM], tl.float32)
+        logit_n = tl.zeros([BM], tl.float32)
+        count_n = tl.zeros([BM], tl.float32)
+        count_p = tl.zeros([BM], tl.float32)
+        uniform = tl.zeros([BM], tl.float32)
+        for j0 in range(low, high, BN):
+            j = j0 + tl.arange(0, BN)
+            if scores is not None:
+                at = entry_of(scores, i0, j0, p, 1, BM, BN)
+                s = tl.load(at, mask=(i < m)[:, None] & (j < p)[None, :], other=0.0)
+            elif RESIDENT:
+                keys = rows_of(y, j0, p, pitch, 0, BN, BK)
+                s = dot(tile, tl.trans(keys), tl.zeros([BM, BN], tl.float32), PRECISION)
+            else:
+                s = product(x, y, i0, j0, m, p, pitch, BM, BN, BK, PRECISION)
+            if rx is not None:
+                s *= by_row[:, None] * tl.load(ry + j, mask=j < p, other=0.0)[None, :]
+            negative, positive = classes(
+                i0,
+                j0,
+                m,
+                p,
+                half,
+                first,
+                row_id,
+                column_id,
+                row_group,
+                column_group,
+                row_valid,
+                column_valid,
+                mask,
+                mask_row,
+                mask_column,
+                SELF,
+                POSITIVES,
+                GROUPS,
+                BM,
+                BN,
+            )
+            w = None
+            if weight is not None:
+                at = entry_of(weight, first + i0, j0, mask_row, mask_column, BM, BN)
+                w = tl.load(at, mask=negative | positive, other=0.0)
+            shift_n, shift_p, total_n, total_p, count, logit = _grow(
+                s,
+                strength,
+                negative,
+                positive,
+                w,
+                shift_n,
+                shift_p,
+                total_n,
+                total_p,
+                count,
+                logit,
+                1,
+            )
+            if STATS:
+                logit_n, count_n, count_p, uniform = _count(
+                    s, strength, negative, positive, logit_n, count_n, count_p, uniform, 1
+                )
+            if COLUMNS:  # noqa: SIM102  at compile time
+                if with_columns:
+                    keep = j < p
+                    old = j < tl.where(i0 > a * row_span, p, 0)
+                    to = column_part + j
+                    sums = _grow(
+                        s,
+                        strength,
+                        negative,
+                        positive,
+                        w,
+                        tl.load(to, mask=old, other=LOWEST),
+                        tl.load(to + column_step, mask=old, other=LOWEST),
+                        tl.load(to + 2 * column_step, mask=old, other=0.0),
+                        tl.load(to + 3 * column_step, mask=old, other=0.0),
+                        tl.load(to + 4 * column_step, mask=old, other=0.0),
+                        tl.load(to + 5 * column_step, mask=old, other=0.0),
+                        0,
+                    )
+                    for f in tl.static_range(6):
+                        tl.store(to + f * column_step, sums[f], mask=keep)
+                    if STATS:
+                        to += 6 * column_step
+                        sums = _count(
+                            s,
+                            strength,
+                            negative,
+                            positive,
+                            tl.load(to, mask=old, other=0.0),
+                            tl.load(to + column_step, mask=old, other=0.0),
+                            tl.load(to + 2 * column_step, mask=old, other=0.0),
+                            tl.load(to + 3 * column_step, mask=old, other=0.0),
+                            0,
+                        )
+                        for f in tl.static_range(4):
+                            tl.store(to + f * column_step, sums[f], mask=keep)
+                    # The next walk over the columns reads what other threads have written.
+                    tl.debug_barrier()
+        keep = i < m
+        to = row_part + i
+        tl.store(to, shift_n, mask=keep)
+        tl.store(to + row_step, shift_p, mask=keep)
+        tl.store(to + 2 * row_step, total_n, mask=keep)
+        tl.store(to + 3 * row_step, total_p, mask=keep)
+        tl.store(to + 4 * row_step, count, mask=keep)
+        tl.store(to + 5 * row_step, logit, mask=keep)
+        if STATS:
+            to += 6 * row_step
+            tl.store(to, logit_n, mask=keep)
+            tl.store(to + row_step, count_n, mask=keep)
+            tl.store(to + 2 * row_step, count_p, mask=keep)
+            tl.store(to + 3 * row_step, uniform, mask=keep)

@@ -1,0 +1,149 @@
+"""Row statistics from partial sums, and what a row's gradient pulls on: one entry a row."""
+
+# The body of a kernel is Triton's language, not Python.
+# mypy: ignore-errors
+
+import triton
+import triton.language as tl
+
+from tsssl_fast.backends.triton.interpreter import log1p
+from tsssl_fast.ops.contrastive.triton.kernels.tiles import LOG2E, LOWEST
+
+LN2 = tl.constexpr(0.6931471805599453)
+SMALLEST = tl.constexpr(-3.4028234663852886e38)
+
+
+@triton.jit
+def combine(
+    part,
+    lengths,
+    out,
+    sums,
+    found,
+    loss,
+    share,
+    n,
+    span,
+    slots,
+    row,
+    rows,
+    WEIGHTED: tl.constexpr,
+    STATS: tl.constexpr,
+    BM: tl.constexpr,
+):
+    """From `part` (fields, slots, n) of every problem to rows [row, row + n) of out (3, rows) or
+    (loss, share), of sums (6, rows) and, with STATS, of found (6, rows).
+
+    span: columns of a slot; a problem with fewer columns (lengths) has fewer slots.
+    """
+    g = tl.program_id(1).to(tl.int64)
+    groups = tl.num_programs(1).to(tl.int64)
+    step = slots * groups * n
+    total = n
+    here = slots
+    if lengths is not None:
+        n = 2 * tl.load(lengths + g).to(tl.int32)
+        here = tl.cdiv(n, span)
+    i = tl.program_id(0) * BM + tl.arange(0, BM)
+    live = i < n
+    at = g * total + i
+    shift_n = tl.full([BM], LOWEST, tl.float32)
+    shift_p = tl.full([BM], LOWEST, tl.float32)
+    for slot in range(0, here):
+        there = part + slot * groups * total + at
+        shift_n = tl.maximum(shift_n, tl.load(there, mask=live, other=LOWEST))
+        shift_p = tl.maximum(shift_p, tl.load(there + step, mask=live, other=LOWEST))
+    total_n = tl.zeros([BM], tl.float32)
+    total_p = tl.zeros([BM], tl.float32)
+    count = tl.zeros([BM], tl.float32)
+    logit = tl.zeros([BM], tl.float32)
+    logit_n = tl.zeros([BM], tl.float32)
+    count_n = tl.zeros([BM], tl.float32)
+    count_p = tl.zeros([BM], tl.float32)
+    uniform = tl.zeros([BM], tl.float32)
+    for slot in range(0, here):
+        there = part + slot * groups * total + at
+        by_n = tl.exp2((tl.load(there, mask=live, other=LOWEST) - shift_n) * LOG2E)
+        by_p = tl.exp2((tl.load(there + step, mask=live, other=LOWEST) - shift_p) * LOG2E)
+        total_n += by_n * tl.load(there + 2 * step, mask=live, other=0.0)
+        total_p += by_p * tl.load(there + 3 * step, mask=live, other=0.0)
+        count += tl.load(there + 4 * step, mask=live, other=0.0)
+        logit += tl.load(there + 5 * step, mask=live, other=0.0)
+        if STATS:
+            there += 6 * step
+            logit_n += tl.load(there, mask=live, other=0.0)
+            count_n += tl.load(there + step, mask=live, other=0.0)
+            count_p += tl.load(there + 2 * step, mask=live, other=0.0)
+            uniform += tl.load(there + 3 * step, mask=live, other=0.0)
+    no_n, no_p = total_n == 0, total_p == 0
+    negative = tl.where(no_n, float("-inf"), shift_n + tl.log(tl.where(no_n, 1.0, total_n)))
+    high = shift_p + tl.log(tl.where(no_p, 1.0, total_p))
+    gap = tl.where(count == 0, 0.0, high - logit / tl.where(count == 0, 1.0, count))
+    if not WEIGHTED:
+        # A single positive is its own logit: the gap is 0, not the rounding of two equal numbers.
+        high = tl.where(count == 1, logit, high)
+        gap = tl.where(count == 1, 0.0, gap)
+    positive = tl.where(no_p, float("-inf"), high)
+    to = row + g * total + i
+    empty_n, empty_p = shift_n == LOWEST, shift_p == LOWEST
+    tl.store(sums + to, tl.where(empty_n, 0.0, shift_n), mask=live)
+    tl.store(sums + rows + to, tl.where(empty_p, 0.0, shift_p), mask=live)
+    tl.store(sums + 2 * rows + to, total_n, mask=live)
+    tl.store(sums + 3 * rows + to, total_p, mask=live)
+    tl.store(sums + 4 * rows + to, count, mask=live)
+    tl.store(sums + 5 * rows + to, logit, mask=live)
+    if out is not None:
+        tl.store(out + to, negative, mask=live)
+        tl.store(out + rows + to, positive, mask=live)
+        tl.store(out + 2 * rows + to, gap, mask=live)
+    if loss is not None:
+        x = tl.where(no_n, LOWEST, negative - high)
+        small = tl.exp2(-tl.abs(x) * LOG2E)
+        tl.store(loss + to, tl.maximum(x, 0.0) + log1p(small), mask=live)
+        tl.store(share + to, tl.where(x > 0, 1.0, small) / (1 + small), mask=live)
+    if STATS:
+        tl.store(found + to, logit_n, mask=live)
+        tl.store(found + rows + to, count_n, mask=live)
+        tl.store(found + 2 * rows + to, count_p, mask=live)
+        tl.store(found + 3 * rows + to, uniform, mask=live)
+        tl.store(found + 4 * rows + to, tl.where(empty_n, SMALLEST, shift_n), mask=live)
+        tl.store(found + 5 * rows + to, tl.where(empty_p, SMALLEST, shift_p), mask=live)
+
+
+@triton.jit
+def pull(
+    grad,
+    sums,
+    coefficients,
+    grad_step,
+    grad_row,
+    rows,
+    WEIGHTED: tl.constexpr,
+    BM: tl.constexpr,
+):
+    """dL/da of a row's pairs: coefficients (5, rows) = shift_n, to_n, shift_p, to_p, constant.
+
+    A negative gets to_n exp(a - shift_n), a positive to_p exp(a - shift_p) - constant, each times
+    the pair's weight.
+    """
+    i = tl.program_id(0) * BM + tl.arange(0, BM)
+    live = i < rows
+    at = grad + i.to(tl.int64) * grad_row
+    on_n = tl.load(at, mask=live, other=0.0)
+    on_p = tl.load(at + grad_step, mask=live, other=0.0)
+    on_gap = tl.load(at + 2 * grad_step, mask=live, other=0.0)
+    total_n = tl.load(sums + 2 * rows + i, mask=live, other=0.0)
+    total_p = tl.load(sums + 3 * rows + i, mask=live, other=0.0)
+    count = tl.load(sums + 4 * rows + i, mask=live, other=0.0)
+    one = count == 1
+    if WEIGHTED:
+        one = count != count
+    to_n = tl.where(total_n == 0, 0.0, on_n / tl.where(total_n == 0, 1.0, total_n))
+    on_p += tl.where(one, 0.0, on_gap)
+    to_p = tl.where(total_p == 0, 0.0, on_p / tl.where(total_p == 0, 1.0, total_p))
+    constant = tl.where((count == 0) | one, 0.0, on_gap / tl.where(count == 0, 1.0, count))
+    tl.store(coefficients + i, tl.load(sums + i, mask=live, other=0.0), mask=live)
+    tl.store(coefficients + rows + i, to_n, mask=live)
+    tl.store(coefficients + 2 * rows + i, tl.load(sums + rows + i, mask=live), mask=live)
+    tl.store(coefficients + 3 * rows + i, to_p, mask=live)
+    tl.store(coefficients + 4 * rows + i, constant, mask=live)

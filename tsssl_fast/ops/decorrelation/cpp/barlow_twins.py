@@ -1,0 +1,35 @@
+"""`barlow_twins` on torch tensors, by the C++ kernels."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from tsssl_fast.ops.decorrelation import spec
+from tsssl_fast.ops.decorrelation.cpp.calls import cast, rows_of, run_backward, run_forward
+from tsssl_fast.ops.decorrelation.operators.terms import Outputs
+
+
+def barlow_twins(z1: Tensor, z2: Tensor, settings: Sequence[float], flags: int) -> Outputs:
+    n, dim = z1.shape
+    side = spec.side(n, dim)
+    rows = [rows_of(z1), rows_of(z2)]
+    moments = spec.barlow_moments(dim)
+    return run_forward("barlow_forward", rows, settings, flags, 2, moments, (2, side, side))
+
+
+def barlow_twins_backward(
+    grad_loss: Tensor | None,
+    grad_terms: Tensor | None,
+    z1: Tensor,
+    z2: Tensor,
+    moments: Tensor,
+    square: Tensor,
+    settings: Sequence[float],
+    flags: int,
+) -> tuple[Tensor, Tensor]:
+    rows = [rows_of(z1), rows_of(z2)]
+    saved = (moments, square, settings, flags)
+    first, second = cast(
+        run_backward("barlow_backward", 2, (grad_loss, grad_terms), rows, *saved), z1.dtype
+    )
+    return first, second

@@ -1,0 +1,45 @@
+"""The Numba kernels of the decorrelation losses as a backend; imported at the first call."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.backends.dispatch import Backend, lazily
+from tsssl_fast.backends.numba import availability
+from tsssl_fast.ops.decorrelation import spec
+
+
+def _why_not(op: str, tensors: Sequence[Tensor]) -> list[str]:
+    return availability.why_not(tensors, spec.DTYPES)
+
+
+def _warm() -> None:
+    kernels, settings = BACKEND.kernels, (1.0, 1e-4, spec.ALL_TERMS)
+    for dtype in (torch.float32, torch.float64):
+        for shape in ((3, 2), (2, 4), (257, 322)):  # the last: too large for parts of the depth
+            # One column alone: what cancels in float32 is taken again in float64.
+            z = [torch.zeros(shape, dtype=dtype) for _ in range(3)]
+            z[0][0, 0], z[1][0, 0] = 3.0, 4.0
+            moments, square = kernels["vicreg"](z, *settings)
+            kernels["vicreg_backward"]((1.0, 1.0, 1.0), z, moments, square, *settings)
+            z = z[:2]
+            moments, square = kernels["barlow_twins"](*z, 1e-5, spec.CENTER)
+            kernels["barlow_twins_backward"]((1.0, 1.0), *z, moments, square, 1e-5, spec.CENTER)
+
+
+BACKEND = Backend(
+    "numba",
+    kernels={
+        "vicreg": lazily(__name__ + ".vicreg", "vicreg"),
+        "vicreg_views": lazily(__name__ + ".vicreg", "vicreg"),
+        "vicreg_backward": lazily(__name__ + ".vicreg", "vicreg_backward"),
+        "barlow_twins": lazily(__name__ + ".barlow_twins", "barlow_twins"),
+        "barlow_twins_backward": lazily(
+            "tsssl_fast.ops.decorrelation.numba.barlow_twins", "barlow_twins_backward"
+        ),
+    },
+    why_not=_why_not,
+    devices=frozenset({"cpu"}),
+    warm=_warm,
+)

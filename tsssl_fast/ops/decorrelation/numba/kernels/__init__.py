@@ -1,0 +1,1 @@
+"""Device code of the decorrelation losses in Numba; the files above launch it."""

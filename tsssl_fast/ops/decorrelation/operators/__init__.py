@@ -1,0 +1,1 @@
+"""The operators of the decorrelation losses: signature, shapes of the results, derivative."""

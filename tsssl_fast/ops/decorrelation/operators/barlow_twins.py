@@ -1,0 +1,82 @@
+"""The operators `barlow_twins` and `barlow_twins_backward`."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.backends import dispatch, registration
+from tsssl_fast.ops.decorrelation import spec
+from tsssl_fast.ops.decorrelation.operators.saved import (
+    GRADS,
+    OPTIONS,
+    RESULT,
+    SAVED,
+    fake_outputs,
+    pair_setup,
+    watched,
+)
+from tsssl_fast.ops.decorrelation.operators.terms import Outputs
+
+
+def _barlow_twins(
+    z1: Tensor, z2: Tensor, settings: list[float], flags: int, backend: str
+) -> Outputs:
+    kernel = dispatch.select("barlow_twins", (z1, z2), backend)
+    return kernel(z1, z2, settings, flags)
+
+
+def _barlow_twins_fake(
+    z1: Tensor, z2: Tensor, settings: list[float], flags: int, backend: str
+) -> Outputs:
+    n, dim = z1.shape
+    side = spec.side(n, dim)
+    return fake_outputs(z1, 2, spec.barlow_moments(dim), (2, side, side))
+
+
+def _barlow_twins_backward(
+    grad_loss: Tensor | None,
+    grad_terms: Tensor | None,
+    z1: Tensor,
+    z2: Tensor,
+    moments: Tensor,
+    square: Tensor,
+    settings: list[float],
+    flags: int,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    kernel = dispatch.select("barlow_twins_backward", (z1, z2), backend)
+    return kernel(grad_loss, grad_terms, z1, z2, moments, square, settings, flags)
+
+
+def _barlow_twins_backward_fake(
+    grad_loss: Tensor | None, grad_terms: Tensor | None, z1: Tensor, z2: Tensor, *rest: Any
+) -> tuple[Tensor, Tensor]:
+    return z1.new_empty(z1.shape), z2.new_empty(z2.shape)
+
+
+def _barlow_differentiate(ctx: Any, *grads: Any) -> tuple[Any, ...]:
+    op = torch.ops.tsssl_fast.barlow_twins_backward
+    run = op if watched(*grads[:2]) else _barlow_twins_backward
+    z1, z2, moments, square = ctx.saved_tensors
+    settings = (ctx.settings, ctx.flags, ctx.backend)
+    gradients = run(grads[0], grads[1], z1, z2, moments, square, *settings)
+    return *gradients, None, None, None
+
+
+registration.define(
+    f"barlow_twins(Tensor z1, Tensor z2, {OPTIONS}) -> {RESULT}",
+    _barlow_twins,
+    _barlow_twins_fake,
+    setup_context=pair_setup,
+    backward=_barlow_differentiate,
+)
+registration.define(
+    f"barlow_twins_backward({GRADS}, Tensor z1, Tensor z2, {SAVED}, {OPTIONS}) -> (Tensor, Tensor)",
+    _barlow_twins_backward,
+    _barlow_twins_backward_fake,
+    backward=registration.no_second_derivative("barlow_twins"),
+)
+barlow_twins = registration.eager(
+    torch.ops.tsssl_fast.barlow_twins, _barlow_twins, pair_setup, _barlow_differentiate
+)

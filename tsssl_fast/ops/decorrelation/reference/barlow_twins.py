@@ -1,0 +1,65 @@
+"""`barlow_twins`: the definition, differentiable to any order, and the same as an operator."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.ops.decorrelation import spec
+from tsssl_fast.ops.decorrelation.reference.moments import kept, off_diagonal
+
+
+def barlow_twins(
+    z1: Tensor, z2: Tensor, eps: float, center: bool, unbiased: bool
+) -> tuple[Tensor, Tensor]:
+    """The sums of Barlow Twins, equations (10) and (11): of (1 - C_ii)², and of C_ij² for i != j.
+
+    C = aᵀb / N with columns z_j / sqrt(sum over the batch of z_j² / m + eps), m = N or N - 1 where
+    unbiased, centred first on request.
+    """
+    a, b = (_standard(z, eps, center, unbiased) for z in (z1, z2))
+    c = a.T @ b / len(a)
+    return (1 - c.diagonal()).square().sum(), off_diagonal(c).square().sum()
+
+
+def _standard(z: Tensor, eps: float, center: bool, unbiased: bool) -> Tensor:
+    x = z.to(spec.compute_dtype(z.dtype))
+    x = x - x.mean(dim=0) if center else x
+    return x / (x.square().sum(dim=0) / (len(x) - unbiased) + eps).sqrt()
+
+
+def _barlow_twins(z1: Tensor, z2: Tensor, eps: float, flags: int) -> tuple[Tensor, Tensor]:
+    center, unbiased = bool(flags & spec.CENTER), bool(flags & spec.UNBIASED)
+    a, b = (_standard(z, eps, center, unbiased) for z in (z1, z2))
+    c = a.T @ b / len(a)
+    sums = [*barlow_twins(z1, z2, eps, center, unbiased), c.diagonal().square().sum()]
+    raw = torch.stack([z1, z2]).to(a.dtype)
+    mean = raw.mean(dim=1) if center else torch.zeros_like(raw[:, 0])
+    x = raw - mean[:, None]
+    columns = [mean, x.square().sum(dim=1), (x[0] * x[1]).sum(dim=0)]
+    moments = torch.cat([torch.stack(sums).double(), *(m.double().flatten() for m in columns)])
+    return moments, torch.stack([kept(a, b), kept(b, a)])
+
+
+def barlow_twins_backward(
+    upstream: Sequence[float],
+    z1: Tensor,
+    z2: Tensor,
+    moments: Tensor,
+    square: Tensor,
+    eps: float,
+    flags: int,
+) -> tuple[Tensor, Tensor]:
+    n = len(z1)
+    center, unbiased = bool(flags & spec.CENTER), bool(flags & spec.UNBIASED)
+    a, b = (_standard(z, eps, center, unbiased) for z in (z1, z2))
+    c = a.T @ b / n
+    dc = 2 * upstream[1] * off_diagonal(c) - torch.diag(2 * upstream[0] * (1 - c.diagonal()))
+    gradients = []
+    for z, x, g in ((z1, a, b @ dc.T / n), (z2, b, a @ dc / n)):
+        raw = z.to(x.dtype)
+        raw = raw - raw.mean(dim=0) if center else raw
+        scale = (raw.square().sum(dim=0) / (n - unbiased) + eps).rsqrt()
+        g = scale * (g - x * (g * x).sum(dim=0) / (n - unbiased))
+        gradients.append((g - g.mean(dim=0) if center else g).to(z.dtype))
+    return gradients[0], gradients[1]

@@ -1,0 +1,39 @@
+"""Second moments in plain torch, which both losses share."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.ops.decorrelation import spec
+
+
+def off_diagonal(matrix: Tensor) -> Tensor:
+    return matrix - torch.diag(matrix.diagonal())
+
+
+def _columns(z: Tensor, correlation: bool, eps: float) -> Tensor:
+    x = z - z.mean(dim=0)
+    return torch.nn.functional.normalize(x, dim=0, eps=eps) if correlation else x
+
+
+def _pairs(views: Sequence[Tensor]) -> Tensor:
+    total = views[0].new_zeros(())
+    for a, first in enumerate(views):
+        for second in views[a + 1 :]:
+            total = total + (first - second).square().sum()
+    return total
+
+
+def second_moments(z: Tensor, eps: float, correlation: bool) -> Tensor:
+    x = _columns(z, correlation, eps)
+    return x.T @ x if correlation else x.T @ x / (len(z) - 1)
+
+
+def _off(z: Tensor, eps: float, correlation: bool) -> Tensor:
+    return off_diagonal(second_moments(z, eps, correlation)).square().sum()
+
+
+def kept(left: Tensor, right: Tensor) -> Tensor:
+    """The second moments on the side that the kernels keep."""
+    return right @ right.T if spec.gram(*left.shape) else right.T @ left

@@ -1,0 +1,92 @@
+"""`vicreg`: the definition, differentiable to any order, and the same as an operator."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.ops.decorrelation import spec
+from tsssl_fast.ops.decorrelation.reference.moments import (
+    _columns,
+    _off,
+    _pairs,
+    kept,
+    off_diagonal,
+    second_moments,
+)
+
+
+def vicreg(
+    z: Sequence[Tensor], gamma: float, eps: float, correlation: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The raw sums of VICReg, equations (12) to (15) of the report without their factors.
+
+    With C = xᵀx / (N - 1), x the centred columns (correlation: C = uᵀu with
+    u_j = x_j / max(||x_j||, eps)):
+    pairs: sum over views a < b of ||z_a - z_b||²; hinge: sum over views and dimensions of
+    max(0, gamma - sqrt(Var(z_j) + eps)), Var unbiased; off: sum over views and i != j of C_ij².
+    """
+    views = [v.to(spec.compute_dtype(v.dtype)) for v in z]
+    hinge = torch.stack([_hinge(v, gamma, eps) for v in views]).sum()
+    return _pairs(views), hinge, torch.stack([_off(v, eps, correlation) for v in views]).sum()
+
+
+def _hinge(z: Tensor, gamma: float, eps: float) -> Tensor:
+    return (gamma - (z.var(dim=0) + eps).sqrt()).relu().sum()
+
+
+def _vicreg(z: Sequence[Tensor], gamma: float, eps: float, flags: int) -> tuple[Tensor, Tensor]:
+    views = [v.to(spec.compute_dtype(v.dtype)) for v in z]
+    correlation = bool(flags & spec.CORRELATION)
+    zero = views[0].new_zeros(())
+    pairs = _pairs(views) if flags & spec.INVARIANCE else zero
+    hinge = [_hinge(v, gamma, eps) if flags & spec.VARIANCE else zero for v in views]
+    off, diagonal = [zero] * len(views), [zero] * len(views)
+    square = views[0].new_empty(0)
+    if flags & spec.COVARIANCE:
+        columns = [_columns(v, correlation, eps) for v in views]
+        square = torch.stack([kept(x, x) for x in columns])
+        off = [_off(v, eps, correlation) for v in views]
+        c = [second_moments(v, eps, correlation) for v in views]
+        diagonal = [m.diagonal().square().sum() for m in c]
+    stacked = torch.stack(views)
+    mean = stacked.mean(dim=1)
+    squares = (stacked - mean[:, None]).square().sum(dim=1)
+    sums = torch.stack([pairs, *hinge, *off, *diagonal])
+    return torch.cat([sums.double(), mean.double().flatten(), squares.double().flatten()]), square
+
+
+def vicreg_backward(
+    upstream: Sequence[float],
+    z: Sequence[Tensor],
+    moments: Tensor,
+    square: Tensor,
+    gamma: float,
+    eps: float,
+    flags: int,
+) -> list[Tensor]:
+    views = [v.to(spec.compute_dtype(v.dtype)) for v in z]
+    n = len(views[0])
+    correlation = bool(flags & spec.CORRELATION)
+    gradients = []
+    for view in views:
+        g = torch.zeros_like(view)
+        if flags & spec.INVARIANCE:
+            for other in views:
+                g = g + 2 * upstream[0] * (view - other)
+        centred = view - view.mean(dim=0)
+        if flags & spec.VARIANCE:
+            std = (view.var(dim=0) + eps).sqrt()
+            g = g - upstream[1] * torch.where(std < gamma, 1 / ((n - 1) * std), 0.0) * centred
+        if flags & spec.COVARIANCE:
+            x = _columns(view, correlation, eps)
+            du = 4 * upstream[2] * (x @ off_diagonal(x.T @ x))
+            if correlation:
+                norm = centred.norm(dim=0)
+                du = torch.where(norm > eps, du - (du * x).sum(dim=0) * x, du)
+                du = du / norm.clamp_min(eps)
+            else:
+                du = du / (n - 1) ** 2
+            g = g + du - du.mean(dim=0)
+        gradients.append(g.to(z[0].dtype))
+    return gradients

@@ -1,0 +1,1 @@
+"""Device code of the decorrelation losses in Triton; the files above launch it."""

@@ -1,0 +1,28 @@
+"""What the calls of the C++ kernels share: addresses, kernels by dtype."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.backends import cpp as native
+from tsssl_fast.ops.masking import spec
+
+
+def address(x: Tensor | None) -> int:
+    return 0 if x is None else x.data_ptr()
+
+
+def native_kernel(name: str, dtype: torch.dtype) -> Callable[..., Any]:
+    suffix = "f32" if dtype == torch.float32 else "f64"
+    return getattr(native.module(), f"{name}_{suffix}")
+
+
+def ready(x: Tensor | None) -> Tensor | None:
+    """Contiguous, in the arithmetic's dtype."""
+    return None if x is None else x.to(spec.compute_dtype(x.dtype)).contiguous()
+
+
+def view_of(mask: Tensor) -> tuple[int, tuple[int, ...]]:
+    return mask.data_ptr(), mask.stride()

@@ -1,0 +1,39 @@
+"""`mask_fill` on torch tensors, by the C++ kernels."""
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.backends import cpp as native
+from tsssl_fast.ops.masking import spec
+from tsssl_fast.ops.masking.cpp.calls import address, native_kernel, ready, view_of
+
+
+def fill(
+    x: Tensor,
+    mask: Tensor,
+    kind: int,
+    token: Tensor | None,
+    seed: Tensor | None,
+    view: int,
+    sample_ids: Tensor | None,
+) -> Tensor:
+    dtype = x.dtype
+    x = x.to(spec.compute_dtype(dtype)).contiguous()
+    token = ready(token)
+    out = torch.empty_like(x)
+    native_kernel("mask_fill", x.dtype)(
+        *(x.data_ptr(), *view_of(mask), x.shape, kind, address(token), address(seed)),
+        *(address(sample_ids), view, native.threads(), out.data_ptr()),
+    )
+    return out.to(dtype)
+
+
+def fill_backward(grad: Tensor, mask: Tensor, token: bool) -> tuple[Tensor, Tensor]:
+    dtype = grad.dtype
+    grad = grad.to(spec.compute_dtype(dtype)).contiguous()
+    gx, gt = torch.empty_like(grad), grad.new_empty(grad.shape[1] if token else 0)
+    native_kernel("mask_fill_backward", grad.dtype)(
+        *(grad.data_ptr(), *view_of(mask), grad.shape, native.threads(), gx.data_ptr()),
+        gt.data_ptr() if token else 0,
+    )
+    return gx.to(dtype), gt.to(dtype)

@@ -1,0 +1,53 @@
+"""`masked_loss` on torch tensors, by the C++ kernels."""
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.backends import cpp as native
+from tsssl_fast.ops.masking import spec
+from tsssl_fast.ops.masking.cpp.calls import address, native_kernel, ready, view_of
+from tsssl_fast.ops.masking.spec import Reduction
+
+
+def loss(
+    pred: Tensor,
+    target: Tensor,
+    mask: Tensor,
+    weight: Tensor | None,
+    kind: int,
+    delta: float,
+    reduction: int,
+) -> tuple[Tensor, Tensor]:
+    dtype = spec.compute_dtype(pred.dtype)
+    pred, target = pred.to(dtype).contiguous(), target.to(dtype).contiguous()
+    weight = ready(weight)
+    rows = pred.shape[0] if reduction == Reduction.NONE else 1
+    value = pred.new_empty((rows,) if reduction == Reduction.NONE else ())
+    saved = torch.empty((2, rows), dtype=torch.float64)
+    native_kernel("masked_loss", dtype)(
+        *(pred.data_ptr(), target.data_ptr(), *view_of(mask), address(weight), pred.shape),
+        *(kind, delta, reduction, native.threads(), value.data_ptr(), saved.data_ptr()),
+    )
+    return value, saved
+
+
+def loss_backward(
+    grad: Tensor,
+    saved: Tensor,
+    pred: Tensor,
+    target: Tensor,
+    mask: Tensor,
+    weight: Tensor | None,
+    kind: int,
+    delta: float,
+) -> tuple[Tensor, Tensor]:
+    given, dtype = pred.dtype, spec.compute_dtype(pred.dtype)
+    pred, target = pred.to(dtype).contiguous(), target.to(dtype).contiguous()
+    weight, grad, saved = ready(weight), grad.to(dtype).contiguous(), saved.contiguous()
+    gp, gw = torch.empty_like(pred), pred.new_empty(0 if weight is None else pred.shape)
+    native_kernel("masked_loss_backward", dtype)(
+        *(grad.data_ptr(), saved.shape[1], saved.data_ptr(), pred.data_ptr(), target.data_ptr()),
+        *(*view_of(mask), address(weight), pred.shape, kind, delta, native.threads()),
+        *(gp.data_ptr(), 0 if weight is None else gw.data_ptr()),
+    )
+    return gp.to(given), gw.to(given)

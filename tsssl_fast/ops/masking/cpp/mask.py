@@ -1,0 +1,25 @@
+"""`mask` by the C++ kernels."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.backends import cpp as native
+from tsssl_fast.ops.masking.cpp.calls import address
+
+
+def draw_mask(
+    shape: Sequence[int],
+    seed: Tensor,
+    plan: Sequence[int],
+    views: int,
+    intersection: bool,
+    sample_ids: Tensor | None,
+) -> Tensor:
+    out = torch.empty((views + intersection, *shape), dtype=torch.bool)
+    native.module().mask(
+        *(seed.data_ptr(), address(sample_ids), plan, shape, views, intersection),
+        *(native.threads(), out.data_ptr()),
+    )
+    return out

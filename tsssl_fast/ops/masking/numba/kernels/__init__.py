@@ -1,0 +1,1 @@
+"""Device code of the masking in Numba; the files above launch it."""

@@ -1,0 +1,32 @@
+"""`mask` by the Numba kernels."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.ops.masking.numba.calls import identities, key, words
+
+
+def draw_mask(
+    shape: Sequence[int],
+    seed: Tensor,
+    plan: Sequence[int],
+    views: int,
+    intersection: bool,
+    sample_ids: Tensor | None,
+) -> Tensor:
+    import numpy as np
+
+    from tsssl_fast.backends.numba import launching
+    from tsssl_fast.ops.masking.numba.kernels import mask as kernels
+
+    n, rows, steps = shape
+    out = torch.empty((views + intersection, n, rows, steps), dtype=torch.bool)
+    threads = launching.threads(out.numel() // kernels.TASK_ELEMENTS)
+    launching.run(
+        *(kernels.mask, threads, key(seed), identities(n, sample_ids)),
+        *(np.array(plan, np.int64), views, rows, words(threads, steps)),
+        out.numpy().view(np.uint8).reshape(-1, n * rows, steps),
+    )
+    return out

@@ -1,0 +1,1 @@
+"""The operators of the masking: signature, shapes of the results, derivative."""

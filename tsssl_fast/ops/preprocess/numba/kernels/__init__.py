@@ -1,0 +1,1 @@
+"""Device code of the preprocessing in Numba; the files above launch it."""

@@ -1,0 +1,1 @@
+"""The operators of the preprocessing: signature, shapes of the results, derivative."""

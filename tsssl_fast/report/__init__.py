@@ -1,0 +1,1 @@
+"""Pictures and HTML: training curves, embeddings, augmentations, one file of all protocols."""

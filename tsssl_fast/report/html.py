@@ -1,0 +1,179 @@
+"""A self-contained HTML report of an encoder on labelled data: tables and pictures in one file."""
+
+import base64
+import csv
+import html
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from tsssl_fast.data import Dataset, Scaling
+from tsssl_fast.evaluate import dissection
+from tsssl_fast.evaluate.features import features
+from tsssl_fast.evaluate.labels import FRACTIONS, stratified
+from tsssl_fast.evaluate.metrics import clustering, metrics
+from tsssl_fast.evaluate.probes import Result, knn_classify, linear_probe, ridge_probe, svm_probe
+from tsssl_fast.evaluate.retrieval import retrieval
+from tsssl_fast.functional.collapse import collapse_report
+from tsssl_fast.report import plots
+
+__all__ = ["Figures", "figures", "write_report"]
+
+NAME = "report.html"
+DISSECTED = 64  # series that the dissection looks at
+SVM_ROWS = 2000  # train rows above which the SVM's C is not searched
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One encoder's read-outs by name, accuracy of the linear probe by share of the labels, and one
+    number per further figure of merit; features of the test series.
+    """
+
+    results: dict[str, Result]
+    fractions: dict[float, float]
+    numbers: dict[str, float]
+    test_features: Tensor
+
+
+def figures(
+    encoder: nn.Module, scaling: Scaling, data: Dataset, seed: int = 0, fractions: bool = True
+) -> Figures:
+    """All protocols on frozen features; seed: of label fractions and k-means."""
+    train, test = (features(encoder, scaling(x)) for x in (data.x_train, data.x_test))
+    split = (train, data.y_train, test, data.y_test)
+    searched: dict[str, Any] = {} if len(train) <= SVM_ROWS else {"grid": (10.0,)}
+    results = {
+        "kNN": knn_classify(*split, groups=data.groups),
+        "linear probe": linear_probe(*split, groups=data.groups),
+        "ridge": ridge_probe(*split, groups=data.groups),
+        "SVM": svm_probe(*split, groups=data.groups, **searched),
+    }
+    few: dict[float, float] = {}
+    for fraction in FRACTIONS[:-1] if fractions else ():
+        rows = stratified(data.y_train, fraction, seed)
+        groups = None if data.groups is None else data.groups[rows]
+        labelled = (train[rows], data.y_train[rows], test, data.y_test)
+        few[fraction] = linear_probe(*labelled, groups=groups).accuracy
+    few[1.0] = results["linear probe"].accuracy
+    linear = metrics(results["linear probe"], data.y_test)
+    clusters = clustering(test, data.y_test, seed)
+    found = retrieval(test, data.y_test, train, data.y_train)
+    collapse = collapse_report(test)
+    numbers = {
+        "macro F1 (linear)": linear.macro_f1,
+        "AUC (linear)": linear.auc,
+        "NMI (k-means)": clusters.nmi,
+        "ARI (k-means)": clusters.ari,
+        **{f"recall@{k}": value for k, value in found.recall.items()},
+        "MRR": found.mrr,
+        "effective rank": collapse.effective_rank,
+        "participation ratio": collapse.participation_ratio,
+        "mean |correlation|": collapse.mean_abs_correlation,
+        "collapsed dimensions": collapse.collapsed_fraction,
+    }
+    return Figures(results, few, numbers, test)
+
+
+def write_report(
+    folder: str | Path,
+    title: str,
+    data: Dataset,
+    rows: Mapping[str, Figures],
+    encoder: nn.Module,
+    scaling: Scaling,
+    log: Path | None = None,
+) -> Path:
+    """Writes `report.html` into `folder`, in one step, and returns its path.
+
+    Args:
+        rows: what each encoder reaches, by name; pictures are drawn of the last.
+        encoder, scaling: of the last row, for the dissection.
+        log: the `log.csv` of its training, for the curves.
+    """
+    shown = list(rows.values())[-1]
+    pictures: list[tuple[str, Any]] = []
+    if log is not None and log.is_file():
+        with log.open(newline="") as file:
+            pictures.append(("Training", plots.curves(list(csv.DictReader(file)))))
+    pictures += [
+        ("Confusion", plots.confusion(data, shown.results["linear probe"].predictions)),
+        ("Features of the test series", plots.embedding(data, shown.test_features)),
+        (
+            "Spectrum of the features' covariance",
+            plots.spectrum({name: row.test_features for name, row in rows.items()}),
+        ),
+    ]
+    x = scaling(data.x_test[:DISSECTED])
+    if dissection.stages(encoder) and data.length >= 8:
+        found = dissection.dissect(encoder, x)
+        pictures.append(("Network dissection", plots.dissection(found, x)))
+    parts = [
+        f"<h1>{html.escape(title)}</h1>",
+        f"<p>{html.escape(_describe(data))}</p>",
+        "<h2>Accuracy on the test series</h2>",
+        _table(
+            ["encoder", *shown.results],
+            [[n, *(f"{r.accuracy:.3f}" for r in f.results.values())] for n, f in rows.items()],
+        ),
+        "<h2>Linear probe with a share of the labels</h2>",
+        _table(
+            ["encoder", *(f"{fraction:.0%}" for fraction in shown.fractions)],
+            [[n, *(f"{v:.3f}" for v in f.fractions.values())] for n, f in rows.items()],
+        ),
+        "<h2>Further figures</h2>",
+        _table(
+            ["", *rows],
+            [[k, *(f"{f.numbers[k]:.3f}" for f in rows.values())] for k in shown.numbers],
+        ),
+        *(f"<h2>{html.escape(name)}</h2>\n{_image(name, picture)}" for name, picture in pictures),
+    ]
+    page = PAGE.format(title=html.escape(title), body="\n".join(parts))
+    path = Path(folder) / NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{NAME}.{os.getpid()}")
+    temporary.write_text(page, encoding="utf-8")
+    os.replace(temporary, path)
+    return path
+
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<style>
+body {{ font-family: system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
+table {{ border-collapse: collapse; }}
+th, td {{ padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #ccc; }}
+th:first-child, td:first-child {{ text-align: left; }}
+img {{ max-width: 100%; }}
+</style></head><body>
+{body}
+</body></html>
+"""
+
+
+def _describe(data: Dataset) -> str:
+    return (
+        f"{data.name}: {len(data.x_train)} train and {len(data.x_test)} test series of "
+        f"{data.channels} channels x {data.length} steps, {len(data.classes)} classes. "
+        "Encoders are frozen; hyper-parameters are chosen by folds of the train series."
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    def line(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
+
+    body = "\n".join(line(row, "td") for row in rows)
+    return f"<table>\n{line(head, 'th')}\n{body}\n</table>"
+
+
+def _image(name: str, figure: Any) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="{html.escape(name)}" src="data:image/png;base64,{data}">'
