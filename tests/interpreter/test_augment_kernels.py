@@ -61,7 +61,7 @@ def check_bits(pipeline, x, **settings):
 
 
 def check_gradient(pipeline, shape, dtype, sum_views=True, **settings):
-    """As in augment/test_augment.py: against float64, by what autograd through the reference has."""
+    """As in augment/test_augment.py: against float64, by what autograd reaches in the reference."""
     upstream = series(2, *shape, dtype=dtype)
     found = gradient("triton", pipeline, upstream, sum_views, **settings)
 
