@@ -1,7 +1,7 @@
 // A call's program and the parameters that its threads draw from it.
 #pragma once
 #include "augment/draws.h"
-#include "cpu/scratch.h"
+#include "runtime/scratch.h"
 #include "tsssl/augment.h"
 
 namespace tsssl {

@@ -1,7 +1,7 @@
 // One channel, a contiguous row of `length` steps, read from other places: interpolated, reversed,
 // gathered, smoothed; and the adjoints.
 #pragma once
-#include "augment/positions.h"
+#include "series/positions.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {

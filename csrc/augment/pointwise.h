@@ -2,9 +2,9 @@
 // s.length on are padding and stay out of everything.
 #pragma once
 #include "augment/draws.h"
-#include "augment/noise.h"
-#include "augment/rows.h"
 #include "augment/waves.h"
+#include "series/noise.h"
+#include "series/rows.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {

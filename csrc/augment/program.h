@@ -1,8 +1,8 @@
 // A program is a list of operations as numbers. The layout is documented in
 // tsssl_fast/ops/augment/spec.py.
 #pragma once
-#include "augment/math.h"
 #include "rng/philox_blocks.h"
+#include "series/math.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {

@@ -1,7 +1,7 @@
 // Smooth functions of time along a channel: sines and cubics.
 #pragma once
-#include "augment/math.h"
-#include "augment/positions.h"
+#include "series/math.h"
+#include "series/positions.h"
 #include "simd/part.h"
 
 namespace tsssl {

@@ -5,7 +5,7 @@
 #include <array>
 
 #include "bindings/arguments.h"
-#include "cpu/dispatch.h"
+#include "runtime/dispatch.h"
 
 namespace py = pybind11;
 

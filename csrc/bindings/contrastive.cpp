@@ -1,6 +1,6 @@
 #include "bindings/arguments.h"
-#include "cpu/dispatch.h"
-#include "cpu/scratch.h"
+#include "runtime/dispatch.h"
+#include "runtime/scratch.h"
 
 namespace py = pybind11;
 

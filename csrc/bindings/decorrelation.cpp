@@ -1,7 +1,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings/arguments.h"
-#include "cpu/dispatch.h"
+#include "runtime/dispatch.h"
 
 namespace py = pybind11;
 

@@ -1,5 +1,5 @@
 #include "bindings/arguments.h"
-#include "cpu/dispatch.h"
+#include "runtime/dispatch.h"
 
 namespace py = pybind11;
 

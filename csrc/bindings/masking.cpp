@@ -6,7 +6,7 @@
 #include <string>
 
 #include "bindings/arguments.h"
-#include "cpu/dispatch.h"
+#include "runtime/dispatch.h"
 
 namespace py = pybind11;
 

@@ -1,5 +1,5 @@
 #include "bindings/arguments.h"
-#include "cpu/isa.h"
+#include "runtime/isa.h"
 
 namespace py = pybind11;
 

@@ -1,9 +1,9 @@
 // What stands where a row is hidden; a row is one channel of one series.
 #pragma once
-#include "augment/noise.h"
-#include "augment/rows.h"
 #include "masking/draw.h"
 #include "masking/lanes.h"
+#include "series/noise.h"
+#include "series/rows.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {

@@ -5,7 +5,7 @@
 set -eu
 checked=0
 for object in "$@"; do
-    case $object in *kernels/augment.cpp.o) ;; *) continue ;; esac
+    case $object in *augment/augment.cpp.o) ;; *) continue ;; esac
     checked=1
     if ! objdump -d "$object" | grep -qE 'prefetch|prfm'; then
         echo "no prefetch in $object"
@@ -13,6 +13,6 @@ for object in "$@"; do
     fi
 done
 if [ $checked = 0 ]; then
-    echo "no kernels/augment.cpp.o among the arguments"
+    echo "no augment/augment.cpp.o among the arguments"
     exit 1
 fi

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "cpu/dispatch.h"
-#include "cpu/isa.h"
+#include "runtime/dispatch.h"
+#include "runtime/isa.h"
 
 namespace {
 

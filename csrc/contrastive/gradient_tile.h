@@ -1,0 +1,151 @@
+// A tile of dL/da from what the rows' losses pull at, on the register tiles of pairs.h.
+#pragma once
+#include "contrastive/pairs.h"
+
+namespace tsssl {
+namespace TSSSL_ISA {
+namespace {
+
+// What the rows' losses pull at: dL/da_ij = negative exp(a_ij - negative_shift) on negatives,
+// positive exp(a_ij - positive_shift) - constant on positives (times the pair's weight).
+template <class T>
+struct PairPull {
+  const T* negative;
+  const T* positive;
+  const T* constant;
+};
+
+// The same for one side, padded with zeros.
+template <class T>
+struct PullSide {
+  // power: of the fixed shift, or -1: the kernels shift by the rows' own maxima.
+  PullSide(std::int64_t padded, std::int64_t offset, std::int64_t rows, bool used,
+           std::int32_t power, const PairSums<T>& sums, const PairPull<T>& pull)
+      : negative(padded),
+        positive(padded),
+        constant(padded),
+        negative_shift(padded),
+        positive_shift(padded) {
+    // Rows share one shift where it is fixed: an exponential a row was 20 microseconds at 128 x
+    // 128.
+    T known = T(0);
+    double last = factor(power, known);
+    const auto shifted = [&](T shift) {
+      if (!(shift == known)) last = factor(power, known = shift);
+      return last;
+    };
+    for (std::int64_t i = 0; i < padded; ++i) {
+      const bool inside = used && i < rows;
+      negative[i] =
+          inside ? T(pull.negative[offset + i] * shifted(sums.negative_shift[offset + i])) : T(0);
+      positive[i] =
+          inside ? T(pull.positive[offset + i] * shifted(sums.positive_shift[offset + i])) : T(0);
+      constant[i] = inside ? pull.constant[offset + i] : T(0);
+      negative_shift[i] = inside ? sums.negative_shift[offset + i] : T(0);
+      positive_shift[i] = inside ? sums.positive_shift[offset + i] : T(0);
+    }
+  }
+  // exp(a - shift) = exp(a) 2^-power * factor, for whatever shift the forward chose.
+  static double factor(std::int32_t power, T shift) {
+    return power < 0 ? 1 : std::exp(power * 0.6931471805599453 - double(shift));
+  }
+
+  Scratch<T> negative, positive, constant, negative_shift, positive_shift;
+};
+
+// A block pair's dL/da, row-major: operand of both products.
+template <class T>
+struct GradientTile {
+  static constexpr std::int64_t kSize = kMaxBlock * kTileStride;
+
+  // Shape::kRows rows from row i, one vector from column j.
+  TSSSL_INLINE void put(std::int64_t i, std::int64_t j, const Vec<T> (&w)[Shape::kRows]) const {
+#pragma GCC unroll 16
+    for (int r = 0; r < Shape::kRows; ++r) store(data + (i + r) * kTileStride + j, w[r]);
+  }
+  void mirror(std::int64_t size) const {
+    for (std::int64_t i = 1; i < size; ++i) {
+      for (std::int64_t j = 0; j < i; ++j) data[i * kTileStride + j] = data[j * kTileStride + i];
+    }
+  }
+
+  T* data;
+};
+
+// dL/da of one register tile, both roles. Pairs: a view of PairRules.
+template <class T, bool kFixed, bool kKept, class Pairs, class Out>
+TSSSL_INLINE void tile_pulls(const Tile<T>& acc, const Pairs& pairs, std::int64_t i, std::int64_t j,
+                             T beta, std::int32_t power, const PullSide<T>& rows,
+                             const PullSide<T>& columns, const Out& put) {
+  constexpr int kLanes = Simd<T>::kLanes;
+#pragma GCC unroll 4
+  for (int v = 0; v < Shape::kVectors; ++v) {
+    const std::int64_t first = j + v * kLanes;
+    const Vec<T> column_negative = load(columns.negative.get() + first);
+    Vec<T> column_positive, column_constant;
+    if constexpr (Pairs::kPositives) {
+      column_positive = load(columns.positive.get() + first);
+      column_constant = load(columns.constant.get() + first);
+    }
+    Vec<T> pulls[Shape::kRows];
+#pragma GCC unroll 16
+    for (int r = 0; r < Shape::kRows; ++r) {
+      Classes<T> classes{};
+      if constexpr (Pairs::kMixed) classes = pairs.classes(r, v);
+      // A pair is in one class at most: its factors and shifts are chosen, then it is one term.
+      Vec<T> of_row = broadcast(rows.negative[i + r]), of_column = column_negative;
+      if constexpr (Pairs::kPositives) {
+        of_row = classes.positive ? broadcast(rows.positive[i + r]) : of_row;
+        of_column = classes.positive ? column_positive : of_column;
+      }
+      Vec<T> w;
+      if constexpr (kFixed) {
+        const Vec<T> e = kKept ? acc[r][v] : exp_scaled(acc[r][v] * beta, power);
+        w = e * (of_row + of_column);
+      } else {
+        const Vec<T> a = rounded(acc[r][v] * beta);
+        Vec<T> row_shift = broadcast(rows.negative_shift[i + r]);
+        Vec<T> column_shift = load(columns.negative_shift.get() + first);
+        if constexpr (Pairs::kPositives) {
+          row_shift = classes.positive ? broadcast(rows.positive_shift[i + r]) : row_shift;
+          column_shift =
+              classes.positive ? load(columns.positive_shift.get() + first) : column_shift;
+        }
+        w = exp(at_most_zero<T>(a - row_shift)) * of_row +
+            exp(at_most_zero<T>(a - column_shift)) * of_column;
+      }
+      if constexpr (Pairs::kPositives) {
+        w = classes.positive ? w - (rows.constant[i + r] + column_constant) : w;
+      }
+      if constexpr (Pairs::kMixed) w = classes.negative | classes.positive ? w : Vec<T>{};
+      if constexpr (Pairs::kWeighted) w *= pairs.weights(r, v);
+      pulls[r] = w;
+    }
+    put(v * kLanes, pulls);
+  }
+}
+
+// Writes the window's tile of dL/da, both roles (one set: below the diagonal of a diagonal block
+// too, so that one product with the whole symmetric tile serves it). kKept: from what the forward
+// kept.
+template <class T, bool kFixed, bool kKept, class Packed, class Out>
+inline void gradient_tile(const Packed& q, const Packed& k, const PairRules<T>& rules,
+                          const Window& window, T beta, std::int32_t power, const PullSide<T>& rows,
+                          const PullSide<T>& columns, const T* kept, const Out& tile) {
+  const auto pull = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, const TileKind& kind) {
+    rules.template with_view<false>(kind, i, j, window.upper, [&](const auto& pairs) {
+      tile_pulls<T, kFixed, kKept>(acc, pairs, i, j, beta, power, rows, columns,
+                                   [&](std::int64_t at, const Vec<T>(&pulls)[Shape::kRows]) {
+                                     tile.put(i - window.i0, j - window.j0 + at, pulls);
+                                   });
+    });
+  };
+  walk_tiles<T, kKept>(q, k, rules, window, kept, pull);
+  if constexpr (kKept) {
+    if (window.upper) tile.mirror(window.i1 - window.i0);
+  }
+}
+
+}  // namespace
+}  // namespace TSSSL_ISA
+}  // namespace tsssl

@@ -1,0 +1,190 @@
+// NT-Xent of two views with its three matrix products in bfloat16 (AVX512_BF16), summed in float32:
+// the tiles, blocks and schedule of the float32 engine on pairs of 16-bit numbers.
+//
+// Rounded: unit rows in the similarities of the negatives, dL/da and unit rows in the gradient's
+// products. Not rounded: norms, exponentials, all sums, the positive's logit and its part of the
+// gradient, from float32 rows. A converged batch keeps its digits: its loss and the weight of every
+// gradient hang on the positive's logit.
+#include "contrastive/gradient_tile.h"
+#include "contrastive/nt_xent_rows.h"
+#include "contrastive/tile_sums.h"
+#include "gemm/bf16_tiles.h"
+
+namespace tsssl {
+namespace TSSSL_ISA {
+namespace {
+
+constexpr std::int64_t kRowPitch = 144;  // pairs between rows of a tile: 9 cache lines
+
+// Rows in float32, and rounded: packed in panels for similarities, interleaved two rows at a time
+// as the right operand of the gradient's products.
+class RoundedOperand {
+ public:
+  RoundedOperand(const PairProblem<float>& problem, bool known, float* scale, int threads)
+      : exact(problem.q, problem.dim, true, known, false, nullptr, scale, threads),
+        blocks(exact.blocks),
+        padded(exact.padded),
+        depth_(ceil_div(problem.dim, 2)),
+        panels_(padded * depth_),
+        interleaved_(known ? padded / 2 * exact.stride : 0) {
+    const std::int64_t pairs = exact.stride / 2;
+    threads = threads_for(padded * problem.dim, threads);
+    Scratch<Bf16Pair> scratch(threads * kPanel * pairs);
+    parallel_for(padded / kPanel, threads, [&](std::int64_t p, int thread) {
+      Bf16Pair* rounded = scratch.get() + thread * kPanel * pairs;
+      const std::int64_t first = p * kPanel, live = min(kPanel, blocks.rows - first);
+      for (std::int64_t r = 0; r < live; ++r) {
+        const float* row = exact.row(first + r);
+        for (std::int64_t c = 0; c < exact.stride; c += kLanes) {
+          store_row(rounded + r * pairs + c / 2, round_to_bf16(load(row + c)));
+        }
+      }
+      pack_panel(rounded, pairs, live, depth_, panels_.get() + p * kPanel * depth_);
+      if (known) interleave(first, live);
+    });
+  }
+
+  std::int64_t packed_depth() const { return depth_; }
+  const Bf16Pair* panel(std::int64_t p) const { return panels_.get() + p * kPanel * depth_; }
+  const Bf16Pair* left(std::int64_t i) const { return panel(i / kPanel) + i % kPanel; }
+  const Bf16Pair* row_pair(std::int64_t i) const {
+    return interleaved_.get() + i / 2 * exact.stride;
+  }
+
+  const Operand<float> exact;
+  const Blocks<float> blocks;
+  const std::int64_t padded;
+
+ private:
+  static constexpr std::int64_t kPanel = Panel<Bf16Pair>::kRows;
+  static constexpr std::int64_t kLanes = Simd<float>::kLanes;
+
+  // Two views: the number of rows is even. No product reads the padding.
+  void interleave(std::int64_t first, std::int64_t live) const {
+    for (std::int64_t i = first; i < first + live; i += 2) {
+      Bf16Pair* out = interleaved_.get() + i / 2 * exact.stride;
+      for (std::int64_t c = 0; c < exact.stride; c += kLanes) {
+        store_columns(out + c, round_to_bf16(load(exact.row(i) + c)),
+                      round_to_bf16(load(exact.row(i + 1) + c)));
+      }
+    }
+  }
+
+  const std::int64_t depth_;
+  Scratch<Bf16Pair> panels_, interleaved_;
+};
+
+// A block pair's dL/da twice: pairs along its rows for the product over columns, pairs of rows for
+// the product over rows.
+struct RoundedTile {
+  static constexpr std::int64_t kRows = kMaxBlock * kRowPitch;
+  static constexpr std::int64_t kSize = kRows + kMaxBlock / 2 * kTileStride;
+
+  TSSSL_INLINE void put(std::int64_t i, std::int64_t j, const Vec<float> (&w)[Shape::kRows]) const {
+#pragma GCC unroll 16
+    for (int r = 0; r < Shape::kRows; r += 2) {
+      const Bf16s even = round_to_bf16(w[r]), odd = round_to_bf16(w[r + 1]);
+      store_row(along_rows() + (i + r) * kRowPitch + j / 2, even);
+      store_row(along_rows() + (i + r + 1) * kRowPitch + j / 2, odd);
+      store_columns(along_columns() + (i + r) / 2 * kTileStride + j, even, odd);
+    }
+  }
+  Bf16Pair* along_rows() const { return data; }
+  Bf16Pair* along_columns() const { return data + kRows; }
+
+  Bf16Pair* data;
+};
+
+template <class F>
+void visit(const RoundedOperand& u, int threads, const F& f) {
+  meet_within(u.blocks.count, threads, [&](std::int64_t bi, std::int64_t bj, int thread) {
+    f(Window{u.blocks.begin(bi), u.blocks.end(bi), u.blocks.begin(bj), u.blocks.end(bj), bi == bj},
+      thread);
+  });
+}
+
+void forward(const PairProblem<float>& problem, Reduction reduction, int threads, float* loss,
+             float* share, float* scale, const PairSums<float>& sums, const Pulled<float>&) {
+  const PairRules<float> rules(problem);
+  const RoundedOperand u(problem, false, scale, threads);
+  const float beta = float(problem.beta);
+  const ExponentShift<float> shift(problem.beta);
+  Side<float> side(u.padded, beta);
+  visit(u, threads, [&](const Window& window, int) {
+    block_sums<float, true, false, false>(u, u, rules, window, beta, shift.power, side, side,
+                                          nullptr);
+  });
+  const std::int64_t n = problem.offset;
+  for (std::int64_t i = 0; i < 2 * n; ++i) {
+    const std::int64_t other = i < n ? i + n : i - n;
+    const float a = beta * dot(u.exact.row(i), u.exact.row(other), u.exact.stride);
+    sums.negative_shift[i] = sums.positive_shift[i] = beta;
+    sums.negative_total[i] = float(side.of(kNegative)[i] * shift.factor());
+    sums.positive_total[i] = float(std::exp(double(a) - beta));
+    sums.count[i] = 1;
+    sums.logit[i] = a;
+  }
+  row_losses(2 * n, sums, reduction, loss, share);
+}
+
+// du_i = beta (sum over negatives W_ij u_j - (pull_i + pull_p) u_p), p the other view of i, and
+// through the norm dz_i = (du_i - u_i <u_i, du_i>) / ||z_i||.
+void finish(const Operand<float>& u, const double* pull, float beta, std::int64_t n, int threads,
+            float* negatives, float* grad1, float* grad2) {
+  parallel_for(u.blocks.count, threads_for(u.padded * u.stride, threads), [&](std::int64_t b, int) {
+    for (std::int64_t i = u.blocks.begin(b); i < u.blocks.end(b); ++i) {
+      const std::int64_t other = i < n ? i + n : i - n;
+      const float positive = float(pull[i] + pull[other]);
+      const float* row = u.row(i);
+      const float* its = u.row(other);
+      float* g = negatives + i * u.stride;
+      for (std::int64_t c = 0; c < u.stride; ++c) g[c] -= positive * its[c];
+      const float along = dot(row, g, u.stride), factor = u.scale(i) * beta;
+      float* out = i < n ? grad1 + i * u.depth : grad2 + (i - n) * u.depth;
+      for (std::int64_t c = 0; c < u.depth; ++c) out[c] = (g[c] - row[c] * along) * factor;
+    }
+  });
+}
+
+void backward(const PairProblem<float>& problem, Reduction reduction, int threads,
+              const float* share, const float* scale, const PairSums<float>& sums,
+              const float* grad_loss, std::int64_t grad_stride, float* grad1, float* grad2) {
+  const PairRules<float> rules(problem);
+  const RoundedOperand u(problem, true, const_cast<float*>(scale), threads);
+  const std::int64_t m = u.blocks.rows, stride = u.exact.stride;
+  const RowPulls<float> pulls(m, reduction, share, sums, grad_loss, grad_stride);
+  Scratch<float> none(m), gradient(u.padded * stride);
+  for (std::int64_t i = 0; i < m; ++i) none[i] = 0;
+  for (std::int64_t x = 0; x < u.padded * stride; ++x) gradient[x] = 0;
+  const float beta = float(problem.beta);
+  const std::int32_t power = ExponentShift<float>(problem.beta).power;
+  const PullSide<float> side(u.padded, 0, m, true, power, sums,
+                             {pulls.negative.get(), none.get(), none.get()});
+  Scratch<Bf16Pair> tiles(threads * RoundedTile::kSize);
+  visit(u, threads, [&](const Window& window, int thread) {
+    const RoundedTile tile{tiles.get() + thread * RoundedTile::kSize};
+    const bool diagonal = window.upper;
+    Window whole = window;
+    whole.upper = false;  // one product with the whole symmetric tile
+    gradient_tile<float, true, false>(u, u, rules, whole, beta, power, side, side, nullptr, tile);
+    const std::int64_t height = window.i1 - window.i0, width = window.j1 - window.j0;
+    product<Bf16Pair, kRowPitch, 1>(round_up(height, Shape::kProductRows), stride, width / 2,
+                                    tile.along_rows(), u.row_pair(window.j0), stride,
+                                    gradient.get() + window.i0 * stride, stride);
+    if (diagonal) return;
+    product<Bf16Pair, 1, kTileStride>(round_up(width, Shape::kProductRows), stride, height / 2,
+                                      tile.along_columns(), u.row_pair(window.i0), stride,
+                                      gradient.get() + window.j0 * stride, stride);
+  });
+  finish(u.exact, pulls.total.get(), beta, problem.offset, threads, gradient.get(), grad1, grad2);
+}
+
+}  // namespace
+
+const NtXentKernels<float>& nt_xent_bf16_kernels() {
+  static const NtXentKernels<float> table{forward, backward};
+  return table;
+}
+
+}  // namespace TSSSL_ISA
+}  // namespace tsssl

@@ -1,0 +1,245 @@
+// Column statistics of a batch of embeddings, and its centred (and scaled) columns packed in
+// panels.
+#pragma once
+#include "gemm/tiles.h"
+#include "runtime/scratch.h"
+
+namespace tsssl {
+namespace TSSSL_ISA {
+namespace {
+
+constexpr std::int64_t kDepth = 256;  // depth of one packed chunk: a panel of it is 32 KiB of L2
+constexpr std::int64_t kStrip = 96;   // columns whose statistics one task takes on the dim side
+
+template <class T>
+struct View {
+  const T* z;
+  std::int64_t stride;
+  TSSSL_INLINE const T* row(std::int64_t i) const { return z + i * stride; }
+};
+
+// mean[c] over the rows, in float64: large means cost no digits of the centred columns.
+template <class In>
+inline void column_means(const View<In>& view, std::int64_t n, std::int64_t c0, std::int64_t c1,
+                         double* mean) {
+  for (std::int64_t c = c0; c < c1; ++c) mean[c] = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const In* x = view.row(i);
+    for (std::int64_t c = c0; c < c1; ++c) mean[c] += double(x[c]);
+  }
+  for (std::int64_t c = c0; c < c1; ++c) mean[c] /= double(n);
+}
+
+// out[c] = sum over the rows of (a - mean_a)(b - mean_b).
+template <class In>
+inline void column_products(const View<In>& a, const double* mean_a, const View<In>& b,
+                            const double* mean_b, std::int64_t n, std::int64_t c0, std::int64_t c1,
+                            double* out) {
+  for (std::int64_t c = c0; c < c1; ++c) out[c] = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const In* x = a.row(i);
+    const In* y = b.row(i);
+    for (std::int64_t c = c0; c < c1; ++c) {
+      out[c] += (double(x[c]) - mean_a[c]) * (double(y[c]) - mean_b[c]);
+    }
+  }
+}
+
+// Sum of (a - b)^2 over columns [c0, c1), c1 - c0 <= kDepth.
+template <class In>
+inline double squared_distance(const View<In>& a, const View<In>& b, std::int64_t n,
+                               std::int64_t c0, std::int64_t c1) {
+  double parts[kDepth] = {};
+  for (std::int64_t i = 0; i < n; ++i) {
+    const In* x = a.row(i) + c0;
+    const In* y = b.row(i) + c0;
+    for (std::int64_t c = 0; c < c1 - c0; ++c) {
+      const double difference = double(x[c]) - double(y[c]);
+      parts[c] += difference * difference;
+    }
+  }
+  double total = 0;
+  for (std::int64_t c = 0; c < c1 - c0; ++c) total += parts[c];
+  return total;
+}
+
+// x_j = ((z_j - mean_j) - rest_j) scale_j. The mean in two parts: subtracting its rounding alone
+// would leave a residual of half an ulp of the mean in every centred value.
+template <class T>
+struct Standardise {
+  T* mean;
+  T* rest;
+  T* scale;
+
+  TSSSL_INLINE void set(std::int64_t c, double mean_c, double scale_c) const {
+    mean[c] = T(mean_c);
+    rest[c] = T(mean_c - double(mean[c]));
+    scale[c] = T(scale_c);
+  }
+};
+
+// A vector of the second argument's type.
+TSSSL_INLINE Vec<float> load_as(const float* p, float) { return load(p); }
+TSSSL_INLINE Vec<double> load_as(const double* p, double) { return load(p); }
+TSSSL_INLINE Vec<double> load_as(const float* p, double) {
+  Vec<double> v;
+  for (int l = 0; l < Simd<double>::kLanes; ++l) v[l] = p[l];
+  return v;
+}
+
+template <class In, class T>
+TSSSL_INLINE T standard(const In* z, std::int64_t c, const Standardise<T>& x) {
+  return ((T(z[c]) - x.mean[c]) - x.rest[c]) * x.scale[c];
+}
+
+// out[i] = sum over columns [c0, c1) of x_ij^2: the diagonal of the Gram matrix, whose entries are
+// the largest, in float64.
+template <class In, class T>
+inline void row_squares(const View<In>& view, std::int64_t n, const Standardise<T>& x,
+                        std::int64_t c0, std::int64_t c1, double* out) {
+  constexpr std::int64_t kParts = 16;
+  const std::int64_t whole = c0 + (c1 - c0) / kParts * kParts;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const In* z = view.row(i);
+    double parts[kParts] = {};
+    for (std::int64_t c = c0; c < whole; c += kParts) {
+      for (std::int64_t k = 0; k < kParts; ++k) {
+        const double value = standard(z, c + k, x);
+        parts[k] += value * value;
+      }
+    }
+    for (std::int64_t c = whole; c < c1; ++c) {
+      const double value = standard(z, c, x);
+      parts[c - whole] += value * value;
+    }
+    double total = 0;
+    for (std::int64_t k = 0; k < kParts; ++k) total += parts[k];
+    out[i] = total;
+  }
+}
+
+// An operand of `side` packed rows in chunks of the depth: chunk, panel, k, row in panel.
+template <class T>
+struct Operand {
+  T* data;
+  std::int64_t side, depth;
+
+  static std::int64_t padded(std::int64_t side) { return round_up(side, Panel<T>::kRows); }
+  static std::int64_t size(std::int64_t side, std::int64_t depth) { return padded(side) * depth; }
+  std::int64_t panels() const { return padded(side) / Panel<T>::kRows; }
+  std::int64_t chunks() const { return ceil_div(depth, kDepth); }
+  std::int64_t chunk_depth(std::int64_t chunk) const { return min(kDepth, depth - chunk * kDepth); }
+  T* panel(std::int64_t chunk, std::int64_t p) const {
+    return data + chunk * kDepth * padded(side) + p * Panel<T>::kRows * chunk_depth(chunk);
+  }
+  // Shape::kRows rows from row i as a left operand; i is a multiple of Shape::kRows.
+  const T* left(std::int64_t chunk, std::int64_t i) const {
+    return panel(chunk, i / Panel<T>::kRows) + i % Panel<T>::kRows;
+  }
+};
+
+// Lanes l of a and b with bit kStep of l, as rows 0 and kStep of a matrix, change places across the
+// diagonal: log2(lanes) such steps transpose.
+template <class T, int kStep>
+TSSSL_INLINE void exchange(Vec<T>& a, Vec<T>& b) {
+  constexpr int kLanes = Simd<T>::kLanes;
+#if defined(__clang__)
+  Vec<T> low, high;
+  for (int l = 0; l < kLanes; ++l) {
+    low[l] = l & kStep ? b[l - kStep] : a[l];
+    high[l] = l & kStep ? b[l] : a[l + kStep];
+  }
+#else
+  IntVec<T> from_low, from_high;
+  for (int l = 0; l < kLanes; ++l) {
+    from_low[l] = l & kStep ? kLanes + l - kStep : l;
+    from_high[l] = l & kStep ? kLanes + l : l + kStep;
+  }
+  const Vec<T> low = __builtin_shuffle(a, b, from_low);
+  const Vec<T> high = __builtin_shuffle(a, b, from_high);
+#endif
+  a = low;
+  b = high;
+}
+
+template <class T, int kStep = Simd<T>::kLanes / 2>
+TSSSL_INLINE void transpose(Vec<T> (&rows)[Simd<T>::kLanes]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < Simd<T>::kLanes; ++i) {
+    if (!(i & kStep)) exchange<T, kStep>(rows[i], rows[i | kStep]);
+  }
+  if constexpr (kStep > 1) transpose<T, kStep / 2>(rows);
+}
+
+// Rows of z as panel rows: the depth runs over columns [c0, c0 + depth). Transposed in registers:
+// by single stores it took a quarter of the forward at 256 x 8192.
+template <class In, class T>
+inline void pack_rows(const View<In>& view, std::int64_t n, const Standardise<T>& x,
+                      std::int64_t c0, std::int64_t depth, T* panel, std::int64_t first) {
+  constexpr std::int64_t kPanel = Panel<T>::kRows;
+  constexpr int kLanes = Simd<T>::kLanes;
+  const std::int64_t whole = depth / kLanes * kLanes;
+  for (std::int64_t r = 0; r < kPanel; r += kLanes) {
+    const std::int64_t rows = max(0, min(kLanes, n - first - r));
+    for (std::int64_t k = 0; k < whole; k += kLanes) {
+      const Vec<T> mean = load(x.mean + c0 + k), rest = load(x.rest + c0 + k);
+      const Vec<T> scale = load(x.scale + c0 + k);
+      Vec<T> tile[kLanes];
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) {
+        tile[i] = i < rows
+                      ? ((load_as(view.row(first + r + i) + c0 + k, T()) - mean) - rest) * scale
+                      : Vec<T>{};
+      }
+      transpose<T>(tile);
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) store(panel + (k + i) * kPanel + r, tile[i]);
+    }
+    for (std::int64_t k = whole; k < depth; ++k) {
+      for (int i = 0; i < kLanes; ++i) {
+        panel[k * kPanel + r + i] = i < rows ? standard(view.row(first + r + i), c0 + k, x) : T(0);
+      }
+    }
+  }
+}
+
+// Columns [c0, c0 + a panel) of z as panel rows: the depth runs over rows [first, first + depth).
+template <class In, class T>
+inline void pack_columns(const View<In>& view, std::int64_t dim, const Standardise<T>& x,
+                         std::int64_t c0, std::int64_t first, std::int64_t depth, T* panel) {
+  constexpr std::int64_t kPanel = Panel<T>::kRows;
+  const std::int64_t columns = min(kPanel, dim - c0);
+  const T* mean = x.mean + c0;
+  const T* rest = x.rest + c0;
+  const T* scale = x.scale + c0;
+  for (std::int64_t k = 0; k < depth; ++k) {
+    const In* z = view.row(first + k) + c0;
+    T* out = panel + k * kPanel;
+    for (std::int64_t c = 0; c < columns; ++c) out[c] = ((T(z[c]) - mean[c]) - rest[c]) * scale[c];
+    for (std::int64_t c = columns; c < kPanel; ++c) out[c] = T(0);
+  }
+}
+
+// Packs columns [c0, c1) of one view into `out`. On the n side they are one chunk of the depth, on
+// the dim side whole panels.
+template <class In, class T>
+inline void pack(const View<In>& view, std::int64_t n, std::int64_t dim, bool gram,
+                 const Standardise<T>& x, std::int64_t c0, std::int64_t c1, const Operand<T>& out) {
+  constexpr std::int64_t kPanel = Panel<T>::kRows;
+  if (gram) {
+    for (std::int64_t p = 0; p < out.panels(); ++p) {
+      pack_rows(view, n, x, c0, c1 - c0, out.panel(c0 / kDepth, p), p * kPanel);
+    }
+  } else {
+    for (std::int64_t chunk = 0; chunk < out.chunks(); ++chunk) {
+      for (std::int64_t c = c0; c < c1; c += kPanel) {
+        pack_columns(view, dim, x, c, chunk * kDepth, out.chunk_depth(chunk),
+                     out.panel(chunk, c / kPanel));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace TSSSL_ISA
+}  // namespace tsssl

@@ -1,0 +1,244 @@
+// The gradient that every decorrelation loss shares: one product of its standardised columns with
+// the second-moment matrix, column factors, and differences between views.
+#pragma once
+#include "decorrelation/square.h"
+#include "tsssl/decorrelation.h"
+
+namespace tsssl {
+namespace TSSSL_ISA {
+namespace {
+
+// With x_j = ((z_j - mean_j) scale_j) of this view, y of its partner and S the second moments:
+//   g_j = alpha (S x)_j + inner_j x_j + cross_j y_j      (Gram side)
+//   g_j = alpha (u S)_j + inner_j x_j + cross_j y_j      (dim side; u is x or y, S without
+//   diagonal) dz_j = scale_j (g_j - project_j <g_j, x_j> x_j) + outer_j x_j + apart sum_b (z_j -
+//   z_bj)
+// Null arrays count as zeros; `inner` is always there.
+template <class T>
+struct Coefficients {
+  Standardise<T> x, y;
+  T alpha, apart;
+  const T* inner;
+  const T* cross;
+  const T* outer;
+  const T* project;
+  int view, partner;
+  bool multiply_partner;  // dim side: u = y
+};
+
+template <class In, class T>
+class Gradient {
+ public:
+  Gradient(const Views<In>& views, const Coefficients<T>& k, In* out)
+      : views_(views), k_(k), self_{views.z[k.view], views.stride[k.view]}, out_(out) {}
+
+  // matrix (side x side), or null: alpha = 0.
+  template <class S>
+  void run(const S* matrix, int threads) const {
+    if (matrix == nullptr) {
+      without_matrix(threads);
+      return;
+    }
+    const std::int64_t side = views_.gram ? views_.n : views_.dim;
+    Scratch<T> data(Operand<T>::size(side, side));
+    const Operand<T> operand{data.get(), side, side};
+    pack_square(matrix, side, threads, operand);
+    if (views_.gram) {
+      // The diagonal, the largest entries, meets the column factors in one rounding.
+      Scratch<T> diagonal(side);
+      for (std::int64_t i = 0; i < side; ++i) diagonal[i] = k_.alpha * T(matrix[i * side + i]);
+      multiply_gram(operand, diagonal.get(), threads);
+    } else {
+      multiply_covariance(operand, threads);
+    }
+  }
+
+ private:
+  static constexpr std::int64_t kPanel = Panel<T>::kRows;
+  static constexpr std::int64_t kMaxPanels =
+      12 / Shape::kVectors;                                 // columns of one task on the n side
+  static constexpr std::int64_t kMaxRows = 96;              // rows of one task on the dim side
+  static constexpr std::int64_t kLeftStride = kDepth + 16;  // rows on different cache sets
+
+  // S x, a block of columns at a time, all rows: <g_j, x_j> needs whole columns.
+  void multiply_gram(const Operand<T>& matrix, const T* diagonal, int threads) const {
+    const std::int64_t n = views_.n, dim = views_.dim;
+    const std::int64_t rows = round_up(n, Shape::kRows), panels = ceil_div(dim, kPanel);
+    const std::int64_t width = max(1, min(kMaxPanels, panels / 16)) * kPanel;
+    const std::int64_t tasks = ceil_div(dim, width), size = (rows + kDepth) * width;
+    Scratch<T> scratch(min(threads, tasks) * size);
+    parallel_for(tasks, threads, [&](std::int64_t task, int thread) {
+      T* g = scratch.get() + thread * size;
+      T* right = g + rows * width;
+      const std::int64_t j0 = task * width, columns = min(width, dim - j0);
+      for (std::int64_t chunk = 0; chunk < matrix.chunks(); ++chunk) {
+        const std::int64_t depth = matrix.chunk_depth(chunk);
+        for (std::int64_t j = 0; j < columns; j += kPanel) {
+          pack_columns(self_, dim, k_.x, j0 + j, chunk * kDepth, depth, right + j * depth);
+        }
+        for (std::int64_t p = 0; p < matrix.panels(); ++p) {
+          const std::int64_t end = min((p + 1) * kPanel, rows);
+          for (std::int64_t j = 0; j < columns; j += kPanel) {
+            for (std::int64_t i = p * kPanel; i < end; i += Shape::kRows) {
+              accumulate<T, 1, kPanel>(depth, matrix.left(chunk, i), right + j * depth, columns - j,
+                                       g + i * width + j, width, chunk == 0);
+            }
+          }
+        }
+      }
+      double along[kMaxPanels * kPanel] = {};
+      for (std::int64_t i = 0; i < n; ++i) {
+        combine(i, j0, columns, diagonal[i], g + i * width,
+                k_.project == nullptr ? nullptr : along);
+      }
+      for (std::int64_t i = 0; i < n; ++i) {
+        finish(i, j0, columns, along, g + i * width, out_ + i * dim + j0);
+      }
+    });
+  }
+
+  // u S, a block of rows at a time.
+  void multiply_covariance(const Operand<T>& matrix, int threads) const {
+    const std::int64_t n = views_.n, dim = views_.dim, width = Operand<T>::padded(dim);
+    const std::int64_t height = min(kMaxRows, round_up(ceil_div(n, 16), Shape::kRows));
+    const std::int64_t tasks = ceil_div(n, height), size = height * (width + kLeftStride);
+    const View<In> source =
+        k_.multiply_partner ? View<In>{views_.z[k_.partner], views_.stride[k_.partner]} : self_;
+    const Standardise<T>& u = k_.multiply_partner ? k_.y : k_.x;
+    Scratch<T> scratch(min(threads, tasks) * size);
+    Scratch<double> along(k_.project == nullptr ? 0 : tasks * dim);
+    parallel_for(tasks, threads, [&](std::int64_t task, int thread) {
+      T* g = scratch.get() + thread * size;
+      T* left = g + height * width;
+      const std::int64_t i0 = task * height, rows = min(height, n - i0);
+      for (std::int64_t chunk = 0; chunk < matrix.chunks(); ++chunk) {
+        const std::int64_t depth = matrix.chunk_depth(chunk), c0 = chunk * kDepth;
+        for (std::int64_t i = 0; i < height; ++i) {
+          T* out = left + i * kLeftStride;
+          if (i < rows) {
+            const In* z = source.row(i0 + i) + c0;
+            for (std::int64_t k = 0; k < depth; ++k) {
+              out[k] = ((T(z[k]) - u.mean[c0 + k]) - u.rest[c0 + k]) * u.scale[c0 + k];
+            }
+          } else {
+            for (std::int64_t k = 0; k < depth; ++k) out[k] = T(0);
+          }
+        }
+        for (std::int64_t p = 0; p < matrix.panels(); ++p) {
+          const T* right = matrix.panel(chunk, p);
+          for (std::int64_t i = 0; i < rows; i += Shape::kRows) {
+            accumulate<T, kLeftStride, 1>(depth, left + i * kLeftStride, right, dim - p * kPanel,
+                                          g + i * width + p * kPanel, width, chunk == 0);
+          }
+        }
+      }
+      if (k_.project == nullptr) {
+        for (std::int64_t i = 0; i < rows; ++i) {
+          combine(i0 + i, 0, dim, T(0), g + i * width, nullptr);
+          finish(i0 + i, 0, dim, nullptr, g + i * width, out_ + (i0 + i) * dim);
+        }
+        return;
+      }
+      double* sums = along.get() + task * dim;
+      for (std::int64_t c = 0; c < dim; ++c) sums[c] = 0;
+      for (std::int64_t i = 0; i < rows; ++i) {
+        combine(i0 + i, 0, dim, T(0), g + i * width, sums);
+        for (std::int64_t c = 0; c < dim; ++c) out_[(i0 + i) * dim + c] = In(g[i * width + c]);
+      }
+    });
+    if (k_.project == nullptr) return;
+    for (std::int64_t task = 1; task < tasks; ++task) {
+      for (std::int64_t c = 0; c < dim; ++c) along[c] += along[task * dim + c];
+    }
+    parallel_for(tasks, threads, [&](std::int64_t task, int thread) {
+      T* g = scratch.get() + thread * size;
+      for (std::int64_t i = task * height; i < min((task + 1) * height, n); ++i) {
+        for (std::int64_t c = 0; c < dim; ++c) g[c] = T(out_[i * dim + c]);
+        finish(i, 0, dim, along.get(), g, out_ + i * dim);
+      }
+    });
+  }
+
+  void without_matrix(int threads) const {
+    constexpr std::int64_t kRows = 16;
+    const std::int64_t tasks = ceil_div(views_.n, kRows), dim = views_.dim;
+    Scratch<T> scratch(min(threads, tasks) * dim);
+    parallel_for(tasks, threads, [&](std::int64_t task, int thread) {
+      T* g = scratch.get() + thread * dim;
+      for (std::int64_t i = task * kRows; i < min((task + 1) * kRows, views_.n); ++i) {
+        for (std::int64_t c = 0; c < dim; ++c) g[c] = T(0);
+        finish(i, 0, dim, nullptr, g, out_ + i * dim);
+      }
+    });
+  }
+
+  // g = alpha g + (diagonal + inner) x + cross y for `columns` columns from c0; along += g x.
+  void combine(std::int64_t i, std::int64_t c0, std::int64_t columns, T diagonal, T* __restrict g,
+               double* __restrict along) const {
+    const In* __restrict z = self_.row(i) + c0;
+    const T* __restrict mean = k_.x.mean + c0;
+    const T* __restrict rest = k_.x.rest + c0;
+    const T* __restrict scale = k_.x.scale + c0;
+    const T alpha = k_.alpha;
+    const T* __restrict inner = k_.inner + c0;
+    for (std::int64_t c = 0; c < columns; ++c) {
+      g[c] = alpha * g[c] + (diagonal + inner[c]) * (((T(z[c]) - mean[c]) - rest[c]) * scale[c]);
+    }
+    if (k_.cross != nullptr) {
+      const In* __restrict other = views_.z[k_.partner] + i * views_.stride[k_.partner] + c0;
+      const T* __restrict cross = k_.cross + c0;
+      const T* __restrict mean_y = k_.y.mean + c0;
+      const T* __restrict rest_y = k_.y.rest + c0;
+      const T* __restrict scale_y = k_.y.scale + c0;
+      for (std::int64_t c = 0; c < columns; ++c) {
+        g[c] += cross[c] * (((T(other[c]) - mean_y[c]) - rest_y[c]) * scale_y[c]);
+      }
+    }
+    if (along != nullptr) {
+      for (std::int64_t c = 0; c < columns; ++c) {
+        along[c] += double(g[c]) * double(((T(z[c]) - mean[c]) - rest[c]) * scale[c]);
+      }
+    }
+  }
+
+  // along: of column c0 onwards.
+  void finish(std::int64_t i, std::int64_t c0, std::int64_t columns, const double* __restrict along,
+              T* __restrict g, In* __restrict out) const {
+    const In* __restrict z = self_.row(i) + c0;
+    const T* __restrict mean = k_.x.mean + c0;
+    const T* __restrict rest = k_.x.rest + c0;
+    const T* __restrict scale = k_.x.scale + c0;
+    if (k_.project != nullptr && along != nullptr) {
+      const T* __restrict project = k_.project + c0;
+      for (std::int64_t c = 0; c < columns; ++c) {
+        const T x = ((T(z[c]) - mean[c]) - rest[c]) * scale[c];
+        g[c] -= project[c] * T(along[c]) * x;
+      }
+    }
+    if (k_.outer != nullptr) {
+      const T* __restrict outer = k_.outer + c0;
+      for (std::int64_t c = 0; c < columns; ++c) {
+        g[c] = scale[c] * g[c] + outer[c] * ((T(z[c]) - mean[c]) - rest[c]);
+      }
+    } else {
+      for (std::int64_t c = 0; c < columns; ++c) g[c] *= scale[c];
+    }
+    if (k_.apart != T(0)) {
+      for (int v = 0; v < views_.count; ++v) {
+        if (v == k_.view) continue;
+        const In* __restrict other = views_.z[v] + i * views_.stride[v] + c0;
+        for (std::int64_t c = 0; c < columns; ++c) g[c] += k_.apart * (T(z[c]) - T(other[c]));
+      }
+    }
+    for (std::int64_t c = 0; c < columns; ++c) out[c] = In(g[c]);
+  }
+
+  const Views<In>& views_;
+  const Coefficients<T>& k_;
+  const View<In> self_;
+  In* out_;
+};
+
+}  // namespace
+}  // namespace TSSSL_ISA
+}  // namespace tsssl
