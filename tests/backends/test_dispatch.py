@@ -168,7 +168,7 @@ def test_instruction_set_chosen_is_the_one_in_use(monkeypatch: pytest.MonkeyPatc
     for isa, supported in ISAS.items():
         if supported:
             result = run_python(
-                "from tsssl_fast import _native; print(_native.C.isa())",
+                "from tsssl_fast.backends import cpp; print(cpp.C.isa())",
                 {**os.environ, "TSSSL_CPU_ISA": isa},
             )
             assert result.stdout.strip() == isa, result.stderr
