@@ -219,11 +219,16 @@ void augment_sample(const Draws& draws, std::int64_t views, std::int64_t n, std:
 
 }  // namespace
 
-const AugmentKernels& augment_kernels() {
-  static constexpr AugmentKernels table{{augment_forward<float>, augment_backward<float>},
-                                        {augment_forward<double>, augment_backward<double>},
-                                        augment_sample};
+const ByDtype<AugmentKernels>& augment_kernels() {
+  static constexpr ByDtype<AugmentKernels> table{
+      {augment_forward<float>, augment_backward<float>},
+      {augment_forward<double>, augment_backward<double>}};
   return table;
+}
+
+const AugmentSample& augment_sample_kernel() {
+  static constexpr AugmentSample kernel = augment_sample;
+  return kernel;
 }
 
 }  // namespace TSSSL_ISA

@@ -17,7 +17,7 @@ void bind_contrastive(pybind11::module_& module);
 void bind_decorrelation(pybind11::module_& module);
 void bind_keys(pybind11::module_& module);
 void bind_masking(pybind11::module_& module);
-void bind_epilogues(pybind11::module_& module);
+void bind_sigmoid_triplet(pybind11::module_& module);
 void bind_preprocess(pybind11::module_& module);
 
 }  // namespace tsssl

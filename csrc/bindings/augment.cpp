@@ -37,40 +37,39 @@ Series<T> make_series(Address x, const Shape& shape, const Stride& stride) {
 }
 
 template <class T>
-void bind(py::module_& module, const char* suffix, Augment<T> AugmentKernels::* kernel) {
+void bind(py::module_& module, const char* suffix) {
   const std::string name = "augment_";
   module.def((name + "forward_" + suffix).c_str(),
-             [kernel](Address x, Shape shape, Stride stride, Source source, Address parameters,
-                      std::int64_t views, int threads, Address out) {
+             [](Address x, Shape shape, Stride stride, Source source, Address parameters,
+                std::int64_t views, int threads, Address out) {
                const Draws draws = make_draws(source);
                py::gil_scoped_release release;
-               (augments().*kernel)
-                   .forward(make_series<T>(x, shape, stride), draws,
-                            pointer<const double>(parameters), views, threads, pointer<T>(out));
+               augment_kernels().of(T()).forward(make_series<T>(x, shape, stride), draws,
+                                                 pointer<const double>(parameters), views, threads,
+                                                 pointer<T>(out));
              });
   module.def((name + "backward_" + suffix).c_str(),
-             [kernel](Address grad, Shape shape, Stride stride, Source source, Address parameters,
-                      std::int64_t views, int threads, bool sum, Address grad_x) {
+             [](Address grad, Shape shape, Stride stride, Source source, Address parameters,
+                std::int64_t views, int threads, bool sum, Address grad_x) {
                const Draws draws = make_draws(source);
                py::gil_scoped_release release;
-               (augments().*kernel)
-                   .backward(make_series<T>(grad, shape, stride), draws,
-                             pointer<const double>(parameters), views, threads, sum,
-                             pointer<T>(grad_x));
+               augment_kernels().of(T()).backward(make_series<T>(grad, shape, stride), draws,
+                                                  pointer<const double>(parameters), views, threads,
+                                                  sum, pointer<T>(grad_x));
              });
 }
 
 }  // namespace
 
 void bind_augment(py::module_& module) {
-  bind<float>(module, "f32", &AugmentKernels::f32);
-  bind<double>(module, "f64", &AugmentKernels::f64);
+  bind<float>(module, "f32");
+  bind<double>(module, "f64");
   module.def("augment_sample",
              [](Shape shape, Source source, std::int64_t views, int threads, Address parameters) {
                const Draws draws = make_draws(source);
                py::gil_scoped_release release;
-               augments().sample(draws, views, shape[0], shape[1], shape[2], threads,
-                                 pointer<double>(parameters));
+               augment_sample_kernel()(draws, views, shape[0], shape[1], shape[2], threads,
+                                       pointer<double>(parameters));
              });
 }
 

@@ -100,37 +100,35 @@ void bind_nt_xent(py::module_& module, const std::string& suffix,
 }
 
 template <class T>
-void bind_pairs(py::module_& module, const std::string& suffix,
-                PairKernels<T> ContrastiveKernels::* kernels) {
-  module.def(
-      ("pairs_forward_" + suffix).c_str(),
-      [kernels](Address q, Index q_stride, Index rows, Address k, Index k_stride, Index columns,
+void bind_pairs(py::module_& module, const std::string& suffix) {
+  module.def(("pairs_forward_" + suffix).c_str(),
+             [](Address q, Index q_stride, Index rows, Address k, Index k_stride, Index columns,
                 Index dim, double beta, bool normalize, bool both_sides, bool skip_diagonal,
                 int group_rule, const py::tuple& arrays, int threads, Address q_scale,
                 Address k_scale, Address sums, Address statistics, Index count, Address out) {
-        const PairProblem<T> problem =
-            pair_problem<T>(q, q_stride, rows, k, k_stride, columns, dim, beta, normalize,
-                            both_sides, skip_diagonal, group_rule, arrays);
-        py::gil_scoped_release release;
-        (contrastive().*kernels)
-            .forward(problem, threads, pointer<T>(q_scale), pointer<T>(k_scale),
-                     sums_at<T>(sums, count, statistics), pointer<T>(out));
-      });
-  module.def(("pairs_backward_" + suffix).c_str(),
-             [kernels](Address q, Index q_stride, Index rows, Address k, Index k_stride,
-                       Index columns, Index dim, double beta, bool normalize, bool both_sides,
-                       bool skip_diagonal, int group_rule, const py::tuple& arrays, int threads,
-                       Address q_scale, Address k_scale, Address sums, Index count,
-                       Address grad_out, Address grad_q, Address grad_k) {
                const PairProblem<T> problem =
                    pair_problem<T>(q, q_stride, rows, k, k_stride, columns, dim, beta, normalize,
                                    both_sides, skip_diagonal, group_rule, arrays);
                py::gil_scoped_release release;
-               return (contrastive().*kernels)
-                   .backward(problem, threads, pointer<const T>(q_scale), pointer<const T>(k_scale),
-                             sums_at<T>(sums, count), pointer<const T>(grad_out),
-                             pointer<T>(grad_q), pointer<T>(grad_k));
+               pairs_kernels().of(T()).forward(
+                   problem, threads, pointer<T>(q_scale), pointer<T>(k_scale),
+                   sums_at<T>(sums, count, statistics), pointer<T>(out));
              });
+  module.def(
+      ("pairs_backward_" + suffix).c_str(),
+      [](Address q, Index q_stride, Index rows, Address k, Index k_stride, Index columns, Index dim,
+         double beta, bool normalize, bool both_sides, bool skip_diagonal, int group_rule,
+         const py::tuple& arrays, int threads, Address q_scale, Address k_scale, Address sums,
+         Index count, Address grad_out, Address grad_q, Address grad_k) {
+        const PairProblem<T> problem =
+            pair_problem<T>(q, q_stride, rows, k, k_stride, columns, dim, beta, normalize,
+                            both_sides, skip_diagonal, group_rule, arrays);
+        py::gil_scoped_release release;
+        return pairs_kernels().of(T()).backward(problem, threads, pointer<const T>(q_scale),
+                                                pointer<const T>(k_scale), sums_at<T>(sums, count),
+                                                pointer<const T>(grad_out), pointer<T>(grad_q),
+                                                pointer<T>(grad_k));
+      });
 }
 
 template <class T>
@@ -151,46 +149,43 @@ GroupedViews<T> grouped_views(const py::tuple& v) {
 }
 
 template <class T>
-void bind_grouped(py::module_& module, const std::string& suffix,
-                  GroupedKernels<T> ContrastiveKernels::* kernels) {
-  module.def(("grouped_pulled_" + suffix).c_str(), [kernels](const py::tuple& arguments,
-                                                             int threads, double pull, Address loss,
-                                                             Address grad1, Address grad2) {
-    const GroupedViews<T> views = grouped_views<T>(arguments);
-    py::gil_scoped_release release;
-    (contrastive().*kernels)
-        .pulled(views, threads, pull, pointer<T>(loss), pointer<T>(grad1), pointer<T>(grad2));
-  });
-  module.def(
-      ("grouped_forward_" + suffix).c_str(),
-      [kernels](const py::tuple& arguments, int threads, Address loss, Address saved) {
-        const GroupedViews<T> views = grouped_views<T>(arguments);
-        py::gil_scoped_release release;
-        (contrastive().*kernels).forward(views, threads, pointer<T>(loss), pointer<T>(saved));
-      });
-  module.def(("grouped_backward_" + suffix).c_str(),
-             [kernels](const py::tuple& arguments, int threads, Address saved, Address grad,
-                       Address grad1, Address grad2) {
+void bind_grouped(py::module_& module, const std::string& suffix) {
+  module.def(("grouped_pulled_" + suffix).c_str(),
+             [](const py::tuple& arguments, int threads, double pull, Address loss, Address grad1,
+                Address grad2) {
                const GroupedViews<T> views = grouped_views<T>(arguments);
                py::gil_scoped_release release;
-               (contrastive().*kernels)
-                   .backward(views, threads, pointer<T>(saved), pointer<const T>(grad),
-                             pointer<T>(grad1), pointer<T>(grad2));
+               grouped_kernels().of(T()).pulled(views, threads, pull, pointer<T>(loss),
+                                                pointer<T>(grad1), pointer<T>(grad2));
              });
+  module.def(("grouped_forward_" + suffix).c_str(), [](const py::tuple& arguments, int threads,
+                                                       Address loss, Address saved) {
+    const GroupedViews<T> views = grouped_views<T>(arguments);
+    py::gil_scoped_release release;
+    grouped_kernels().of(T()).forward(views, threads, pointer<T>(loss), pointer<T>(saved));
+  });
+  module.def(("grouped_backward_" + suffix).c_str(), [](const py::tuple& arguments, int threads,
+                                                        Address saved, Address grad, Address grad1,
+                                                        Address grad2) {
+    const GroupedViews<T> views = grouped_views<T>(arguments);
+    py::gil_scoped_release release;
+    grouped_kernels().of(T()).backward(views, threads, pointer<T>(saved), pointer<const T>(grad),
+                                       pointer<T>(grad1), pointer<T>(grad2));
+  });
 }
 
 }  // namespace
 
 void bind_contrastive(py::module_& module) {
   bind_nt_xent<float>(module, "f32",
-                      []() -> const NtXentKernels<float>& { return contrastive().nt_xent_f32; });
+                      []() -> const NtXentKernels<float>& { return nt_xent_kernels().f32; });
   bind_nt_xent<double>(module, "f64",
-                       []() -> const NtXentKernels<double>& { return contrastive().nt_xent_f64; });
-  bind_nt_xent<float>(module, "bf16", &nt_xent_bf16);
-  bind_grouped<float>(module, "f32", &ContrastiveKernels::grouped_f32);
-  bind_grouped<double>(module, "f64", &ContrastiveKernels::grouped_f64);
-  bind_pairs<float>(module, "f32", &ContrastiveKernels::pairs_f32);
-  bind_pairs<double>(module, "f64", &ContrastiveKernels::pairs_f64);
+                       []() -> const NtXentKernels<double>& { return nt_xent_kernels().f64; });
+  bind_nt_xent<float>(module, "bf16", &nt_xent_bf16_kernels);
+  bind_grouped<float>(module, "f32");
+  bind_grouped<double>(module, "f64");
+  bind_pairs<float>(module, "f32");
+  bind_pairs<double>(module, "f64");
 }
 
 }  // namespace tsssl

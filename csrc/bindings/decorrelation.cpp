@@ -54,6 +54,7 @@ void start(const Settings& settings, const T* grad_loss, const T* grad_terms,
 // What the families differ in: the kernel's own numbers and flags, its raw sums among the moments.
 struct VicregForm {
   static constexpr std::size_t kTerms = 3;
+  static const ByDtype<VicregKernels>& kernels() { return vicreg_kernels(); }
   static VicregOptions options(const Settings& settings, int flags) {
     constexpr int kCorrelation = 8;
     return {settings.at(6), settings.at(7), (flags & kCorrelation) != 0, flags};
@@ -68,6 +69,7 @@ struct VicregForm {
 
 struct BarlowForm {
   static constexpr std::size_t kTerms = 2;
+  static const ByDtype<BarlowKernels>& kernels() { return barlow_twins_kernels(); }
   static BarlowOptions options(const Settings& settings, int flags) {
     constexpr int kCenter = 1, kUnbiased = 2;
     return {settings.at(4), (flags & kCenter) != 0, (flags & kUnbiased) != 0};
@@ -78,45 +80,42 @@ struct BarlowForm {
   }
 };
 
-template <class Form, class T, class Kernel>
-void bind(py::module_& module, const std::string& name, const std::string& suffix,
-          Kernel DecorrelationKernels::* kernel) {
+template <class Form, class T>
+void bind(py::module_& module, const std::string& name, const std::string& suffix) {
   module.def((name + "_forward_" + suffix).c_str(),
-             [kernel](const Addresses& z, const Strides& strides, std::int64_t n, std::int64_t dim,
-                      bool gram, const Settings& settings, int flags, int threads, Address loss,
-                      Address terms, Address moments, Address square) {
+             [](const Addresses& z, const Strides& strides, std::int64_t n, std::int64_t dim,
+                bool gram, const Settings& settings, int flags, int threads, Address loss,
+                Address terms, Address moments, Address square) {
                py::gil_scoped_release release;
                const auto options = Form::options(settings, flags);
-               (decorrelation().*kernel)
-                   .forward(views<T>(z, strides, n, dim, gram), options, threads,
-                            pointer<double>(moments), pointer<T>(square));
+               Form::kernels().of(T()).forward(views<T>(z, strides, n, dim, gram), options, threads,
+                                               pointer<double>(moments), pointer<T>(square));
                double sums[Form::kTerms];
                Form::sums(pointer<const double>(moments), z.size(), sums);
                finish(settings, sums, pointer<T>(loss), pointer<T>(terms));
              });
-  module.def(
-      (name + "_backward_" + suffix).c_str(),
-      [kernel](const Addresses& z, const Strides& strides, std::int64_t n, std::int64_t dim,
-               bool gram, const Settings& settings, int flags, int threads, Address grad_loss,
-               Address grad_terms, Address moments, Address square, const Addresses& gradients) {
-        py::gil_scoped_release release;
-        const auto options = Form::options(settings, flags);
-        double upstream[Form::kTerms];
-        start(settings, pointer<const T>(grad_loss), pointer<const T>(grad_terms), upstream);
-        (decorrelation().*kernel)
-            .backward(views<T>(z, strides, n, dim, gram), options, upstream, threads,
-                      pointer<const double>(moments), pointer<const T>(square),
-                      reinterpret_cast<T* const*>(gradients.data()));
-      });
+  module.def((name + "_backward_" + suffix).c_str(),
+             [](const Addresses& z, const Strides& strides, std::int64_t n, std::int64_t dim,
+                bool gram, const Settings& settings, int flags, int threads, Address grad_loss,
+                Address grad_terms, Address moments, Address square, const Addresses& gradients) {
+               py::gil_scoped_release release;
+               const auto options = Form::options(settings, flags);
+               double upstream[Form::kTerms];
+               start(settings, pointer<const T>(grad_loss), pointer<const T>(grad_terms), upstream);
+               Form::kernels().of(T()).backward(views<T>(z, strides, n, dim, gram), options,
+                                                upstream, threads, pointer<const double>(moments),
+                                                pointer<const T>(square),
+                                                reinterpret_cast<T* const*>(gradients.data()));
+             });
 }
 
 }  // namespace
 
 void bind_decorrelation(py::module_& module) {
-  bind<VicregForm, float>(module, "vicreg", "f32", &DecorrelationKernels::vicreg_f32);
-  bind<VicregForm, double>(module, "vicreg", "f64", &DecorrelationKernels::vicreg_f64);
-  bind<BarlowForm, float>(module, "barlow", "f32", &DecorrelationKernels::barlow_f32);
-  bind<BarlowForm, double>(module, "barlow", "f64", &DecorrelationKernels::barlow_f64);
+  bind<VicregForm, float>(module, "vicreg", "f32");
+  bind<VicregForm, double>(module, "vicreg", "f64");
+  bind<BarlowForm, float>(module, "barlow", "f32");
+  bind<BarlowForm, double>(module, "barlow", "f64");
 }
 
 }  // namespace tsssl

@@ -32,6 +32,6 @@ PYBIND11_MODULE(_C, module) {
   tsssl::bind_decorrelation(module);
   tsssl::bind_keys(module);
   tsssl::bind_masking(module);
-  tsssl::bind_epilogues(module);
+  tsssl::bind_sigmoid_triplet(module);
   tsssl::bind_preprocess(module);
 }

@@ -50,66 +50,60 @@ TripletRows<T> triplet_rows(Address rows, Address nearest, Index count) {
 }
 
 template <class T>
-void bind_sigmoid(py::module_& module, const std::string& suffix,
-                  SigmoidKernels<T> EpilogueKernels::* kernels) {
-  module.def(
-      ("sigmoid_forward_" + suffix).c_str(),
-      [kernels](const py::tuple& q, const py::tuple& k, Index dim, bool normalize, double scale,
+void bind_sigmoid(py::module_& module, const std::string& suffix) {
+  module.def(("sigmoid_forward_" + suffix).c_str(),
+             [](const py::tuple& q, const py::tuple& k, Index dim, bool normalize, double scale,
                 double bias, int threads, Address q_scale, Address k_scale, Address loss) {
-        const PairProblem<T> problem = two_sets<T>(q, k, dim, scale, normalize);
-        py::gil_scoped_release release;
-        (epilogues().*kernels)
-            .forward(problem, bias, threads, pointer<T>(q_scale), pointer<T>(k_scale),
-                     pointer<T>(loss));
-      });
+               const PairProblem<T> problem = two_sets<T>(q, k, dim, scale, normalize);
+               py::gil_scoped_release release;
+               sigmoid_kernels().of(T()).forward(problem, bias, threads, pointer<T>(q_scale),
+                                                 pointer<T>(k_scale), pointer<T>(loss));
+             });
   module.def(("sigmoid_backward_" + suffix).c_str(),
-             [kernels](const py::tuple& q, const py::tuple& k, Index dim, bool normalize,
-                       double scale, double bias, int threads, Address q_scale, Address k_scale,
-                       Address grad, Address grad_q, Address grad_k) {
+             [](const py::tuple& q, const py::tuple& k, Index dim, bool normalize, double scale,
+                double bias, int threads, Address q_scale, Address k_scale, Address grad,
+                Address grad_q, Address grad_k) {
                const PairProblem<T> problem = two_sets<T>(q, k, dim, scale, normalize);
                double slopes[2];
                {
                  py::gil_scoped_release release;
-                 (epilogues().*kernels)
-                     .backward(problem, bias, threads, pointer<const T>(q_scale),
-                               pointer<const T>(k_scale), pointer<const T>(grad),
-                               pointer<T>(grad_q), pointer<T>(grad_k), slopes);
+                 sigmoid_kernels().of(T()).backward(
+                     problem, bias, threads, pointer<const T>(q_scale), pointer<const T>(k_scale),
+                     pointer<const T>(grad), pointer<T>(grad_q), pointer<T>(grad_k), slopes);
                }
                return py::make_tuple(slopes[0], slopes[1]);
              });
 }
 
 template <class T>
-void bind_triplet(py::module_& module, const std::string& suffix,
-                  TripletKernels<T> EpilogueKernels::* kernels) {
+void bind_triplet(py::module_& module, const std::string& suffix) {
   module.def(("triplet_forward_" + suffix).c_str(),
-             [kernels](const py::tuple& z, Index dim, bool normalize, double margin, int threads,
-                       Address scale, Address rows, Address nearest, Address loss) {
+             [](const py::tuple& z, Index dim, bool normalize, double margin, int threads,
+                Address scale, Address rows, Address nearest, Address loss) {
                const PairProblem<T> problem = one_set<T>(z, dim, normalize);
                py::gil_scoped_release release;
-               (epilogues().*kernels)
-                   .forward(problem, margin, threads, pointer<T>(scale),
-                            triplet_rows<T>(rows, nearest, problem.q.count1), pointer<T>(loss));
+               triplet_kernels().of(T()).forward(problem, margin, threads, pointer<T>(scale),
+                                                 triplet_rows<T>(rows, nearest, problem.q.count1),
+                                                 pointer<T>(loss));
              });
   module.def(("triplet_backward_" + suffix).c_str(),
-             [kernels](const py::tuple& z, Index dim, bool normalize, double margin, int threads,
-                       Address scale, Address rows, Address nearest, Address grad, Address out) {
+             [](const py::tuple& z, Index dim, bool normalize, double margin, int threads,
+                Address scale, Address rows, Address nearest, Address grad, Address out) {
                const PairProblem<T> problem = one_set<T>(z, dim, normalize);
                py::gil_scoped_release release;
-               (epilogues().*kernels)
-                   .backward(problem, margin, threads, pointer<const T>(scale),
-                             triplet_rows<T>(rows, nearest, problem.q.count1),
-                             pointer<const T>(grad), pointer<T>(out));
+               triplet_kernels().of(T()).backward(problem, margin, threads, pointer<const T>(scale),
+                                                  triplet_rows<T>(rows, nearest, problem.q.count1),
+                                                  pointer<const T>(grad), pointer<T>(out));
              });
 }
 
 }  // namespace
 
-void bind_epilogues(py::module_& module) {
-  bind_sigmoid<float>(module, "f32", &EpilogueKernels::sigmoid_f32);
-  bind_sigmoid<double>(module, "f64", &EpilogueKernels::sigmoid_f64);
-  bind_triplet<float>(module, "f32", &EpilogueKernels::triplet_f32);
-  bind_triplet<double>(module, "f64", &EpilogueKernels::triplet_f64);
+void bind_sigmoid_triplet(py::module_& module) {
+  bind_sigmoid<float>(module, "f32");
+  bind_sigmoid<double>(module, "f64");
+  bind_triplet<float>(module, "f32");
+  bind_triplet<double>(module, "f64");
 }
 
 }  // namespace tsssl

@@ -1,6 +1,6 @@
-// A tile of dL/da from what the rows' losses pull at, on the register tiles of pairs.h.
+// A tile of dL/da from what the rows' losses pull at, on the register tiles of tile_walk.h.
 #pragma once
-#include "contrastive/pairs.h"
+#include "contrastive/tile_walk.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {

@@ -4,7 +4,7 @@
 // are normalised and packed a block at a time, never as a whole.
 #include "tsssl/keys.h"
 
-#include "contrastive/pairs.h"
+#include "contrastive/tile_walk.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {
@@ -144,8 +144,8 @@ void key_logsumexp(const KeyProblem<T>& problem, int threads, T* lse, T* jacobia
 
 }  // namespace
 
-const KeyKernels& key_kernels() {
-  static const KeyKernels table{key_logsumexp<float>, key_logsumexp<double>};
+const ByDtype<KeyKernels>& keys_kernels() {
+  static const ByDtype<KeyKernels> table{{key_logsumexp<float>}, {key_logsumexp<double>}};
   return table;
 }
 

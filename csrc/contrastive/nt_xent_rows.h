@@ -1,6 +1,6 @@
 // NT-Xent's row formula, from a row's sums to its loss and to what that pulls at.
 #pragma once
-#include "contrastive/pairs.h"
+#include "contrastive/tile_walk.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {

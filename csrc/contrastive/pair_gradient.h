@@ -1,7 +1,7 @@
 // From dL/ds on tiles to the gradient of the embeddings: a tile is written once and multiplied with
 // both sides while it lies in L2.
 #pragma once
-#include "contrastive/pairs.h"
+#include "contrastive/tile_walk.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {

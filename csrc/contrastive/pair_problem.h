@@ -44,14 +44,17 @@ void visit(const Operand<T>& q, const Operand<T>& k, bool self, int threads, con
   }
 }
 
-template <class T, bool kFixed>
-auto sums_of(bool statistics, bool kept) {
-  return kept         ? block_sums<T, kFixed, false, true>
-         : statistics ? block_sums<T, kFixed, true, false>
-                      : block_sums<T, kFixed, false, false>;
+// What a caller may want beside the sums: nothing else is compiled for it.
+enum class Extra { statistics, kept };
+
+template <class T, bool kFixed, Extra kExtra>
+auto sums_of(bool wanted) {
+  constexpr bool kStatistics = kExtra == Extra::statistics;
+  return wanted ? block_sums<T, kFixed, kStatistics, !kStatistics>
+                : block_sums<T, kFixed, false, false>;
 }
 
-template <class T>
+template <Extra kExtra, class T>
 void sum_all(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T>& k,
              const PairRules<T>& rules, const ExponentShift<T>& shift, int threads,
              const PairSums<T>& sums) {
@@ -62,16 +65,16 @@ void sum_all(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T
   Side<T> rows(q.padded, start);
   Side<T> keys(self ? 0 : k.padded, start);
   Side<T>& columns = self ? rows : keys;
-  const bool statistics = sums.statistics != nullptr;
-  T* kept = sums.kept;
+  constexpr bool kMayKeep = kExtra == Extra::kept;
+  T* kept = kMayKeep ? sums.kept : nullptr;
+  const bool wanted = kMayKeep ? kept != nullptr : sums.statistics != nullptr;
   if (!fixed) {
-    const auto maxima = kept != nullptr ? block_maxima<T, true> : block_maxima<T, false>;
+    const auto maxima = kept != nullptr ? block_maxima<T, kMayKeep> : block_maxima<T, false>;
     visit(q, k, self, threads, [&](const Window& window, int) {
       maxima(q, k, rules, window, beta, rows, columns, kept);
     });
   }
-  const auto block = fixed ? sums_of<T, true>(statistics, kept != nullptr)
-                           : sums_of<T, false>(statistics, kept != nullptr);
+  const auto block = fixed ? sums_of<T, true, kExtra>(wanted) : sums_of<T, false, kExtra>(wanted);
   visit(q, k, self, threads, [&](const Window& window, int) {
     block(q, k, rules, window, beta, shift.power, rows, columns, kept);
   });
@@ -80,21 +83,6 @@ void sum_all(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T
   const double factor = fixed ? shift.factor() : 1;
   finish_side(rows, q.blocks.rows, 0, factor, sums);
   if (problem.columns) finish_side(keys, k.blocks.rows, q.blocks.rows, factor, sums);
-}
-
-template <class T>
-void sum_pairs(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
-               const PairSums<T>& sums) {
-  const PairRules<T> rules(problem);
-  const Operand<T> q(problem.q, problem.dim, problem.normalize, false, true, problem.q_valid,
-                     q_scale, threads);
-  if (rules.self()) {
-    sum_all(problem, q, q, rules, exponent_shift(problem, q, q, threads), threads, sums);
-  } else {
-    const Operand<T> k(problem.k, problem.dim, problem.normalize, false, true, problem.k_valid,
-                       k_scale, threads);
-    sum_all(problem, q, k, rules, exponent_shift(problem, q, k, threads), threads, sums);
-  }
 }
 
 template <class T, bool kFixed, bool kKept>
@@ -119,48 +107,29 @@ void pull_tiles(const PairProblem<T>& problem, const Operand<T>& q, const Operan
   }
 }
 
-template <class T, bool kFixed>
+template <class T, bool kFixed, Extra kExtra>
 auto tiles_of(bool kept) {
-  return kept ? pull_tiles<T, kFixed, true> : pull_tiles<T, kFixed, false>;
+  return kept ? pull_tiles<T, kFixed, kExtra == Extra::kept> : pull_tiles<T, kFixed, false>;
 }
 
-template <class T>
+template <Extra kExtra, class T>
 void pull_all(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T>& k,
               const PairRules<T>& rules, const ExponentShift<T>& shift, const PairSums<T>& sums,
               const PairPull<T>& pull, PairGradient<T>& gradient) {
-  const auto tiles = shift.fixed ? tiles_of<T, true>(sums.kept != nullptr)
-                                 : tiles_of<T, false>(sums.kept != nullptr);
+  const bool kept = kExtra == Extra::kept && sums.kept != nullptr;
+  const auto tiles =
+      shift.fixed ? tiles_of<T, true, kExtra>(kept) : tiles_of<T, false, kExtra>(kept);
   tiles(problem, q, k, rules, shift, sums, pull, gradient);
 }
 
-template <class T>
+template <Extra kExtra, class T>
 double pull_self(const PairProblem<T>& problem, const Operand<T>& q, const PairRules<T>& rules,
                  const ExponentShift<T>& shift, int threads, const PairSums<T>& sums,
                  const PairPull<T>& pull, T* grad1, T* grad2) {
   PairGradient<T> walk(q, q, true, false, threads);
-  pull_all(problem, q, q, rules, shift, sums, pull, walk);
+  pull_all<kExtra>(problem, q, q, rules, shift, sums, pull, walk);
   return walk.finish(q, false, problem.normalize, T(problem.beta), grad1, grad2, problem.q.count1) /
          2;
-}
-
-template <class T>
-double pull_pairs(const PairProblem<T>& problem, int threads, const T* q_scale, const T* k_scale,
-                  const PairSums<T>& sums, const PairPull<T>& pull, T* grad_q, T* grad_k) {
-  const PairRules<T> rules(problem);
-  const bool normalized = problem.normalize;
-  const T beta = T(problem.beta);
-  const Operand<T> q(problem.q, problem.dim, normalized, true, true, problem.q_valid,
-                     const_cast<T*>(q_scale), threads);
-  if (rules.self()) {
-    return pull_self<T>(problem, q, rules, exponent_shift(problem, q, q, threads), threads, sums,
-                        pull, grad_q, nullptr);
-  }
-  const Operand<T> k(problem.k, problem.dim, normalized, true, true, problem.k_valid,
-                     const_cast<T*>(k_scale), threads);
-  PairGradient<T> walk(q, k, false, grad_k != nullptr, threads);
-  pull_all(problem, q, k, rules, exponent_shift(problem, q, k, threads), sums, pull, walk);
-  if (grad_k != nullptr) walk.finish(k, true, normalized, beta, grad_k, nullptr, k.blocks.rows);
-  return walk.finish(q, false, normalized, beta, grad_q, nullptr, problem.q.count1);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // Sums over the classes of pairs of a block pair, in the epilogue of its register tiles.
 #pragma once
-#include "contrastive/pairs.h"
+#include "contrastive/tile_walk.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {

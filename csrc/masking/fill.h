@@ -11,19 +11,6 @@ namespace {
 
 constexpr int kNoiseCode = 69;
 
-// The mask of one row as contiguous bytes: in place where it is, else in `spare`.
-inline const std::uint8_t* mask_row(const MaskView& mask, std::int64_t n, std::int64_t c,
-                                    std::int64_t t, std::uint8_t* spare) {
-  const std::uint8_t* m = mask.data + n * mask.stride_n + c * mask.stride_c;
-  if (mask.stride_t == 1) return m;
-  if (mask.stride_t == 0) {
-    __builtin_memset(spare, *m, static_cast<std::size_t>(t));
-  } else {
-    for (std::int64_t i = 0; i < t; ++i) spare[i] = m[i * mask.stride_t];
-  }
-  return spare;
-}
-
 template <class T>
 inline void write_where(const std::uint8_t* m, const T* x, T value, std::int64_t t, T* out) {
   std::int64_t i = 0;

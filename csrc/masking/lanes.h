@@ -1,4 +1,4 @@
-// Bytes of a mask as lanes of a vector.
+// The bytes of a mask, row by row and as lanes of a vector.
 #pragma once
 #include "simd/vec.h"
 #include "tsssl/masking.h"
@@ -10,6 +10,19 @@
 namespace tsssl {
 namespace TSSSL_ISA {
 namespace {
+
+// The mask of one row as contiguous bytes: in place where it is, else in `spare`.
+inline const std::uint8_t* mask_row(const MaskView& mask, std::int64_t n, std::int64_t c,
+                                    std::int64_t t, std::uint8_t* spare) {
+  const std::uint8_t* m = mask.data + n * mask.stride_n + c * mask.stride_c;
+  if (mask.stride_t == 1) return m;
+  if (mask.stride_t == 0) {
+    __builtin_memset(spare, *m, static_cast<std::size_t>(t));
+  } else {
+    for (std::int64_t i = 0; i < t; ++i) spare[i] = m[i * mask.stride_t];
+  }
+  return spare;
+}
 
 // Lanes of all ones where the byte is 1, of zeros where it is 0. The compiler's own widening of a
 // byte vector takes it apart: 140 microseconds for a loss over 256 x 9 x 128 instead of 53.

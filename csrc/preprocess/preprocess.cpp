@@ -228,8 +228,9 @@ void transform_rows(const T* x, std::int64_t rows, std::int64_t channels, std::i
 
 }  // namespace
 
-const PreprocessKernels& preprocess_kernels() {
-  static constexpr PreprocessKernels table{transform_rows<float>, transform_rows<double>};
+const ByDtype<PreprocessKernels>& preprocess_kernels() {
+  static constexpr ByDtype<PreprocessKernels> table{{transform_rows<float>},
+                                                    {transform_rows<double>}};
   return table;
 }
 

@@ -1,4 +1,4 @@
-// The kernels of the instruction set in use, one table per family.
+// The kernels of the instruction set in use, one table per operator.
 #pragma once
 #include "tsssl/augment.h"
 #include "tsssl/contrastive.h"
@@ -8,17 +8,31 @@
 #include "tsssl/preprocess.h"
 #include "tsssl/sigmoid_triplet.h"
 
+// TABLE(type, name) for every table. The source of the operator's name defines name() in the
+// namespace of each instruction set that it is compiled for.
+#define TSSSL_TABLES(TABLE)                           \
+  TABLE(ByDtype<PairKernels>, pairs_kernels)          \
+  TABLE(ByDtype<NtXentKernels>, nt_xent_kernels)      \
+  TABLE(ByDtype<GroupedKernels>, grouped_kernels)     \
+  TABLE(ByDtype<KeyKernels>, keys_kernels)            \
+  TABLE(ByDtype<SigmoidKernels>, sigmoid_kernels)     \
+  TABLE(ByDtype<TripletKernels>, triplet_kernels)     \
+  TABLE(ByDtype<VicregKernels>, vicreg_kernels)       \
+  TABLE(ByDtype<BarlowKernels>, barlow_twins_kernels) \
+  TABLE(ByDtype<AugmentKernels>, augment_kernels)     \
+  TABLE(AugmentSample, augment_sample_kernel)         \
+  TABLE(MaskKernel, mask_kernel)                      \
+  TABLE(ByDtype<FillKernels>, fill_kernels)           \
+  TABLE(ByDtype<MaskedLossKernels>, loss_kernels)     \
+  TABLE(TokenKernels, tokens_kernels)                 \
+  TABLE(ByDtype<PreprocessKernels>, preprocess_kernels)
+
 namespace tsssl {
 
-const AugmentKernels& augments();
-const ContrastiveKernels& contrastive();
-const KeyKernels& contrastive_keys();
-const DecorrelationKernels& decorrelation();
-const MaskingKernels& masking();
-const EpilogueKernels& epilogues();
-const PreprocessKernels& preprocessing();
+#define TSSSL_DECLARE(type, name) const type& name();
+TSSSL_TABLES(TSSSL_DECLARE)
 
 // NT-Xent with bfloat16 products. Throws std::runtime_error where why_not_bf16() has a reason.
-const NtXentKernels<float>& nt_xent_bf16();
+const NtXentKernels<float>& nt_xent_bf16_kernels();
 
 }  // namespace tsssl

@@ -1,7 +1,6 @@
 // Operations on one channel, a contiguous row of `length` steps, that leave its values in place.
 #pragma once
 #include "series/math.h"
-#include "series/positions.h"
 #include "simd/part.h"
 
 namespace tsssl {

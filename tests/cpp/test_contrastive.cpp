@@ -164,7 +164,7 @@ void check(const char* isa, const tsssl::NtXentKernels<T>& kernels,
 }  // namespace
 
 int main() {
-  std::vector<const tsssl::ContrastiveKernels*> tables;
+  std::vector<const tsssl::ByDtype<tsssl::NtXentKernels>*> tables;
   for (tsssl::Isa isa : tsssl::compiled_isas()) {
     const std::string name = tsssl::isa_name(isa);
     if (!tsssl::isa_supported(isa)) {
@@ -172,7 +172,7 @@ int main() {
       continue;
     }
     tsssl::set_isa(name);
-    const tsssl::ContrastiveKernels& kernels = tsssl::contrastive();
+    const auto& kernels = tsssl::nt_xent_kernels();
     for (const auto* other : tables) {
       if (other == &kernels) {
         std::printf("FAIL %s runs the kernels of another instruction set\n", name.c_str());
@@ -180,12 +180,13 @@ int main() {
       }
     }
     tables.push_back(&kernels);
-    check(name.c_str(), kernels.nt_xent_f32);
-    check(name.c_str(), kernels.nt_xent_f64);
+    check(name.c_str(), kernels.f32);
+    check(name.c_str(), kernels.f64);
   }
   tsssl::set_isa("");
   if (const std::string why = tsssl::why_not_bf16(); why.empty()) {
-    check("bf16", tsssl::nt_xent_bf16(), 1 / 2048.0L, 1 / 30.0L, false);  // 1 / 256: its rounding
+    check("bf16", tsssl::nt_xent_bf16_kernels(), 1 / 2048.0L, 1 / 30.0L,
+          false);  // 1 / 256: its rounding
   } else {
     std::printf("skip bf16: %s\n", why.c_str());
   }

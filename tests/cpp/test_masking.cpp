@@ -28,7 +28,7 @@ void expect(bool good, const char* isa, const char* what, double error = 0) {
 
 Bytes drawn(const MaskPlan& plan, Extent e, std::int64_t views, bool both, int threads) {
   Bytes out((views + (both ? 1 : 0)) * e.n * e.c * e.t, 9);
-  tsssl::masking().mask(kSeed, plan, e, views, both, threads, out.data());
+  tsssl::mask_kernel()(kSeed, plan, e, views, both, threads, out.data());
   return out;
 }
 
@@ -100,7 +100,7 @@ Real slope(tsssl::PenaltyKind kind, Real d, Real delta) {
 }
 
 template <class T>
-void losses(const char* isa, const tsssl::MaskingKernels::Of<T>& kernels) {
+void losses(const char* isa, const tsssl::MaskedLossKernels<T>& kernels) {
   const Extent e{4, 3, 67};
   const std::size_t size = e.n * e.c * e.t;
   const auto pred = normals<T>(size, 1), target = normals<T>(size, 2);
@@ -120,10 +120,10 @@ void losses(const char* isa, const tsssl::MaskingKernels::Of<T>& kernels) {
       T value = 0;
       double saved[2];
       std::vector<T> by_pred(size, T(NAN)), by_weight(size, T(NAN));
-      kernels.loss(pred.data(), target.data(), mask, weight.data(), e, kind, 0.7,
-                   tsssl::Reduce::mean, threads, &value, saved);
-      kernels.loss_backward(&upstream, 1, saved, pred.data(), target.data(), mask, weight.data(), e,
-                            kind, 0.7, threads, by_pred.data(), by_weight.data());
+      kernels.forward(pred.data(), target.data(), mask, weight.data(), e, kind, 0.7,
+                      tsssl::Reduce::mean, threads, &value, saved);
+      kernels.backward(&upstream, 1, saved, pred.data(), target.data(), mask, weight.data(), e,
+                       kind, 0.7, threads, by_pred.data(), by_weight.data());
       Real error = std::fabs(value - total / divisor), largest = 0;
       for (std::size_t i = 0; i < size; ++i) {
         const Real d = Real(pred[i]) - target[i], scale = hidden[i] * upstream / divisor;
@@ -142,7 +142,7 @@ void losses(const char* isa, const tsssl::MaskingKernels::Of<T>& kernels) {
 }
 
 template <class T>
-void fills(const char* isa, const tsssl::MaskingKernels::Of<T>& kernels,
+void fills(const char* isa, const tsssl::FillKernels<T>& kernels,
            std::vector<std::vector<T>>& first) {
   const Extent e{3, 2, 53};
   const std::size_t size = e.n * e.c * e.t;
@@ -152,8 +152,8 @@ void fills(const char* isa, const tsssl::MaskingKernels::Of<T>& kernels,
   const tsssl::MaskView mask{hidden.data(), e.c * e.t, e.t, 1};
   for (int kind = 0; kind < 4; ++kind) {
     std::vector<T> out(size, T(NAN));
-    kernels.fill(x.data(), mask, e, static_cast<tsssl::FillKind>(kind), kind == 3 ? token : nullptr,
-                 kSeed, 0, 2, out.data());
+    kernels.forward(x.data(), mask, e, static_cast<tsssl::FillKind>(kind),
+                    kind == 3 ? token : nullptr, kSeed, 0, 2, out.data());
     bool good = true;
     for (std::size_t row = 0; row < size / e.t; ++row) {
       Real mean = 0;
@@ -184,10 +184,10 @@ int main() {
     }
     tsssl::set_isa(name);
     masks(name.c_str(), bytes);
-    losses(name.c_str(), tsssl::masking().f32);
-    losses(name.c_str(), tsssl::masking().f64);
-    fills(name.c_str(), tsssl::masking().f32, singles);
-    fills(name.c_str(), tsssl::masking().f64, doubles);
+    losses(name.c_str(), tsssl::loss_kernels().f32);
+    losses(name.c_str(), tsssl::loss_kernels().f64);
+    fills(name.c_str(), tsssl::fill_kernels().f32, singles);
+    fills(name.c_str(), tsssl::fill_kernels().f64, doubles);
   }
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;

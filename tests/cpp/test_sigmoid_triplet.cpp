@@ -194,9 +194,8 @@ int main() {
       continue;
     }
     tsssl::set_isa(name);
-    const tsssl::EpilogueKernels& kernels = tsssl::epilogues();
-    check(name.c_str(), kernels.sigmoid_f32, kernels.triplet_f32);
-    check(name.c_str(), kernels.sigmoid_f64, kernels.triplet_f64);
+    check(name.c_str(), tsssl::sigmoid_kernels().f32, tsssl::triplet_kernels().f32);
+    check(name.c_str(), tsssl::sigmoid_kernels().f64, tsssl::triplet_kernels().f64);
   }
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;

@@ -3,6 +3,8 @@
 #pragma once
 #include <cstdint>
 
+#include "tsssl/by_dtype.h"
+
 namespace tsssl {
 
 // What one call draws from. The output of (view v, sample i) depends on seed, id(i), v and the
@@ -32,19 +34,15 @@ struct Series {
 // summed over the views in ascending order, where `sum` is set, else (views, n, c, t).
 // parameters: (views, n, slots) to replay, or null to draw them.
 template <class T>
-struct Augment {
+struct AugmentKernels {
   void (*forward)(const Series<T>& x, const Draws& draws, const double* parameters,
                   std::int64_t views, int threads, T* out);
   void (*backward)(const Series<T>& grad, const Draws& draws, const double* parameters,
                    std::int64_t views, int threads, bool sum, T* grad_x);
 };
 
-struct AugmentKernels {
-  Augment<float> f32;
-  Augment<double> f64;
-  // The parameters that `forward` would draw, all rows, for n series of c channels and t steps.
-  void (*sample)(const Draws& draws, std::int64_t views, std::int64_t n, std::int64_t c,
-                 std::int64_t t, int threads, double* parameters);
-};
+// The parameters that `forward` would draw, all rows, for n series of c channels and t steps.
+using AugmentSample = void (*)(const Draws& draws, std::int64_t views, std::int64_t n,
+                               std::int64_t c, std::int64_t t, int threads, double* parameters);
 
 }  // namespace tsssl

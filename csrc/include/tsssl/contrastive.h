@@ -3,6 +3,8 @@
 #pragma once
 #include <cstdint>
 
+#include "tsssl/by_dtype.h"
+
 namespace tsssl {
 
 enum class GroupRule : int { none = 0, exclude_same = 1, only_same = 2 };
@@ -130,15 +132,6 @@ struct GroupedKernels {
   // gradient is added to grad1 and grad2, which lie as z1 and z2 do.
   void (*pulled)(const GroupedViews<T>& views, int threads, double pull, T* loss, T* grad1,
                  T* grad2);
-};
-
-struct ContrastiveKernels {
-  PairKernels<float> pairs_f32;
-  PairKernels<double> pairs_f64;
-  NtXentKernels<float> nt_xent_f32;
-  NtXentKernels<double> nt_xent_f64;
-  GroupedKernels<float> grouped_f32;
-  GroupedKernels<double> grouped_f64;
 };
 
 }  // namespace tsssl

@@ -3,6 +3,8 @@
 #pragma once
 #include <cstdint>
 
+#include "tsssl/by_dtype.h"
+
 namespace tsssl {
 
 // Row-major views of the same n series, each n x dim, n >= 2.
@@ -39,7 +41,7 @@ struct VicregOptions {
 // backward: for upstream derivatives `upstream` = d loss / d (pairs, every hinge, every off),
 //   gradients[view] (n, dim) contiguous.
 template <class T>
-struct Vicreg {
+struct VicregKernels {
   void (*forward)(const Views<T>& views, const VicregOptions& options, int threads, double* moments,
                   T* square);
   void (*backward)(const Views<T>& views, const VicregOptions& options, const double* upstream,
@@ -59,18 +61,11 @@ struct BarlowOptions {
 //   square: (2, side, side): with Gram matrices b b^T, a a^T; else the transpose of a^T b, and it.
 // backward: for upstream derivatives d loss / d (on, off).
 template <class T>
-struct Barlow {
+struct BarlowKernels {
   void (*forward)(const Views<T>& views, const BarlowOptions& options, int threads, double* moments,
                   T* square);
   void (*backward)(const Views<T>& views, const BarlowOptions& options, const double* upstream,
                    int threads, const double* moments, const T* square, T* const* gradients);
-};
-
-struct DecorrelationKernels {
-  Vicreg<float> vicreg_f32;
-  Vicreg<double> vicreg_f64;
-  Barlow<float> barlow_f32;
-  Barlow<double> barlow_f64;
 };
 
 }  // namespace tsssl

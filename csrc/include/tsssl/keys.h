@@ -2,10 +2,12 @@
 #pragma once
 #include <cstdint>
 
+#include "tsssl/by_dtype.h"
+
 namespace tsssl {
 
 // Unit queries against unit keys, logits a_ij = beta <u_i, v_j>, 2 |beta| below the limit of the
-// fixed exponent shift (kFixedShiftLimit in contrastive/pairs.h).
+// fixed exponent shift (kFixedShiftLimit in contrastive/tile_walk.h).
 template <class T>
 struct KeyProblem {
   const T* q;
@@ -19,11 +21,8 @@ struct KeyProblem {
 // lse: (rows), log sum_j exp(a_ij), -inf where no pair is left. jacobian: (rows, dim), d lse_i /
 // d q_i, or nullptr. Both are the same for any number of threads.
 template <class T>
-using KeyLogSumExp = void (*)(const KeyProblem<T>& problem, int threads, T* lse, T* jacobian);
-
 struct KeyKernels {
-  KeyLogSumExp<float> f32;
-  KeyLogSumExp<double> f64;
+  void (*log_sum_exp)(const KeyProblem<T>& problem, int threads, T* lse, T* jacobian);
 };
 
 }  // namespace tsssl

@@ -3,6 +3,8 @@
 #pragma once
 #include <cstdint>
 
+#include "tsssl/by_dtype.h"
+
 namespace tsssl {
 
 // Codes as in tsssl_fast/ops/masking/spec.py.
@@ -34,41 +36,45 @@ struct Extent {
   std::int64_t n, c, t;
 };
 
-struct MaskingKernels {
-  // out: (views + intersection, n, rows, t), contiguous; extent.c is the number of rows.
-  void (*mask)(const MaskSeed& seed, const MaskPlan& plan, Extent extent, std::int64_t views,
-               bool intersection, int threads, std::uint8_t* out);
+// out: (views + intersection, n, rows, t), contiguous; extent.c is the number of rows.
+using MaskKernel = void (*)(const MaskSeed& seed, const MaskPlan& plan, Extent extent,
+                            std::int64_t views, bool intersection, int threads, std::uint8_t* out);
 
+template <class T>
+struct FillKernels {
   // x, out: (n, c, t) contiguous; token: (c,) or null.
-  template <class T>
-  struct Of {
-    void (*fill)(const T* x, const MaskView& mask, Extent extent, FillKind kind, const T* token,
-                 const MaskSeed& seed, std::int64_t view, int threads, T* out);
-    // grad_token: (c,) or null.
-    void (*fill_backward)(const T* grad, const MaskView& mask, Extent extent, int threads,
-                          T* grad_x, T* grad_token);
-    // value: (n,) for Reduce::none, else one; saved: as many values, then as many divisors.
-    void (*loss)(const T* pred, const T* target, const MaskView& mask, const T* weight,
-                 Extent extent, PenaltyKind kind, double delta, Reduce reduce, int threads,
-                 T* value, double* saved);
-    // grad: `rows` numbers, one per sample or one for all; grad_weight may be null.
-    void (*loss_backward)(const T* grad, std::int64_t rows, const double* saved, const T* pred,
-                          const T* target, const MaskView& mask, const T* weight, Extent extent,
-                          PenaltyKind kind, double delta, int threads, T* grad_pred,
-                          T* grad_weight);
-    // Sum over the rows of grad (n, l, d) that keep (n, k), ascending, leaves out: (d,).
-    void (*token_gradient)(const T* grad, const std::int64_t* keep, Extent extent, std::int64_t k,
-                           int threads, T* grad_token);
-  };
-  Of<float> f32;
-  Of<double> f64;
+  void (*forward)(const T* x, const MaskView& mask, Extent extent, FillKind kind, const T* token,
+                  const MaskSeed& seed, std::int64_t view, int threads, T* out);
+  // grad_token: (c,) or null.
+  void (*backward)(const T* grad, const MaskView& mask, Extent extent, int threads, T* grad_x,
+                   T* grad_token);
+};
 
+template <class T>
+struct MaskedLossKernels {
+  // value: (n,) for Reduce::none, else one; saved: as many values, then as many divisors.
+  void (*forward)(const T* pred, const T* target, const MaskView& mask, const T* weight,
+                  Extent extent, PenaltyKind kind, double delta, Reduce reduce, int threads,
+                  T* value, double* saved);
+  // grad: `rows` numbers, one per sample or one for all; grad_weight may be null.
+  void (*backward)(const T* grad, std::int64_t rows, const double* saved, const T* pred,
+                   const T* target, const MaskView& mask, const T* weight, Extent extent,
+                   PenaltyKind kind, double delta, int threads, T* grad_pred, T* grad_weight);
+};
+
+// Sum over the rows of grad (n, l, d) that keep (n, k), ascending, leaves out: (d,).
+template <class T>
+using TokenGradient = void (*)(const T* grad, const std::int64_t* keep, Extent extent,
+                               std::int64_t k, int threads, T* grad_token);
+
+struct TokenKernels {
   // Rows of `bytes` bytes: out[n, k] = x[n, keep[n, k]] of l rows a sample.
   void (*gather)(const char* x, const std::int64_t* keep, std::int64_t n, std::int64_t l,
                  std::int64_t k, std::int64_t bytes, int threads, char* out);
   // out[n, keep[n, k]] = visible[n, k], the token (or zeros) in every other of the l rows.
   void (*restore)(const char* visible, const std::int64_t* keep, std::int64_t n, std::int64_t l,
                   std::int64_t k, std::int64_t bytes, const char* token, int threads, char* out);
+  ByDtype<TokenGradient> gradient;
 };
 
 }  // namespace tsssl

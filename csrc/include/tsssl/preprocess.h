@@ -4,6 +4,8 @@
 #pragma once
 #include <cstdint>
 
+#include "tsssl/by_dtype.h"
+
 namespace tsssl {
 
 // What `transform` does to a row, and what its two numbers mean.
@@ -24,13 +26,10 @@ enum class RowTask : int {
 // rows x t, contiguous; row r belongs to sample r / channels, of which lengths[sample] steps are no
 // padding (null: t). Padding keeps its values. In double arithmetic, rounded once.
 template <class T>
-using TransformRows = void (*)(const T* x, std::int64_t rows, std::int64_t channels, std::int64_t t,
-                               const std::int64_t* lengths, RowTask task, double first,
-                               double second, int threads, T* out);
-
 struct PreprocessKernels {
-  TransformRows<float> f32;
-  TransformRows<double> f64;
+  void (*transform)(const T* x, std::int64_t rows, std::int64_t channels, std::int64_t t,
+                    const std::int64_t* lengths, RowTask task, double first, double second,
+                    int threads, T* out);
 };
 
 }  // namespace tsssl

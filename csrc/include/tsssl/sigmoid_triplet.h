@@ -40,11 +40,4 @@ struct TripletKernels {
                    const TripletRows<T>& rows, const T* grad_loss, T* grad);
 };
 
-struct EpilogueKernels {
-  SigmoidKernels<float> sigmoid_f32;
-  SigmoidKernels<double> sigmoid_f64;
-  TripletKernels<float> triplet_f32;
-  TripletKernels<double> triplet_f64;
-};
-
 }  // namespace tsssl

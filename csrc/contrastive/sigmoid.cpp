@@ -1,5 +1,4 @@
 // Sigmoid loss over all pairs: the epilogue of a similarity tile is one softplus, or its slope.
-#pragma once
 #include "contrastive/pair_gradient.h"
 #include "simd/softplus.h"
 #include "tsssl/sigmoid_triplet.h"
@@ -50,8 +49,8 @@ TSSSL_INLINE void walk_signed(const Operand<T>& q, const Operand<T>& k, const Pa
 }
 
 template <class T>
-void sigmoid_forward(const PairProblem<T>& problem, double bias, int threads, T* q_scale,
-                     T* k_scale, T* loss) {
+void forward(const PairProblem<T>& problem, double bias, int threads, T* q_scale, T* k_scale,
+             T* loss) {
   constexpr int kLanes = Simd<T>::kLanes;
   const PairRules<T> rules(problem);
   const Operand<T> q(problem.q, problem.dim, problem.normalize, false, true, problem.q_valid,
@@ -81,8 +80,8 @@ void sigmoid_forward(const PairProblem<T>& problem, double bias, int threads, T*
 }
 
 template <class T>
-void sigmoid_backward(const PairProblem<T>& problem, double bias, int threads, const T* q_scale,
-                      const T* k_scale, const T* grad_loss, T* grad_q, T* grad_k, double* slopes) {
+void backward(const PairProblem<T>& problem, double bias, int threads, const T* q_scale,
+              const T* k_scale, const T* grad_loss, T* grad_q, T* grad_k, double* slopes) {
   const PairRules<T> rules(problem);
   const Operand<T> q(problem.q, problem.dim, problem.normalize, true, true, problem.q_valid,
                      const_cast<T*>(q_scale), threads);
@@ -127,5 +126,12 @@ void sigmoid_backward(const PairProblem<T>& problem, double bias, int threads, c
 }
 
 }  // namespace
+
+const ByDtype<SigmoidKernels>& sigmoid_kernels() {
+  static const ByDtype<SigmoidKernels> table{{forward<float>, backward<float>},
+                                             {forward<double>, backward<double>}};
+  return table;
+}
+
 }  // namespace TSSSL_ISA
 }  // namespace tsssl

@@ -1,6 +1,5 @@
 // Triplet loss on the hardest negative: one walk over the symmetric tiles finds it for every row, a
 // second sums the hinges of the positives; the gradient is one more walk and one product.
-#pragma once
 #include "contrastive/pair_gradient.h"
 #include "tsssl/sigmoid_triplet.h"
 
@@ -131,8 +130,8 @@ void block_hinges(const Operand<T>& z, const PairRules<T>& rules, const Window& 
 }
 
 template <class T>
-void triplet_forward(const PairProblem<T>& problem, double margin, int threads, T* scale,
-                     const TripletRows<T>& rows, T* loss) {
+void forward(const PairProblem<T>& problem, double margin, int threads, T* scale,
+             const TripletRows<T>& rows, T* loss) {
   const PairRules<T> rules(problem);
   const Operand<T> z(problem.q, problem.dim, problem.normalize, false, true, problem.q_valid, scale,
                      threads);
@@ -164,8 +163,8 @@ void triplet_forward(const PairProblem<T>& problem, double margin, int threads, 
 }
 
 template <class T>
-void triplet_backward(const PairProblem<T>& problem, double margin, int threads, const T* scale,
-                      const TripletRows<T>& rows, const T* grad_loss, T* grad) {
+void backward(const PairProblem<T>& problem, double margin, int threads, const T* scale,
+              const TripletRows<T>& rows, const T* grad_loss, T* grad) {
   constexpr int kLanes = Simd<T>::kLanes;
   const PairRules<T> rules(problem);
   const Operand<T> z(problem.q, problem.dim, problem.normalize, true, true, problem.q_valid,
@@ -209,5 +208,12 @@ void triplet_backward(const PairProblem<T>& problem, double margin, int threads,
 }
 
 }  // namespace
+
+const ByDtype<TripletKernels>& triplet_kernels() {
+  static const ByDtype<TripletKernels> table{{forward<float>, backward<float>},
+                                             {forward<double>, backward<double>}};
+  return table;
+}
+
 }  // namespace TSSSL_ISA
 }  // namespace tsssl

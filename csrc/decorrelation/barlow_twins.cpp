@@ -1,0 +1,160 @@
+// Barlow Twins: statistics and second moments forward, coefficients of the shared gradient
+// backward.
+#include <cmath>
+
+#include "decorrelation/second_moments.h"
+#include "tsssl/decorrelation.h"
+
+namespace tsssl {
+namespace TSSSL_ISA {
+namespace {
+
+struct BarlowMoments {
+  double* on;
+  double* off;
+  double* diagonal;
+  double* mean;
+  double* squares;
+  double* cross;
+
+  BarlowMoments(double* moments, std::int64_t dim)
+      : on(moments),
+        off(moments + 1),
+        diagonal(moments + 2),
+        mean(moments + 3),
+        squares(mean + 2 * dim),
+        cross(squares + 2 * dim) {}
+};
+
+inline double barlow_scale(const BarlowOptions& options, std::int64_t n, double squares) {
+  return 1 / std::sqrt(squares / double(options.unbiased ? n - 1 : n) + options.eps);
+}
+
+template <class In>
+inline Wide<In> barlow_wide(const Views<In>& views, int v, const BarlowOptions& options,
+                            const BarlowMoments& moments, int threads) {
+  const auto scale = [&](std::int64_t c) {
+    return barlow_scale(options, views.n, moments.squares[v * views.dim + c]);
+  };
+  return Wide<In>(views, v, moments.mean + v * views.dim, scale, threads);
+}
+
+template <class In>
+void forward(const Views<In>& views, const BarlowOptions& options, int threads, double* moments,
+             In* matrices) {
+  threads = useful_threads(views, threads);
+  const std::int64_t n = views.n, dim = views.dim, side = side_of(views), depth = depth_of(views);
+  const BarlowMoments out(moments, dim);
+  const std::int64_t width = views.gram ? kDepth : kStrip, strips = ceil_div(dim, width);
+  const std::int64_t packed_size = Operand<In>::size(side, depth);
+  Columns<In> columns(6, dim);
+  Scratch<In> packed(2 * packed_size);
+  const Operand<In> a{packed.get(), side, depth}, b{packed.get() + packed_size, side, depth};
+  const RowSquares rows(strips, 2, n, views.gram);
+  parallel_for(strips, threads, [&](std::int64_t strip, int) {
+    const std::int64_t c0 = strip * width, c1 = min(c0 + width, dim);
+    for (int v = 0; v < 2; ++v) {
+      const View<In> view = view_of(views, v);
+      double* mean = out.mean + v * dim;
+      double* squares = out.squares + v * dim;
+      if (options.center) {
+        column_means(view, n, c0, c1, mean);
+      } else {
+        for (std::int64_t c = c0; c < c1; ++c) mean[c] = 0;
+      }
+      column_products(view, mean, view, mean, n, c0, c1, squares);
+      for (std::int64_t c = c0; c < c1; ++c) {
+        standardise(columns, v).set(c, mean[c], barlow_scale(options, n, squares[c]));
+      }
+      const Standardise<In> x = standardise(columns, v);
+      pack(view, n, dim, views.gram, x, c0, c1, v == 0 ? a : b);
+      rows.collect(view, v, x, c0, c1, strip);
+    }
+    column_products(view_of(views, 0), out.mean, view_of(views, 1), out.mean + dim, n, c0, c1,
+                    out.cross);
+  });
+  *out.on = *out.diagonal = 0;
+  for (std::int64_t c = 0; c < dim; ++c) {
+    const double self = out.cross[c] * barlow_scale(options, n, out.squares[c]) *
+                        barlow_scale(options, n, out.squares[dim + c]) / double(n);
+    *out.on += (1 - self) * (1 - self);
+    *out.diagonal += self * self;
+  }
+  // Each view's gradient multiplies with the other's Gram matrix, or with a^T b or its transpose.
+  In* first = matrices;
+  In* second = matrices + side * side;
+  const double unit = 1 / (double(n) * double(n));
+  if (!views.gram) {
+    *out.off = square(a, b, threads, second, first) * unit;
+    return;
+  }
+  const double* rows_a = rows.total(0);
+  const double* rows_b = rows.total(1);
+  gram_matrix(b, rows_b, threads, first);
+  gram_matrix(a, rows_a, threads, second);
+  *out.off =
+      difference(gram_product(second, first, rows_a, rows_b, n, threads) * unit, *out.diagonal);
+  if (cancels(views, *out.off, *out.diagonal)) {
+    const Wide<In> wide_a = barlow_wide(views, 0, options, out, threads);
+    const Wide<In> wide_b = barlow_wide(views, 1, options, out, threads);
+    *out.off = difference(wide_a.product(wide_b, threads) * unit, *out.diagonal);
+  }
+}
+
+template <class In, class T, class S>
+void barlow_view(const Views<In>& views, int v, const BarlowOptions& options,
+                 const double* upstream, int threads, const BarlowMoments& moments, const S* matrix,
+                 In* gradient) {
+  const std::int64_t n = views.n, dim = views.dim;
+  const double alpha = 2 * upstream[1] / (double(n) * double(n));
+  Columns<T> columns(9, dim);
+  const Standardise<T> x = standardise(columns, 0), y = standardise(columns, 1);
+  T* cross = columns[6];
+  T* project = columns[7];
+  for (std::int64_t c = 0; c < dim; ++c) {
+    const std::int64_t own = v * dim + c, other = (1 - v) * dim + c;
+    const double scale_x = barlow_scale(options, n, moments.squares[own]);
+    const double scale_y = barlow_scale(options, n, moments.squares[other]);
+    const double self = moments.cross[c] * scale_x * scale_y / double(n);
+    x.set(c, moments.mean[own], scale_x);
+    y.set(c, moments.mean[other], scale_y);
+    // The Gram matrix brings the diagonal along; on the dim side it is left out.
+    cross[c] =
+        T((-2 * upstream[0] * (1 - self) - (views.gram ? 2 * upstream[1] * self : 0)) / double(n));
+    project[c] = T(1 / double(options.unbiased ? n - 1 : n));
+  }
+  const Coefficients<T> k{x,       y,       T(alpha), T(0),  columns[8], cross,
+                          nullptr, project, v,        1 - v, true};
+  Gradient<In, T>(views, k, gradient).run(matrix, threads);
+}
+
+template <class In>
+void backward(const Views<In>& views, const BarlowOptions& options, const double* upstream,
+              int threads, const double* moments, const In* matrices, In* const* gradients) {
+  threads = useful_threads(views, threads);
+  const std::int64_t side = side_of(views), dim = views.dim;
+  const BarlowMoments saved(const_cast<double*>(moments), dim);
+  if (cancels(views, *saved.off, *saved.diagonal)) {
+    for (int v = 0; v < 2; ++v) {
+      const Wide<In> other = barlow_wide(views, 1 - v, options, saved, threads);
+      barlow_view<In, double>(views, v, options, upstream, threads, saved, other.matrix(),
+                              gradients[v]);
+    }
+    return;
+  }
+  for (int v = 0; v < 2; ++v) {
+    barlow_view<In, In>(views, v, options, upstream, threads, saved, matrices + v * side * side,
+                        gradients[v]);
+  }
+}
+
+}  // namespace
+
+const ByDtype<BarlowKernels>& barlow_twins_kernels() {
+  static const ByDtype<BarlowKernels> table{{forward<float>, backward<float>},
+                                            {forward<double>, backward<double>}};
+  return table;
+}
+
+}  // namespace TSSSL_ISA
+}  // namespace tsssl
