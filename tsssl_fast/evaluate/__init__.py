@@ -8,12 +8,12 @@
 | `clustering`                            | do clusters follow the classes (NMI, ARI)             |
 | `stratified`                            | rows for the same with 1, 5, 10, 50 % of the labels   |
 | `metrics`                               | accuracy, macro F1, area under the ROC curve          |
-| `fine_tune`                             | what the whole network reaches on labels              |
 | `collapse_report`                       | do the features use their dimensions                  |
 | `dissect`                               | which concept of a series a unit selects              |
 | `series_statistics`                     | what features made by hand say, to compare or add  |
 
-`report.write_report` puts all of it into one HTML file.
+What the whole network reaches on labels: `training.fine_tune`. `report.html.write_report` puts all
+of it into one HTML file.
 """
 
 from typing import Any
@@ -48,7 +48,6 @@ __all__ = [
     "collapse_report",
     "dissect",
     "features",
-    "fine_tune",
     "knn_classify",
     "linear_probe",
     "metrics",
@@ -62,9 +61,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`fine_tune` is of `training`, which imports this package."""
     if name == "fine_tune":
-        from tsssl_fast.training.finetune import fine_tune
-
-        return fine_tune
+        raise AttributeError("evaluate.fine_tune was renamed: training.fine_tune")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from tsssl_fast import evaluate
+from tsssl_fast.evaluate.features import features
 from tsssl_fast.functional.collapse import collapse_report
 
 __all__ = ["CollapseWarning", "Monitor", "leave_one_out_knn", "uniformity"]
@@ -72,7 +72,7 @@ class Monitor:
 
         spread: root of the mean variance of the features over their root mean square.
         """
-        z = evaluate.features(encoder, self.x, bf16=bf16)
+        z = features(encoder, self.x, bf16=bf16)
         if len(z) < 2 or not torch.isfinite(z).all():
             return {}
         report = collapse_report(z)
