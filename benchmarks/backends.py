@@ -71,7 +71,8 @@ def _losses(
 def cases() -> Iterator[tuple[str, Runs, float]]:
     yield from pipelines()
     yield from _losses(
-        "nt_xent", LOSSES, lambda a, b, backend: functional.nt_xent(a, b, 0.1, backend=backend),
+        "nt_xent", LOSSES,
+        lambda a, b, backend: functional.nt_xent_loss(a, b, temperature=0.1, backend=backend),
         eager_nt_xent, least=1024,
     )  # fmt: skip
     yield from _losses("vicreg", DECORRELATION, functional.vicreg_loss, gram, least=1)

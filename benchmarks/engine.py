@@ -62,7 +62,7 @@ def eager_groups(z1: Tensor, z2: Tensor) -> Tensor:
 def groups(z1: Tensor, z2: Tensor) -> Tensor:
     ids = torch.arange(len(z1)).repeat(2)
     z = torch.cat([z1, z2])
-    out = functional.contrastive(
+    out = functional.contrastive_loss(
         z, q_ids=ids, q_groups=labels(len(z1)).repeat(2), temperature=TEMPERATURE
     )
     assert isinstance(out, Tensor)
@@ -78,7 +78,7 @@ def queue_case() -> tuple[Loss, Loss]:
         return cross_entropy(a, torch.zeros(len(q), dtype=torch.int64))
 
     def ours(q: Tensor, k: Tensor) -> Tensor:
-        return functional.info_nce(q, k, TEMPERATURE, negatives=queue.to(q.dtype))
+        return functional.info_nce_loss(q, k, temperature=TEMPERATURE, negatives=queue.to(q.dtype))
 
     return ours, eager
 
@@ -108,7 +108,7 @@ def plain(z: tuple[Tensor, ...], rows: int) -> Run:
     """NT-Xent of so many rows of the inputs; of one input, its halves are the views."""
     half = rows // 2
     views = z[0].split(half) if len(z) == 1 else tuple(x[:half] for x in z)
-    return run(lambda a, b: functional.nt_xent(a, b, TEMPERATURE), views)
+    return run(lambda a, b: functional.nt_xent_loss(a, b, temperature=TEMPERATURE), views)
 
 
 def make(
@@ -160,7 +160,7 @@ CASES = [
     make(
         "sup_con 2048x128",
         [(2048, 128)],
-        lambda z: functional.sup_con(z, labels(len(z)), TEMPERATURE),
+        lambda z: functional.sup_con_loss(z, labels(len(z)), temperature=TEMPERATURE),
         eager_sup_con,
         2048**2,
         NEAR_PLAIN,
@@ -169,7 +169,7 @@ CASES = [
     make(
         "clip 2048x128",
         [(2048, 128), (2048, 128)],
-        lambda q, k: functional.clip_loss(q, k, 1 / TEMPERATURE),
+        lambda q, k: functional.clip_loss(q, k, temperature=TEMPERATURE),
         eager_clip,
         2048**2,
         NEAR_PLAIN,
@@ -178,7 +178,7 @@ CASES = [
     make(
         "dcl 1024x128",
         PAIR,
-        lambda a, b: functional.dcl(a, b, TEMPERATURE),
+        lambda a, b: functional.dcl_loss(a, b, temperature=TEMPERATURE),
         eager_dcl,
         2048**2,
         NEAR_PLAIN,
@@ -188,7 +188,7 @@ CASES = [
     make(
         "sigmoid 2048x128",
         [(2048, 128), (2048, 128)],
-        functional.sigmoid_pair_loss,
+        functional.siglip_loss,
         eager_sigmoid,
         2048**2,
         {},
@@ -196,7 +196,7 @@ CASES = [
     make(
         "triplet 2048x128",
         [(2048, 128)],
-        lambda z: functional.triplet(z, labels(len(z))),
+        lambda z: functional.triplet_loss(z, labels(len(z))),
         eager_triplet,
         2048**2,
         {},

@@ -51,25 +51,27 @@ def _gate_views(n: int, dim: int) -> Callable[[str, bool], list[Tensor]]:
 
 
 def _nt_xent(a: Tensor, b: Tensor, backend: str) -> Tensor:
-    return functional.nt_xent(a, b, TAU, "none", backend=backend)
+    return functional.nt_xent_loss(a, b, temperature=TAU, reduction="none", backend=backend)
 
 
 def _mean(a: Tensor, b: Tensor, backend: str) -> Tensor:
     """As in training: of wide rows the gradient is formed in the forward."""
-    return functional.nt_xent(a, b, TAU, backend=backend)
+    return functional.nt_xent_loss(a, b, temperature=TAU, backend=backend)
 
 
 def _low(a: Tensor, b: Tensor, backend: str) -> Tensor:
-    return functional.nt_xent(a, b, 0.01, "none", backend=backend)
+    return functional.nt_xent_loss(a, b, temperature=0.01, reduction="none", backend=backend)
 
 
 def _clip(a: Tensor, b: Tensor, backend: str) -> Tensor:
-    return functional.clip_loss(a, b, 1 / TAU, "none", backend=backend)
+    return functional.clip_loss(a, b, temperature=TAU, reduction="none", backend=backend)
 
 
 def _sup_con(a: Tensor, b: Tensor, backend: str) -> Tensor:
     labels = torch.arange(len(a), device=a.device) % 5
-    return functional.sup_con(torch.cat([a, b]), labels.repeat(2), TAU, "none", backend=backend)
+    return functional.sup_con_loss(
+        torch.cat([a, b]), labels.repeat(2), temperature=TAU, reduction="none", backend=backend
+    )
 
 
 def _vicreg(a: Tensor, b: Tensor, backend: str) -> Tensor:

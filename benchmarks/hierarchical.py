@@ -60,10 +60,10 @@ def pyramid(contrast: Loss) -> Loss:
 def kernel(z: Inputs) -> Run:
     try:
         with use_backend("cpp"):
-            functional.hierarchical_contrastive(*(x[:, :2] for x in z))
+            functional.hierarchical_contrastive_loss(*(x[:, :2] for x in z))
     except BackendUnavailableError as error:
         raise Unavailable(str(error)) from error
-    return run(functional.hierarchical_contrastive, z)
+    return run(functional.hierarchical_contrastive_loss, z)
 
 
 def plain(contrast: Loss) -> Callable[[Inputs], Run]:

@@ -50,7 +50,10 @@ def ours(backend: str) -> Callable[[Inputs], Run]:
             dispatch.select("nt_xent", inputs, backend)
         except BackendUnavailableError as error:
             raise Unavailable(str(error)) from error
-        return run(lambda a, b: functional.nt_xent(a, b, TEMPERATURE, backend=backend), inputs)
+        return run(
+            lambda a, b: functional.nt_xent_loss(a, b, temperature=TEMPERATURE, backend=backend),
+            inputs,
+        )
 
     return build
 
@@ -60,7 +63,10 @@ def bf16(inputs: Inputs) -> Run:
         dispatch.select("nt_xent_bf16", inputs)
     except BackendUnavailableError as error:
         raise Unavailable(str(error)) from error
-    return run(lambda a, b: functional.nt_xent(a, b, TEMPERATURE, precision="bf16"), inputs)
+    return run(
+        lambda a, b: functional.nt_xent_loss(a, b, temperature=TEMPERATURE, precision="bf16"),
+        inputs,
+    )
 
 
 def compiled_by_torch(loss: Loss) -> Loss:

@@ -37,7 +37,7 @@ Inputs = tuple[Tensor, ...]
 
 
 def ours(z1: Tensor, z2: Tensor) -> Tensor:
-    return functional.nt_xent(z1, z2, nt_xent.TEMPERATURE, backend="cpp")
+    return functional.nt_xent_loss(z1, z2, temperature=nt_xent.TEMPERATURE, backend="cpp")
 
 
 def correct(inputs: Inputs, mine: tuple[Tensor, ...], plain: tuple[Tensor, ...]) -> str:
@@ -51,7 +51,9 @@ def correct(inputs: Inputs, mine: tuple[Tensor, ...], plain: tuple[Tensor, ...])
         allowed = spec.ERROR_FACTOR * error(plain, truth) + torch.finfo(torch.float32).eps
         found = error(mine, truth)
         return "" if found <= allowed else f"error {found:.1e}, allowed {allowed:.1e}"
-    rows = functional.nt_xent(*inputs, nt_xent.TEMPERATURE, "none", backend="cpp")
+    rows = functional.nt_xent_loss(
+        *inputs, temperature=nt_xent.TEMPERATURE, reduction="none", backend="cpp"
+    )
     sample = torch.linspace(0, len(rows) - 1, 64).long()
     expected = loss_rows(inputs, sample)
     off = ((rows[sample].double() - expected).abs().max() / expected.abs().max()).item()

@@ -35,19 +35,23 @@ def _autoencoder() -> Tensor:
 
 # Name -> a call whose result is differentiable or nothing.
 USES: dict[str, Callable[[], Tensor | None]] = {
-    "nt_xent": lambda: functional.nt_xent(leaf(5, 3), leaf(5, 3), 0.2),
-    "nt_xent bf16": lambda: functional.nt_xent(leaf(5, 3), leaf(5, 3), 0.2, precision="bf16"),
-    "one set": lambda: functional.sup_con(leaf(6, 3), torch.arange(6) % 2),
+    "nt_xent": lambda: functional.nt_xent_loss(leaf(5, 3), leaf(5, 3), temperature=0.2),
+    "nt_xent bf16": lambda: functional.nt_xent_loss(
+        leaf(5, 3), leaf(5, 3), temperature=0.2, precision="bf16"
+    ),
+    "one set": lambda: functional.sup_con_loss(leaf(6, 3), torch.arange(6) % 2),
     "two sets": lambda: functional.clip_loss(leaf(5, 3), leaf(5, 3)),
-    "queue": lambda: functional.info_nce(leaf(5, 3), leaf(5, 3), negatives=torch.randn(9, 3)),
-    "groups": lambda: functional.grouped_nt_xent(leaf(2, 4, 3), leaf(2, 4, 3)),
-    "hierarchical": lambda: functional.hierarchical_contrastive(leaf(2, 4, 3), leaf(2, 4, 3)),
-    "sigmoid": lambda: functional.sigmoid_pair_loss(leaf(5, 3), leaf(5, 3), leaf(), leaf()),
-    "sigmoid by ids": lambda: functional.sigmoid_pair_loss(
+    "queue": lambda: functional.info_nce_loss(leaf(5, 3), leaf(5, 3), negatives=torch.randn(9, 3)),
+    "groups": lambda: functional.grouped_nt_xent_loss(leaf(2, 4, 3), leaf(2, 4, 3)),
+    "hierarchical": lambda: functional.hierarchical_contrastive_loss(leaf(2, 4, 3), leaf(2, 4, 3)),
+    "sigmoid": lambda: functional.siglip_loss(
+        leaf(5, 3), leaf(5, 3), logit_scale=leaf(), logit_bias=leaf()
+    ),
+    "sigmoid by ids": lambda: functional.siglip_loss(
         *(leaf(5, 3), leaf(4, 3)),
         **{"q_ids": torch.arange(5), "k_ids": torch.arange(4) % 2, "q_valid": torch.arange(5) < 4},
     ),
-    "triplet": lambda: functional.triplet(leaf(6, 3), torch.arange(6) % 2),
+    "triplet": lambda: functional.triplet_loss(leaf(6, 3), torch.arange(6) % 2),
     "vicreg": lambda: functional.vicreg_loss(leaf(6, 4), leaf(6, 4)),
     "vicreg of three views": lambda: functional.vicreg_loss(leaf(6, 4), leaf(6, 4), leaf(6, 4)),
     "barlow_twins": lambda: functional.barlow_twins_loss(leaf(6, 4), leaf(6, 4)),

@@ -1,7 +1,7 @@
 """Compiled kernels for self-supervised learning on time series, behind a torch API.
 
     import tsssl_fast
-    loss = tsssl_fast.functional.nt_xent(z1, z2, temperature=0.1)
+    loss = tsssl_fast.functional.nt_xent_loss(z1, z2, temperature=0.1)
 
 `tsssl_fast.explain(op, *inputs)` tells which backend runs an operator, and why not another.
 """

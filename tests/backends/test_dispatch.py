@@ -76,7 +76,7 @@ def test_unknown_operator() -> None:
 
 
 FORCE = {
-    "argument": lambda name: functional.nt_xent(META, META, backend=name),
+    "argument": lambda name: functional.nt_xent_loss(META, META, backend=name),
     "operator": lambda name: torch.ops.tsssl_fast.nt_xent(CPU, CPU, 0.1, "mean", False, name),
     "context": lambda name: tsssl_fast.use_backend(name).__enter__(),
 }
@@ -91,7 +91,7 @@ def test_unknown_backend(way: str) -> None:
 def test_unknown_backend_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TSSSL_BACKEND", "cuda")
     with pytest.raises(ValueError, match="TSSSL_BACKEND='cuda': no such backend"):
-        functional.nt_xent(CPU, CPU)
+        functional.nt_xent_loss(CPU, CPU)
 
 
 def chosen(*tensors: Tensor, backend: str = "") -> str:
@@ -136,7 +136,7 @@ def test_forced_backend_that_the_family_lacks(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(
         tsssl_fast.BackendUnavailableError, match="this family has no backend 'triton'"
     ):
-        functional.nt_xent(CPU, CPU, backend="triton")
+        functional.nt_xent_loss(CPU, CPU, backend="triton")
 
 
 def test_automatic_fallback_is_told_once(
@@ -146,8 +146,8 @@ def test_automatic_fallback_is_told_once(
     monkeypatch.setattr(_native, "ERROR", ImportError("not built"))
     monkeypatch.setattr(dispatch, "_told", set())
     with caplog.at_level(logging.WARNING, logger="tsssl_fast"):
-        functional.nt_xent(CPU, CPU)
-        functional.nt_xent(CPU, CPU)
+        functional.nt_xent_loss(CPU, CPU)
+        functional.nt_xent_loss(CPU, CPU)
     told = [r.getMessage() for r in caplog.records if "compiled by numba" not in r.getMessage()]
     assert told == [
         "nt_xent: not on backend cpp: the extension tsssl_fast._C did not load "

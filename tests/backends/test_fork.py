@@ -20,7 +20,7 @@ class Losses(Dataset[torch.Tensor]):
 
     def __getitem__(self, index: int) -> torch.Tensor:
         z = torch.randn(300, 8, generator=torch.Generator().manual_seed(index))
-        return functional.nt_xent(z, z.flip(1), backend=self.backend)
+        return functional.nt_xent_loss(z, z.flip(1), backend=self.backend)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="fork is the default on Linux only")

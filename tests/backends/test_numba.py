@@ -49,10 +49,10 @@ from tsssl_fast.backends.numba import compiling
 
 def use(dtype):
     z = [torch.randn(40, 60).to(dtype).requires_grad_() for _ in range(2)]
-    loss = functional.nt_xent(*z) + functional.clip_loss(*z)
+    loss = functional.nt_xent_loss(*z) + functional.clip_loss(*z)
     loss = loss + functional.barlow_twins_loss(*z) + functional.vicreg_loss(*z)
     loss = loss + functional.vicreg_loss(*z, z[0] + z[1])
-    (loss + functional.nt_xent(*z, 0.001)).backward()
+    (loss + functional.nt_xent_loss(*z, temperature=0.001)).backward()
     x = preprocess.standardize(torch.randn(4, 3, 50).to(dtype)).requires_grad_()
     augment.presets.simclr_ts()(x, 2, seed=0).sum().backward()
 
@@ -146,13 +146,13 @@ def test_an_error_in_a_kernel_reaches_the_caller(
 def test_callers_on_several_threads_at_once() -> None:
     torch.set_num_threads(2)
     z = torch.randn(600, 128)
-    expected = functional.nt_xent(z, -z, reduction="none", backend="numba")
+    expected = functional.nt_xent_loss(z, -z, reduction="none", backend="numba")
     found: list[torch.Tensor] = []
 
     def call() -> None:
         torch.set_num_threads(2)
         for _ in range(5):
-            found.append(functional.nt_xent(z, -z, reduction="none", backend="numba"))
+            found.append(functional.nt_xent_loss(z, -z, reduction="none", backend="numba"))
 
     callers = [threading.Thread(target=call) for _ in range(3)]
     before = [library.get_num_threads() for library in blas._blas()]
@@ -172,7 +172,7 @@ sys.modules["numba"] = None
 import torch, tsssl_fast
 print(tsssl_fast.explain("nt_xent", torch.zeros(3, 2)).reasons["numba"][0])
 try:
-    tsssl_fast.functional.nt_xent(torch.ones(3, 2), torch.ones(3, 2), backend="numba")
+    tsssl_fast.functional.nt_xent_loss(torch.ones(3, 2), torch.ones(3, 2), backend="numba")
 except tsssl_fast.BackendUnavailableError as error:
     print(error)
 """
@@ -244,7 +244,7 @@ def test_nt_xent_forms_its_gradient_in_the_forward(
 
     monkeypatch.setattr(problem, "_TASK", 1)
     z = [torch.randn(150, 19) for _ in range(2)]
-    loss = functools.partial(functional.nt_xent, temperature=temperature, backend="numba")
+    loss = functools.partial(functional.nt_xent_loss, temperature=temperature, backend="numba")
     _, _, kept = torch.ops.tsssl_fast.nt_xent(*z, temperature, "mean", True, "numba")
     assert kept.shape == (2, 150, 19)
     runs = []

@@ -36,7 +36,10 @@ def test_opcheck(use: str, backend: str) -> None:
 def test_gradcheck(backend: str, temperature: float, shape: tuple[int, int]) -> None:
     z1, z2 = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for _ in range(2))
     assert torch.autograd.gradcheck(
-        lambda a, b: functional.nt_xent(a, b, temperature, "none", backend=backend), (z1, z2)
+        lambda a, b: functional.nt_xent_loss(
+            a, b, temperature=temperature, reduction="none", backend=backend
+        ),
+        (z1, z2),
     )
 
 
@@ -44,7 +47,7 @@ def test_gradcheck(backend: str, temperature: float, shape: tuple[int, int]) -> 
 @pytest.mark.parametrize("backend", ["reference", "cpp", "numba"])
 def test_compiled_graph_is_whole(backend: str) -> None:
     def loss(a: Tensor, b: Tensor) -> Tensor:
-        return functional.nt_xent(a * 2, b, 0.2, backend=backend) * 3
+        return functional.nt_xent_loss(a * 2, b, temperature=0.2, backend=backend) * 3
 
     z1, z2 = torch.randn(6, 4, requires_grad=True), torch.randn(6, 4)
     expected = torch.autograd.grad(loss(z1, z2), z1)[0]
@@ -56,7 +59,7 @@ def test_definition_has_functional_and_second_derivatives() -> None:
     """Plain torch: every transform of torch.func, and derivatives of any order."""
     z1, z2 = (torch.randn(4, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
     gradient = torch.func.grad(lambda a, b: nt_xent.nt_xent(a, b, 0.5).mean())(z1, z2)
-    functional.nt_xent(z1, z2, 0.5).backward()
+    functional.nt_xent_loss(z1, z2, temperature=0.5).backward()
     torch.testing.assert_close(gradient, z1.grad)
     assert torch.autograd.gradgradcheck(lambda a, b: nt_xent.nt_xent(a, b, 0.5), (z1, z2))
 
@@ -65,18 +68,18 @@ def test_autocast_computes_in_float32() -> None:
     layer = torch.nn.Linear(5, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         z1, z2 = layer(torch.randn(6, 5)), layer(torch.randn(6, 5))
-        loss = functional.nt_xent(z1, z2)
+        loss = functional.nt_xent_loss(z1, z2)
     loss.backward()
     assert z1.dtype == torch.bfloat16
     assert loss.dtype == torch.float32
-    assert torch.equal(loss, functional.nt_xent(z1.float(), z2.float()))
+    assert torch.equal(loss, functional.nt_xent_loss(z1.float(), z2.float()))
     assert layer.weight.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("backend", ["reference", "cpp", "numba"])
 def test_second_derivative_is_refused_in_words(backend: str) -> None:
     z1, z2 = torch.randn(4, 3, requires_grad=True), torch.randn(4, 3)
-    loss = functional.nt_xent(z1, z2, backend=backend)
+    loss = functional.nt_xent_loss(z1, z2, backend=backend)
     (gradient,) = torch.autograd.grad(loss, z1, create_graph=True)
     with pytest.raises(NotImplementedError, match="nt_xent: second derivatives"):
         gradient.sum().backward()
@@ -85,7 +88,7 @@ def test_second_derivative_is_refused_in_words(backend: str) -> None:
 def test_the_backward_runs_where_the_forward_ran() -> None:
     z1, z2 = torch.randn(4, 3, requires_grad=True), torch.randn(4, 3)
     with tsssl_fast.use_backend("reference"):
-        loss = functional.nt_xent(z1, z2)
+        loss = functional.nt_xent_loss(z1, z2)
     calls = []
     original = dispatch.select
 

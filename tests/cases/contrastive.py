@@ -32,7 +32,9 @@ def orders(z1: Tensor, z2: Tensor, count: int = 6) -> Iterator[Draw]:
 
 def check(draws: Iterable[Draw], temperature: float, kernel: str) -> None:
     accept_all(
-        lambda a, b: functional.nt_xent(a, b, temperature, "none", backend=kernel),
+        lambda a, b: functional.nt_xent_loss(
+            a, b, temperature=temperature, reduction="none", backend=kernel
+        ),
         lambda a, b: nt_xent.nt_xent(a, b, temperature),
         draws,
         spec.ERROR_FACTOR,

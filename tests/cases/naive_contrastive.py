@@ -2,7 +2,7 @@
 time.
 
 Nothing here is shared with the package but that argument's type; `loss` takes the arguments of
-functional.contrastive.
+functional.contrastive_loss.
 """
 
 import math
@@ -59,7 +59,7 @@ def pairs(
             continue
         if k_valid is not None and not k_valid[j]:
             continue
-        if o.get("mask") is not None and not o["mask"][i, j]:
+        if o.get("pair_mask") is not None and not o["pair_mask"][i, j]:
             continue
         positive = q_ids is not None and bool(q_ids[i] == k_ids[j])
         same = q_groups is not None and bool(q_groups[i] == k_groups[j])
@@ -68,10 +68,10 @@ def pairs(
         a = (u[i] * v[j]).sum() / _tau(temperature, i, positive, same)
         w = torch.ones_like(a) if weight is None else weight[i, j]
         found[0 if positive else 1].append((a, w))
-    for extra, valid in (("extra_keys", "extra_valid"), ("query_keys", "query_keys_valid")):
+    for extra, valid in (("negatives", "negatives_valid"), ("query_keys", "query_keys_valid")):
         if o.get(extra) is None:
             continue
-        rows = o[extra] if extra == "extra_keys" else o[extra][i]
+        rows = o[extra] if extra == "negatives" else o[extra][i]
         flags = o.get(valid)
         if flags is not None and extra == "query_keys":
             flags = flags[i]
@@ -138,7 +138,7 @@ def loss(q: Tensor, k: Tensor | None = None, **o: Any) -> Tensor:
         swapped = {f"q_{n}": o.get(f"k_{n}") for n in names} | {
             f"k_{n}": o.get(f"q_{n}") for n in names
         }
-        swapped |= {n: None if o.get(n) is None else o[n].T for n in ("mask", "pair_weight")}
+        swapped |= {n: None if o.get(n) is None else o[n].T for n in ("pair_mask", "pair_weight")}
         rest = {n: x for n, x in o.items() if n not in swapped and n != "symmetric"}
         rows += [row(k, q, j, {**rest, **swapped}) for j in range(len(k))]
     out = torch.stack(rows)

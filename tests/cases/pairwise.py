@@ -28,7 +28,11 @@ def rules(options: dict[str, Any]) -> pairs.Rules:
 
 
 def sigmoid(kernel: str, options: dict[str, Any]) -> Callable[..., Tensor]:
-    return lambda *x: functional.sigmoid_pair_loss(*x, "none", **options, backend=kernel)
+    def run(q: Tensor, k: Tensor, *numbers: Tensor) -> Tensor:
+        given = dict(zip(("logit_scale", "logit_bias"), numbers, strict=False)) | options
+        return functional.siglip_loss(q, k, **given, reduction="none", backend=kernel)
+
+    return run
 
 
 def sigmoid_definition(options: dict[str, Any]) -> Callable[..., Tensor]:
@@ -71,7 +75,7 @@ def check_triplet(
     valid = options.get("q_valid")
     given = {"normalize": options.get("normalize", True), "valid": valid, "backend": kernel}
     accept_all(
-        lambda z: functional.triplet(z, labels, margin, "none", **given),
+        lambda z: functional.triplet_loss(z, labels, margin=margin, reduction="none", **given),
         triplet_definition(labels, margin, **options),
         draws,
         spec.ERROR_FACTOR,

@@ -24,7 +24,9 @@ def test_reductions(kernel: str, reduction: str) -> None:
         return {"none": rows, "sum": rows.sum(), "mean": rows.mean()}[reduction]
 
     accept_all(
-        lambda a, b: functional.nt_xent(a, b, 0.2, reduction, backend=kernel),
+        lambda a, b: functional.nt_xent_loss(
+            a, b, temperature=0.2, reduction=reduction, backend=kernel
+        ),
         lambda a, b: reduced(nt_xent.nt_xent(a, b, 0.2)),
         [((z1, z2), None)],
         spec.ERROR_FACTOR,
@@ -49,7 +51,7 @@ def test_layouts_give_the_same_bits(kernel: str, layout: str) -> None:
         def function(a: Tensor, b: Tensor) -> Tensor:
             if arrange:
                 a, b = LAYOUTS[layout](a), LAYOUTS[layout](b)
-            return functional.nt_xent(a, b, reduction="none", backend=kernel)
+            return functional.nt_xent_loss(a, b, reduction="none", backend=kernel)
 
         return value_and_gradients(function, (z1, z2), g)
 
@@ -60,22 +62,24 @@ def test_layouts_give_the_same_bits(kernel: str, layout: str) -> None:
 def test_expanded_inputs_and_upstream(kernel: str) -> None:
     row = torch.randn(1, 6)
     a, b = row.expand(5, 6), torch.randn(5, 1).expand(5, 6)
-    loss = functional.nt_xent(a, b, reduction="none", backend=kernel)
-    plain = functional.nt_xent(a.contiguous(), b.contiguous(), reduction="none", backend=kernel)
+    loss = functional.nt_xent_loss(a, b, reduction="none", backend=kernel)
+    plain = functional.nt_xent_loss(
+        a.contiguous(), b.contiguous(), reduction="none", backend=kernel
+    )
     assert torch.equal(loss, plain)
     x = row.clone().requires_grad_()
-    functional.nt_xent(x.expand(5, 6), b, backend=kernel).backward()
+    functional.nt_xent_loss(x.expand(5, 6), b, backend=kernel).backward()
     y = row.clone().requires_grad_()
-    functional.nt_xent(y.repeat(5, 1), b, backend=kernel).backward()
+    functional.nt_xent_loss(y.repeat(5, 1), b, backend=kernel).backward()
     torch.testing.assert_close(x.grad, y.grad)
 
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_only_one_input_requires_a_gradient(kernel: str, which: int) -> None:
     z = list(views(8, 5))
-    both = value_and_gradients(lambda a, b: functional.nt_xent(a, b, backend=kernel), z)
+    both = value_and_gradients(lambda a, b: functional.nt_xent_loss(a, b, backend=kernel), z)
     z[which].requires_grad_()
-    functional.nt_xent(*z, backend=kernel).backward()
+    functional.nt_xent_loss(*z, backend=kernel).backward()
     assert torch.equal(z[which].grad, both[1 + which])
     assert z[1 - which].grad is None
 
@@ -93,7 +97,11 @@ def test_same_bits_for_any_number_of_threads(
     def run(threads: int) -> tuple[Tensor, ...]:
         torch.set_num_threads(threads)
         return value_and_gradients(
-            lambda a, b: functional.nt_xent(a, b, temperature, "none", backend=backend), z, g
+            lambda a, b: functional.nt_xent_loss(
+                a, b, temperature=temperature, reduction="none", backend=backend
+            ),
+            z,
+            g,
         )
 
     first = run(THREADS[0])
@@ -126,7 +134,7 @@ def test_forward_on_one_backend_backward_on_another(temperature: float) -> None:
 def test_two_runs_give_the_same_bits(kernel: str) -> None:
     z = views(150, 9)
     runs = [
-        value_and_gradients(lambda a, b: functional.nt_xent(a, b, backend=kernel), z)
+        value_and_gradients(lambda a, b: functional.nt_xent_loss(a, b, backend=kernel), z)
         for _ in range(2)
     ]
     for a, b in zip(*runs, strict=True):
@@ -144,7 +152,9 @@ def drawn(batch: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
 
 def nt_xent_f64(z1: Tensor, z2: Tensor, temperature: float) -> tuple[Tensor, ...]:
     return value_and_gradients(
-        lambda a, b: functional.nt_xent(a, b, temperature, "none", backend="cpp"),
+        lambda a, b: functional.nt_xent_loss(
+            a, b, temperature=temperature, reduction="none", backend="cpp"
+        ),
         (z1, z2),
         torch.ones(2 * len(z1), dtype=torch.float64),
     )
@@ -206,8 +216,10 @@ def test_gradient_is_orthogonal_to_its_embedding(
 
 def test_module_is_the_function() -> None:
     z1, z2 = views(6, 4)
-    module = losses.NTXentLoss(0.3, "sum")
-    assert torch.equal(module(z1, z2), functional.nt_xent(z1, z2, 0.3, "sum"))
+    module = losses.NTXentLoss(temperature=0.3, reduction="sum")
+    assert torch.equal(
+        module(z1, z2), functional.nt_xent_loss(z1, z2, temperature=0.3, reduction="sum")
+    )
     assert "temperature=0.3" in repr(module)
     assert not list(module.parameters())
 

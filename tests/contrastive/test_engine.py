@@ -12,7 +12,7 @@ from torch import Tensor
 from variants import THREADS
 
 from tsssl_fast import functional
-from tsssl_fast.functional import PairTemperature, contrastive
+from tsssl_fast.functional import PairTemperature, contrastive_loss
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.operators import pairs
 from tsssl_fast.ops.contrastive.reference import pairs as reference
@@ -43,12 +43,12 @@ SETTINGS: dict[str, Callable[[int], dict[str, Any]]] = {
     "decoupled": lambda keys: {"denominator": "negatives"},
     "decoupled log_sum": lambda keys: {"denominator": "negatives", "positives": "log_sum"},
     "own_positive": lambda keys: {"denominator": "own_positive"},
-    "mask": lambda keys: {"mask": flags(M, keys)},
+    "pair_mask": lambda keys: {"pair_mask": flags(M, keys)},
     "pair_weight": lambda keys: {"pair_weight": torch.rand(M, keys, dtype=torch.float64)},
     "sparse pair_weight": lambda keys: {
         "pair_weight": (torch.rand(M, keys, dtype=torch.float64) * flags(M, keys)).to_sparse_csr()
     },
-    "extra_keys": lambda keys: {"extra_keys": numbers(5, D), "extra_valid": flags(5)},
+    "negatives": lambda keys: {"negatives": numbers(5, D), "negatives_valid": flags(5)},
     "query_keys": lambda keys: {
         "query_keys": numbers(M, 3, D),
         "query_keys_valid": flags(M, 3),
@@ -69,10 +69,10 @@ def groups(keys: int | None) -> dict[str, Tensor]:
 def check(q: Tensor, k: Tensor | None, backend: str, **options: Any) -> None:
     """Rows equal the written-out loss to 1e-11; gradients in every differentiable input."""
     expected = naive.loss(q, k, **options)
-    found = contrastive(q, k, **options, reduction="none", backend=backend)
+    found = contrastive_loss(q, k, **options, reduction="none", backend=backend)
     torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
 
-    names = ("temperature", "extra_keys", "query_keys")
+    names = ("temperature", "negatives", "query_keys")
     learnable = [n for n in names if isinstance(options.get(n), Tensor)]
     leaves = [x.detach().clone() for x in ([q] if k is None else [q, k])]
     leaves += [options[n].detach().clone() for n in learnable]
@@ -83,7 +83,7 @@ def check(q: Tensor, k: Tensor | None, backend: str, **options: Any) -> None:
     def run(*x: Tensor) -> Tensor:
         given = options | dict(zip(learnable, x[count:], strict=True))
         keys = x[1] if count == 2 else None
-        return contrastive(x[0], keys, **given, reduction="none", backend=backend)
+        return contrastive_loss(x[0], keys, **given, reduction="none", backend=backend)
 
     assert torch.autograd.gradcheck(run, [x.requires_grad_() for x in leaves], atol=1e-6)
 
@@ -115,12 +115,12 @@ def test_temperature_of_the_same_group(backend: str) -> None:
     tau = PairTemperature(0.3, 0.5, 0.8)
     q = numbers(M, D)
     options = {"q_ids": labels(M), "q_groups": torch.arange(M) % 2}
-    found = contrastive(q, **options, temperature=tau, reduction="none", backend=backend)
-    apart = contrastive(q, **options, temperature=0.5, reduction="none", backend=backend)
+    found = contrastive_loss(q, **options, temperature=tau, reduction="none", backend=backend)
+    apart = contrastive_loss(q, **options, temperature=0.5, reduction="none", backend=backend)
     assert not torch.equal(found, apart)
 
 
-@pytest.mark.parametrize("extra", ["plain", "mask", "pair_weight", "decoupled"])
+@pytest.mark.parametrize("extra", ["plain", "pair_mask", "pair_weight", "decoupled"])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_symmetric(extra: str, backend: str) -> None:
     ids = {"q_ids": labels(M), "k_ids": labels(P)}
@@ -151,32 +151,32 @@ def test_flagged_rows_take_no_part_and_may_hold_nan(two: bool, backend: str) -> 
         k[4] = torch.nan
         options |= {"k_ids": labels(P), "k_valid": k_valid}
     leaves = [x.clone().requires_grad_() for x in (q, k) if x is not None]
-    loss = contrastive(*leaves, **options, backend=backend)
+    loss = contrastive_loss(*leaves, **options, backend=backend)
     gradients = torch.autograd.grad(loss, leaves)
     assert loss.isfinite()
     assert all(g.isfinite().all() for g in gradients)
     assert not gradients[0][2].any()
     kept = [q[q_valid]] + ([] if k is None else [k[k_valid]])
     ids = {"q_ids": labels(M)[q_valid]} | ({} if k is None else {"k_ids": labels(P)[k_valid]})
-    torch.testing.assert_close(loss, contrastive(*kept, **ids, backend=backend))
+    torch.testing.assert_close(loss, contrastive_loss(*kept, **ids, backend=backend))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_rows_without_positive_or_negative_contribute_nothing(backend: str) -> None:
     q = numbers(5, D).requires_grad_()
-    alone = contrastive(q, q_ids=torch.arange(5), reduction="none", backend=backend)
+    alone = contrastive_loss(q, q_ids=torch.arange(5), reduction="none", backend=backend)
     assert not alone.any()
-    one_class = contrastive(q, q_ids=torch.zeros(5, dtype=torch.int64), backend=backend)
-    masked = contrastive(
-        q, q_ids=torch.arange(5) % 2, mask=torch.zeros(5, 5, dtype=torch.bool), backend=backend
+    one_class = contrastive_loss(q, q_ids=torch.zeros(5, dtype=torch.int64), backend=backend)
+    masked = contrastive_loss(
+        q, q_ids=torch.arange(5) % 2, pair_mask=torch.zeros(5, 5, dtype=torch.bool), backend=backend
     )
     (gradient,) = torch.autograd.grad(alone.sum() + one_class + masked, q)
     assert one_class == 0
     assert masked == 0
     assert not gradient.any()
     ids = torch.tensor([0, 0, 1, 2, 3])
-    over_all = contrastive(q, q_ids=ids, backend=backend)
-    over_two = contrastive(q, q_ids=ids, mean_over="with_positive", backend=backend)
+    over_all = contrastive_loss(q, q_ids=ids, backend=backend)
+    over_two = contrastive_loss(q, q_ids=ids, mean_over="with_positive", backend=backend)
     torch.testing.assert_close(over_two, over_all * 5 / 2)
 
 
@@ -185,7 +185,9 @@ def test_rows_without_positive_or_negative_contribute_nothing(backend: str) -> N
 def test_statistics(backend: str, beta: float) -> None:
     q, k = numbers(M, D), numbers(P, D)
     ids = {"q_ids": labels(M), "k_ids": labels(P)}
-    loss, stats = contrastive(q, k, **ids, temperature=1 / beta, return_stats=True, backend=backend)
+    loss, stats = contrastive_loss(
+        q, k, **ids, temperature=1 / beta, return_stats=True, backend=backend
+    )
     assert isinstance(loss, Tensor)
     u, v = torch.nn.functional.normalize(q), torch.nn.functional.normalize(k)
     s = u @ v.T
@@ -292,12 +294,14 @@ def test_forward_on_one_backend_backward_on_another() -> None:
 
 
 @pytest.mark.clean_memory
-@pytest.mark.parametrize("setting", ["plain", "learnable tau", "mask", "decoupled", "extra_keys"])
+@pytest.mark.parametrize(
+    "setting", ["plain", "learnable tau", "pair_mask", "decoupled", "negatives"]
+)
 def test_compiled_graph_is_whole(setting: str) -> None:
     options = SETTINGS[setting](M) | {"q_ids": labels(M)}
 
     def run(q: Tensor) -> Tensor:
-        out = contrastive(q * 2, **options, backend="cpp")
+        out = contrastive_loss(q * 2, **options, backend="cpp")
         assert isinstance(out, Tensor)
         return out
 
@@ -322,11 +326,11 @@ def test_compiled_graph_is_whole(setting: str) -> None:
         ({"q_ids": torch.rand(3)}, TypeError, "q_ids"),
         ({"k_ids": torch.arange(3)}, ValueError, "k_ids"),
         ({"q_valid": torch.ones(3)}, TypeError, "q_valid"),
-        ({"mask": torch.ones(2, 3, dtype=torch.bool)}, ValueError, "mask"),
-        ({"mask": torch.ones(3, 3)}, TypeError, "mask"),
+        ({"pair_mask": torch.ones(2, 3, dtype=torch.bool)}, ValueError, "pair_mask"),
+        ({"pair_mask": torch.ones(3, 3)}, TypeError, "pair_mask"),
         ({"pair_weight": torch.ones(3, 3, requires_grad=True)}, ValueError, "pair_weight"),
-        ({"extra_keys": torch.randn(2, 5)}, ValueError, "extra_keys"),
-        ({"extra_valid": flags(2)}, ValueError, "extra_valid"),
+        ({"negatives": torch.randn(2, 5)}, ValueError, "negatives"),
+        ({"negatives_valid": flags(2)}, ValueError, "negatives_valid"),
         ({"query_keys": torch.randn(2, 2, 4)}, ValueError, "query_keys"),
         ({"query_weight": torch.ones(4)}, ValueError, "query_weight"),
         ({"hardness": -1.0}, ValueError, "hardness"),
@@ -338,9 +342,16 @@ def test_compiled_graph_is_whole(setting: str) -> None:
         ({"reduction": "max"}, ValueError, "reduction"),
         ({"mean_over": "some"}, ValueError, "mean_over"),
         ({"backend": "cuda"}, ValueError, "backend"),
+        ({"q_ids": None}, ValueError, "q_ids, targets: both None"),
+        ({"targets": torch.ones(3, 3)}, ValueError, "targets with q_ids"),
+        (
+            {"targets": torch.ones(3, 3), "q_ids": None, "positives": "log_sum"},
+            ValueError,
+            "targets",
+        ),
     ],
 )
 def test_bad_input(given: dict[str, Any], error: type[Exception], word: str) -> None:
-    given = {"q": torch.randn(3, 4)} | given
+    given = {"q": torch.randn(3, 4), "q_ids": torch.arange(3)} | given
     with pytest.raises(error, match=word):
-        functional.contrastive(given.pop("q"), given.pop("k", None), **given)
+        functional.contrastive_loss(given.pop("q"), given.pop("k", None), **given)

@@ -8,7 +8,7 @@ from torch.nn.functional import log_softmax, max_pool1d
 from variants import THREADS
 
 from tsssl_fast import functional, losses
-from tsssl_fast.functional import grouped_nt_xent, hierarchical_contrastive, nt_xent
+from tsssl_fast.functional import grouped_nt_xent_loss, hierarchical_contrastive_loss, nt_xent_loss
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.reference import grouped
 
@@ -48,7 +48,7 @@ def views(*shape: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tens
 @pytest.mark.parametrize("shape", [(1, 1, 2), (3, 1, 2), (1, 6, 3), (3, 13, 4), (4, 16, 5)])
 def test_published_formula(backend: str, alpha: float, shape: tuple[int, int, int]) -> None:
     z1, z2 = (z.requires_grad_() for z in views(*shape))
-    found = hierarchical_contrastive(z1, z2, alpha=alpha, backend=backend)
+    found = hierarchical_contrastive_loss(z1, z2, alpha=alpha, backend=backend)
     expected = published(z1, z2, alpha) + 0 * (z1.sum() + z2.sum())  # one series: a constant
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(
@@ -59,7 +59,7 @@ def test_published_formula(backend: str, alpha: float, shape: tuple[int, int, in
 @pytest.mark.parametrize("shape", [(3, 13, 4), (5, 32, 17)])
 def test_float32(kernel: str, shape: tuple[int, int, int]) -> None:
     accept_all(
-        lambda a, b: hierarchical_contrastive(a, b, backend=kernel),
+        lambda a, b: hierarchical_contrastive_loss(a, b, backend=kernel),
         lambda a, b: published(a, b, 0.5),
         ((views(*shape, dtype=torch.float32), None) for _ in range(12)),
         spec.ERROR_FACTOR,
@@ -69,7 +69,7 @@ def test_float32(kernel: str, shape: tuple[int, int, int]) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_equal_steps_pool_to_the_earlier(backend: str) -> None:
     z1, z2 = (z[:, [0, 0, 1, 1, 2, 3]].requires_grad_() for z in views(3, 4, 5))
-    found = hierarchical_contrastive(z1, z2, backend=backend)
+    found = hierarchical_contrastive_loss(z1, z2, backend=backend)
     torch.testing.assert_close(
         torch.autograd.grad(found, (z1, z2)),
         torch.autograd.grad(published(z1, z2, 0.5), (z1, z2)),
@@ -84,7 +84,7 @@ def test_padding_is_invisible(backend: str) -> None:
     results = []
     for filler in (0.0, torch.nan):
         a, b = (torch.where(inside[..., None], z, filler).requires_grad_() for z in (z1, z2))
-        loss = hierarchical_contrastive(a, b, lengths=lengths, backend=backend)
+        loss = hierarchical_contrastive_loss(a, b, lengths=lengths, backend=backend)
         results.append((loss.detach(), *torch.autograd.grad(loss, (a, b))))
     for plain, filled in zip(*results, strict=True):
         assert torch.equal(plain, filled)
@@ -92,7 +92,7 @@ def test_padding_is_invisible(backend: str) -> None:
     # Longer padding, another order of the series: the same loss.
     order = torch.tensor([2, 0, 3, 1])
     longer = [torch.cat([z, torch.full((4, 3, 3), torch.nan)], dim=1)[order] for z in (z1, z2)]
-    with_more = hierarchical_contrastive(*longer, lengths=lengths[order], backend=backend)
+    with_more = hierarchical_contrastive_loss(*longer, lengths=lengths[order], backend=backend)
     # The pyramid ends where the longest series does in both.
     torch.testing.assert_close(with_more * 5 / 4, results[0][0])
 
@@ -102,12 +102,14 @@ def test_padding_is_invisible(backend: str) -> None:
 def test_groups_are_independent_problems(backend: str, normalize: bool) -> None:
     lengths = torch.tensor([4, 1, 6])
     z1, z2 = (z.transpose(0, 1).requires_grad_() for z in views(6, 3, 5))  # strided
-    found = grouped_nt_xent(z1, z2, 0.5, normalize=normalize, lengths=lengths, backend=backend)
+    found = grouped_nt_xent_loss(
+        z1, z2, temperature=0.5, normalize=normalize, lengths=lengths, backend=backend
+    )
     gradient = torch.autograd.grad(found.sum(), z1, retain_graph=True)[0]
     for g, n in enumerate(lengths.tolist()):
         a, b = z1[g, :n], z2[g, :n]
         if normalize:
-            expected = nt_xent(a, b, 0.5, "none", backend="reference")
+            expected = nt_xent_loss(a, b, temperature=0.5, reduction="none", backend="reference")
             torch.testing.assert_close(found[g, : 2 * n], expected)
             alone = torch.autograd.grad(expected.sum(), z1)[0][g]
             torch.testing.assert_close(gradient[g], alone)
@@ -127,9 +129,9 @@ def test_operator(backend: str, gradient: bool) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_value_without_gradient_and_upstream_gradient(backend: str) -> None:
     z1, z2 = (z.requires_grad_() for z in views(3, 13, 4))
-    loss = hierarchical_contrastive(z1, z2, backend=backend)
+    loss = hierarchical_contrastive_loss(z1, z2, backend=backend)
     with torch.no_grad():
-        torch.testing.assert_close(hierarchical_contrastive(z1, z2, backend=backend), loss)
+        torch.testing.assert_close(hierarchical_contrastive_loss(z1, z2, backend=backend), loss)
     once = torch.autograd.grad(loss, (z1, z2), retain_graph=True)
     thrice = torch.autograd.grad(3 * loss, (z1, z2))
     torch.testing.assert_close(thrice, tuple(3 * g for g in once))
@@ -138,7 +140,7 @@ def test_value_without_gradient_and_upstream_gradient(backend: str) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_second_derivative_is_refused_in_words(backend: str) -> None:
     z1, z2 = (z.requires_grad_() for z in views(3, 4, 2))
-    loss = hierarchical_contrastive(z1, z2, backend=backend)
+    loss = hierarchical_contrastive_loss(z1, z2, backend=backend)
     (gradient,) = torch.autograd.grad(loss, z1, create_graph=True)
     with pytest.raises(NotImplementedError, match="second derivatives"):
         gradient.sum().backward()
@@ -153,7 +155,7 @@ def test_groups_of_several_blocks(
     """With exponentials kept and computed again, with one exponent shift and with maxima."""
     z1, z2 = ((scale * z).requires_grad_() for z in views(*shape))
     a, b = (z.detach().clone().requires_grad_() for z in (z1, z2))
-    found = hierarchical_contrastive(z1, z2, alpha=alpha, backend=compiled)
+    found = hierarchical_contrastive_loss(z1, z2, alpha=alpha, backend=compiled)
     expected = published(a, b, alpha)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(
@@ -167,7 +169,7 @@ def test_any_number_of_threads_gives_the_same_bits() -> None:
     for threads in THREADS:
         torch.set_num_threads(threads)
         leaves = [x.clone().requires_grad_() for x in z]
-        loss = hierarchical_contrastive(*leaves)
+        loss = hierarchical_contrastive_loss(*leaves)
         found.append((loss, *torch.autograd.grad(loss, leaves)))
     for other in found[1:]:
         for one, first in zip(other, found[0], strict=True):
@@ -177,9 +179,9 @@ def test_any_number_of_threads_gives_the_same_bits() -> None:
 def test_module_and_definition_agree() -> None:
     z1, z2 = views(2, 5, 3)
     module = losses.HierarchicalContrastiveLoss(alpha=0.3)
-    assert torch.equal(module(z1, z2), hierarchical_contrastive(z1, z2, alpha=0.3))
+    assert torch.equal(module(z1, z2), hierarchical_contrastive_loss(z1, z2, alpha=0.3))
     for backend in BACKENDS:
-        found = grouped_nt_xent(z1, z2, 0.4, backend=backend)
+        found = grouped_nt_xent_loss(z1, z2, temperature=0.4, backend=backend)
         torch.testing.assert_close(found, grouped.grouped_nt_xent(z1, z2, None, 0.4, True))
 
 
@@ -188,7 +190,7 @@ def test_groups_of_very_different_sizes(backend: str) -> None:
     """Blocks are cut by the size of each group, and a smaller group may have the larger blocks."""
     z1, z2 = views(4, 150, 3)
     lengths = torch.tensor([65, 64, 1, 150])
-    found = grouped_nt_xent(z1, z2, 0.4, lengths=lengths, backend=backend)
+    found = grouped_nt_xent_loss(z1, z2, temperature=0.4, lengths=lengths, backend=backend)
     torch.testing.assert_close(found, grouped.grouped_nt_xent(z1, z2, lengths, 0.4, True))
 
 
@@ -208,4 +210,4 @@ def test_groups_of_very_different_sizes(backend: str) -> None:
 def test_bad_input(given: dict[str, object], error: type[Exception], word: str) -> None:
     options = {"z1": torch.randn(2, 5, 3), "z2": torch.randn(2, 5, 3)} | given
     with pytest.raises(error, match=word):
-        functional.hierarchical_contrastive(**options)
+        functional.hierarchical_contrastive_loss(**options)

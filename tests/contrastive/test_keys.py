@@ -134,7 +134,9 @@ def test_queue_with_and_without_gradient_to_its_keys(kernel: str, temperature: f
     for learned in (False, True):
         leaf = q.clone().requires_grad_()
         negatives = queue.clone().requires_grad_(learned)
-        loss = functional.info_nce(leaf, k, temperature, negatives=negatives, backend=kernel)
+        loss = functional.info_nce_loss(
+            leaf, k, temperature=temperature, negatives=negatives, backend=kernel
+        )
         loss.backward()
         results.append((loss.detach(), leaf.grad))
     torch.testing.assert_close(results[0], results[1], rtol=1e-12, atol=1e-12)

@@ -29,9 +29,9 @@ def test_info_nce_and_clip(backend: str) -> None:
     q, k = numbers(N, D).requires_grad_(), numbers(N, D).requires_grad_()
     a = normalize(q) @ normalize(k).T
     target = torch.arange(N)
-    found = functional.info_nce(q, k, 0.2, "none", backend=backend)
+    found = functional.info_nce_loss(q, k, temperature=0.2, reduction="none", backend=backend)
     same(found, cross_entropy(a / 0.2, target, reduction="none"), q, k)
-    module = losses.CLIPLoss(0.3, backend=backend).double()
+    module = losses.CLIPLoss(temperature=0.3, backend=backend).double()
     scale = module.log_scale.exp()
     expected = (cross_entropy(scale * a, target) + cross_entropy(scale * a.T, target)) / 2
     same(module(q, k), expected, q, k, module.log_scale)
@@ -39,8 +39,8 @@ def test_info_nce_and_clip(backend: str) -> None:
 
 def test_clip_scale_is_clamped() -> None:
     q, k = numbers(N, D), numbers(N, D)
-    module = losses.CLIPLoss(1e-3).double()
-    expected = functional.clip_loss(q, k, 100.0)
+    module = losses.CLIPLoss(temperature=1e-3).double()
+    expected = functional.clip_loss(q, k, temperature=0.01)
     torch.testing.assert_close(module(q, k), expected)
 
 
@@ -51,9 +51,11 @@ def test_info_nce_with_a_queue(backend: str) -> None:
     positive = (normalize(q) * normalize(k)).sum(1, keepdim=True)
     a = torch.cat([positive, normalize(q) @ normalize(queue[valid]).T], dim=1) / 0.2
     expected = cross_entropy(a, torch.zeros(N, dtype=torch.int64))
-    found = functional.info_nce(q, k, 0.2, negatives=queue, negatives_valid=valid, backend=backend)
+    found = functional.info_nce_loss(
+        q, k, temperature=0.2, negatives=queue, negatives_valid=valid, backend=backend
+    )
     same(found, expected, q)
-    empty = functional.info_nce(
+    empty = functional.info_nce_loss(
         q, k, negatives=queue, negatives_valid=torch.zeros(12, dtype=torch.bool), backend=backend
     )
     assert empty == 0
@@ -68,9 +70,16 @@ def test_decoupled(backend: str) -> None:
     positive = s[rows, rows.roll(N)]
     hidden = (rows[:, None] == rows) | (rows[:, None] == rows.roll(N))
     below = (s / 0.2).masked_fill(hidden, -torch.inf).logsumexp(1)
-    same(functional.dcl(z1, z2, 0.2, "none", backend=backend), below - positive / 0.2, z1, z2)
+    same(
+        functional.dcl_loss(z1, z2, temperature=0.2, reduction="none", backend=backend),
+        below - positive / 0.2,
+        z1,
+        z2,
+    )
     weight = (2 - N * (positive[:N] / 0.4).softmax(0)).detach().repeat(2)
-    found = functional.dclw(z1, z2, 0.2, 0.4, "none", backend=backend)
+    found = functional.dclw_loss(
+        z1, z2, temperature=0.2, sigma=0.4, reduction="none", backend=backend
+    )
     same(found, below - weight * positive / 0.2, z1, z2)
 
 
@@ -78,8 +87,10 @@ def test_decoupled(backend: str) -> None:
 def test_supcon_of_two_views_per_class_is_nt_xent(backend: str) -> None:
     z1, z2 = numbers(N, D), numbers(N, D)
     labels = torch.arange(N).repeat(2) * 2**40  # ids beyond 32 bits
-    found = losses.SupConLoss(0.2, backend=backend)(torch.cat([z1, z2]), labels)
-    torch.testing.assert_close(found, functional.nt_xent(z1, z2, 0.2, backend=backend))
+    found = losses.SupConLoss(temperature=0.2, backend=backend)(torch.cat([z1, z2]), labels)
+    torch.testing.assert_close(
+        found, functional.nt_xent_loss(z1, z2, temperature=0.2, backend=backend)
+    )
 
 
 def test_queue_wraps_and_keeps_everything() -> None:
@@ -104,14 +115,14 @@ def test_queue_wraps_and_keeps_everything() -> None:
 
 
 def test_moco_reads_the_queue_that_its_loss_saw() -> None:
-    module = losses.MoCoLoss(D, 16, 0.2).double()
+    module = losses.MoCoLoss(D, 16, temperature=0.2).double()
     batches = [(numbers(6, D).requires_grad_(), numbers(6, D)) for _ in range(4)]
     seen: list[Tensor] = []
     for q, k in batches:
         loss = module(q, k)
         loss.backward()  # the queue moves on only afterwards
         if seen:
-            plain = functional.info_nce(q, k, 0.2, negatives=torch.cat(seen)[-16:])
+            plain = functional.info_nce_loss(q, k, temperature=0.2, negatives=torch.cat(seen)[-16:])
             torch.testing.assert_close(loss, plain)
         else:
             assert loss == 0
@@ -131,7 +142,7 @@ def test_synthetic_features() -> None:
     )
     assert made.shape == (N, 5, D)
     torch.testing.assert_close(made.norm(dim=2), torch.ones(N, 5, dtype=torch.float64))
-    loss = functional.contrastive(q, q_ids=torch.arange(N) // 2, query_keys=made)
+    loss = functional.contrastive_loss(q, q_ids=torch.arange(N) // 2, query_keys=made)
     assert isinstance(loss, Tensor)
     assert loss.isfinite()
     k = normalize(numbers(N, D))
@@ -150,7 +161,7 @@ def test_torch_func_grad(backend: str) -> None:
     z1, z2 = numbers(N, D), numbers(N, D)
 
     def loss(a: Tensor) -> Tensor:
-        return functional.nt_xent(a, z2, backend=backend) + functional.sup_con(
+        return functional.nt_xent_loss(a, z2, backend=backend) + functional.sup_con_loss(
             a, torch.arange(N) % 2, backend=backend
         )
 

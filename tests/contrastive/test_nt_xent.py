@@ -45,8 +45,12 @@ def test_gradient_formed_in_the_forward(
     """The same as row by row, for any upstream gradient; a second backward gives it again."""
     z = views(*shape, dtype=torch.float64)
     leaves = [x.requires_grad_() for x in z]
-    loss = functional.nt_xent(*leaves, temperature, reduction, backend=compiled)
-    rows = functional.nt_xent(*leaves, temperature, "none", backend=compiled)
+    loss = functional.nt_xent_loss(
+        *leaves, temperature=temperature, reduction=reduction, backend=compiled
+    )
+    rows = functional.nt_xent_loss(
+        *leaves, temperature=temperature, reduction="none", backend=compiled
+    )
     expected = torch.autograd.grad(getattr(rows, reduction)() * -3, leaves)
     for _ in range(2):
         found = torch.autograd.grad(loss * -3, leaves, retain_graph=True)
@@ -65,7 +69,10 @@ def test_one_dimension(kernel: str, n: int, temperature: float) -> None:
     """Every unit row is 1 or -1: the loss is nearly exact and the gradient is zero."""
     z1, z2 = views(n, 1)
     loss, *gradients = value_and_gradients(
-        lambda a, b: functional.nt_xent(a, b, temperature, "none", backend=kernel), (z1, z2)
+        lambda a, b: functional.nt_xent_loss(
+            a, b, temperature=temperature, reduction="none", backend=kernel
+        ),
+        (z1, z2),
     )
     truth = nt_xent.nt_xent(z1.double(), z2.double(), temperature)
     accept("loss", [(loss, truth, nt_xent.nt_xent(z1, z2, temperature))], spec.ERROR_FACTOR)
@@ -82,7 +89,7 @@ def test_half_precision_inputs_compute_in_float32(
 ) -> None:
     z1, z2 = views(*shape, dtype=dtype)
     z1.requires_grad_()
-    loss = functional.nt_xent(z1, z2, temperature, backend=kernel)
+    loss = functional.nt_xent_loss(z1, z2, temperature=temperature, backend=kernel)
     loss.backward()
     assert loss.dtype == torch.float32
     assert z1.grad is not None
@@ -120,7 +127,11 @@ def test_float64_against_extended_precision(
     g = torch.randn(2 * len(z1), dtype=torch.float64)
     truth = extended(z1, z2, temperature, g)
     actual = value_and_gradients(
-        lambda a, b: functional.nt_xent(a, b, temperature, "none", backend=kernel), (z1, z2), g
+        lambda a, b: functional.nt_xent_loss(
+            a, b, temperature=temperature, reduction="none", backend=kernel
+        ),
+        (z1, z2),
+        g,
     )
     plain = value_and_gradients(lambda a, b: nt_xent.nt_xent(a, b, temperature), (z1, z2), g)
     for name, a, t, p in zip(("loss", "grad z1", "grad z2"), actual, truth, plain, strict=True):
@@ -141,7 +152,7 @@ def test_converged_batch_keeps_its_digits(
 def test_one_pair_has_no_negative(kernel: str) -> None:
     z1, z2 = views(1, 4)
     value, g1, g2 = value_and_gradients(
-        lambda a, b: functional.nt_xent(a, b, backend=kernel), (z1, z2)
+        lambda a, b: functional.nt_xent_loss(a, b, backend=kernel), (z1, z2)
     )
     assert value == 0
     assert not g1.any()
@@ -155,7 +166,8 @@ def test_zero_row_gives_finite_loss_and_zero_gradient(kernel: str, temperature: 
     z2[7] = 1e-13  # norm below spec.TINY_NORM
     check(orders(z1, z2), temperature, kernel)
     value, g1, g2 = value_and_gradients(
-        lambda a, b: functional.nt_xent(a, b, temperature, backend=kernel), (z1, z2)
+        lambda a, b: functional.nt_xent_loss(a, b, temperature=temperature, backend=kernel),
+        (z1, z2),
     )
     assert value.isfinite()
     assert not g1[4].any()
@@ -165,7 +177,7 @@ def test_zero_row_gives_finite_loss_and_zero_gradient(kernel: str, temperature: 
 
 def test_all_rows_zero(kernel: str) -> None:
     z = torch.zeros(3, 4)
-    loss = functional.nt_xent(z, z, reduction="none", backend=kernel)
+    loss = functional.nt_xent_loss(z, z, reduction="none", backend=kernel)
     torch.testing.assert_close(loss, torch.full((6,), 5.0).log())  # five candidates, all alike
 
 
@@ -175,7 +187,7 @@ def test_nan_and_infinity_reach_the_loss(kernel: str, bad: float, temperature: f
     z1, z2 = views(40, 5)
     z1[17, 2] = bad
     check(orders(z1, z2), temperature, kernel)
-    assert functional.nt_xent(z1, z2, temperature, backend=kernel).isnan()
+    assert functional.nt_xent_loss(z1, z2, temperature=temperature, backend=kernel).isnan()
 
 
 @pytest.mark.parametrize("gain", [1.0, 65536.0])
@@ -186,7 +198,11 @@ def test_opposite_views(kernel: str, temperature: float, gain: float) -> None:
     z1, z2 = -z.repeat(9, 1), -z.repeat(9, 1)
     z1[0] = z[0]
     loss, *gradients = value_and_gradients(
-        lambda a, b: functional.nt_xent(a, b, temperature, "sum", backend=kernel) * gain, (z1, z2)
+        lambda a, b: (
+            functional.nt_xent_loss(a, b, temperature=temperature, reduction="sum", backend=kernel)
+            * gain
+        ),
+        (z1, z2),
     )
     truth = nt_xent.nt_xent(z1.double(), z2.double(), temperature).sum() * gain
     torch.testing.assert_close(loss.double(), truth, rtol=1e-5, atol=0)
@@ -209,7 +225,9 @@ def test_upstream_gradients_of_any_size(kernel: str, gain: float) -> None:
     g = torch.randn(26)
     runs = [
         value_and_gradients(
-            lambda a, b: functional.nt_xent(a, b, reduction="none", backend=kernel), z, g * weight
+            lambda a, b: functional.nt_xent_loss(a, b, reduction="none", backend=kernel),
+            z,
+            g * weight,
         )
         for weight in (gain, 1.0)
     ]

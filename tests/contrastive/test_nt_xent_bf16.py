@@ -24,7 +24,9 @@ SHAPES = [(2, 5), (3, 4), (7, 129), (13, 8), (37, 33), (61, 3), (131, 20)]
 
 
 def nt_xent(temperature: float, reduction: str = "none") -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda a, b: functional.nt_xent(a, b, temperature, reduction, precision="bf16")
+    return lambda a, b: functional.nt_xent_loss(
+        a, b, temperature=temperature, reduction=reduction, precision="bf16"
+    )
 
 
 def rounded_definition(
@@ -203,7 +205,7 @@ def test_half_precision_inputs(dtype: torch.dtype) -> None:
 @pytest.mark.clean_memory
 def test_compiled_graph_is_whole() -> None:
     def loss(a: Tensor, b: Tensor) -> Tensor:
-        return functional.nt_xent(a * 2, b, 0.2, precision="bf16") * 3
+        return functional.nt_xent_loss(a * 2, b, temperature=0.2, precision="bf16") * 3
 
     z1, z2 = torch.randn(6, 4, requires_grad=True), torch.randn(6, 4)
     expected = torch.autograd.grad(loss(z1, z2), z1)[0]
@@ -224,21 +226,23 @@ def test_torch_func_grad_and_second_derivative() -> None:
 @needs_bf16
 def test_module_is_the_function() -> None:
     z = views(6, 4)
-    module = losses.NTXentLoss(0.2, precision="bf16")
+    module = losses.NTXentLoss(temperature=0.2, precision="bf16")
     assert torch.equal(module(*z), nt_xent(0.2, "mean")(*z))
     assert "precision='bf16'" in repr(module)
 
 
 def test_float32_is_the_default() -> None:
     z = views(6, 4)
-    assert torch.equal(functional.nt_xent(*z, precision="float32"), functional.nt_xent(*z))
+    assert torch.equal(
+        functional.nt_xent_loss(*z, precision="float32"), functional.nt_xent_loss(*z)
+    )
 
 
 @pytest.mark.parametrize("precision", ["float16", "BF16", ""])
 def test_unknown_precision(precision: str) -> None:
     words = f"precision: '{precision}'; accepted: float32, bf16"
     with pytest.raises(ValueError, match=words):
-        functional.nt_xent(*views(3, 2), precision=precision)
+        functional.nt_xent_loss(*views(3, 2), precision=precision)
     with pytest.raises(ValueError, match=words):
         losses.NTXentLoss(precision=precision)
 
@@ -246,15 +250,15 @@ def test_unknown_precision(precision: str) -> None:
 @pytest.mark.parametrize("precision", spec.PRECISIONS)
 def test_float64_is_not_cast(precision: str) -> None:
     with pytest.raises(TypeError, match=r"z1: dtype torch.float64 with precision=.*accepted: "):
-        functional.nt_xent(*views(3, 2, dtype=torch.float64), precision=precision)
+        functional.nt_xent_loss(*views(3, 2, dtype=torch.float64), precision=precision)
 
 
 def test_temperature_below_the_fixed_shift() -> None:
     words = r"temperature: 0.03 with precision='bf16'; accepted: a number > 0.03333"
     with pytest.raises(ValueError, match=words):
-        functional.nt_xent(*views(3, 2), 0.03, precision="bf16")
+        functional.nt_xent_loss(*views(3, 2), temperature=0.03, precision="bf16")
     with pytest.raises(ValueError, match=words):
-        losses.NTXentLoss(0.03, precision="bf16")
+        losses.NTXentLoss(temperature=0.03, precision="bf16")
 
 
 @pytest.fixture
@@ -270,4 +274,4 @@ def baseline() -> Iterator[None]:
 def test_what_is_missing_is_an_error(backend: str | None) -> None:
     words = "nt_xent_bf16 is not implemented" if backend == "reference" else "needed: avx512|AVX512"
     with pytest.raises(tsssl_fast.BackendUnavailableError, match=words):
-        functional.nt_xent(*views(3, 2), precision="bf16", backend=backend)
+        functional.nt_xent_loss(*views(3, 2), precision="bf16", backend=backend)

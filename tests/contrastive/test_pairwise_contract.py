@@ -39,7 +39,12 @@ def test_layouts_give_the_same_bits(kernel: str, layout: str) -> None:
     number = (torch.tensor(5.0), torch.tensor(-1.0))
     for function, leaves in (
         (sigmoid(kernel, {}), (q, k, *number)),
-        (lambda z: functional.triplet(z, ids(11), 0.5, "none", backend=kernel), (q,)),
+        (
+            lambda z: functional.triplet_loss(
+                z, ids(11), margin=0.5, reduction="none", backend=kernel
+            ),
+            (q,),
+        ),
     ):
         runs = []
         for given in (leaves, [x.contiguous() for x in leaves]):
@@ -64,7 +69,9 @@ def test_same_bits_for_any_number_of_threads(
             (
                 *value_and_gradients(sigmoid("cpp", keys_of(m, p)), leaves, upstream),
                 *value_and_gradients(
-                    lambda z: functional.triplet(z, ids(m), 0.5, "none", backend="cpp"),
+                    lambda z: functional.triplet_loss(
+                        z, ids(m), margin=0.5, reduction="none", backend="cpp"
+                    ),
                     leaves[:1],
                     upstream,
                 ),
@@ -123,8 +130,8 @@ def test_forward_on_one_backend_backward_on_another() -> None:
 
 
 def _both(q: Tensor, kernel: str) -> Tensor:
-    return functional.sigmoid_pair_loss(q * 2, q + 1, backend=kernel) + functional.triplet(
-        q, ids(len(q)), 0.5, backend=kernel
+    return functional.siglip_loss(q * 2, q + 1, backend=kernel) + functional.triplet_loss(
+        q, ids(len(q)), margin=0.5, backend=kernel
     )
 
 
@@ -150,8 +157,8 @@ def test_functional_gradient_and_no_second(kernel: str) -> None:
 def test_reductions(reduction: str) -> None:
     z = torch.randn(9, 4)
     for loss in (
-        lambda r: functional.sigmoid_pair_loss(z, z, 5.0, -1.0, r),
-        lambda r: functional.triplet(z, ids(9), 0.5, r),
+        lambda r: functional.siglip_loss(z, z, logit_scale=5.0, logit_bias=-1.0, reduction=r),
+        lambda r: functional.triplet_loss(z, ids(9), margin=0.5, reduction=r),
     ):
         rows = loss("none")
         expected = {"none": rows, "sum": rows.sum(), "mean": rows.mean()}[reduction]
@@ -162,7 +169,7 @@ def test_autocast_and_forced_backend() -> None:
     layer = torch.nn.Linear(5, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16), tsssl_fast.use_backend("cpp"):
         z = layer(torch.randn(6, 5))
-        loss = functional.sigmoid_pair_loss(z, z) + functional.triplet(z, ids(6) % 2)
+        loss = functional.siglip_loss(z, z) + functional.triplet_loss(z, ids(6) % 2)
     loss.backward()
     assert z.dtype == torch.bfloat16
     assert loss.dtype == torch.float32
@@ -198,7 +205,7 @@ def test_bad_input_of_the_sigmoid_loss(
     given: dict[str, Any], error: type[Exception], word: str
 ) -> None:
     with pytest.raises(error, match=word):
-        functional.sigmoid_pair_loss(**{"q": torch.randn(3, 4), "k": torch.randn(3, 4)} | given)
+        functional.siglip_loss(**{"q": torch.randn(3, 4), "k": torch.randn(3, 4)} | given)
 
 
 @pytest.mark.parametrize(("given", "error", "word"), BAD_TRIPLET)
@@ -206,4 +213,4 @@ def test_bad_input_of_the_triplet_loss(
     given: dict[str, Any], error: type[Exception], word: str
 ) -> None:
     with pytest.raises(error, match=word):
-        functional.triplet(**{"z": torch.randn(3, 4), "labels": torch.arange(3)} | given)
+        functional.triplet_loss(**{"z": torch.randn(3, 4), "labels": torch.arange(3)} | given)

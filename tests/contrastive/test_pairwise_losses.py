@@ -39,8 +39,8 @@ def test_triplet(kernel: str, shape: tuple[int, int], margin: float) -> None:
 def test_half_precision_inputs_compute_in_float32(kernel: str, dtype: torch.dtype) -> None:
     q, k = torch.randn(9, 5, dtype=dtype, requires_grad=True), torch.randn(9, 5, dtype=dtype)
     for loss in (
-        functional.sigmoid_pair_loss(q, k, backend=kernel),
-        functional.triplet(q, ids(9), backend=kernel),
+        functional.siglip_loss(q, k, backend=kernel),
+        functional.triplet_loss(q, ids(9), backend=kernel),
     ):
         (gradient,) = torch.autograd.grad(loss, q)
         assert loss.dtype == torch.float32
@@ -64,7 +64,9 @@ def test_float64_gradients_by_finite_differences(
     assert torch.autograd.gradcheck(sigmoid(kernel, options), (q, k, scale, bias), fast_mode=True)
 
     def hinge(z: Tensor) -> Tensor:
-        return functional.triplet(z, ids(m), 0.4, "none", normalize=normalize, backend=kernel)
+        return functional.triplet_loss(
+            z, ids(m), margin=0.4, reduction="none", normalize=normalize, backend=kernel
+        )
 
     expected = triplet_definition(ids(m), 0.4, normalize=normalize)(q)
     torch.testing.assert_close(hinge(q), expected, rtol=1e-13, atol=1e-13)
@@ -73,7 +75,7 @@ def test_float64_gradients_by_finite_differences(
 
 def test_sigmoid_written_out(kernel: str) -> None:
     q, k = (torch.randn(9, 5, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    module = losses.SigLIPLoss(scale=4.0, bias=-2.0, backend=kernel).double()
+    module = losses.SigLIPLoss(logit_scale=4.0, logit_bias=-2.0, backend=kernel).double()
     a = normalize(q) @ normalize(k).T * module.log_scale.exp() + module.bias
     expected = -logsigmoid((2 * torch.eye(9, dtype=torch.float64) - 1) * a).sum(1).mean()
     leaves = (q, k, *module.parameters())
@@ -96,7 +98,7 @@ def test_triplet_written_out(kernel: str) -> None:
         hardest = torch.stack([u[i] @ u[j] for j in others if labels[j] != labels[i]]).max()
         terms = [(0.3 - u[i] @ u[j] + hardest).clamp_min(0) for j in positives]
         expected.append(torch.stack(terms).mean() if terms else 0 * hardest)
-    found = losses.TripletLoss(0.3, "none", backend=kernel)(z, labels)
+    found = losses.TripletLoss(margin=0.3, reduction="none", backend=kernel)(z, labels)
     torch.testing.assert_close(found, torch.stack(expected))
     gradients = [torch.autograd.grad(x.sum(), z)[0] for x in (found, torch.stack(expected))]
     torch.testing.assert_close(*gradients)
@@ -136,7 +138,8 @@ def test_zero_rows_get_zero_gradient(kernel: str) -> None:
     assert dq[7].any()
     check_triplet(kernel, iter([([q], None)]), ids(9), 0.5)
     _, dz = value_and_gradients(
-        lambda z: functional.triplet(z, ids(9), 2.5, "none", backend=kernel), [q]
+        lambda z: functional.triplet_loss(z, ids(9), margin=2.5, reduction="none", backend=kernel),
+        [q],
     )
     assert not dz[4].any()
     assert dz[5].any()
@@ -147,8 +150,8 @@ def test_nan_and_infinity_reach_the_loss(kernel: str, bad: float) -> None:
     q, k = torch.randn(40, 5), torch.randn(40, 5)
     q[17, 2] = bad
     check_sigmoid(kernel, iter([([q, k, torch.tensor(5.0), torch.tensor(-1.0)], None)]))
-    assert functional.sigmoid_pair_loss(q, k, backend=kernel).isnan()
-    rows = functional.triplet(q, ids(40), 0.2, "none", backend=kernel)
+    assert functional.siglip_loss(q, k, backend=kernel).isnan()
+    rows = functional.triplet_loss(q, ids(40), margin=0.2, reduction="none", backend=kernel)
     assert rows.isnan().all()
 
 
@@ -158,19 +161,19 @@ def test_flagged_rows_take_no_part_and_may_hold_nan(kernel: str) -> None:
     q[~q_valid], k[~k_valid] = torch.nan, torch.nan
     options = {"q_ids": ids(61), "k_ids": ids(50), "q_valid": q_valid, "k_valid": k_valid}
     leaves = [q.clone().requires_grad_(), k.clone().requires_grad_()]
-    loss = functional.sigmoid_pair_loss(*leaves, **options, backend=kernel)
+    loss = functional.siglip_loss(*leaves, **options, backend=kernel)
     gradients = torch.autograd.grad(loss, leaves)
     kept = [q[q_valid].requires_grad_(), k[k_valid].requires_grad_()]
     names = {"q_ids": ids(61)[q_valid], "k_ids": ids(50)[k_valid]}
-    expected = functional.sigmoid_pair_loss(*kept, **names, backend=kernel)
+    expected = functional.siglip_loss(*kept, **names, backend=kernel)
     torch.testing.assert_close(loss, expected)
     for g, e, valid in zip(
         gradients, torch.autograd.grad(expected, kept), (q_valid, k_valid), strict=True
     ):
         assert not g[~valid].any()
         torch.testing.assert_close(g[valid], e)
-    hinge = functional.triplet(leaves[0], ids(61), valid=q_valid, backend=kernel)
-    expected = functional.triplet(kept[0], ids(61)[q_valid], backend=kernel)
+    hinge = functional.triplet_loss(leaves[0], ids(61), valid=q_valid, backend=kernel)
+    expected = functional.triplet_loss(kept[0], ids(61)[q_valid], backend=kernel)
     torch.testing.assert_close(hinge, expected)
     (g,), (e,) = torch.autograd.grad(hinge, leaves[0]), torch.autograd.grad(expected, kept[0])
     assert not g[~q_valid].any()
@@ -183,7 +186,7 @@ def test_rows_without_positive_or_negative_contribute_nothing(
     kernel: str, labels: list[int], valid: Tensor | None
 ) -> None:
     z = torch.randn(4, 3, requires_grad=True)
-    loss = functional.triplet(z, torch.tensor(labels), 5.0, valid=valid, backend=kernel)
+    loss = functional.triplet_loss(z, torch.tensor(labels), margin=5.0, valid=valid, backend=kernel)
     assert loss == 0
     assert not torch.autograd.grad(loss, z)[0].any()
 
@@ -197,7 +200,8 @@ def test_of_equal_negatives_the_first_gets_the_gradient(kernel: str, twin: int) 
     z[:2, 0] = 1
     z[2] = z[twin] = torch.ones(5)
     found = value_and_gradients(
-        lambda x: functional.triplet(x, labels, 2.0, "none", backend=kernel), [z]
+        lambda x: functional.triplet_loss(x, labels, margin=2.0, reduction="none", backend=kernel),
+        [z],
     )
     assert found[1][2].any()
     assert not found[1][3:].any()
@@ -206,7 +210,7 @@ def test_of_equal_negatives_the_first_gets_the_gradient(kernel: str, twin: int) 
 def test_a_hinge_at_its_corner_has_no_gradient(kernel: str) -> None:
     z = torch.ones(6, 4)
     loss, gradient = value_and_gradients(
-        lambda x: functional.triplet(x, ids(6) % 2, 0.0, backend=kernel), [z]
+        lambda x: functional.triplet_loss(x, ids(6) % 2, margin=0.0, backend=kernel), [z]
     )
     assert loss == 0
     assert not gradient.any()

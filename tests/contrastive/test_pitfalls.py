@@ -27,7 +27,7 @@ def views(n: int, dim: int, noise: float = 0.3, dtype: torch.dtype = torch.float
 def check(kernel: str, draws: list[list[Tensor]], temperature: float) -> None:
     """NT-Xent by the acceptance rule."""
     accept_all(
-        lambda a, b: functional.nt_xent(a, b, temperature, backend=kernel),
+        lambda a, b: functional.nt_xent_loss(a, b, temperature=temperature, backend=kernel),
         lambda a, b: nt_xent.nt_xent(a, b, temperature).mean(),
         [(z, None) for z in draws],
         spec.ERROR_FACTOR,
@@ -58,7 +58,7 @@ def test_exponential_without_shift(kernel: str, temperature: float, dtype: torch
     draws = [views(16, 8, dtype=dtype) for _ in range(8)]
     for z in draws:
         loss, *gradients = value_and_gradients(
-            lambda a, b: functional.nt_xent(a, b, temperature, backend=kernel), z
+            lambda a, b: functional.nt_xent_loss(a, b, temperature=temperature, backend=kernel), z
         )
         assert loss.isfinite()
         assert all(g.isfinite().all() for g in gradients)
@@ -70,11 +70,13 @@ def test_fixed_maximum_underflows(kernel: str, temperature: float) -> None:
     """Every similarity of row 0 is -1: exp((-1 - 1) / tau) is 0 in float32, its logarithm -inf."""
     z1, z2 = (torch.ones(9, 4) for _ in range(2))
     z1[0] = -1
-    rows = functional.nt_xent(z1, z2, temperature, "none", backend=kernel)
+    rows = functional.nt_xent_loss(
+        z1, z2, temperature=temperature, reduction="none", backend=kernel
+    )
     torch.testing.assert_close(rows[0], torch.tensor(17.0).log())
     # And the bound 1 / tau is none where rows are not normalised.
     long = 100 * torch.randn(9, 4)
-    loss = functional.contrastive(
+    loss = functional.contrastive_loss(
         long, q_ids=torch.arange(9) % 3, temperature=temperature, normalize=False, backend=kernel
     )
     assert isinstance(loss, Tensor)
@@ -85,7 +87,7 @@ def test_fixed_maximum_underflows(kernel: str, temperature: float) -> None:
 def test_logits_in_16_bits(kernel: str, dtype: torch.dtype) -> None:
     """Near convergence logits of 16 bits are 45 % off in the loss and 60 % in the gradient."""
     z = views(128, 64, 0.1, dtype)
-    assert functional.nt_xent(*z, 0.05, backend=kernel).dtype == torch.float32
+    assert functional.nt_xent_loss(*z, temperature=0.05, backend=kernel).dtype == torch.float32
     check(kernel, [views(128, 64, 0.1, dtype) for _ in range(4)], 0.05)
 
 
@@ -97,7 +99,9 @@ def test_tf32_is_no_default() -> None:
         for precision in ("highest", "medium"):
             torch.set_float32_matmul_precision(precision)
             results.append(
-                value_and_gradients(lambda a, b: functional.nt_xent(a, b, 0.05, backend="cpp"), z)
+                value_and_gradients(
+                    lambda a, b: functional.nt_xent_loss(a, b, temperature=0.05, backend="cpp"), z
+                )
             )
     finally:
         torch.set_float32_matmul_precision(before)
@@ -112,7 +116,7 @@ def test_rows_of_norm_zero(kernel: str, dtype: torch.dtype) -> None:
     z1[3] = 0
     z2[5] = 3000
     loss, g1, g2 = value_and_gradients(
-        lambda a, b: functional.nt_xent(a, b, backend=kernel), [z1, z2]
+        lambda a, b: functional.nt_xent_loss(a, b, backend=kernel), [z1, z2]
     )
     assert loss.isfinite()
     assert not g1[3].any()
@@ -126,8 +130,8 @@ def test_rows_whose_every_logit_is_minus_infinity(kernel: str) -> None:
     mask = torch.ones(6, 6, dtype=torch.bool)
     mask[2] = False
     ids = torch.tensor([0, 0, 0, 1, 1, 9])
-    loss, stats = functional.contrastive(
-        z, q_ids=ids, mask=mask, return_stats=True, reduction="none", backend=kernel
+    loss, stats = functional.contrastive_loss(
+        z, q_ids=ids, pair_mask=mask, return_stats=True, reduction="none", backend=kernel
     )
     assert loss[2] == 0  # no pair
     assert loss[5] == 0  # no positive
@@ -135,24 +139,26 @@ def test_rows_whose_every_logit_is_minus_infinity(kernel: str) -> None:
     assert int(stats.rows_without_negative) == 1
     (gradient,) = torch.autograd.grad(loss[[2, 5]].sum(), z)
     assert not gradient.any()
-    assert functional.contrastive(z, q_ids=torch.zeros(6, dtype=torch.int64), backend=kernel) == 0
+    assert (
+        functional.contrastive_loss(z, q_ids=torch.zeros(6, dtype=torch.int64), backend=kernel) == 0
+    )
 
 
 def test_batch_of_one(kernel: str) -> None:
     z1, z2 = views(1, 4)
     one = torch.zeros(1, dtype=torch.int64)
     for loss in (
-        lambda a, b: functional.nt_xent(a, b, backend=kernel),
-        lambda a, b: functional.dcl(a, b, backend=kernel),
+        lambda a, b: functional.nt_xent_loss(a, b, backend=kernel),
+        lambda a, b: functional.dcl_loss(a, b, backend=kernel),
         lambda a, b: functional.clip_loss(a, b, backend=kernel),
-        lambda a, b: functional.sup_con(a + b, one, backend=kernel),
-        lambda a, b: functional.triplet(a + b, one, backend=kernel),
+        lambda a, b: functional.sup_con_loss(a + b, one, backend=kernel),
+        lambda a, b: functional.triplet_loss(a + b, one, backend=kernel),
     ):
         value, g1, g2 = value_and_gradients(loss, [z1, z2])
         assert value == 0
         assert not g1.any()
         assert not g2.any()
-    assert functional.sigmoid_pair_loss(z1, z2, backend=kernel) > 0
+    assert functional.siglip_loss(z1, z2, backend=kernel) > 0
     for refused in (functional.vicreg_loss, functional.barlow_twins_loss):
         with pytest.raises(ValueError, match="N >= 2"):
             refused(z1, z2, backend=kernel)
@@ -205,7 +211,7 @@ def test_gradient_underflow_in_float16(kernel: str) -> None:
     weight = 2.0**-12  # as in a batch 4096 times larger
 
     def loss(a: Tensor, b: Tensor, scale: float) -> Tensor:
-        return functional.nt_xent(a, b, 0.5, backend=kernel) * (weight * scale)
+        return functional.nt_xent_loss(a, b, temperature=0.5, backend=kernel) * (weight * scale)
 
     exact = value_and_gradients(lambda a, b: loss(a, b, 1.0), [x.float() for x in z])[1:]
     scaled = value_and_gradients(lambda a, b: loss(a, b, 2.0**16), z)[1:]
@@ -221,10 +227,10 @@ def test_accumulation_of_16_bit_gradients_across_blocks(kernel: str, dtype: torc
     z = views(500, 24, dtype=dtype)
     labels = torch.arange(500) % 7
     for loss in (
-        lambda a, b: functional.nt_xent(a, b, backend=kernel),
+        lambda a, b: functional.nt_xent_loss(a, b, backend=kernel),
         lambda a, b: functional.clip_loss(a, b, backend=kernel),
-        lambda a, b: functional.sigmoid_pair_loss(a, b, backend=kernel),
-        lambda a, b: functional.triplet(a, labels, backend=kernel) + 0 * b.sum(),
+        lambda a, b: functional.siglip_loss(a, b, backend=kernel),
+        lambda a, b: functional.triplet_loss(a, labels, backend=kernel) + 0 * b.sum(),
     ):
         rounded = value_and_gradients(loss, z)
         whole = value_and_gradients(loss, [x.float() for x in z])
@@ -239,11 +245,11 @@ def test_atomics_and_locks() -> None:
 
     def every(a: Tensor, b: Tensor) -> Tensor:
         return (
-            functional.nt_xent(a, b, backend="cpp")
-            + functional.sup_con(a, labels, backend="cpp")
+            functional.nt_xent_loss(a, b, backend="cpp")
+            + functional.sup_con_loss(a, labels, backend="cpp")
             + functional.clip_loss(a, b, backend="cpp")
-            + functional.sigmoid_pair_loss(a, b, backend="cpp")
-            + functional.triplet(b, labels, backend="cpp")
+            + functional.siglip_loss(a, b, backend="cpp")
+            + functional.triplet_loss(b, labels, backend="cpp")
         )
 
     results = []
@@ -262,10 +268,10 @@ def test_offsets_beyond_32_bits(kernel: str, tmp_path: Path) -> None:
     apart.copy_(torch.randn(3, 8))
     other, labels = torch.randn(3, 8), torch.tensor([0, 0, 1])
     for loss in (
-        lambda z: functional.nt_xent(z, other, backend=kernel),
+        lambda z: functional.nt_xent_loss(z, other, backend=kernel),
         lambda z: functional.clip_loss(z, other, backend=kernel),
-        lambda z: functional.sigmoid_pair_loss(z, other, backend=kernel),
-        lambda z: functional.triplet(z, labels, 2.0, backend=kernel),
+        lambda z: functional.siglip_loss(z, other, backend=kernel),
+        lambda z: functional.triplet_loss(z, labels, margin=2.0, backend=kernel),
     ):
         found, expected = [], []
         for z, out in ((apart, found), (apart.contiguous(), expected)):
@@ -290,10 +296,10 @@ def test_queue_wraps_keeps_its_dtype_and_resumes(kernel: str) -> None:
     q, k = torch.randn(3, 2), torch.randn(3, 2)
     unfilled = losses.FeatureQueue(2, 5)
     unfilled.push(rows[:2])
-    found = functional.info_nce(
+    found = functional.info_nce_loss(
         q, k, negatives=unfilled.features, negatives_valid=unfilled.valid(), backend=kernel
     )
-    expected = functional.info_nce(q, k, negatives=rows[:2], backend=kernel)
+    expected = functional.info_nce_loss(q, k, negatives=rows[:2], backend=kernel)
     torch.testing.assert_close(found, expected)
 
 
@@ -304,21 +310,21 @@ def test_nan_rows_and_padding(kernel: str) -> None:
     valid, ids = torch.arange(9) != 4, torch.arange(9) % 3
     leaf = z.clone().requires_grad_()
     for loss in (
-        functional.contrastive(leaf, q_ids=ids, q_valid=valid, backend=kernel),
-        functional.triplet(leaf, ids, valid=valid, backend=kernel),
-        functional.sigmoid_pair_loss(leaf, leaf, q_valid=valid, k_valid=valid, backend=kernel),
+        functional.contrastive_loss(leaf, q_ids=ids, q_valid=valid, backend=kernel),
+        functional.triplet_loss(leaf, ids, valid=valid, backend=kernel),
+        functional.siglip_loss(leaf, leaf, q_valid=valid, k_valid=valid, backend=kernel),
     ):
         assert isinstance(loss, Tensor)
         assert loss.isfinite()
         (gradient,) = torch.autograd.grad(loss, leaf)
         assert gradient.isfinite().all()
         assert not gradient[4].any()
-    assert functional.sup_con(z, ids, backend=kernel).isnan()
+    assert functional.sup_con_loss(z, ids, backend=kernel).isnan()
     padded = torch.randn(2, 6, 4)
     padded[0, 4:] = torch.nan
     lengths = torch.tensor([4, 6])
     series = padded.clone().requires_grad_()
-    loss = functional.grouped_nt_xent(series, series.detach(), lengths=lengths, backend=kernel)
+    loss = functional.grouped_nt_xent_loss(series, series.detach(), lengths=lengths, backend=kernel)
     (gradient,) = torch.autograd.grad(loss.sum(), series)
     assert loss.isfinite().all()
     assert gradient.isfinite().all()

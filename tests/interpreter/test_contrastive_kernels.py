@@ -31,7 +31,9 @@ def draws(make: Callable[[], Any], rows: int, count: int) -> Iterator[Draw]:
 
 def check_nt_xent(n: int, dim: int, temperature: float, dtype: torch.dtype, count: int) -> None:
     accept_all(
-        lambda a, b: functional.nt_xent(a, b, temperature, "none", backend="triton"),
+        lambda a, b: functional.nt_xent_loss(
+            a, b, temperature=temperature, reduction="none", backend="triton"
+        ),
         lambda a, b: nt_xent.nt_xent(a, b, temperature),
         draws(lambda: views(n, dim, dtype), 2 * n, count),
         spec.ERROR_FACTOR,
@@ -68,7 +70,9 @@ def test_gradients_of_wide_rows_are_formed_in_the_forward(
         return loss.mean() if reduction == "mean" else loss.sum()
 
     accept_all(
-        lambda a, b: functional.nt_xent(a, b, temperature, reduction, backend="triton"),
+        lambda a, b: functional.nt_xent_loss(
+            a, b, temperature=temperature, reduction=reduction, backend="triton"
+        ),
         definition, given(), spec.ERROR_FACTOR,
     )  # fmt: skip
     z1, z2 = views(5, WIDE[dtype], dtype)
@@ -263,14 +267,17 @@ def test_zero_rows_and_nan_rows(temperature: float) -> None:
     z1, z2 = views(6, 8, torch.float32)
     z1[2] = 0
     loss, g1, g2 = value_and_gradients(
-        lambda a, b: functional.nt_xent(a, b, temperature, "none", backend="triton"), (z1, z2)
+        lambda a, b: functional.nt_xent_loss(
+            a, b, temperature=temperature, reduction="none", backend="triton"
+        ),
+        (z1, z2),
     )
     plain = value_and_gradients(lambda a, b: nt_xent.nt_xent(a, b, temperature), (z1, z2))
     for a, b in zip((loss, g1, g2), plain, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
     assert not g1[2].any()
     z1[2] = torch.nan
-    assert functional.nt_xent(z1, z2, temperature, backend="triton").isnan()
+    assert functional.nt_xent_loss(z1, z2, temperature=temperature, backend="triton").isnan()
 
 
 def test_flagged_rows_may_hold_nan() -> None:
@@ -290,21 +297,23 @@ def test_flagged_rows_may_hold_nan() -> None:
 
 def test_layouts_give_the_same_bits() -> None:
     z1, z2 = views(9, 12, torch.float32)
-    plain = functional.nt_xent(z1, z2, reduction="none", backend="triton")
+    plain = functional.nt_xent_loss(z1, z2, reduction="none", backend="triton")
     for arrange in (
         lambda x: x.T.contiguous().T,
         lambda x: x.repeat_interleave(2, 0)[::2],
         lambda x: x.repeat_interleave(2, 1)[:, ::2],
         lambda x: torch.cat([x, x], 1)[:, :12],
     ):
-        found = functional.nt_xent(arrange(z1), arrange(z2), reduction="none", backend="triton")
+        found = functional.nt_xent_loss(
+            arrange(z1), arrange(z2), reduction="none", backend="triton"
+        )
         assert torch.equal(found, plain)
 
 
 def test_two_runs_give_the_same_bits() -> None:
     z = views(20, 9, torch.float32)
     runs = [
-        value_and_gradients(lambda a, b: functional.nt_xent(a, b, backend="triton"), z)
+        value_and_gradients(lambda a, b: functional.nt_xent_loss(a, b, backend="triton"), z)
         for _ in range(2)
     ]
     for a, b in zip(*runs, strict=True):

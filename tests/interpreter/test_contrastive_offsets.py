@@ -34,7 +34,7 @@ def test_rows_of_the_caller(far: Tensor) -> None:
     losses, gradients = [], []
     for z in (apart, z1):
         leaf = z.detach().requires_grad_()
-        losses.append(functional.nt_xent(leaf, z2, 0.1, backend="triton"))
+        losses.append(functional.nt_xent_loss(leaf, z2, temperature=0.1, backend="triton"))
         gradients += torch.autograd.grad(losses[-1], leaf)
     assert apart.stride() == (APART, 1)
     assert torch.equal(*losses)

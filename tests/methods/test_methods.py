@@ -29,7 +29,7 @@ class Mean(nn.Module):
 
 def test_simclr_is_its_formula():
     torch.manual_seed(0)
-    method = SimCLR(Mean(), nn.Linear(6, 4), Jitter(), NTXentLoss(0.3)).double()
+    method = SimCLR(Mean(), nn.Linear(6, 4), Jitter(), NTXentLoss(temperature=0.3)).double()
     given = batch()
     given = given._replace(x=given.x.double())
     loss, logs = method.loss(given)

@@ -37,7 +37,7 @@ BAD = {
 def test_nt_xent(case: str) -> None:
     inputs, options, kind, message = BAD[case]
     with pytest.raises(kind, match=message):
-        functional.nt_xent(*inputs, **options)
+        functional.nt_xent_loss(*inputs, **options)
 
 
 @pytest.mark.parametrize("case", ["zero", "nan", "text", "reduction"])

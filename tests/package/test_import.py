@@ -35,7 +35,7 @@ def test_optional_packages_are_not_imported() -> None:
 def test_works_without_optional_packages() -> None:
     code = BLOCK.format(names=("typer", *OPTIONAL)) + (
         "import torch, tsssl_fast as t; z = torch.randn(4, 3); "
-        "print(float(t.functional.nt_xent(z, z)))"
+        "print(float(t.functional.nt_xent_loss(z, z)))"
     )
     assert float(python(code)) >= 0
 
@@ -44,7 +44,7 @@ def test_works_without_the_extension() -> None:
     code = BLOCK.format(names=("tsssl_fast._C",)) + (
         "import torch, tsssl_fast as t; from tsssl_fast import info\n"
         "z = torch.randn(4, 3, requires_grad=True)\n"
-        "t.functional.nt_xent(z, z.detach()).backward()\n"
+        "t.functional.nt_xent_loss(z, z.detach()).backward()\n"
         "print(t.explain('nt_xent', z)); print(info.report())"
     )
     printed = python(code)
@@ -65,7 +65,7 @@ def test_one_openmp_runtime_in_the_process() -> None:
     """The extension shares torch's: a second pool of threads would fight the first."""
     paths = python(
         "import tsssl_fast, torch; from tsssl_fast import info; z = torch.randn(500, 8); "
-        "tsssl_fast.functional.nt_xent(z, z); print(*info.openmp_runtimes())"
+        "tsssl_fast.functional.nt_xent_loss(z, z); print(*info.openmp_runtimes())"
     ).split()
     assert len(paths) == 1, paths
 

@@ -9,15 +9,22 @@ from tsssl_fast.functional.alignment import (
     negative_cosine_similarity,
     smooth_l1_alignment,
 )
-from tsssl_fast.functional.contrastive.engine import ContrastiveStats, PairTemperature, contrastive
-from tsssl_fast.functional.contrastive.hierarchical import grouped_nt_xent, hierarchical_contrastive
-from tsssl_fast.functional.contrastive.named import clip_loss, dcl, dclw, info_nce, nt_xent, sup_con
-from tsssl_fast.functional.contrastive.pairwise import sigmoid_pair_loss, triplet
+from tsssl_fast.functional.contrastive.engine import contrastive_loss
+from tsssl_fast.functional.contrastive.hierarchical import (
+    grouped_nt_xent_loss,
+    hierarchical_contrastive_loss,
+)
+from tsssl_fast.functional.contrastive.pairwise import siglip_loss, triplet_loss
+from tsssl_fast.functional.contrastive.problem import PairTemperature
+from tsssl_fast.functional.contrastive.queries_keys import clip_loss, info_nce_loss, moco_loss
+from tsssl_fast.functional.contrastive.statistics import ContrastiveStats
+from tsssl_fast.functional.contrastive.supervised import sup_con_loss
 from tsssl_fast.functional.contrastive.synthesis import (
     extrapolate_positives,
     interpolate_negatives,
     mix_hard_negatives,
 )
+from tsssl_fast.functional.contrastive.two_views import dcl_loss, dclw_loss, nt_xent_loss
 from tsssl_fast.functional.decorrelation import (
     barlow_twins_loss,
     covariance_penalty,
@@ -31,24 +38,46 @@ __all__ = [
     "PairTemperature",
     "barlow_twins_loss",
     "clip_loss",
-    "contrastive",
+    "contrastive_loss",
     "covariance_penalty",
-    "dcl",
-    "dclw",
+    "dcl_loss",
+    "dclw_loss",
     "extrapolate_positives",
-    "grouped_nt_xent",
-    "hierarchical_contrastive",
-    "info_nce",
+    "grouped_nt_xent_loss",
+    "hierarchical_contrastive_loss",
+    "info_nce_loss",
     "interpolate_negatives",
     "invariance",
     "mix_hard_negatives",
+    "moco_loss",
     "mse_alignment",
     "negative_cosine_similarity",
-    "nt_xent",
-    "sigmoid_pair_loss",
+    "nt_xent_loss",
+    "siglip_loss",
     "smooth_l1_alignment",
-    "sup_con",
-    "triplet",
+    "sup_con_loss",
+    "triplet_loss",
     "variance_penalty",
     "vicreg_loss",
 ]
+
+_RENAMED = {
+    "contrastive": "contrastive_loss",
+    "dcl": "dcl_loss",
+    "dclw": "dclw_loss",
+    "grouped_nt_xent": "grouped_nt_xent_loss",
+    "hierarchical_contrastive": "hierarchical_contrastive_loss",
+    "info_nce": "info_nce_loss",
+    "nt_xent": "nt_xent_loss",
+    "sigmoid_pair_loss": "siglip_loss",
+    "sup_con": "sup_con_loss",
+    "triplet": "triplet_loss",
+}
+del contrastive  # type: ignore[name-defined] # noqa: F821  the folder, whose name a loss had
+
+
+def __getattr__(name: str) -> object:
+    """Names of 0.1, until 0.3."""
+    if name in _RENAMED:
+        raise AttributeError(f"{__name__}.{name} is now {__name__}.{_RENAMED[name]}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

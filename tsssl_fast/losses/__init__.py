@@ -2,25 +2,31 @@
 
 from tsssl_fast.losses.contrastive import (
     CLIPLoss,
+    ContrastiveLoss,
     DCLLoss,
     DCLWLoss,
-    HierarchicalContrastiveLoss,
     InfoNCELoss,
-    MoCoLoss,
     NTXentLoss,
-    SigLIPLoss,
     SupConLoss,
-    TripletLoss,
 )
 from tsssl_fast.losses.decorrelation import BarlowTwinsLoss, VICRegLoss
+from tsssl_fast.losses.moco import MoCoLoss
+from tsssl_fast.losses.pairwise import (
+    GroupedNTXentLoss,
+    HierarchicalContrastiveLoss,
+    SigLIPLoss,
+    TripletLoss,
+)
 from tsssl_fast.losses.queue import FeatureQueue
 
 __all__ = [
     "BarlowTwinsLoss",
     "CLIPLoss",
+    "ContrastiveLoss",
     "DCLLoss",
     "DCLWLoss",
     "FeatureQueue",
+    "GroupedNTXentLoss",
     "HierarchicalContrastiveLoss",
     "InfoNCELoss",
     "MoCoLoss",

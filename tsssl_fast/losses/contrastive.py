@@ -1,67 +1,66 @@
-"""Contrastive losses as modules, with the names that the field uses."""
+"""Contrastive losses as modules, with the names that the field uses.
+
+Each takes the options of its function (`tsssl_fast.functional`), under the same names and with the
+same defaults, and `learnable_temperature`; a call takes tensors, and `return_stats`.
+"""
 
 import math
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tsssl_fast import functional
 from tsssl_fast.common import checks
 from tsssl_fast.functional.contrastive import arguments
-from tsssl_fast.losses.queue import FeatureQueue
+from tsssl_fast.functional.contrastive.problem import MEAN_OVER, Temperature
+from tsssl_fast.losses.base import ContrastiveModule
 
 __all__ = [
     "CLIPLoss",
+    "ContrastiveLoss",
     "DCLLoss",
     "DCLWLoss",
-    "HierarchicalContrastiveLoss",
     "InfoNCELoss",
-    "MoCoLoss",
     "NTXentLoss",
-    "SigLIPLoss",
     "SupConLoss",
-    "TripletLoss",
 ]
 
 
-class _Contrastive(nn.Module):
-    """What they share: a temperature, a reduction, a backend (None chooses; a name never falls
-    back)."""
-
-    def __init__(
-        self, temperature: float = 0.1, reduction: str = "mean", *, backend: str | None = None
-    ) -> None:
-        super().__init__()
-        self.temperature = checks.positive("temperature", temperature)
-        checks.choice("reduction", reduction, checks.REDUCTIONS)
-        self.reduction = reduction
-        self.backend = backend
-
-    def extra_repr(self) -> str:
-        return f"temperature={self.temperature}, reduction={self.reduction!r}"
-
-
-class NTXentLoss(_Contrastive):
-    """NT-Xent of two views (SimCLR); see :func:`tsssl_fast.functional.nt_xent`.
+class NTXentLoss(ContrastiveModule):
+    """NT-Xent of two views (SimCLR); see :func:`tsssl_fast.functional.nt_xent_loss`.
 
     forward(z1, z2): (N, D), (N, D) -> scalar, or (2N,) for reduction="none".
     """
 
     def __init__(
         self,
-        temperature: float = 0.1,
-        reduction: str = "mean",
         *,
+        temperature: Temperature = 0.1,
+        normalize: bool = True,
+        reduction: str = "mean",
         precision: str | None = None,
+        learnable_temperature: bool = False,
         backend: str | None = None,
     ) -> None:
-        super().__init__(temperature, reduction, backend=backend)
-        arguments.check_precision(precision, None, self.temperature)
+        super().__init__(
+            temperature=temperature,
+            normalize=normalize,
+            reduction=reduction,
+            learnable_temperature=learnable_temperature,
+            backend=backend,
+        )
+        arguments.check_precision(precision, None, temperature)
         self.precision = precision
 
-    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
-        return functional.nt_xent(
-            *(z1, z2, self.temperature, self.reduction),
+    def forward(self, z1: Tensor, z2: Tensor, *, return_stats: bool = False) -> Any:
+        return functional.nt_xent_loss(
+            z1,
+            z2,
+            temperature=self.temperature,
+            normalize=self.normalize,
+            reduction=self.reduction,
+            return_stats=return_stats,
             precision=self.precision,
             backend=self.backend,
         )
@@ -71,232 +70,227 @@ class NTXentLoss(_Contrastive):
         return super().extra_repr() + more
 
 
-class InfoNCELoss(_Contrastive):
-    """InfoNCE of queries and keys; see :func:`tsssl_fast.functional.info_nce`.
+class InfoNCELoss(ContrastiveModule):
+    """InfoNCE of queries and keys; see :func:`tsssl_fast.functional.info_nce_loss`.
 
-    forward(q, k, negatives=None): (N, D), (N, D), (K, D) -> scalar, or (N,).
+    forward(q, k, negatives=None): (N, D), (N, D), (K, D) -> scalar, or (N,) ((2N,) symmetric).
     """
 
-    def forward(self, q: Tensor, k: Tensor, negatives: Tensor | None = None) -> Tensor:
-        return functional.info_nce(
-            q, k, self.temperature, self.reduction, negatives=negatives, backend=self.backend
+    def __init__(
+        self,
+        *,
+        temperature: Temperature = 0.1,
+        symmetric: bool = False,
+        normalize: bool = True,
+        reduction: str = "mean",
+        learnable_temperature: bool = False,
+        backend: str | None = None,
+    ) -> None:
+        super().__init__(
+            temperature=temperature,
+            normalize=normalize,
+            reduction=reduction,
+            learnable_temperature=learnable_temperature,
+            backend=backend,
         )
+        self.symmetric = symmetric
 
-
-class DCLLoss(_Contrastive):
-    """Decoupled contrastive loss; see :func:`tsssl_fast.functional.dcl`.
-
-    forward(z1, z2): (N, D), (N, D) -> scalar, or (2N,).
-    """
-
-    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
-        return functional.dcl(z1, z2, self.temperature, self.reduction, backend=self.backend)
-
-
-class DCLWLoss(_Contrastive):
-    """DCL with von Mises-Fisher weights; see :func:`tsssl_fast.functional.dclw`.
-
-    forward(z1, z2): (N, D), (N, D) -> scalar, or (2N,).
-    """
-
-    def __init__(
+    def forward(
         self,
-        temperature: float = 0.1,
-        sigma: float = 0.5,
-        reduction: str = "mean",
+        q: Tensor,
+        k: Tensor,
         *,
-        backend: str | None = None,
-    ) -> None:
-        super().__init__(temperature, reduction, backend=backend)
-        self.sigma = checks.positive("sigma", sigma)
-
-    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
-        return functional.dclw(
-            z1, z2, self.temperature, self.sigma, self.reduction, backend=self.backend
-        )
-
-
-class SupConLoss(_Contrastive):
-    """Supervised contrastive loss; see :func:`tsssl_fast.functional.sup_con`.
-
-    forward(z, labels): (M, D), (M,) integers -> scalar, or (M,).
-    """
-
-    def __init__(
-        self,
-        temperature: float = 0.1,
-        reduction: str = "mean",
-        *,
-        mean_over: str = "with_positive",
-        backend: str | None = None,
-    ) -> None:
-        super().__init__(temperature, reduction, backend=backend)
-        self.mean_over = mean_over
-
-    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        return functional.sup_con(
-            z,
-            labels,
-            self.temperature,
-            self.reduction,
-            mean_over=self.mean_over,
-            backend=self.backend,
-        )
-
-
-class CLIPLoss(nn.Module):
-    """CLIP loss with its learnable logit scale; see :func:`tsssl_fast.functional.clip_loss`.
-
-    The parameter is the logarithm of the scale; the scale is clamped to `max_scale`, as published.
-    forward(image, text): (N, D), (N, D) -> scalar, or (2N,).
-    """
-
-    def __init__(
-        self,
-        temperature: float = 0.07,
-        max_scale: float = 100.0,
-        reduction: str = "mean",
-        *,
-        backend: str | None = None,
-    ) -> None:
-        super().__init__()
-        checks.choice("reduction", reduction, checks.REDUCTIONS)
-        start = -math.log(checks.positive("temperature", temperature))
-        self.log_scale = nn.Parameter(torch.tensor(start))
-        self.max_log_scale = math.log(checks.positive("max_scale", max_scale))
-        self.reduction = reduction
-        self.backend = backend
-
-    def forward(self, image: Tensor, text: Tensor) -> Tensor:
-        scale = self.log_scale.clamp(max=self.max_log_scale).exp()
-        return functional.clip_loss(image, text, scale, self.reduction, backend=self.backend)
-
-
-class SigLIPLoss(nn.Module):
-    """Sigmoid pair loss with learnable scale and bias; see
-    :func:`tsssl_fast.functional.sigmoid_pair_loss`.
-
-    forward(image, text): (N, D), (N, D) -> scalar, or (N,).
-    """
-
-    def __init__(
-        self,
-        scale: float = 10.0,
-        bias: float = -10.0,
-        reduction: str = "mean",
-        *,
-        backend: str | None = None,
-    ) -> None:
-        super().__init__()
-        checks.choice("reduction", reduction, checks.REDUCTIONS)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(checks.positive("scale", scale))))
-        self.bias = nn.Parameter(torch.tensor(float(bias)))
-        self.reduction = reduction
-        self.backend = backend
-
-    def forward(self, image: Tensor, text: Tensor) -> Tensor:
-        scale = self.log_scale.exp()
-        return functional.sigmoid_pair_loss(
-            image, text, scale, self.bias, self.reduction, backend=self.backend
-        )
-
-
-class MoCoLoss(_Contrastive):
-    """InfoNCE against a queue of past keys (He et al., CVPR 2020), which it fills itself.
-
-    Args:
-        dim, size: of the queue; see :class:`FeatureQueue`.
-
-    forward(q, k): (N, D), (N, D) -> scalar, or (N,). k, the momentum encoder's, gets no gradient.
-    In training mode it enters the queue when the next forward starts, or the state is saved: the
-    backward still reads the queue as it was, and nothing is copied.
-    """
-
-    def __init__(
-        self,
-        dim: int,
-        size: int = 65536,
-        temperature: float = 0.2,
-        reduction: str = "mean",
-        *,
-        backend: str | None = None,
-    ) -> None:
-        super().__init__(temperature, reduction, backend=backend)
-        self.queue = FeatureQueue(dim, size)
-        self._pending: Tensor | None = None
-        self.register_state_dict_pre_hook(lambda module, *_: module.flush())
-
-    def flush(self) -> None:
-        """Moves the last batch's keys into the queue."""
-        if self._pending is not None:
-            self.queue.push(self._pending)
-            self._pending = None
-
-    def forward(self, q: Tensor, k: Tensor) -> Tensor:
-        self.flush()
-        k = k.detach()
-        loss = functional.info_nce(
+        negatives: Tensor | None = None,
+        negatives_valid: Tensor | None = None,
+        return_stats: bool = False,
+    ) -> Any:
+        return functional.info_nce_loss(
             q,
             k,
-            self.temperature,
-            self.reduction,
-            negatives=self.queue.features.to(q.dtype),
-            negatives_valid=self.queue.valid(),
-            backend=self.backend,
+            negatives=negatives,
+            negatives_valid=negatives_valid,
+            symmetric=self.symmetric,
+            return_stats=return_stats,
+            **self._settings(),
         )
-        if self.training:
-            self._pending = k
-        return loss
 
 
-class TripletLoss(nn.Module):
-    """Triplet loss on the hardest negative; see :func:`tsssl_fast.functional.triplet`.
+class DCLLoss(ContrastiveModule):
+    """Decoupled contrastive loss; see :func:`tsssl_fast.functional.dcl_loss`.
+
+    forward(z1, z2): (N, D), (N, D) -> scalar, or (2N,).
+    """
+
+    def __init__(
+        self,
+        *,
+        temperature: Temperature = 0.1,
+        normalize: bool = True,
+        reduction: str = "mean",
+        learnable_temperature: bool = False,
+        backend: str | None = None,
+    ) -> None:
+        super().__init__(
+            temperature=temperature,
+            normalize=normalize,
+            reduction=reduction,
+            learnable_temperature=learnable_temperature,
+            backend=backend,
+        )
+
+    def forward(self, z1: Tensor, z2: Tensor, *, return_stats: bool = False) -> Any:
+        return functional.dcl_loss(z1, z2, return_stats=return_stats, **self._settings())
+
+
+class DCLWLoss(ContrastiveModule):
+    """DCL with von Mises-Fisher weights; see :func:`tsssl_fast.functional.dclw_loss`.
+
+    forward(z1, z2): (N, D), (N, D) -> scalar, or (2N,).
+    """
+
+    def __init__(
+        self,
+        *,
+        temperature: Temperature = 0.1,
+        sigma: float = 0.5,
+        normalize: bool = True,
+        reduction: str = "mean",
+        learnable_temperature: bool = False,
+        backend: str | None = None,
+    ) -> None:
+        super().__init__(
+            temperature=temperature,
+            normalize=normalize,
+            reduction=reduction,
+            learnable_temperature=learnable_temperature,
+            backend=backend,
+        )
+        self.sigma = checks.positive("sigma", sigma)
+
+    def forward(self, z1: Tensor, z2: Tensor, *, return_stats: bool = False) -> Any:
+        return functional.dclw_loss(
+            z1, z2, sigma=self.sigma, return_stats=return_stats, **self._settings()
+        )
+
+
+class SupConLoss(ContrastiveModule):
+    """Supervised contrastive loss; see :func:`tsssl_fast.functional.sup_con_loss`.
 
     forward(z, labels): (M, D), (M,) integers -> scalar, or (M,).
     """
 
     def __init__(
-        self, margin: float = 0.2, reduction: str = "mean", *, backend: str | None = None
+        self,
+        *,
+        temperature: Temperature = 0.1,
+        normalize: bool = True,
+        reduction: str = "mean",
+        mean_over: str = "with_positive",
+        learnable_temperature: bool = False,
+        backend: str | None = None,
     ) -> None:
-        super().__init__()
-        checks.at_least("margin", margin, 0.0)
-        checks.choice("reduction", reduction, checks.REDUCTIONS)
-        self.margin = margin
-        self.reduction = reduction
-        self.backend = backend
+        super().__init__(
+            temperature=temperature,
+            normalize=normalize,
+            reduction=reduction,
+            learnable_temperature=learnable_temperature,
+            backend=backend,
+        )
+        checks.choice("mean_over", mean_over, MEAN_OVER)
+        self.mean_over = mean_over
 
-    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        return functional.triplet(z, labels, self.margin, self.reduction, backend=self.backend)
+    def forward(self, z: Tensor, labels: Tensor, *, return_stats: bool = False) -> Any:
+        return functional.sup_con_loss(
+            z, labels, mean_over=self.mean_over, return_stats=return_stats, **self._settings()
+        )
 
 
-class HierarchicalContrastiveLoss(nn.Module):
-    """TS2Vec's loss; see :func:`tsssl_fast.functional.hierarchical_contrastive`.
+class CLIPLoss(ContrastiveModule):
+    """CLIP loss with its learned temperature; see :func:`tsssl_fast.functional.clip_loss`.
 
-    forward(z1, z2, lengths=None): (B, T, D), (B, T, D), (B,) -> scalar.
+    As published, the parameter itself, the logarithm of the scale 1 / tau, is clamped after every
+    step, to log(max_scale): here when the next forward starts, so that its gradient never dies.
+
+    forward(q, k): (N, D), (N, D) -> scalar, or (2N,).
     """
 
     def __init__(
         self,
-        alpha: float = 0.5,
-        temperature: float = 1.0,
         *,
-        normalize: bool = False,
+        temperature: Temperature = 0.07,
+        normalize: bool = True,
+        reduction: str = "mean",
+        learnable_temperature: bool = True,
+        max_scale: float = 100.0,
         backend: str | None = None,
     ) -> None:
-        super().__init__()
-        checks.at_least("alpha", alpha, 0.0)
-        self.alpha = alpha
-        self.temperature = checks.positive("temperature", temperature)
-        self.normalize = normalize
-        self.backend = backend
-
-    def forward(self, z1: Tensor, z2: Tensor, lengths: Tensor | None = None) -> Tensor:
-        return functional.hierarchical_contrastive(
-            z1,
-            z2,
-            alpha=self.alpha,
-            temperature=self.temperature,
-            normalize=self.normalize,
-            lengths=lengths,
-            backend=self.backend,
+        super().__init__(
+            temperature=temperature,
+            normalize=normalize,
+            reduction=reduction,
+            learnable_temperature=learnable_temperature,
+            backend=backend,
         )
+        self.max_log_scale = math.log(checks.positive("max_scale", max_scale))
+
+    def forward(self, q: Tensor, k: Tensor, *, return_stats: bool = False) -> Any:
+        if self.learnable_temperature:
+            with torch.no_grad():
+                self.log_scale.clamp_(max=self.max_log_scale)
+        return functional.clip_loss(q, k, return_stats=return_stats, **self._settings())
+
+
+class ContrastiveLoss(ContrastiveModule):
+    """The engine with its settings; see :func:`tsssl_fast.functional.contrastive_loss`.
+
+    forward(q, k=None, **tensors): (M, D), (P, D) -> scalar, or (M,) ((M + P,) symmetric). The call
+    takes the function's tensors (ids, groups, flags, masks, weights, further keys, targets).
+    """
+
+    def __init__(
+        self,
+        *,
+        temperature: Temperature = 0.1,
+        positives: str = "mean_log",
+        denominator: str = "all",
+        groups: str = "exclude_same",
+        hardness: float = 0.0,
+        debias: float = 0.0,
+        normalize: bool = True,
+        symmetric: bool = False,
+        reduction: str = "mean",
+        mean_over: str = "all",
+        top_k: int = 5,
+        learnable_temperature: bool = False,
+        backend: str | None = None,
+    ) -> None:
+        super().__init__(
+            temperature=temperature,
+            normalize=normalize,
+            reduction=reduction,
+            learnable_temperature=learnable_temperature,
+            backend=backend,
+        )
+        arguments.check_settings(
+            positives, denominator, groups, reduction, mean_over, hardness, debias, top_k
+        )
+        self.options: dict[str, Any] = {
+            "positives": positives,
+            "denominator": denominator,
+            "groups": groups,
+            "hardness": hardness,
+            "debias": debias,
+            "symmetric": symmetric,
+            "mean_over": mean_over,
+            "top_k": top_k,
+        }
+
+    def forward(
+        self, q: Tensor, k: Tensor | None = None, *, return_stats: bool = False, **tensors: Any
+    ) -> Any:
+        return functional.contrastive_loss(
+            q, k, return_stats=return_stats, **tensors, **self.options, **self._settings()
+        )
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + "".join(f", {n}={x!r}" for n, x in self.options.items())

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tsssl_fast.functional import clip_loss
 from tsssl_fast.methods.base import Batch, Logs, Method, Views, alignment, at_least, mlp, one_view
 
+MAX_SCALE = 100.0
 Pair = Callable[[Tensor, Batch], tuple[Tensor, Any]]
 
 
@@ -88,5 +89,12 @@ class CLIP(Method):
         x, other = self.pair(one_view(self.views, batch), batch)
         q = self.projector(self.encode(x))
         k = self.other_projector(self.encode(other, self.other_encoder))
-        scale = self.log_scale.exp().clamp(max=100.0)
-        return clip_loss(q, k, scale), {"alignment": alignment(q, k), "scale": scale.detach()}
+        return clip_loss(q, k, temperature=(-self.log_scale).exp()), {
+            "alignment": alignment(q, k),
+            "scale": self.log_scale.detach().exp(),
+        }
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """The parameter itself is held back, as published: its gradient never dies."""
+        self.log_scale.clamp_(max=math.log(MAX_SCALE))

@@ -61,7 +61,9 @@ class ContrastiveMasked(Method):
         """The masked autoencoder's recipe and a 256-128 projector."""
         features: Any = encoder.out_features
         autoencoder = MaskedAutoencoder.recipe(encoder, None, ratio)
-        return cls(autoencoder, mlp(features, 256, 128), NTXentLoss(temperature), views, weight)
+        return cls(
+            autoencoder, mlp(features, 256, 128), NTXentLoss(temperature=temperature), views, weight
+        )
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         at_least(2, batch)

@@ -73,7 +73,7 @@ class ContrastiveReconstruction(Method):
         parts: Any = encoder
         features: int = parts.out_features
         head = Steps(features // 2, parts.channels)
-        criterion = NTXentLoss(temperature)
+        criterion = NTXentLoss(temperature=temperature)
         projector = mlp(features, 256, 128)
         return cls(encoder, projector, head, views, criterion, ratio, int(size), weight)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tsssl_fast.common import checks
-from tsssl_fast.functional import contrastive
+from tsssl_fast.functional import contrastive_loss
 from tsssl_fast.losses import FeatureQueue
 from tsssl_fast.methods.base import Batch, Logs, Method, Views, alignment, mlp, two_views
 
@@ -82,7 +82,7 @@ class MoCo(Method):
             k = self.momentum_projector(self.encode(v2, self.momentum_encoder))
         rows = torch.arange(len(q), device=q.device)
         valid = torch.cat([torch.ones_like(rows, dtype=torch.bool), self.queue.valid()])
-        loss = contrastive(
+        loss = contrastive_loss(
             q,
             torch.cat([k, self.queue.features.to(k.dtype)]),
             temperature=self.temperature,

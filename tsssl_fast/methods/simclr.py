@@ -39,7 +39,7 @@ class SimCLR(Method):
     def recipe(cls, encoder: nn.Module, views: Views, temperature: float = 0.2) -> "SimCLR":
         """A 256-128 projector and NT-Xent, around an encoder that has `out_features`."""
         features: Any = encoder.out_features
-        return cls(encoder, mlp(features, 256, 128), views, NTXentLoss(temperature))
+        return cls(encoder, mlp(features, 256, 128), views, NTXentLoss(temperature=temperature))
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         z1, z2 = self.projector(self.encode(two_views(self.views, batch))).chunk(2)

@@ -39,7 +39,7 @@ class SupCon(Method):
     def recipe(cls, encoder: nn.Module, views: Views, temperature: float = 0.2) -> "SupCon":
         """A 256-128 projector around an encoder that has `out_features`."""
         features: Any = encoder.out_features
-        return cls(encoder, mlp(features, 256, 128), views, SupConLoss(temperature))
+        return cls(encoder, mlp(features, 256, 128), views, SupConLoss(temperature=temperature))
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         if batch.labels is None:

@@ -6,8 +6,15 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.common import checks
-from tsssl_fast.functional.contrastive.row_losses import PairTemperature, Temperature
+from tsssl_fast.functional.contrastive.problem import (
+    DENOMINATORS,
+    MEAN_OVER,
+    POSITIVES,
+    PairTemperature,
+    Temperature,
+)
 from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive.rules import GROUP_RULES
 
 
 def check_operands(q: Tensor, k: Tensor | None) -> None:
@@ -38,10 +45,7 @@ def _shaped(name: str, x: Tensor, shape: tuple[int, ...], q: Tensor) -> None:
 
 def check_temperature(temperature: Temperature, q: Tensor) -> None:
     if isinstance(temperature, PairTemperature):
-        for field in ("positive", "negative", "same_group"):
-            value = getattr(temperature, field)
-            if value is not None:
-                check_temperature_value(f"temperature.{field}", value)
+        check_temperature_type("temperature", temperature)
     elif isinstance(temperature, Tensor) and temperature.dim() == 1:
         checks.floating("temperature", temperature)
         _shaped("temperature", temperature, (len(q),), q)
@@ -104,15 +108,15 @@ def check_pairs(
     q: Tensor,
     k: Tensor | None,
     *,
-    mask: Tensor | None,
+    pair_mask: Tensor | None,
     pair_weight: Tensor | None,
     targets: Tensor | None,
 ) -> None:
     """(M, P) arrays."""
     shape = (len(q), len(q if k is None else k))
-    if mask is not None:
-        _shaped("mask", mask, shape, q)
-        _flags("mask", mask)
+    if pair_mask is not None:
+        _shaped("pair_mask", pair_mask, shape, q)
+        _flags("pair_mask", pair_mask)
     for name, x in (("pair_weight", pair_weight), ("targets", targets)):
         if x is None:
             continue
@@ -127,29 +131,30 @@ def check_pairs(
 
 def check_keys(
     q: Tensor,
-    extra: Tensor | None,
-    extra_valid: Tensor | None,
-    own: Tensor | None,
-    own_valid: Tensor | None,
+    negatives: Tensor | None,
+    negatives_valid: Tensor | None,
+    query_keys: Tensor | None,
+    query_keys_valid: Tensor | None,
 ) -> None:
-    if extra is not None:
-        checks.matrix("extra_keys", extra)
-        _same_space("extra_keys", extra, q)
-    if extra_valid is not None:
-        if extra is None:
-            raise ValueError("extra_valid: given without extra_keys; accepted: None")
-        _shaped("extra_valid", extra_valid, (len(extra),), q)
-        _flags("extra_valid", extra_valid)
-    if own is not None:
-        checks.floating("query_keys", own)
-        if own.dim() != 3 or len(own) != len(q):
-            raise ValueError(f"query_keys: shape {tuple(own.shape)}; accepted: ({len(q)}, S, D)")
-        _same_space("query_keys", own, q)
-    if own_valid is not None:
-        if own is None:
+    if negatives is not None:
+        checks.matrix("negatives", negatives)
+        _same_space("negatives", negatives, q)
+    if negatives_valid is not None:
+        if negatives is None:
+            raise ValueError("negatives_valid: given without negatives; accepted: None")
+        _shaped("negatives_valid", negatives_valid, (len(negatives),), q)
+        _flags("negatives_valid", negatives_valid)
+    if query_keys is not None:
+        checks.floating("query_keys", query_keys)
+        if query_keys.dim() != 3 or len(query_keys) != len(q):
+            shape = tuple(query_keys.shape)
+            raise ValueError(f"query_keys: shape {shape}; accepted: ({len(q)}, S, D)")
+        _same_space("query_keys", query_keys, q)
+    if query_keys_valid is not None:
+        if query_keys is None:
             raise ValueError("query_keys_valid: given without query_keys; accepted: None")
-        _shaped("query_keys_valid", own_valid, tuple(own.shape[:2]), q)
-        _flags("query_keys_valid", own_valid)
+        _shaped("query_keys_valid", query_keys_valid, tuple(query_keys.shape[:2]), q)
+        _flags("query_keys_valid", query_keys_valid)
 
 
 def check_row_weight(name: str, weight: Tensor | None, rows: int, q: Tensor) -> None:
@@ -160,6 +165,8 @@ def check_row_weight(name: str, weight: Tensor | None, rows: int, q: Tensor) -> 
 
 def check_labels(name: str, labels: Tensor, z: Tensor) -> None:
     """(M,) integers."""
+    if labels is None:
+        raise TypeError(f"{name}: None; accepted: (M,) integers")
     _shaped(name, labels, (len(z),), z)
     _integers(name, labels)
 
@@ -184,7 +191,7 @@ def number(name: str, value: float | Tensor, q: Tensor) -> Tensor:
     return torch.full((), value, dtype=torch.float64, device=q.device)
 
 
-def check_precision(precision: str | None, z: Tensor | None, temperature: float) -> None:
+def check_precision(precision: str | None, z: Tensor | None, temperature: Temperature) -> None:
     """None or a name of spec.PRECISIONS that these inputs and this temperature allow."""
     if precision is None:
         return
@@ -192,8 +199,46 @@ def check_precision(precision: str | None, z: Tensor | None, temperature: float)
     if z is not None and z.dtype not in spec.BF16_DTYPES:
         accepted = ", ".join(map(str, spec.BF16_DTYPES))
         raise TypeError(f"z1: dtype {z.dtype} with precision={precision!r}; accepted: {accepted}")
-    if precision == "bf16" and not temperature > spec.BF16_TEMPERATURE:
+    if precision != "bf16":
+        return
+    accepted = f"{spec.BF16_TEMPERATURE:.4g} (one exponent shift serves all rows)"
+    if not isinstance(temperature, (int, float)):
+        given = type(temperature).__name__
+        raise TypeError(f"temperature: {given} with precision='bf16'; accepted: a number")
+    if not temperature > spec.BF16_TEMPERATURE:
         raise ValueError(
-            f"temperature: {temperature} with precision='bf16'; accepted: a number > "
-            f"{spec.BF16_TEMPERATURE:.4g} (one exponent shift serves all rows)"
+            f"temperature: {temperature} with precision='bf16'; accepted: a number > {accepted}"
         )
+
+
+def check_settings(
+    positives: str,
+    denominator: str,
+    groups: str,
+    reduction: str,
+    mean_over: str,
+    hardness: float,
+    debias: float,
+    top_k: int,
+) -> None:
+    checks.choice("positives", positives, POSITIVES)
+    checks.choice("denominator", denominator, DENOMINATORS)
+    checks.choice("groups", groups, GROUP_RULES)
+    checks.choice("reduction", reduction, checks.REDUCTIONS)
+    checks.choice("mean_over", mean_over, MEAN_OVER)
+    checks.at_least("hardness", hardness, 0.0)
+    checks.fraction("debias", debias)
+    checks.at_least("top_k", top_k, 1)
+
+
+def check_temperature_type(name: str, temperature: Temperature) -> None:
+    """Any temperature whose rows are not known yet."""
+    if isinstance(temperature, PairTemperature):
+        for field in ("positive", "negative", "same_group"):
+            value = getattr(temperature, field)
+            if value is not None:
+                check_temperature_value(f"{name}.{field}", value)
+    elif isinstance(temperature, Tensor) and temperature.dim():
+        checks.floating(name, temperature)
+    else:
+        check_temperature_value(name, temperature)

@@ -3,19 +3,21 @@
 import torch
 from torch import Tensor
 
-from tsssl_fast.backends import dispatch
 from tsssl_fast.common import checks
+from tsssl_fast.functional.contrastive import arguments
+from tsssl_fast.functional.contrastive.sides import embedded
+from tsssl_fast.functional.contrastive.solve import backend_name
 from tsssl_fast.ops.contrastive.operators import hierarchical as operator
 
-__all__ = ["grouped_nt_xent", "hierarchical_contrastive"]
+__all__ = ["grouped_nt_xent_loss", "hierarchical_contrastive_loss"]
 
 
-def hierarchical_contrastive(
+def hierarchical_contrastive_loss(
     z1: Tensor,
     z2: Tensor,
     *,
     alpha: float = 0.5,
-    temperature: float = 1.0,
+    temperature: float | Tensor = 1.0,
     normalize: bool = False,
     lengths: Tensor | None = None,
     backend: str | None = None,
@@ -29,7 +31,8 @@ def hierarchical_contrastive(
     Args:
         z1, z2: (B, T, D) representations of two views, aligned in time.
         alpha: weight of the instance contrast, in [0, 1].
-        temperature: tau > 0. normalize: cosine instead of dot product.
+        temperature: tau > 0; a 0-d tensor gets its gradient, for two operators a level.
+        normalize: cosine instead of dot product.
         lengths: (B,) int64, valid steps per series, 1 to T: padding takes no part, and its gradient
             is 0; level by level floor(length / 2).
 
@@ -43,40 +46,65 @@ def hierarchical_contrastive(
     checks.at_least("alpha", alpha, 0.0)
     if alpha > 1:
         raise ValueError(f"alpha: {alpha}; accepted: a number in [0, 1]")
-    temperature = checks.positive("temperature", temperature)
-    name = dispatch.check_name(backend, "backend") if backend else ""
+    arguments.check_temperature_value("temperature", temperature)
+    name = backend_name(backend)
     if lengths is not None:
         _check_lengths(lengths, z1)
         order = lengths.argsort(descending=True, stable=True)
         z1, z2, lengths = z1[order], z2[order], lengths[order]
-    return operator.hierarchical_nt_xent(
-        z1, z2, lengths, float(alpha), temperature, normalize, name
-    )
+    if not isinstance(temperature, Tensor):
+        return operator.hierarchical_nt_xent(
+            z1, z2, lengths, float(alpha), float(temperature), normalize, name
+        )
+    pyramid = list(operator.levels(z1, z2, lengths, float(alpha)))
+    losses = [
+        part.weight * _grouped(part.z1, part.z2, temperature, normalize, part.lengths, name).sum()
+        for level in pyramid
+        for part in operator.parts(level)
+    ]
+    return torch.stack(losses).sum() / len(pyramid)
 
 
-def grouped_nt_xent(
+def grouped_nt_xent_loss(
     z1: Tensor,
     z2: Tensor,
-    temperature: float = 0.1,
     *,
+    temperature: float | Tensor = 0.1,
     normalize: bool = True,
     lengths: Tensor | None = None,
     backend: str | None = None,
 ) -> Tensor:
-    """G independent NT-Xent problems (see :func:`nt_xent`), one thread each: (G, 2L) losses.
+    """G independent NT-Xent problems (see :func:`nt_xent_loss`), one thread each: (G, 2L) losses.
 
     Args:
         z1, z2: (G, L, D), two views of each problem's rows; any strides.
+        temperature: tau > 0; a 0-d tensor gets its gradient.
         lengths: (G,) int64, rows of each problem, 1 to L; None: L. The 2 lengths[g] losses of
             problem g come first in its row (z1's rows, then z2's), zeros behind; rows beyond are
             not read and get zero gradient.
     """
     _check_views(z1, z2)
-    temperature = checks.positive("temperature", temperature)
+    arguments.check_temperature_value("temperature", temperature)
     if lengths is not None:
         _check_lengths(lengths, z1)
-    name = dispatch.check_name(backend, "backend") if backend else ""
-    loss, _ = torch.ops.tsssl_fast.grouped_nt_xent(z1, z2, lengths, temperature, normalize, name)
+    return _grouped(z1, z2, temperature, normalize, lengths, backend_name(backend))
+
+
+def _grouped(
+    z1: Tensor,
+    z2: Tensor,
+    temperature: float | Tensor,
+    normalize: bool,
+    lengths: Tensor | None,
+    backend: str,
+) -> Tensor:
+    if isinstance(temperature, Tensor):
+        # The rows carry it: their dot products over tau.
+        z1, z2 = (embedded(z, None, normalize) for z in (z1, z2))
+        root = temperature.to(z1.dtype).rsqrt()
+        z1, z2, temperature, normalize = z1 * root, z2 * root, 1.0, False
+    operator = torch.ops.tsssl_fast.grouped_nt_xent
+    loss, _ = operator(z1, z2, lengths, float(temperature), normalize, backend)
     return loss
 
 

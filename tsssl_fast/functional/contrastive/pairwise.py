@@ -1,28 +1,67 @@
 """Losses of pairs and triplets instead of a softmax over a row."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypedDict, overload
+
+import torch
 from torch import Tensor
 
-from tsssl_fast.backends import dispatch
 from tsssl_fast.common import checks
 from tsssl_fast.functional.contrastive import arguments
+from tsssl_fast.functional.contrastive.problem import Problem
+from tsssl_fast.functional.contrastive.solve import Loss, backend_name, statistics
+from tsssl_fast.functional.contrastive.statistics import ContrastiveStats
 from tsssl_fast.ops.contrastive.operators import sigmoid as sigmoid_operator
 from tsssl_fast.ops.contrastive.operators import triplet as triplet_operator
+from tsssl_fast.ops.contrastive.reference.pairs import PLAIN
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
-def sigmoid_pair_loss(
+class _Options(TypedDict, total=False):
+    normalize: bool
+    reduction: str
+    backend: str | None
+
+
+class _Sigmoid(_Options, total=False):
+    logit_scale: float | Tensor
+    logit_bias: float | Tensor
+    q_ids: Tensor | None
+    k_ids: Tensor | None
+    q_valid: Tensor | None
+    k_valid: Tensor | None
+
+
+@overload
+def siglip_loss(
+    q: Tensor, k: Tensor, *, return_stats: Literal[False] = ..., **options: Unpack[_Sigmoid]
+) -> Tensor: ...
+@overload
+def siglip_loss(
+    q: Tensor, k: Tensor, *, return_stats: Literal[True], **options: Unpack[_Sigmoid]
+) -> tuple[Tensor, ContrastiveStats]: ...
+@overload
+def siglip_loss(
+    q: Tensor, k: Tensor, *, return_stats: bool, **options: Unpack[_Sigmoid]
+) -> Loss: ...
+def siglip_loss(
     q: Tensor,
     k: Tensor,
+    *,
     logit_scale: float | Tensor = 10.0,
     logit_bias: float | Tensor = -10.0,
-    reduction: str = "mean",
-    *,
     q_ids: Tensor | None = None,
     k_ids: Tensor | None = None,
     q_valid: Tensor | None = None,
     k_valid: Tensor | None = None,
     normalize: bool = True,
+    reduction: str = "mean",
+    return_stats: bool = False,
     backend: str | None = None,
-) -> Tensor:
+) -> Loss:
     """Sigmoid loss over all pairs (SigLIP, Zhai et al., ICCV 2023): per query
     sum_j log(1 + exp(-y_ij (scale s_ij + bias))), y = 1 for positives, -1 otherwise, s the cosine
     (dot product for normalize=False).
@@ -30,11 +69,13 @@ def sigmoid_pair_loss(
     Args:
         q, k: (M, D), (P, D) in one floating dtype; 16-bit inputs are computed in float32.
         logit_scale, logit_bias: finite numbers, or 0-d floating tensors, which get their gradients.
-        reduction: "mean" over the (valid) queries, "sum", or "none" for (M,).
         q_ids, k_ids: integers, equal ids are positives; default: q_i and k_i, which needs M = P.
         q_valid, k_valid: (M,), (P,) bool; a row flagged False takes part in no pair, gets zero
             gradient and may hold NaN.
-        backend: see the module.
+        reduction: "mean" over the (valid) queries, "sum", or "none" for (M,).
+        return_stats: also a :class:`ContrastiveStats`, from one more pass over the pairs; its
+            log_sum_exp is of the logits scale s_ij.
+        backend: see the package.
 
     Returns:
         The loss; float32 for 16-bit inputs. A row with norm <= 1e-12 has cosine 0 with everything
@@ -52,21 +93,47 @@ def sigmoid_pair_loss(
     if q_ids is None:
         checks.alike(("q", "k"), (q, k))
     loss = sigmoid_operator.sigmoid_pairs(
-        *(q, k, scale, bias, q_ids, k_ids, q_valid, k_valid, normalize, _name(backend))
+        *(q, k, scale, bias, q_ids, k_ids, q_valid, k_valid, normalize, backend_name(backend))
     )
-    return _reduce(loss, q_valid, reduction)
+    loss = _reduce(loss, q_valid, reduction)
+    if not return_stats:
+        return loss
+    if q_ids is None:
+        q_ids = k_ids = torch.arange(len(q), device=q.device)
+    rules = PLAIN._replace(
+        q_id=q_ids, k_id=k_ids, q_valid=q_valid, k_valid=k_valid, normalize=normalize
+    )
+    return loss, statistics(q, k, Problem(rules, 1 / scale))
 
 
-def triplet(
+class _Triplet(_Options, total=False):
+    margin: float
+    valid: Tensor | None
+
+
+@overload
+def triplet_loss(
+    z: Tensor, labels: Tensor, *, return_stats: Literal[False] = ..., **options: Unpack[_Triplet]
+) -> Tensor: ...
+@overload
+def triplet_loss(
+    z: Tensor, labels: Tensor, *, return_stats: Literal[True], **options: Unpack[_Triplet]
+) -> tuple[Tensor, ContrastiveStats]: ...
+@overload
+def triplet_loss(
+    z: Tensor, labels: Tensor, *, return_stats: bool, **options: Unpack[_Triplet]
+) -> Loss: ...
+def triplet_loss(
     z: Tensor,
     labels: Tensor,
-    margin: float = 0.2,
-    reduction: str = "mean",
     *,
+    margin: float = 0.2,
     valid: Tensor | None = None,
     normalize: bool = True,
+    reduction: str = "mean",
+    return_stats: bool = False,
     backend: str | None = None,
-) -> Tensor:
+) -> Loss:
     """Triplet loss on the hardest negative, in cosine similarity (Schroff et al., CVPR 2015):
     for row i and each other row p of its label, max(0, margin - s_ip + s_in), n the most similar
     row of another label; the mean over p. Rows without a positive or without a negative contribute
@@ -75,9 +142,12 @@ def triplet(
     Args:
         z: (M, D), a floating dtype; 16-bit inputs are computed in float32.
         labels: (M,) integers. margin: >= 0.
-        reduction: "mean" over the (valid) rows, "sum", or "none" for (M,).
         valid: (M,) bool; a row flagged False takes part in no pair and may hold NaN.
-        normalize: False: dot products. backend: see the module.
+        normalize: False: dot products.
+        reduction: "mean" over the (valid) rows, "sum", or "none" for (M,).
+        return_stats: also a :class:`ContrastiveStats`, from one more pass over the pairs; its
+            log_sum_exp is of the similarities.
+        backend: see the package.
 
     Returns:
         The loss; float32 for 16-bit inputs. Of equally hard negatives the first gets the gradient.
@@ -86,18 +156,19 @@ def triplet(
         TypeError, ValueError: naming the argument; BackendUnavailableError for a forced backend.
     """
     checks.matrix("z", z)
-    if labels is None:
-        raise TypeError("labels: None; accepted: (M,) integers")
     arguments.check_labels("labels", labels, z)
     arguments.check_flags("valid", valid, z)
     checks.at_least("margin", margin, 0.0)
     checks.choice("reduction", reduction, checks.REDUCTIONS)
-    loss = triplet_operator.triplet(z, labels, valid, float(margin), normalize, _name(backend))
-    return _reduce(loss, valid, reduction)
-
-
-def _name(backend: str | None) -> str:
-    return dispatch.check_name(backend, "backend") if backend else ""
+    name = backend_name(backend)
+    loss = triplet_operator.triplet(z, labels, valid, float(margin), normalize, name)
+    loss = _reduce(loss, valid, reduction)
+    if not return_stats:
+        return loss
+    rules = PLAIN._replace(
+        q_id=labels, k_id=labels, q_valid=valid, k_valid=valid, normalize=normalize
+    )
+    return loss, statistics(z, None, Problem(rules, 1.0))
 
 
 def _reduce(loss: Tensor, valid: Tensor | None, reduction: str) -> Tensor:

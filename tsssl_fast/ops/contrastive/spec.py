@@ -61,6 +61,20 @@ def kept_rows(rows: int, dim: int) -> int:
     return rows + 31 if rows <= max(1024, 4 * dim) else 0
 
 
+# Pairs of options of functional.contrastive_loss without a meaning, and why. Every other
+# combination is computed.
+UNDEFINED = {
+    ("denominator='own_positive'", "positives='log_sum'"): (
+        "a denominator of each positive's own belongs to a mean over positives; "
+        "log_sum has one logarithm of their sum"
+    ),
+    ("targets", "positives='log_sum'"): (
+        "targets weigh the logarithm of each pair; log_sum has one logarithm of their sum"
+    ),
+    ("targets", "q_ids"): "both say which pairs are the row's positives",
+    ("symmetric", "k=None"): "one set has no second direction: its pairs are both already",
+}
+
 # Rows whose norm is not above this count as zero: cosine 0 with everything, gradient 0.
 TINY_NORM = 1e-12
 
@@ -98,7 +112,7 @@ def bf16_gradient_error(temperature: float) -> float:
     return (2 + 2 / temperature) * BF16_UNIT
 
 
-BLOCK_ELEMENTS = 1 << 22  # pairs of a block of rows in plain torch: 16 MB of float32
+BLOCK_ELEMENTS = 1 << 20  # pairs of a block: 4 MB of float32 for each of its arrays
 
 
 # The Triton backend declines float64, more rows than this on a side (offsets inside a tile have 32

@@ -1,0 +1,220 @@
+"""Losses of queries against keys: InfoNCE, CLIP, MoCo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, overload
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.common import checks
+from tsssl_fast.functional.contrastive import arguments
+from tsssl_fast.functional.contrastive.options import Options
+from tsssl_fast.functional.contrastive.problem import Problem, Temperature
+from tsssl_fast.functional.contrastive.solve import Loss, backend_name, solve
+from tsssl_fast.functional.contrastive.statistics import TOP_K, ContrastiveStats
+from tsssl_fast.ops.contrastive.reference.pairs import PLAIN
+from tsssl_fast.ops.contrastive.rules import GROUP_RULES
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class _Keys(Options, total=False):
+    negatives: Tensor | None
+    negatives_valid: Tensor | None
+    symmetric: bool
+
+
+@overload
+def info_nce_loss(
+    q: Tensor, k: Tensor, *, return_stats: Literal[False] = ..., **options: Unpack[_Keys]
+) -> Tensor: ...
+@overload
+def info_nce_loss(
+    q: Tensor, k: Tensor, *, return_stats: Literal[True], **options: Unpack[_Keys]
+) -> tuple[Tensor, ContrastiveStats]: ...
+@overload
+def info_nce_loss(
+    q: Tensor, k: Tensor, *, return_stats: bool, **options: Unpack[_Keys]
+) -> Loss: ...
+def info_nce_loss(
+    q: Tensor,
+    k: Tensor,
+    *,
+    temperature: Temperature = 0.1,
+    negatives: Tensor | None = None,
+    negatives_valid: Tensor | None = None,
+    symmetric: bool = False,
+    normalize: bool = True,
+    reduction: str = "mean",
+    return_stats: bool = False,
+    backend: str | None = None,
+) -> Loss:
+    """InfoNCE: query i against its positive key i and the other keys (van den Oord et al., 2018).
+
+    With `negatives` (K, D) (a queue: MoCo, He et al., CVPR 2020) those alone are the negatives:
+    loss_i = -log(exp(a_ii) / (exp(a_ii) + sum_j exp(<q_i, n_j> / tau))).
+
+    Args:
+        q, k: (N, D), one floating dtype; 16-bit inputs are computed in float32.
+        temperature: tau > 0: a float, a 0-d tensor (gets its gradient), (N,), one per query, or a
+            PairTemperature.
+        negatives, negatives_valid: (K, D) and (K,) bool flags of filled slots; gradients flow to
+            them unless detached.
+        symmetric: also every key against all queries; only without `negatives`.
+        normalize: False: dot products.
+        reduction: "mean" over the rows, "sum", or "none": (N,), or (2N,) for symmetric.
+        return_stats: also a :class:`ContrastiveStats`. backend: see the package.
+
+    Returns:
+        The loss; float32 for 16-bit inputs.
+
+    Raises:
+        TypeError, ValueError: naming the argument; BackendUnavailableError for a forced backend.
+    """
+    _check_paired(q, k, temperature, reduction)
+    if negatives is not None and symmetric:
+        raise ValueError("symmetric: True with negatives; accepted: False")
+    arguments.check_keys(q, negatives, negatives_valid, None, None)
+    problem = _paired(q, temperature, normalize, reduction, return_stats, backend)
+    if negatives is None:
+        rules = problem.rules._replace(columns=symmetric)
+        return solve(q, k, problem._replace(rules=rules))
+    # The keys are positives of their own query alone: negatives among them are of no group.
+    ids = problem.rules.q_id
+    rules = problem.rules._replace(
+        q_group=ids, k_group=ids, group_rule=GROUP_RULES.index("only_same")
+    )
+    return solve(
+        q,
+        k,
+        problem._replace(
+            rules=rules, negatives=negatives, negatives_valid=negatives_valid, paired=True
+        ),
+    )
+
+
+def _check_paired(q: Tensor, k: Tensor, temperature: Temperature, reduction: str) -> None:
+    checks.matrix("q", q)
+    checks.matrix("k", k)
+    checks.alike(("q", "k"), (q, k))
+    arguments.check_temperature(temperature, q)
+    checks.choice("reduction", reduction, checks.REDUCTIONS)
+
+
+def _paired(
+    q: Tensor,
+    temperature: Temperature,
+    normalize: bool,
+    reduction: str,
+    return_stats: bool,
+    backend: str | None,
+) -> Problem:
+    """Key i is the positive of query i."""
+    ids = torch.arange(len(q), device=q.device)
+    return Problem(
+        PLAIN._replace(q_id=ids, k_id=ids, normalize=normalize),
+        temperature,
+        statistics=TOP_K if return_stats else 0,
+        reduction=reduction,
+        backend=backend_name(backend),
+    )
+
+
+@overload
+def clip_loss(
+    q: Tensor, k: Tensor, *, return_stats: Literal[False] = ..., **options: Unpack[Options]
+) -> Tensor: ...
+@overload
+def clip_loss(
+    q: Tensor, k: Tensor, *, return_stats: Literal[True], **options: Unpack[Options]
+) -> tuple[Tensor, ContrastiveStats]: ...
+@overload
+def clip_loss(q: Tensor, k: Tensor, *, return_stats: bool, **options: Unpack[Options]) -> Loss: ...
+def clip_loss(
+    q: Tensor,
+    k: Tensor,
+    *,
+    temperature: Temperature = 0.07,
+    normalize: bool = True,
+    reduction: str = "mean",
+    return_stats: bool = False,
+    backend: str | None = None,
+) -> Loss:
+    """CLIP: two encoders, both directions (Radford et al., ICML 2021): the mean over all 2N rows of
+    -log softmax of the matching pair, logits cosine / temperature.
+
+    Args:
+        q, k: (N, D), row i of both belongs together.
+        temperature: the inverse of CLIP's logit scale; a 0-d tensor gets its gradient.
+        Others, result and errors as in :func:`info_nce_loss`.
+    """
+    _check_paired(q, k, temperature, reduction)
+    problem = _paired(q, temperature, normalize, reduction, return_stats, backend)
+    return solve(q, k, problem._replace(rules=problem.rules._replace(columns=True)))
+
+
+class _Queue(Options, total=False):
+    negatives_valid: Tensor | None
+
+
+@overload
+def moco_loss(
+    q: Tensor,
+    k: Tensor,
+    negatives: Tensor,
+    *,
+    return_stats: Literal[False] = ...,
+    **options: Unpack[_Queue],
+) -> Tensor: ...
+@overload
+def moco_loss(
+    q: Tensor,
+    k: Tensor,
+    negatives: Tensor,
+    *,
+    return_stats: Literal[True],
+    **options: Unpack[_Queue],
+) -> tuple[Tensor, ContrastiveStats]: ...
+@overload
+def moco_loss(
+    q: Tensor,
+    k: Tensor,
+    negatives: Tensor,
+    *,
+    return_stats: bool,
+    **options: Unpack[_Queue],
+) -> Loss: ...
+def moco_loss(
+    q: Tensor,
+    k: Tensor,
+    negatives: Tensor,
+    *,
+    temperature: Temperature = 0.2,
+    negatives_valid: Tensor | None = None,
+    normalize: bool = True,
+    reduction: str = "mean",
+    return_stats: bool = False,
+    backend: str | None = None,
+) -> Loss:
+    """MoCo (He et al., CVPR 2020): InfoNCE of query i against the momentum encoder's key i and a
+    queue of past keys; neither keys nor queue get a gradient.
+
+    Args:
+        q, k: (N, D). negatives: (K, D), the queue, which losses.MoCoLoss keeps by itself.
+        Others, result and errors as in :func:`info_nce_loss`.
+    """
+    checks.matrix("negatives", negatives)
+    loss: Loss = info_nce_loss(
+        q,
+        k.detach(),
+        temperature=temperature,
+        negatives=negatives.detach(),
+        negatives_valid=negatives_valid,
+        normalize=normalize,
+        reduction=reduction,
+        return_stats=return_stats,
+        backend=backend,
+    )
+    return loss

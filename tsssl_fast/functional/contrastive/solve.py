@@ -1,0 +1,46 @@
+"""The way of every contrastive loss: row statistics, the rows' losses, the reduction."""
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.backends import dispatch
+from tsssl_fast.functional.contrastive import definition, kernels
+from tsssl_fast.functional.contrastive.problem import Problem
+from tsssl_fast.functional.contrastive.reduction import reduce
+from tsssl_fast.functional.contrastive.row_losses import Rows, row_loss
+from tsssl_fast.functional.contrastive.statistics import TOP_K, ContrastiveStats, contrastive_stats
+
+Loss = Tensor | tuple[Tensor, ContrastiveStats]
+
+
+def backend_name(backend: str | None) -> str:
+    return dispatch.check_name(backend, "backend") if backend else ""
+
+
+def solve(q: Tensor, k: Tensor | None, problem: Problem) -> Loss:
+    """Row statistics, the rows' losses, the reduction."""
+    found = row_statistics(q, k, problem)
+    loss = row_loss(found, problem.positives, problem.denominator)
+    if problem.query_weight is not None:
+        loss = loss * problem.query_weight
+    loss = reduce(loss, found, problem.rules, problem.reduction, problem.mean_over)
+    if not problem.statistics:
+        return loss
+    return loss, contrastive_stats(found, problem.statistics, problem.rules.normalize)
+
+
+def row_statistics(q: Tensor, k: Tensor | None, problem: Problem) -> Rows:
+    """By the kernels where they take the problem, else by the definition."""
+    if not kernels.why_not(problem):
+        return kernels.row_statistics(q, k, problem)
+    if problem.backend:
+        # Asked for by name: an error where it could not run these inputs, whatever the options.
+        dispatch.select("pair_logsumexp", (q,) if k is None else (q, k), problem.backend)
+    return definition.row_statistics(q, k, problem)
+
+
+@torch.no_grad()
+def statistics(q: Tensor, k: Tensor | None, problem: Problem) -> ContrastiveStats:
+    """Of a loss that is no function of these rows: the sigmoid, the triplet loss."""
+    problem = problem._replace(statistics=TOP_K)
+    return contrastive_stats(row_statistics(q, k, problem), TOP_K, problem.rules.normalize)

@@ -1,0 +1,80 @@
+"""The loss of labelled rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, overload
+
+from torch import Tensor
+
+from tsssl_fast.common import checks
+from tsssl_fast.functional.contrastive import arguments
+from tsssl_fast.functional.contrastive.options import Options
+from tsssl_fast.functional.contrastive.problem import MEAN_OVER, Problem, Temperature
+from tsssl_fast.functional.contrastive.solve import Loss, backend_name, solve
+from tsssl_fast.functional.contrastive.statistics import TOP_K, ContrastiveStats
+from tsssl_fast.ops.contrastive.reference.pairs import PLAIN
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class _Labelled(Options, total=False):
+    mean_over: str
+
+
+@overload
+def sup_con_loss(
+    z: Tensor, labels: Tensor, *, return_stats: Literal[False] = ..., **options: Unpack[_Labelled]
+) -> Tensor: ...
+@overload
+def sup_con_loss(
+    z: Tensor, labels: Tensor, *, return_stats: Literal[True], **options: Unpack[_Labelled]
+) -> tuple[Tensor, ContrastiveStats]: ...
+@overload
+def sup_con_loss(
+    z: Tensor, labels: Tensor, *, return_stats: bool, **options: Unpack[_Labelled]
+) -> Loss: ...
+def sup_con_loss(
+    z: Tensor,
+    labels: Tensor,
+    *,
+    temperature: Temperature = 0.1,
+    normalize: bool = True,
+    reduction: str = "mean",
+    mean_over: str = "with_positive",
+    return_stats: bool = False,
+    backend: str | None = None,
+) -> Loss:
+    """Supervised contrastive loss, "out" form (Khosla et al., NeurIPS 2020, eq. 2):
+    mean over the positives p of -log(exp(a_ip) / sum_{k != i} exp(a_ik)).
+
+    Args:
+        z: (M, D), all views of all samples; 16-bit inputs are computed in float32.
+        labels: (M,) integers; equal labels are positives.
+        temperature: tau > 0: a float, a 0-d tensor (gets its gradient), (M,), one per row, or a
+            PairTemperature.
+        normalize: False: dot products.
+        reduction: "mean", "sum", or "none" for (M,). mean_over: the mean's denominator, rows
+            "with_positive" or "all".
+        return_stats: also a :class:`ContrastiveStats`. backend: see the package.
+
+    Returns:
+        The loss; float32 for 16-bit inputs. Rows without a positive or a negative contribute 0.
+
+    Raises:
+        TypeError, ValueError: naming the argument; BackendUnavailableError for a forced backend.
+    """
+    checks.matrix("z", z)
+    arguments.check_labels("labels", labels, z)
+    arguments.check_temperature(temperature, z)
+    checks.choice("reduction", reduction, checks.REDUCTIONS)
+    checks.choice("mean_over", mean_over, MEAN_OVER)
+    problem = Problem(
+        PLAIN._replace(q_id=labels, k_id=labels, normalize=normalize),
+        temperature,
+        statistics=TOP_K if return_stats else 0,
+        reduction=reduction,
+        mean_over=mean_over,
+        backend=backend_name(backend),
+    )
+    return solve(z, None, problem)

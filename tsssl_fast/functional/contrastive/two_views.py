@@ -1,0 +1,215 @@
+"""Losses of two views of the same series: NT-Xent and its decoupled forms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, overload
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.common import checks
+from tsssl_fast.functional.contrastive import arguments
+from tsssl_fast.functional.contrastive.kernels import paired_similarity
+from tsssl_fast.functional.contrastive.options import Options
+from tsssl_fast.functional.contrastive.problem import Problem, Temperature
+from tsssl_fast.functional.contrastive.solve import Loss, backend_name, row_statistics, solve
+from tsssl_fast.functional.contrastive.statistics import (
+    TOP_K,
+    ContrastiveStats,
+    contrastive_stats,
+)
+from tsssl_fast.ops.contrastive.operators.nt_xent import nt_xent
+from tsssl_fast.ops.contrastive.operators.nt_xent_bf16 import nt_xent_bf16
+from tsssl_fast.ops.contrastive.reference.pairs import PLAIN
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class _Precise(Options, total=False):
+    precision: str | None
+
+
+@overload
+def nt_xent_loss(
+    z1: Tensor, z2: Tensor, *, return_stats: Literal[False] = ..., **options: Unpack[_Precise]
+) -> Tensor: ...
+@overload
+def nt_xent_loss(
+    z1: Tensor, z2: Tensor, *, return_stats: Literal[True], **options: Unpack[_Precise]
+) -> tuple[Tensor, ContrastiveStats]: ...
+@overload
+def nt_xent_loss(
+    z1: Tensor, z2: Tensor, *, return_stats: bool, **options: Unpack[_Precise]
+) -> Loss: ...
+def nt_xent_loss(
+    z1: Tensor,
+    z2: Tensor,
+    *,
+    temperature: Temperature = 0.1,
+    normalize: bool = True,
+    reduction: str = "mean",
+    return_stats: bool = False,
+    precision: str | None = None,
+    backend: str | None = None,
+) -> Loss:
+    """NT-Xent (SimCLR): every series against its other view and all series of the batch.
+
+    With z = [z1; z2], u = z / ||z|| and p(i) the other view of i, for each of the 2N rows:
+    loss_i = -log( exp(<u_i, u_p(i)> / tau) / sum_{k != i} exp(<u_i, u_k> / tau) )
+    (Chen et al., ICML 2020, eq. 1).
+
+    Args:
+        z1, z2: (N, D) embeddings of two views of the same N series; float16, bfloat16, float32 or
+            float64, the same device. Row i of both belongs to series i.
+        temperature: tau > 0: a float; a 0-d tensor (gets its gradient); (2N,), one per row; or a
+            PairTemperature.
+        normalize: False: dot products of the rows as they are.
+        reduction: "mean" over the 2N rows, "sum", or "none" for (2N,): the rows of z1, then of z2.
+        return_stats: also a :class:`ContrastiveStats`.
+        precision: of the matrix products. None: the inputs' own, float32 for 16-bit inputs.
+            "float32": that, with float64 inputs refused. "bf16": operands rounded to bfloat16, sums
+            in float32; needs a processor with AVX512_BF16, a number > 1/30 as temperature, unit
+            rows, no float64 inputs, no statistics, and is an error without them. A row's loss is
+            then off by at most 2.01 / (256 tau), the gradient in every test by at most
+            (2 + 2 / tau) / 256 of its largest element (ops/contrastive/spec.py); at 4096 x 128,
+            tau = 0.1 it was 3.3e-4, in 0.56 of the time.
+        backend: see the package.
+
+    Returns:
+        The loss; float32 for 16-bit inputs (the arithmetic is float32), else the inputs' dtype.
+        N = 1 gives 0 with zero gradient. A row with norm <= 1e-12 has cosine 0 with everything and
+        gets zero gradient. Gradients flow to both inputs, in their dtype.
+
+    Raises:
+        TypeError: an input is no floating tensor, dtypes differ, or float64 with a precision.
+        ValueError: not (N, D), N = 0, shapes or devices differ, temperature not finite or <= 0,
+            or too low for the precision, unknown reduction, precision or backend.
+        BackendUnavailableError: the backend asked for can not run these inputs, or none can run
+            this precision here.
+    """
+    _check_views(z1, z2, reduction)
+    name = backend_name(backend)
+    if isinstance(temperature, (int, float)) and normalize and not return_stats:
+        temperature = checks.positive("temperature", temperature)
+        arguments.check_precision(precision, z1, temperature)
+        run = nt_xent_bf16 if precision == "bf16" else nt_xent
+        return run(z1, z2, temperature, reduction, name)
+    arguments.check_precision(precision, z1, temperature)
+    if precision == "bf16":
+        raise ValueError(
+            "normalize, return_stats: dot products or statistics with precision='bf16'; "
+            "accepted: normalize=True, return_stats=False"
+        )
+    z, problem = _two_views(z1, z2, temperature, normalize, reduction, return_stats, name)
+    return solve(z, None, problem)
+
+
+def _check_views(z1: Tensor, z2: Tensor, reduction: str) -> None:
+    checks.matrix("z1", z1)
+    checks.matrix("z2", z2)
+    checks.alike(("z1", "z2"), (z1, z2))
+    checks.choice("reduction", reduction, checks.REDUCTIONS)
+
+
+def _two_views(
+    z1: Tensor,
+    z2: Tensor,
+    temperature: Temperature,
+    normalize: bool,
+    reduction: str,
+    return_stats: bool,
+    backend: str,
+) -> tuple[Tensor, Problem]:
+    """One set of 2N rows, in which a row's positive is its other view."""
+    z = torch.cat([z1, z2])
+    arguments.check_temperature(temperature, z)
+    ids = torch.arange(len(z1), device=z.device).repeat(2)
+    return z, Problem(
+        PLAIN._replace(q_id=ids, k_id=ids, normalize=normalize),
+        temperature,
+        statistics=TOP_K if return_stats else 0,
+        reduction=reduction,
+        backend=backend,
+    )
+
+
+@overload
+def dcl_loss(
+    z1: Tensor, z2: Tensor, *, return_stats: Literal[False] = ..., **options: Unpack[Options]
+) -> Tensor: ...
+@overload
+def dcl_loss(
+    z1: Tensor, z2: Tensor, *, return_stats: Literal[True], **options: Unpack[Options]
+) -> tuple[Tensor, ContrastiveStats]: ...
+@overload
+def dcl_loss(z1: Tensor, z2: Tensor, *, return_stats: bool, **options: Unpack[Options]) -> Loss: ...
+def dcl_loss(
+    z1: Tensor,
+    z2: Tensor,
+    *,
+    temperature: Temperature = 0.1,
+    normalize: bool = True,
+    reduction: str = "mean",
+    return_stats: bool = False,
+    backend: str | None = None,
+) -> Loss:
+    """Decoupled contrastive loss (Yeh et al., ECCV 2022): NT-Xent without the positive in the
+    denominator: loss_i = -a_ip + log sum over the negatives exp(a_ik).
+
+    Arguments, result and errors as in :func:`nt_xent_loss`."""
+    _check_views(z1, z2, reduction)
+    name = backend_name(backend)
+    z, problem = _two_views(z1, z2, temperature, normalize, reduction, return_stats, name)
+    return solve(z, None, problem._replace(denominator="negatives"))
+
+
+class _Weighted(Options, total=False):
+    sigma: float
+
+
+@overload
+def dclw_loss(
+    z1: Tensor, z2: Tensor, *, return_stats: Literal[False] = ..., **options: Unpack[_Weighted]
+) -> Tensor: ...
+@overload
+def dclw_loss(
+    z1: Tensor, z2: Tensor, *, return_stats: Literal[True], **options: Unpack[_Weighted]
+) -> tuple[Tensor, ContrastiveStats]: ...
+@overload
+def dclw_loss(
+    z1: Tensor, z2: Tensor, *, return_stats: bool, **options: Unpack[_Weighted]
+) -> Loss: ...
+def dclw_loss(
+    z1: Tensor,
+    z2: Tensor,
+    *,
+    temperature: Temperature = 0.1,
+    sigma: float = 0.5,
+    normalize: bool = True,
+    reduction: str = "mean",
+    return_stats: bool = False,
+    backend: str | None = None,
+) -> Loss:
+    """DCL with the positives weighted by a von Mises-Fisher kernel (Yeh et al., eq. 7):
+    loss_i = -w_i a_ip + log sum over the negatives exp(a_ik), w = 2 - N softmax(<u_i, u_p> /
+    sigma), the softmax over the N pairs; a constant for the gradient.
+
+    Args:
+        sigma: > 0, the kernel's width. Others, result and errors as in :func:`nt_xent_loss`.
+    """
+    _check_views(z1, z2, reduction)
+    sigma = checks.positive("sigma", sigma)
+    name = backend_name(backend)
+    z, problem = _two_views(z1, z2, temperature, normalize, reduction, return_stats, name)
+    found = row_statistics(z, None, problem)
+    with torch.no_grad():
+        similarity = paired_similarity(z1, z2, normalize) / sigma
+        weight = (2 - len(z1) * similarity.softmax(dim=0)).repeat(2)
+    some = found.has_negative & found.has_positive
+    positive = torch.where(some, found.positive - found.gap, 0.0)
+    loss = torch.where(some, torch.where(some, found.negative, 0.0) - weight * positive, 0.0)
+    loss = checks.reduce(loss, reduction)
+    if not return_stats:
+        return loss
+    return loss, contrastive_stats(found, problem.statistics, normalize)

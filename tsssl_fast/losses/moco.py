@@ -1,0 +1,75 @@
+"""MoCo's loss, which keeps its queue by itself."""
+
+from typing import Any
+
+from torch import Tensor
+
+from tsssl_fast import functional
+from tsssl_fast.functional.contrastive.problem import Temperature
+from tsssl_fast.losses.base import ContrastiveModule
+from tsssl_fast.losses.queue import FeatureQueue
+
+__all__ = ["MoCoLoss"]
+
+
+class MoCoLoss(ContrastiveModule):
+    """InfoNCE against a queue of past keys (He et al., CVPR 2020), which it fills itself; see
+    :func:`tsssl_fast.functional.moco_loss`.
+
+    Args:
+        dim, size: of the queue; see :class:`FeatureQueue`.
+
+    forward(q, k): (N, D), (N, D) -> scalar, or (N,). k, the momentum encoder's, gets no gradient.
+    In training mode it enters the queue when the next forward starts, or the state is saved: the
+    backward still reads the queue as it was, and nothing is copied.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        size: int = 65536,
+        *,
+        temperature: Temperature = 0.2,
+        normalize: bool = True,
+        reduction: str = "mean",
+        learnable_temperature: bool = False,
+        backend: str | None = None,
+    ) -> None:
+        super().__init__(
+            temperature=temperature,
+            normalize=normalize,
+            reduction=reduction,
+            learnable_temperature=learnable_temperature,
+            backend=backend,
+        )
+        self.queue = FeatureQueue(dim, size)
+        self._pending: Tensor | None = None
+
+    def flush(self) -> None:
+        """Moves the last batch's keys into the queue."""
+        if self._pending is not None:
+            self.queue.push(self._pending)
+            self._pending = None
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        self.flush()
+        return super().state_dict(*args, **kwargs)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._pending = None  # the queue becomes what was saved
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def forward(self, q: Tensor, k: Tensor, *, return_stats: bool = False) -> Any:
+        self.flush()
+        k = k.detach()
+        loss = functional.moco_loss(
+            q,
+            k,
+            self.queue.features.to(q.dtype),
+            negatives_valid=self.queue.valid(),
+            return_stats=return_stats,
+            **self._settings(),
+        )
+        if self.training:
+            self._pending = k
+        return loss
