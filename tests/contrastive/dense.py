@@ -1,4 +1,4 @@
-"""`functional.contrastive` as its formula says: every pair in plain N x P arrays, no kernel, no block.
+"""`functional.contrastive` as its formula says, every pair in plain N x P arrays.
 
 Shares no code with the package. Arguments, shapes and dtypes are those of `functional.contrastive`;
 a temperature by relation is any object with `positive`, `negative` and `same_group`. In float64 it
@@ -20,11 +20,11 @@ Logits
     x_ij = beta_ij s_ij and a_ij = x_ij + log w_ij, with s the cosine (0 for a row of norm up to
     1e-12, without gradient) or the dot product, beta = 1 / tau. tau by query: of row i for all its
     pairs, and for pair (i, j) on both sides of `symmetric`. tau by relation: `positive` on P_i,
-    `negative` on N_i and all further keys, `same_group` (where given) on the pairs of N_i with equal
-    groups. Such a temperature stands in for groups="exclude_same", which then takes nothing
+    `negative` on N_i and all further keys, `same_group` (where given) on the pairs of N_i with
+    equal groups. Such a temperature stands in for groups="exclude_same", which then takes nothing
     away; "only_same" does as ever.
-    A weight is a multiplicity: a pair of weight 2 counts as the same pair twice, in every sum and in
-    every mean over pairs: sum_P w exp(x), mean_P x = sum_P w x / sum_P w, n_i = sum_N w.
+    A weight multiplies exp(x) in every sum and weighs its pair in every mean and count:
+    sum_P w exp(x), mean_P x = sum_P w x / sum_P w, n_i = sum_N w.
 
 Loss of a row: y = log sum_P exp(a), r = log R with R = sum_N exp(a), or as reweighted below
     mean_log, all           log(exp(y) + R) - mean_P x
@@ -33,20 +33,22 @@ Loss of a row: y = log sum_P exp(a), r = log R with R = sum_N exp(a), or as rewe
     log_sum, all            log(exp(y) + R) - y
     log_sum, negatives      r - y
     Rows without a positive or without a negative: 0.
-    targets                 sum_j t_ij (d_ij - a_ij), d_ij = log(exp(y) + R), r or log(exp(a_ij) + R)
-                            for the three denominators. t = 0 gives 0, whatever a is. A target on a
-                            pair whose weight is 0 is an infinite loss: log 0 is its logit.
-                            0 where the row has no pair in its denominator, which rows have whose
-                            targets are all on positives: softmax targets have no negative at all.
+    targets                 sum_j t_ij (d_ij - a_ij), with d_ij = log(exp(y) + R), r or
+                            log(exp(a_ij) + R) for the three denominators. t = 0 gives 0, whatever
+                            a is. A target on a pair whose weight is 0 is an infinite loss: its
+                            logit is log 0. Rows without a pair in their denominator: 0. A row
+                            without a negative is no exception here: softmax targets have none.
+                            The gradient in t_ij is defined where t_ij > 0.
     Column losses (symmetric) use the transposes of mask, weight and targets.
 
 Reweighting, with b = hardness, t = debias, n = sum_N w, m = sum_P exp(a) / sum_P w (0 without P)
-    R = n sum_N w exp((1 + b) x) / sum_N w exp(b x)         the importance of a negative is of x alone
+    R = n sum_N w exp((1 + b) x) / sum_N w exp(b x): the importance exp(b x) has no weight in it;
     then max((R - t n m) / (1 - t), sum_N w exp(-beta_ij)); the latter is n exp(-beta) for one beta.
     Further keys are negatives here as everywhere. Dot products have the same floor.
 
 Reduction: losses times query_weight (M, or M + P for symmetric). "mean" divides by the number of
-    valid rows, or with mean_over="with_positive" of rows with a positive (negative or not), at least 1.
+    valid rows, or with mean_over="with_positive" of rows with a positive (with a negative or not),
+    at least by 1.
 
 Statistics, over all rows (M, or M + P), without gradient
     log_sum_exp            log(exp(y) + R) per row, R as reweighted, whatever the denominator; -inf
@@ -55,8 +57,8 @@ Statistics, over all rows (M, or M + P), without gradient
     negative_similarity    mean of s over all negative pairs, each once
     top1_accuracy          share, of rows with a positive, of those with max_P s > max_N s
     alignment              2 - 2 positive_similarity (NaN for dot products)
-    uniformity             log mean over all pairs of both classes of exp(4 s - 4), each once (NaN for
-                           dot products)
+    uniformity             log mean over all pairs of both classes of exp(4 s - 4), each once (NaN
+                           for dot products)
     rows_without_positive, rows_without_negative: among all rows, invalid ones included
     Empty means are NaN.
 """
