@@ -1,0 +1,188 @@
+"""A draw of options on one backend, held to the formula in plain arrays."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+from checks import accept, error_in_ulps
+from contrastive import dense, draws
+from contrastive.draws import Draw
+from torch import Tensor
+
+from tsssl_fast import functional
+from tsssl_fast.ops.contrastive import spec
+
+# Of float64: relative to a tensor's largest element, and absolute.
+RELATIVE, ABSOLUTE = 1e-10, 1e-11
+# Similarities closer than this may stand in either order.
+TIE = {torch.float64: 1e-12, torch.float32: 1e-5}
+COUNTS = ("rows_without_positive", "rows_without_negative")
+
+
+class Outcome(NamedTuple):
+    """Values, statistics and gradients by name; the margins of top-1 by row (the formula's)."""
+
+    tensors: dict[str, Tensor]
+    margin: Tensor | None
+
+
+class Expected(NamedTuple):
+    draw: Draw
+    truth: Outcome
+    plain: Outcome | None  # in the draw's own dtype, where that is not float64
+
+
+def evaluate(draw: Draw, function: Callable[..., Any], dtype: torch.dtype | None = None) -> Outcome:
+    """function(**arguments), and gradients of all leaves; floating arrays in `dtype` if given."""
+    arguments = {name: _cast(x, dtype) for name, x in draw.arguments.items()}
+    leaves: dict[str, Tensor] = {}
+    for name in draw.leaves:
+        owner, _, field = name.partition(".")
+        value = getattr(arguments[owner], field) if field else arguments[owner]
+        leaves[name] = value.clone().requires_grad_()
+        arguments[owner] = (
+            arguments[owner]._replace(**{field: leaves[name]}) if field else leaves[name]
+        )
+    loss, statistics, margin = function(arguments)
+    upstream = torch.randn(loss.shape, generator=torch.Generator().manual_seed(draw.upstream))
+    found = torch.autograd.grad(
+        loss, list(leaves.values()), upstream.to(loss.dtype), allow_unused=True
+    )
+    tensors = {"loss": loss.detach(), **statistics}
+    for (name, leaf), gradient in zip(leaves.items(), found, strict=True):
+        gradient = torch.zeros_like(leaf) if gradient is None else gradient
+        if name == "targets":
+            gradient = torch.where(leaf > 0, gradient, 0.0)
+        tensors[f"gradient of {name}"] = gradient
+    return Outcome(tensors, margin)
+
+
+def _cast(x: Any, dtype: torch.dtype | None) -> Any:
+    if isinstance(x, draws.Relation):
+        return draws.Relation(*(_cast(tau, dtype) for tau in x))
+    return x.to(dtype) if isinstance(x, Tensor) and x.is_floating_point() and dtype else x
+
+
+def formula(draw: Draw, dtype: torch.dtype | None = None) -> Outcome:
+    def function(arguments: dict[str, Any]) -> Any:
+        result = dense.contrastive(**arguments)
+        statistics = result.statistics if "statistics" in draw.options else {}
+        return result.loss, statistics, result.margin
+
+    return evaluate(draw, function, dtype)
+
+
+def package(draw: Draw, backend: str) -> Outcome:
+    wanted = "statistics" in draw.options
+
+    def function(arguments: dict[str, Any]) -> Any:
+        given = draws.keywords(arguments, functional.PairTemperature)
+        loss = functional.contrastive(**given, return_stats=wanted, backend=backend)
+        loss, statistics = loss if wanted else (loss, None)
+        named = {} if statistics is None else statistics._asdict()
+        assert not any(x.requires_grad for x in named.values())
+        return loss, named, None
+
+    return evaluate(draw, function)
+
+
+def expected(draw: Draw) -> Expected:
+    plain = None if draw.dtype == torch.float64 else formula(draw)
+    return Expected(draw, formula(draw, torch.float64), plain)
+
+
+@cache
+def expected_at(index: int) -> Expected:
+    """Computed once for all backends."""
+    return expected(draws.make(index))
+
+
+def check(problems: Iterable[Expected], backend: str) -> None:
+    """Fails with every float64 draw that differs; else where the rule of the other dtypes does."""
+    failures: list[str] = []
+    rounded: dict[tuple[torch.dtype, str], list[Any]] = defaultdict(list)
+    count = 0
+    for problem in problems:
+        count += 1
+        try:
+            found = package(problem.draw, backend)
+        except Exception as error:  # every kind: the draw belongs to the message
+            failures.append(f"{problem.draw}: {type(error).__name__}: {error}")
+            continue
+        wrong = list(_differences(problem, found))
+        if wrong:
+            failures.append(f"{problem.draw}: {'; '.join(wrong)}")
+        elif problem.plain is not None:
+            for name, actual in found.tensors.items():
+                if name not in (*COUNTS, "top1_accuracy"):
+                    result = (actual, problem.truth.tensors[name], problem.plain.tensors[name])
+                    rounded[problem.draw.dtype, name].append((problem.draw, result))
+    assert not failures, f"{backend}: {len(failures)} of {count} draws\n" + "\n".join(failures)
+    for (dtype, name), results in rounded.items():
+        _accept(f"{backend}, {dtype}, {name}", results)
+
+
+def _accept(name: str, results: list[tuple[Draw, Any]]) -> None:
+    """The family's rule over the draws. Numbers and temperatures are judged as one vector."""
+    values = [x for _, x in results]
+    if "temperature" in name or values[0][0].dim() == 0:
+        flat = [tuple(x.reshape(-1) for x in value) for value in values]
+        values = [tuple(torch.cat(x) for x in zip(*flat, strict=True))]
+    try:
+        accept(name, values, spec.ERROR_FACTOR)
+    except AssertionError as error:
+        worst = max(results, key=lambda x: error_in_ulps(x[1][0], x[1][1]))
+        raise AssertionError(f"{error}; the largest error: {worst[0]}") from None
+
+
+def _differences(problem: Expected, found: Outcome) -> Iterator[str]:
+    """What is wrong at first sight: shapes, NaN and infinities, counts; in float64 all numbers."""
+    truth = problem.truth.tensors
+    if found.tensors.keys() != truth.keys():
+        yield f"outputs {sorted(found.tensors.keys() ^ truth.keys())}"
+        return
+    for name, actual in found.tensors.items():
+        right = truth[name]
+        if actual.shape != right.shape:
+            yield f"{name}: shape {tuple(actual.shape)}, expected {tuple(right.shape)}"
+        elif name in COUNTS:
+            if int(actual) != int(right):
+                yield f"{name}: {int(actual)}, expected {int(right)}"
+        elif name == "top1_accuracy":
+            if not _top1(actual, problem):
+                yield f"{name}: {float(actual)}, expected {float(right)}"
+        elif not _same_kind(actual, right):
+            yield f"{name}: {_numbers(actual)}, expected {_numbers(right)}"
+        elif problem.plain is None:
+            finite = right[right.isfinite()]
+            if finite.numel():
+                error = (actual[right.isfinite()] - finite).abs().max().item()
+                if not error <= ABSOLUTE + RELATIVE * finite.abs().max().item():
+                    both = f"{_numbers(actual)}, expected {_numbers(right)}"
+                    yield f"{name}: error {error:.1e}: {both}"
+
+
+def _same_kind(actual: Tensor, right: Tensor) -> bool:
+    special = ~right.isfinite()
+    if not torch.equal(~actual.isfinite(), special):
+        return False
+    return torch.equal(actual[special].nan_to_num(), right[special].to(actual.dtype).nan_to_num())
+
+
+def _top1(actual: Tensor, problem: Expected) -> bool:
+    margin = problem.truth.margin
+    assert margin is not None
+    rows = len(margin) - int(problem.truth.tensors["rows_without_positive"])
+    if rows == 0:
+        return bool(actual.isnan())
+    has = margin != -torch.inf
+    tie = TIE[torch.float64 if problem.plain is None else torch.float32]
+    sure, most = int((margin[has] > tie).sum()), int((margin[has] > -tie).sum())
+    first = float(actual) * rows
+    return sure - 1e-3 <= first <= most + 1e-3
+
+
+def _numbers(x: Tensor) -> str:
+    return f"{[float(f'{v:.6g}') for v in x.reshape(-1).tolist()[:8]]}"

@@ -1,0 +1,55 @@
+"""Every option of `functional.contrastive` with every other: values, statistics and gradients of
+random small problems against the formula in plain arrays.
+
+    ALL_DRAWS=1 pytest tests/contrastive/test_crossed_options.py
+
+runs all draws on every backend; the Triton kernels have theirs in tests/interpreter.
+"""
+
+import os
+from collections import Counter
+from itertools import combinations
+
+import pytest
+from contrastive import crossed, draws
+
+CHUNKS = 20
+COUNTS = {"reference": draws.DRAWS, "cpp": draws.DRAWS, "numba": 1000}
+ALL = "ALL_DRAWS" in os.environ
+LEAST = 30  # draws of every pair of options
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.parametrize("backend", COUNTS)
+def test_draws(backend: str, chunk: int) -> None:
+    count = draws.DRAWS if ALL else COUNTS[backend]
+    crossed.check(map(crossed.expected_at, range(chunk, count, CHUNKS)), backend)
+
+
+def test_every_pair_of_options_is_drawn() -> None:
+    sets, redrawn = draws.option_sets()
+    assert len(sets) == draws.DRAWS
+    assert {len(options) for options in sets} == set(draws.SIZES)
+    seen = Counter(frozenset(pair) for options in sets for pair in combinations(options, 2))
+    missing = [tuple(pair) for pair in draws.pairs() if seen[pair] < LEAST]
+    assert not missing
+    assert not draws.UNDEFINED & seen.keys()
+    print(f"{min(seen.values())} draws of the rarest pair, {redrawn} drawn again")
+    assert redrawn > 0
+    with_others = {frozenset(x) for x in combinations(draws.OPTIONS, 2)} - set(draws.pairs())
+    for one, other in with_others - draws.UNDEFINED:
+        assert draws.OPTIONS[one] == draws.OPTIONS[other], "only one argument excludes itself"
+
+
+def test_every_option_is_drawn_with_one_set_and_with_two() -> None:
+    made = [draws.make(i) for i in range(draws.DRAWS)]
+    for two in (False, True):
+        seen = Counter(x for d in made for x in d.options if (d.arguments["k"] is not None) == two)
+        alone = {"symmetric"} if not two else set()
+        assert min(seen[name] for name in draws.OPTIONS.keys() - alone) >= LEAST
+    kinds = Counter(d.dtype for d in made)
+    assert min(kinds.values()) >= 5 * LEAST
+    assert kinds.most_common(1)[0][0].itemsize == 8
+    leaves = Counter(x for d in made for x in d.leaves)
+    assert min(leaves.values()) >= LEAST
+    assert len(leaves) == 9
