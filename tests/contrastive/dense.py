@@ -21,8 +21,8 @@ Logits
     1e-12, without gradient) or the dot product, beta = 1 / tau. tau by query: of row i for all its
     pairs, and for pair (i, j) on both sides of `symmetric`. tau by relation: `positive` on P_i,
     `negative` on N_i and all further keys, `same_group` (where given) on the pairs of N_i with
-    equal groups. Such a temperature stands in for groups="exclude_same", which then takes nothing
-    away; "only_same" does as ever.
+    equal groups: of those that `groups` leaves, which are none for "exclude_same", all for
+    "only_same"; groups="none" takes nothing away and lets groups choose the temperature alone.
     A weight multiplies exp(x) in every sum and weighs its pair in every mean and count:
     sum_P w exp(x), mean_P x = sum_P w x / sum_P w, n_i = sum_N w.
 
@@ -34,10 +34,10 @@ Loss of a row: y = log sum_P exp(a), r = log R with R = sum_N exp(a), or as rewe
     log_sum, negatives      r - y
     Rows without a positive or without a negative: 0.
     targets                 sum_j t_ij (d_ij - a_ij), with d_ij = log(exp(y) + R), r or
-                            log(exp(a_ij) + R) for the three denominators. t = 0 gives 0, whatever
-                            a is. A target on a pair whose weight is 0 is an infinite loss: its
-                            logit is log 0. Rows without a pair in their denominator: 0. A row
-                            without a negative is no exception here: softmax targets have none.
+                            log(exp(a_ij) + R) for the three denominators, over P_i: a target on
+                            a pair that takes no part, be it for its weight of 0, is not counted.
+                            A row without a pair in its denominator: 0; one without a negative is
+                            no exception otherwise, since softmax targets have none.
                             The gradient in t_ij is defined where t_ij > 0.
     Column losses (symmetric) use the transposes of mask, weight and targets.
 
@@ -100,7 +100,6 @@ class Side(NamedTuple):
     positive: Tensor
     negative: Tensor
     target: Tensor | None
-    impossible: Tensor | None  # (rows,): a target on a weight of 0
 
 
 def contrastive(
@@ -150,7 +149,6 @@ def contrastive(
     if pair_weight is not None:
         weight = pair_weight.to_dense().to(dtype)
     target = None if targets is None else targets.to_dense().to(dtype)
-    absent = live & (weight == 0)
     live = live & (weight != 0)
     if target is None:
         assert q_ids is not None
@@ -167,7 +165,7 @@ def contrastive(
         same = q_groups[:, None] == k_groups
         if groups == "only_same":
             negative = negative & same
-        elif relation is None or relation.same_group is None:
+        elif groups == "exclude_same":
             negative = negative & ~same
 
     far, far_flags = _further(u, q_live, negatives, negatives_valid, normalize)
@@ -186,13 +184,11 @@ def contrastive(
             torch.cat([positive, torch.zeros_like(flags)], dim=1),
             torch.cat([negative, flags], dim=1),
             None if target is None else torch.cat([target, torch.zeros_like(further)], dim=1),
-            None if target is None else (absent & (target > 0)).any(dim=1),
         )
     ]
     if symmetric:
-        impossible = None if target is None else (absent & (target > 0)).any(dim=0)
         back = None if target is None else target.T
-        sides.append(Side(s.T, beta.T, weight.T, positive.T, negative.T, back, impossible))
+        sides.append(Side(s.T, beta.T, weight.T, positive.T, negative.T, back))
 
     found = [_losses(x, positives, denominator, hardness, debias) for x in sides]
     loss = torch.cat([x for x, _ in found])
@@ -336,7 +332,6 @@ def _losses(
 
 def _target_loss(side: Side, a: Tensor, y: Tensor, r: Tensor, denominator: str) -> Tensor:
     assert side.target is not None
-    assert side.impossible is not None
     has_p, has_n = side.positive.any(dim=1), side.negative.any(dim=1)
     a = torch.where(side.positive, a, 0.0)
     if denominator == "own_positive":
@@ -349,8 +344,7 @@ def _target_loss(side: Side, a: Tensor, y: Tensor, r: Tensor, denominator: str) 
         joint = torch.where(has_p & has_n, torch.logaddexp(y, r), joint)
         above, some = joint[:, None], has_p | has_n
     terms = torch.where(side.positive, side.target * (above - a), 0.0)
-    loss = torch.where(some, terms.sum(dim=1), 0.0)
-    return torch.where(some & side.impossible, torch.inf, 0.0) + loss
+    return torch.where(some, terms.sum(dim=1), 0.0)
 
 
 def _statistics(

@@ -205,8 +205,8 @@ class _Maker:
             self.sides("ids", self.integers(count, *sizes))
         if self.on("exclude_same", "only_same", "tau of the same group"):
             self.sides("groups", self.integers(self.random.choice((1, 2, 2, 3)), *sizes))
-        if self.on("only_same"):
-            self.arguments["groups"] = "only_same"
+            names = ("exclude_same", "only_same", "none")
+            self.arguments["groups"] = next(n for n in names if n == "none" or self.on(n))
         if self.on("valid"):
             flags = [self.flags(n) for n in sizes]
             self.sides("valid", flags)
@@ -234,8 +234,6 @@ class _Maker:
             target = target * self.flags(*shape, share=self.random.choice((1.0, 0.5, 0.3)))
             if self.chance(0.5):
                 target = target / target.sum(dim=1, keepdim=True).clamp_min(0.05)
-            if "pair_weight" in a and self.chance(0.7):  # else some losses are infinite
-                target = target * (a["pair_weight"].to_dense() > 0)
             a["targets"] = target.to_sparse_csr() if self.on("CSR targets") else target
 
     def further_keys(self) -> None:
