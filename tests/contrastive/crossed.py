@@ -70,19 +70,17 @@ def _cast(x: Any, dtype: torch.dtype | None) -> Any:
 
 def formula(draw: Draw, dtype: torch.dtype | None = None) -> Outcome:
     def function(arguments: dict[str, Any]) -> Any:
-        result = dense.contrastive(**arguments)
-        statistics = result.statistics if "statistics" in draw.options else {}
-        return result.loss, statistics, result.margin
+        return dense.contrastive(**arguments)
 
     return evaluate(draw, function, dtype)
 
 
 def package(draw: Draw, backend: str) -> Outcome:
-    wanted = "statistics" in draw.options
+    wanted = draw.arguments.get("return_stats", False)
 
     def function(arguments: dict[str, Any]) -> Any:
         given = draws.keywords(arguments, functional.PairTemperature)
-        loss = functional.contrastive(**given, return_stats=wanted, backend=backend)
+        loss = functional.contrastive(**given, backend=backend)
         loss, statistics = loss if wanted else (loss, None)
         named = {} if statistics is None else statistics._asdict()
         assert not any(x.requires_grad for x in named.values())

@@ -83,12 +83,12 @@ UNDEFINED = {
 
 
 class Result(NamedTuple):
-    """The loss (rows or reduced); statistics by name; by row max_P s - max_N s, the margin of
-    top-1, infinite where a class is empty."""
+    """The loss (rows or reduced); where asked, statistics by name and by row max_P s - max_N s, the
+    margin of top-1, infinite where a class is empty."""
 
     loss: Tensor
     statistics: dict[str, Tensor]
-    margin: Tensor
+    margin: Tensor | None
 
 
 class Side(NamedTuple):
@@ -130,6 +130,7 @@ def contrastive(
     symmetric: bool = False,
     reduction: str = "mean",
     mean_over: str = "all",
+    return_stats: bool = False,
 ) -> Result:
     one_set = k is None
     if one_set:
@@ -201,8 +202,9 @@ def contrastive(
         valid = q_live.sum() + (k_live.sum() if symmetric else 0)
         count = has_positive.sum() if mean_over == "with_positive" else valid
         loss = loss.sum() / count.clamp_min(1)
-    log_sum_exp = torch.cat([x for _, x in found])
-    return Result(loss, *_statistics(sides, log_sum_exp, normalize))
+    if not return_stats:
+        return Result(loss, {}, None)
+    return Result(loss, *_statistics(sides, torch.cat([x for _, x in found]), normalize))
 
 
 def _rows(z: Tensor, valid: Tensor | None, normalize: bool) -> Tensor:

@@ -260,6 +260,7 @@ class _Maker:
         if on("debias"):
             a["debias"] = self.random.choice((0.05, 0.2, 0.6))
         a["normalize"], a["symmetric"] = not on("dot product"), on("symmetric")
+        a["return_stats"] = on("statistics")
         a["reduction"] = "sum" if on("sum") else "none"
         if on("mean", "mean over positives"):
             a["reduction"] = "mean"

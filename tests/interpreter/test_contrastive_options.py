@@ -1,0 +1,25 @@
+"""Every option of `functional.contrastive` with every other on the Triton kernels: the draws of
+tests/contrastive, in the dtypes that these have.
+
+    ALL_DRAWS=1 TRITON_INTERPRET=1 pytest tests/interpreter/test_contrastive_options.py
+
+runs all draws.
+"""
+
+import os
+
+import pytest
+import torch
+from contrastive import crossed, draws
+
+CHUNKS = 5
+COUNT = draws.DRAWS if "ALL_DRAWS" in os.environ else 150
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_draws(chunk: int) -> None:
+    def drawn(index: int) -> crossed.Expected:
+        dtype = torch.bfloat16 if index % 4 == 0 else torch.float32
+        return crossed.expected(draws.make(index, dtype))
+
+    crossed.check(map(drawn, range(chunk, COUNT, CHUNKS)), "triton")
