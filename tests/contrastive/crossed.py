@@ -1,6 +1,5 @@
 """A draw of options on one backend, held to the formula in plain arrays."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
@@ -14,8 +13,9 @@ from torch import Tensor
 from tsssl_fast import functional
 from tsssl_fast.ops.contrastive import spec
 
-# Of float64: relative to a tensor's largest element, and absolute.
-RELATIVE, ABSOLUTE = 1e-10, 1e-11
+# Of float64: relative to a tensor's largest element; and absolute, where terms cancel that are as
+# large as 1 / tau^2, 1e5.
+RELATIVE, ABSOLUTE = 1e-10, 1e-10
 # Of what is rounded more: of the largest element, or of 1. What is wrong shows draw by draw; the
 # family's rule then judges all draws.
 GROSS = {torch.float32: 1e-3, torch.bfloat16: 0.1}
@@ -100,10 +100,14 @@ def expected_at(index: int) -> Expected:
     return expected(draws.make(index))
 
 
-def check(problems: Iterable[Expected], backend: str) -> None:
-    """Fails with every float64 draw that differs; else where the rule of the other dtypes does."""
+Rounded = list[tuple[Draw, str, tuple[Tensor, Tensor, Tensor]]]
+
+
+def check(problems: Iterable[Expected], backend: str) -> Rounded:
+    """Fails with every draw that differs. What is rounded more than float64 is returned, for
+    `accept_rounded`: draw, name of the output, and actual, truth, plain torch."""
     failures: list[str] = []
-    rounded: dict[tuple[torch.dtype, str], list[Any]] = defaultdict(list)
+    rounded: Rounded = []
     count = 0
     for problem in problems:
         count += 1
@@ -116,26 +120,35 @@ def check(problems: Iterable[Expected], backend: str) -> None:
         if wrong:
             failures.append(f"{problem.draw}: {'; '.join(wrong)}")
         elif problem.plain is not None:
-            for name, actual in found.tensors.items():
-                if name not in (*COUNTS, "top1_accuracy"):
-                    result = (actual, problem.truth.tensors[name], problem.plain.tensors[name])
-                    rounded[problem.draw.dtype, name].append((problem.draw, result))
+            truth, plain = problem.truth.tensors, problem.plain.tensors
+            rounded += [
+                (problem.draw, name, (actual, truth[name], plain[name]))
+                for name, actual in found.tensors.items()
+                if name not in (*COUNTS, "top1_accuracy")
+            ]
     assert not failures, f"{backend}: {len(failures)} of {count} draws\n" + "\n".join(failures)
-    for (dtype, name), results in rounded.items():
-        _accept(f"{backend}, {dtype}, {name}", results)
+    return rounded
 
 
-def _accept(name: str, results: list[tuple[Draw, Any]]) -> None:
-    """The family's rule over the draws. Numbers and temperatures are judged as one vector."""
-    values = [x for _, x in results]
-    if "temperature" in name or values[0][0].dim() == 0:
-        flat = [tuple(x.reshape(-1) for x in value) for value in values]
-        values = [tuple(torch.cat(x) for x in zip(*flat, strict=True))]
-    try:
-        accept(name, values, spec.ERROR_FACTOR)
-    except AssertionError as error:
-        worst = max(results, key=lambda x: error_in_ulps(x[1][0], x[1][1]))
-        raise AssertionError(f"{error}; the largest error: {worst[0]}") from None
+def accept_rounded(backend: str, rounded: Rounded) -> None:
+    """The family's rule, over the draws of each dtype and output; temperatures as one vector.
+
+    The unit is an ulp of the largest element, and of 1 at least: where terms of order 1 cancel to
+    nothing, as in a loss whose only key has all of the target, no digits are left to compare.
+    """
+    outputs: dict[tuple[torch.dtype, str], list[tuple[Draw, tuple[Tensor, ...]]]] = {}
+    for draw, name, values in rounded:
+        beside_one = tuple(torch.cat([x.reshape(-1), x.new_ones(1)]) for x in values)
+        outputs.setdefault((draw.dtype, name), []).append((draw, beside_one))
+    for (dtype, name), results in outputs.items():
+        values = [x for _, x in results]
+        if "temperature" in name:
+            values = [tuple(torch.cat(x) for x in zip(*values, strict=True))]
+        try:
+            accept(f"{backend}, {dtype}, {name}", values, spec.ERROR_FACTOR)
+        except AssertionError as error:
+            worst = max(results, key=lambda x: error_in_ulps(x[1][0], x[1][1]))
+            raise AssertionError(f"{error}; the largest error: {worst[0]}") from None
 
 
 def _differences(problem: Expected, found: Outcome) -> Iterator[str]:

@@ -8,6 +8,7 @@ runs all draws on every backend; the Triton kernels have theirs in tests/interpr
 
 import os
 from collections import Counter
+from functools import cache
 from itertools import combinations
 
 import pytest
@@ -19,11 +20,23 @@ ALL = "ALL_DRAWS" in os.environ
 LEAST = 30  # draws of every pair of options
 
 
+@cache
+def checked(backend: str, chunk: int) -> crossed.Rounded:
+    count = draws.DRAWS if ALL else COUNTS[backend]
+    return crossed.check(map(crossed.expected_at, range(chunk, count, CHUNKS)), backend)
+
+
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 @pytest.mark.parametrize("backend", COUNTS)
 def test_draws(backend: str, chunk: int) -> None:
-    count = draws.DRAWS if ALL else COUNTS[backend]
-    crossed.check(map(crossed.expected_at, range(chunk, count, CHUNKS)), backend)
+    checked(backend, chunk)
+
+
+@pytest.mark.parametrize("backend", COUNTS)
+def test_rounding(backend: str) -> None:
+    rounded = [result for chunk in range(CHUNKS) for result in checked(backend, chunk)]
+    assert rounded
+    crossed.accept_rounded(backend, rounded)
 
 
 def test_every_pair_of_options_is_drawn() -> None:

@@ -7,6 +7,7 @@ runs all draws.
 """
 
 import os
+from functools import cache
 
 import pytest
 import torch
@@ -16,10 +17,19 @@ CHUNKS = 5
 COUNT = draws.DRAWS if "ALL_DRAWS" in os.environ else 150
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_draws(chunk: int) -> None:
+@cache
+def checked(chunk: int) -> crossed.Rounded:
     def drawn(index: int) -> crossed.Expected:
         dtype = torch.bfloat16 if index % 4 == 0 else torch.float32
         return crossed.expected(draws.make(index, dtype))
 
-    crossed.check(map(drawn, range(chunk, COUNT, CHUNKS)), "triton")
+    return crossed.check(map(drawn, range(chunk, COUNT, CHUNKS)), "triton")
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_draws(chunk: int) -> None:
+    checked(chunk)
+
+
+def test_rounding() -> None:
+    crossed.accept_rounded("triton", [x for chunk in range(CHUNKS) for x in checked(chunk)])
