@@ -13,22 +13,23 @@ from torch import Tensor
 from tsssl_fast import functional
 from tsssl_fast.ops.contrastive import spec
 
-# Of float64: relative to a tensor's largest element; and absolute, where terms cancel that are as
-# large as 1 / tau^2, 1e5.
-RELATIVE, ABSOLUTE = 1e-10, 1e-10
+# Of float64: relative to a tensor's largest element; and absolute, in units of the largest 1 / tau^2,
+# because terms of this size cancel, to nothing where rows have one column.
+RELATIVE, ABSOLUTE = 1e-10, 2e-12
 # Of what is rounded more: of the largest element, or of 1. What is wrong shows draw by draw; the
 # family's rule then judges all draws.
 GROSS = {torch.float32: 1e-3, torch.bfloat16: 0.1}
 # Similarities closer than this may stand in either order.
 TIE = {torch.float64: 1e-12, torch.float32: 1e-5}
 COUNTS = ("rows_without_positive", "rows_without_negative")
+ACCURACIES = ("top1_accuracy", "topk_accuracy")
 
 
 class Outcome(NamedTuple):
-    """Values, statistics and gradients by name; the margins of top-1 by row (the formula's)."""
+    """Values, statistics and gradients by name; `dense.Result.lead`, of the formula."""
 
     tensors: dict[str, Tensor]
-    margin: Tensor | None
+    lead: Tensor | None
 
 
 class Expected(NamedTuple):
@@ -48,7 +49,7 @@ def evaluate(draw: Draw, function: Callable[..., Any], dtype: torch.dtype | None
         arguments[owner] = (
             arguments[owner]._replace(**{field: leaves[name]}) if field else leaves[name]
         )
-    loss, statistics, margin = function(arguments)
+    loss, statistics, lead = function(arguments)
     upstream = torch.randn(loss.shape, generator=torch.Generator().manual_seed(draw.upstream))
     found = torch.autograd.grad(
         loss, list(leaves.values()), upstream.to(loss.dtype), allow_unused=True
@@ -59,7 +60,7 @@ def evaluate(draw: Draw, function: Callable[..., Any], dtype: torch.dtype | None
         if name == "targets":
             gradient = torch.where(leaf > 0, gradient, 0.0)
         tensors[f"gradient of {name}"] = gradient
-    return Outcome(tensors, margin)
+    return Outcome(tensors, lead)
 
 
 def _cast(x: Any, dtype: torch.dtype | None) -> Any:
@@ -80,7 +81,7 @@ def package(draw: Draw, backend: str) -> Outcome:
 
     def function(arguments: dict[str, Any]) -> Any:
         given = draws.keywords(arguments, functional.PairTemperature)
-        loss = functional.contrastive(**given, backend=backend)
+        loss = functional.contrastive_loss(**given, backend=backend)
         loss, statistics = loss if wanted else (loss, None)
         named = {} if statistics is None else statistics._asdict()
         assert not any(x.requires_grad for x in named.values())
@@ -124,7 +125,7 @@ def check(problems: Iterable[Expected], backend: str) -> Rounded:
             rounded += [
                 (problem.draw, name, (actual, truth[name], plain[name]))
                 for name, actual in found.tensors.items()
-                if name not in (*COUNTS, "top1_accuracy")
+                if name not in (*COUNTS, *ACCURACIES)
             ]
     assert not failures, f"{backend}: {len(failures)} of {count} draws\n" + "\n".join(failures)
     return rounded
@@ -164,8 +165,8 @@ def _differences(problem: Expected, found: Outcome) -> Iterator[str]:
         elif name in COUNTS:
             if int(actual) != int(right):
                 yield f"{name}: {int(actual)}, expected {int(right)}"
-        elif name == "top1_accuracy":
-            if not _top1(actual, problem):
+        elif name in ACCURACIES:
+            if not _accurate(name, actual, problem):
                 yield f"{name}: {float(actual)}, expected {float(right)}"
         elif not _same_kind(actual, right):
             yield f"{name}: {_numbers(actual)}, expected {_numbers(right)}"
@@ -175,12 +176,20 @@ def _differences(problem: Expected, found: Outcome) -> Iterator[str]:
                 error = (actual[right.isfinite()].double() - finite).abs().max().item()
                 largest = finite.abs().max().item()
                 if actual.dtype == torch.float64:
-                    allowed = ABSOLUTE + RELATIVE * largest
+                    allowed = ABSOLUTE * _scale(problem.draw) + RELATIVE * largest
                 else:
                     allowed = GROSS[actual.dtype] * max(1.0, largest)
                 if not error <= allowed:
                     both = f"{_numbers(actual)}, expected {_numbers(right)}"
                     yield f"{name}: error {error:.1e}: {both}"
+
+
+def _scale(draw: Draw) -> float:
+    """The largest 1 / tau^2, 1 at least."""
+    tau = draw.arguments["temperature"]
+    taus = [x for x in tau if x is not None] if isinstance(tau, draws.Relation) else [tau]
+    least = min(x.min().item() if isinstance(x, Tensor) else x for x in taus)
+    return max(1.0, 1 / least**2)
 
 
 def _same_kind(actual: Tensor, right: Tensor) -> bool:
@@ -190,17 +199,15 @@ def _same_kind(actual: Tensor, right: Tensor) -> bool:
     return torch.equal(actual[special].nan_to_num(), right[special].to(actual.dtype).nan_to_num())
 
 
-def _top1(actual: Tensor, problem: Expected) -> bool:
-    margin = problem.truth.margin
-    assert margin is not None
-    rows = len(margin) - int(problem.truth.tensors["rows_without_positive"])
-    if rows == 0:
+def _accurate(name: str, actual: Tensor, problem: Expected) -> bool:
+    lead = problem.truth.lead
+    assert lead is not None
+    if len(lead) == 0:
         return bool(actual.isnan())
-    has = margin != -torch.inf
     tie = TIE[torch.float64 if problem.plain is None else torch.float32]
-    sure, most = int((margin[has] > tie).sum()), int((margin[has] > -tie).sum())
-    first = float(actual) * rows
-    return sure - 1e-3 <= first <= most + 1e-3
+    k = 1 if name == "top1_accuracy" else problem.draw.arguments.get("top_k", 5)
+    least, most = (int(((lead <= x).sum(dim=1) < k).sum()) for x in (tie, -tie))
+    return least - 1e-3 <= float(actual) * len(lead) <= most + 1e-3
 
 
 def _numbers(x: Tensor) -> str:

@@ -1,6 +1,6 @@
-"""`functional.contrastive` as its formula says, every pair in plain N x P arrays.
+"""`functional.contrastive_loss` as its formula says, every pair in plain N x P arrays.
 
-Shares no code with the package. Arguments, shapes and dtypes are those of `functional.contrastive`;
+Shares no code with the package. Arguments, shapes and dtypes are those of `contrastive_loss`;
 a temperature by relation is any object with `positive`, `negative` and `same_group`. In float64 it
 is the definition; in the inputs' own dtype it is what plain torch reaches, for `checks.accept`.
 
@@ -55,7 +55,8 @@ Statistics, over all rows (M, or M + P), without gradient
                            without a pair
     positive_similarity    mean over rows with a positive of mean_P s (weighted, as mean_P x)
     negative_similarity    mean of s over all negative pairs, each once
-    top1_accuracy          share, of rows with a positive, of those with max_P s > max_N s
+    top1, topk_accuracy    share, of rows with a positive, of those with fewer than 1, top_k
+                           negatives of s >= max_P s
     alignment              2 - 2 positive_similarity (NaN for dot products)
     uniformity             log mean over all pairs of both classes of exp(4 s - 4), each once (NaN
                            for dot products)
@@ -83,12 +84,12 @@ UNDEFINED = {
 
 
 class Result(NamedTuple):
-    """The loss (rows or reduced); where asked, statistics by name and by row max_P s - max_N s, the
-    margin of top-1, infinite where a class is empty."""
+    """The loss (rows or reduced); where asked, statistics by name, and per row with a positive
+    max_P s - s_ij of its negatives (other columns: inf), by which the accuracies count."""
 
     loss: Tensor
     statistics: dict[str, Tensor]
-    margin: Tensor | None
+    lead: Tensor | None
 
 
 class Side(NamedTuple):
@@ -131,6 +132,7 @@ def contrastive(
     reduction: str = "mean",
     mean_over: str = "all",
     return_stats: bool = False,
+    top_k: int = 5,
 ) -> Result:
     one_set = k is None
     if one_set:
@@ -204,7 +206,8 @@ def contrastive(
         loss = loss.sum() / count.clamp_min(1)
     if not return_stats:
         return Result(loss, {}, None)
-    return Result(loss, *_statistics(sides, torch.cat([x for _, x in found]), normalize))
+    log_sum_exp = torch.cat([x for _, x in found])
+    return Result(loss, *_statistics(sides, log_sum_exp, normalize, top_k))
 
 
 def _rows(z: Tensor, valid: Tensor | None, normalize: bool) -> Tensor:
@@ -350,31 +353,32 @@ def _target_loss(side: Side, a: Tensor, y: Tensor, r: Tensor, denominator: str) 
 
 
 def _statistics(
-    sides: list[Side], log_sum_exp: Tensor, normalize: bool
+    sides: list[Side], log_sum_exp: Tensor, normalize: bool, top_k: int
 ) -> tuple[dict[str, Tensor], Tensor]:
-    positives, negatives, margins, spread, counts = [], [], [], [], []
+    positives, negatives, leads, spread, counts = [], [], [], [], []
+    width = max(side.s.shape[1] for side in sides)
     for side in sides:
         s = side.s.detach()
         positives.append(_mean(s, side.positive, side.weight))
         negatives.append(s[side.negative])
-        tops = [
-            torch.where(keep, s, -torch.inf).amax(dim=1) if s.shape[1] else -torch.inf * s.sum(1)
-            for keep in (side.positive, side.negative)
-        ]
-        margins.append(torch.where(side.positive.any(dim=1), tops[0] - tops[1], -torch.inf))
+        best = torch.where(side.positive, s, -torch.inf).amax(dim=1, keepdim=True)
+        lead = torch.where(side.negative, best - s, torch.inf)
+        leads.append(torch.nn.functional.pad(lead, (0, width - s.shape[1]), value=torch.inf))
         spread.append((4 * s - 4).clamp_max(0.0).exp()[side.positive | side.negative])
         counts.append(torch.stack([side.positive.any(dim=1), side.negative.any(dim=1)]))
     has_p, has_n = torch.cat(counts, dim=1)
-    margin = torch.cat(margins)
+    lead = torch.cat(leads)[has_p]
+    rank = (lead <= 0).sum(dim=1)
     similarity = torch.cat(positives)[has_p].mean()
     nan = torch.full_like(similarity, torch.nan)
     return {
         "log_sum_exp": log_sum_exp,
         "positive_similarity": similarity,
         "negative_similarity": torch.cat(negatives).mean(),
-        "top1_accuracy": (margin[has_p] > 0).to(similarity.dtype).mean(),
+        "top1_accuracy": (rank < 1).to(similarity.dtype).mean(),
+        "topk_accuracy": (rank < top_k).to(similarity.dtype).mean(),
         "alignment": 2 - 2 * similarity if normalize else nan,
         "uniformity": torch.cat(spread).mean().log() if normalize else nan,
         "rows_without_positive": (~has_p).sum(),
         "rows_without_negative": (~has_n).sum(),
-    }, margin
+    }, lead

@@ -1,8 +1,7 @@
-"""Small random problems for `functional.contrastive` that turn on every option with every other.
+"""Small random problems for `contrastive_loss` that turn on every option with every other.
 
 `make(i)` is draw i: the same numbers on every machine. Which options it turns on comes from a list
-that is balanced over pairs of options; their values come from the draw's own seed. A draw's
-arguments have the names of `dense.contrastive`; `keywords` gives those of the package.
+that is balanced over pairs of options; their values come from the draw's own seed.
 """
 
 import random
@@ -17,9 +16,6 @@ from torch import Tensor
 
 DRAWS = 5000
 SIZES, SIZE_WEIGHTS = (1, 2, 3, 4, 5), (1, 2, 3, 4, 5)  # how many options a draw turns on
-
-# Names of the package that differ from those of dense.contrastive.
-KEYWORDS = {"pair_mask": "mask", "negatives": "extra_keys", "negatives_valid": "extra_valid"}
 
 # Every option, and the argument it sets: two of one argument exclude each other.
 OPTIONS = {
@@ -121,10 +117,8 @@ def make(index: int, dtype: torch.dtype | None = None) -> Draw:
 
 def keywords(arguments: dict[str, Any], relation: Callable[..., Any]) -> dict[str, Any]:
     """The package's keyword arguments; `relation` is its PairTemperature."""
-    out = {KEYWORDS.get(name, name): value for name, value in arguments.items()}
-    if isinstance(out.get("temperature"), Relation):
-        out["temperature"] = relation(*out["temperature"])
-    return out
+    tau = arguments.get("temperature")
+    return arguments | ({"temperature": relation(*tau)} if isinstance(tau, Relation) else {})
 
 
 class _Maker:
@@ -260,7 +254,8 @@ class _Maker:
         if on("debias"):
             a["debias"] = self.random.choice((0.05, 0.2, 0.6))
         a["normalize"], a["symmetric"] = not on("dot product"), on("symmetric")
-        a["return_stats"] = on("statistics")
+        if on("statistics"):
+            a["return_stats"], a["top_k"] = True, self.random.choice((1, 2, 3, 5))
         a["reduction"] = "sum" if on("sum") else "none"
         if on("mean", "mean over positives"):
             a["reduction"] = "mean"

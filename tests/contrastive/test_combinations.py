@@ -9,6 +9,7 @@ from contrastive.draws import Draw, Relation
 from torch import Tensor
 
 from tsssl_fast import functional
+from tsssl_fast.ops.contrastive import spec
 
 ROWS = 3
 backends = pytest.mark.parametrize("backend", ["reference", "cpp", "numba"])
@@ -80,7 +81,7 @@ def test_debias_with_further_keys(backend: str) -> None:
 def test_own_positive_with_temperature_by_relation(backend: str) -> None:
     q, k = operands()
     ids = torch.arange(ROWS)
-    found = functional.contrastive(
+    found = functional.contrastive_loss(
         *(q, k),
         q_ids=ids,
         k_ids=ids,
@@ -135,9 +136,9 @@ def test_targets_with_weight(backend: str) -> None:
 
 def test_neither_ids_nor_targets() -> None:
     with pytest.raises(ValueError, match=r"q_ids.*targets|targets.*q_ids"):
-        functional.contrastive(*operands())
+        functional.contrastive_loss(*operands())
     with pytest.raises(ValueError, match=r"q_ids.*targets|targets.*q_ids"):
-        functional.contrastive(operands()[0])
+        functional.contrastive_loss(operands()[0])
 
 
 @backends
@@ -200,9 +201,10 @@ def test_what_has_no_meaning_is_refused(pair: tuple[str, str]) -> None:
         given |= {} if given["k"] is None else {"k_ids": torch.arange(ROWS)}
     names = "|".join(name.partition("=")[0] for name in pair)
     with pytest.raises(ValueError, match=names):
-        functional.contrastive(**draws.keywords(given, functional.PairTemperature))
+        functional.contrastive_loss(**draws.keywords(given, functional.PairTemperature))
     assert dense.UNDEFINED[pair]
 
 
 def test_few_combinations_have_no_meaning() -> None:
     assert len(dense.UNDEFINED) <= 10
+    assert spec.UNDEFINED.keys() == dense.UNDEFINED.keys()

@@ -1,5 +1,5 @@
-"""Every option of `functional.contrastive` with every other: values, statistics and gradients of
-random small problems against the formula in plain arrays.
+"""Every option of `contrastive_loss` with every other: values, statistics and gradients of random
+small problems against the formula in plain arrays.
 
     ALL_DRAWS=1 pytest tests/contrastive/test_crossed_options.py
 

@@ -1,4 +1,4 @@
-"""Every option of `functional.contrastive` with every other on the Triton kernels: the draws of
+"""Every option of `contrastive_loss` with every other on the Triton kernels: the draws of
 tests/contrastive, in the dtypes that these have.
 
     ALL_DRAWS=1 TRITON_INTERPRET=1 pytest tests/interpreter/test_contrastive_options.py
