@@ -13,8 +13,8 @@ from torch import Tensor
 from tsssl_fast import functional
 from tsssl_fast.ops.contrastive import spec
 
-# Of float64: relative to a tensor's largest element; and absolute, in units of the largest 1 / tau^2,
-# because terms of this size cancel, to nothing where rows have one column.
+# Of float64: relative to a tensor's largest element; and absolute, in units of the largest
+# 1 / tau^2, because terms of this size cancel, to nothing where rows have one column.
 RELATIVE, ABSOLUTE = 1e-10, 2e-12
 # Of what is rounded more: of the largest element, or of 1. What is wrong shows draw by draw; the
 # family's rule then judges all draws.
