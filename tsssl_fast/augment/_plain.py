@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.augment import _calls, _ranges
-from tsssl_fast.augment.transform import Builder, Transform
+from tsssl_fast.augment.program import Builder
+from tsssl_fast.augment.transform import Transform
 from tsssl_fast.common import checks, random
 from tsssl_fast.ops.augment import spec, torch_only
 from tsssl_fast.ops.augment.reference import draws
@@ -40,6 +41,6 @@ class Plain(Transform):
         ids = _calls.per_sample("sample_ids", sample_ids, x.shape[1])
         key = random.seed_tensor(seed, epoch, step, rank)
         builder = Builder()
-        builder.add(self)
+        self.add_to(builder)
         table = draws.draw(builder.rows, draws.Subject.of(key, ids, None, x.shape[0], x.shape[1:]))
         return torch_only.run(x, builder.program(), key, ids, None, table, ""), table

@@ -1,15 +1,14 @@
 """What an operation is: a row of a program, built from checked arguments."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from tsssl_fast.augment import _ranges
-from tsssl_fast.ops.augment import spec
+from tsssl_fast.augment.program import Builder
+from tsssl_fast.augment.run import Pipeline
 from tsssl_fast.ops.augment.spec import Code
 
 
@@ -31,9 +30,17 @@ class Transform:
         self.check()
 
     def __call__(self, x: Tensor, views: int = 2, **arguments: Any) -> Any:
-        from tsssl_fast.augment.compose import Compose
+        builder = Builder()
+        self.add_to(builder)
+        return Pipeline(builder, [self])(x, views, **arguments)
 
-        return Compose([self])(x, views, **arguments)
+    def add_to(self, builder: Builder, view: int = -1, parent: int = -1, child: int = 0) -> None:
+        """Appends the operation's row and, for a group, those of its members behind it."""
+        label = (type(self).__name__, self.names)
+        place = (view, parent, child)
+        row = builder.add(label, self.code, self.p, self.slots(), self.arguments(), *place)
+        for i, member in enumerate(self.children()):
+            member.add_to(builder, view, row, i)
 
     def check(self) -> None:
         """Raises for an argument out of its range."""
@@ -52,35 +59,3 @@ class Transform:
     def children(self) -> Sequence["Transform"]:
         """The operations of a group."""
         return ()
-
-
-class Builder:
-    """Collects the rows of a program."""
-
-    def __init__(self) -> None:
-        self.rows: list[list[float]] = []
-        self.transforms: list[Transform] = []
-        self._seen: Counter[tuple[int, Code]] = Counter()
-
-    def add(self, transform: Transform, view: int = -1, parent: int = -1, child: int = 0) -> None:
-        """Appends the operation and, for a group, its members behind it."""
-        occurrence = self._seen[view, transform.code]
-        self._seen[view, transform.code] += 1
-        if occurrence >= spec.MAX_OCCURRENCES:
-            raise ValueError(
-                f"transforms: {type(transform).__name__} {occurrence + 1} times; "
-                f"accepted: at most {spec.MAX_OCCURRENCES}"
-            )
-        fixed, channel = transform.slots()
-        threshold = round(transform.p * spec.ALWAYS)
-        head = [transform.code, occurrence, view, threshold, 1 + fixed, channel, parent, child]
-        tail = list(transform.arguments())
-        tail += [0.0] * (spec.ARGUMENTS - len(tail))
-        index = len(self.rows)
-        self.rows.append([float(number) for number in (*head, *tail)])
-        self.transforms.append(transform)
-        for i, member in enumerate(transform.children()):
-            self.add(member, view, index, i)
-
-    def program(self) -> Tensor:
-        return torch.tensor(self.rows, dtype=torch.float64).reshape(-1, spec.COLUMNS)
