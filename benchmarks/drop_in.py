@@ -32,9 +32,9 @@ class PlainViews:
     def __init__(self, name: str) -> None:
         self.wearable = name == "wearable"
 
-    def __call__(self, x: Tensor, *, seed: int, sample_ids: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, views: int, *, seed: int, sample_ids: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
-        return torch.stack([self.view(x, generator) for _ in range(2)])
+        return torch.stack([self.view(x, generator) for _ in range(views)])
 
     def view(self, x: Tensor, generator: torch.Generator) -> Tensor:
         n, channels, steps = x.shape
@@ -92,9 +92,10 @@ class PlainNTXent(nn.Module):
 
 
 def train(config: Config, data: Dataset, plain: bool, profile: StepProfile) -> tuple[Any, Scaling]:
-    method: Any = config.build(data.channels, data.length)
+    views = PlainViews(config.views) if plain else None
+    method: Any = config.build(data.channels, data.length, views)
     if plain:
-        method.views, method.criterion = PlainViews(config.views), PlainNTXent()
+        method.criterion = PlainNTXent()
     scaling = Scaling.fit(data.x_train, config.scaling, config.scale_group)
     fit(method, scaling(data.x_train), config.settings(), profile=profile)
     return method.encoder, scaling

@@ -10,12 +10,12 @@ from tsssl_fast.methods import Supervised
 class Jitter:
     """Scaled and jittered copies; shows that methods take any callable as views."""
 
-    def __call__(self, x: Tensor, *, seed: int, sample_ids: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, views: int = 2, *, seed: int, sample_ids: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         views = [
             x * (1 + 0.2 * torch.randn(len(x), 1, 1, generator=generator))
             + 0.1 * torch.randn(x.shape, generator=generator)
-            for _ in range(2)
+            for _ in range(views)
         ]
         return torch.stack(views)
 

@@ -11,7 +11,7 @@ from tsssl_fast import augment
 CLASSES = [
     getattr(augment, name)
     for name in augment.__all__
-    if dataclasses.is_dataclass(getattr(augment, name)) and name not in ("Parameters", "Transform")
+    if hasattr(getattr(augment, name), "Config") and name not in ("Compose", "PerView", "Transform")
 ]
 JUNK = [
     *(None, "junk", object(), math.nan, math.inf, -math.inf, -3, -0.5, 7e9, 1 + 2j, True),
@@ -34,7 +34,7 @@ def refusal(cls, **arguments):
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_errors_name_their_argument(cls):
-    for field in dataclasses.fields(cls):
+    for field in dataclasses.fields(cls.Config):
         said = [refusal(cls, **{field.name: value}) for value in JUNK]
         refused = [text for text in said if text is not None]
         assert len(refused) >= len(JUNK) // 2, field.name
@@ -55,7 +55,7 @@ def test_a_call_that_passed_lets_no_other_kind_of_batch_pass() -> None:
     first = pipeline(x, 2, seed=-3, epoch=1)
     assert torch.equal(first, pipeline(x, 2, seed=torch.tensor(-3), epoch=1))
     assert torch.equal(first, pipeline(x, 2, seed=2**64 - 3, epoch=1))
-    for bad, error in ((x.long(), TypeError), (x[0], ValueError), (x.to_sparse(), ValueError)):
+    for bad, error in ((x.long(), TypeError), (x[0, 0], ValueError), (x.to_sparse(), ValueError)):
         with pytest.raises(error, match=r"^x: "):
             pipeline(bad, 2, seed=0)
     with pytest.raises(ValueError, match=r"^layout"):

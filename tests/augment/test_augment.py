@@ -247,15 +247,15 @@ BAD_ARGUMENTS = [
     (augment.Blockout, {"length": 0}, "length"),
     (augment.Blockout, {"length": (0.5, 0.2)}, "length"),
     (augment.Blockout, {"fill": float("inf")}, "fill"),
-    (augment.RandomNoise, {"scale": -0.1}, "scale"),
+    (augment.RandomNoise, {"magnitude": -0.1}, "magnitude"),
     (augment.RandomNoise, {"distribution": "cauchy"}, "distribution"),
-    (augment.CropResize, {"scale": (0.0, 1.0)}, "scale"),
-    (augment.CropResize, {"scale": (0.2, 0.4, 0.6)}, "scale"),
-    (augment.MagnitudeWarp, {"amplitude": (-1.0, 1.0)}, "amplitude"),
+    (augment.CropResize, {"length": (0.0, 1.0)}, "length"),
+    (augment.CropResize, {"length": (0.2, 0.4, 0.6)}, "length"),
+    (augment.MagnitudeWarp, {"magnitude": (-1.0, 1.0)}, "magnitude"),
     (augment.MagnitudeWarp, {"form": "cos"}, "form"),
-    (augment.TimeWarp, {"strength": 1.0}, "strength"),
+    (augment.TimeWarp, {"magnitude": 1.0}, "magnitude"),
     (augment.TimeWarp, {"knots": 63}, "knots"),
-    (augment.Smooth, {"strength": 1.1}, "strength"),
+    (augment.Smooth, {"magnitude": 1.1}, "magnitude"),
     (augment.Smooth, {"passes": 0}, "passes"),
 ]
 
@@ -275,10 +275,12 @@ def test_constructors_reject_types(value):
 @pytest.mark.parametrize(
     ("arguments", "error", "name"),
     [
-        ({"x": torch.zeros(3, 4)}, ValueError, "x"),
+        ({"x": torch.zeros(4)}, ValueError, "x"),
+        ({"x": torch.zeros(3, 4)}, ValueError, "sample_id"),
         ({"x": torch.zeros(0, 3, 4)}, ValueError, "x"),
         ({"x": torch.zeros(2, 3, 4, dtype=torch.int64)}, TypeError, "x"),
-        ({"x": np.zeros((2, 3, 4))}, TypeError, "x"),
+        ({"x": np.zeros((2, 3, 4), dtype=np.int64)}, TypeError, "x"),
+        ({"x": [[[0.0]]]}, TypeError, "x"),
         ({"views": 0}, ValueError, "views"),
         ({"views": 40000}, ValueError, "views"),
         ({"views": 2.0}, TypeError, "views"),
@@ -300,5 +302,9 @@ def test_calls_reject_a_block_longer_than_the_series():
 
 
 def test_compose_rejects_what_is_no_transform():
-    with pytest.raises(TypeError, match=r"^transforms\[1\]: function"):
-        augment.Compose([augment.TimeFlip(), lambda x: x])
+    with pytest.raises(TypeError, match=r"^transforms\[1\]: str"):
+        augment.Compose([augment.TimeFlip(), "TimeFlip"])
+    with pytest.raises(TypeError, match=r"^transforms\[0\]: the class TimeFlip"):
+        augment.Compose([augment.TimeFlip])
+    with pytest.raises(TypeError, match=r"^transforms\[0\]: PerView"):
+        augment.Compose([augment.presets.ts_tcc()])

@@ -47,7 +47,7 @@ def test_ts_tcc_literal_scales_every_step_around_two():
 def test_ts_tcc_literal_copies_channel_0_into_all():
     """pat[0, warp] where the series is cut, the series itself where it is not."""
     x = torch.arange(3.0 * T).reshape(1, 3, T).expand(300, 3, T)
-    pipeline = augment.presets.ts_tcc(jitter=0.0, literal=True)
+    pipeline = augment.presets.ts_tcc(jitter_magnitude=0.0, literal=True)
     y, params = pipeline(x, seed=0, return_params=True)
     count = params[1]["segments"][1]
     assert set(count.tolist()) == set(range(1, 8))
@@ -87,7 +87,7 @@ def test_literal_borders_are_a_choice_without_replacement_from_the_first_t_minus
 
 FORMS = [
     augment.TimeWarp(0.5, form="literal"),
-    augment.Scale(1.1, "normal", form="literal"),
+    augment.Scale(magnitude=1.1, form="literal"),
     augment.SegmentPermutation((2, 5), form="literal"),
 ]
 
@@ -115,10 +115,10 @@ def test_literal_forms_keep_the_contract(operation):
     ("make", "name"),
     [
         (lambda: augment.TimeWarp(form="document"), "form"),
-        (lambda: augment.TimeWarp(1.0, form="literal"), "strength"),
-        (lambda: augment.Scale(1.1, "normal", form="tcc"), "form"),
-        (lambda: augment.Scale(1.1, form="literal"), "distribution"),
-        (lambda: augment.Scale(1.1, "normal", per_channel=True, form="literal"), "per_channel"),
+        (lambda: augment.TimeWarp(1.0, form="literal"), "magnitude"),
+        (lambda: augment.Scale(magnitude=1.1, form="tcc"), "form"),
+        (lambda: augment.Scale(1.1, form="literal"), "magnitude"),
+        (lambda: augment.Scale(magnitude=1.1, per_channel=True, form="literal"), "per_channel"),
         (lambda: augment.SegmentPermutation(3, form="random"), "form"),
     ],
 )

@@ -100,7 +100,7 @@ def test_scale(per_channel):
 
 
 def test_scale_normal_has_mean_one_and_the_deviation_given():
-    table = augment.Compose([augment.Scale(0.1, distribution="normal", per_channel=True)]).sample(
+    table = augment.Compose([augment.Scale(magnitude=0.1, per_channel=True)]).sample(
         4000, 3, 1, views=1, seed=0
     )
     factors = table[0]["values"].flatten()
@@ -183,10 +183,10 @@ def test_magnitude_spline_and_drift_follow_their_curves():
     t = np.arange(T)
     for x, y, named, knots in cases(augment.MagnitudeSpline(0.3, knots=3)):
         curve = np.stack([catmull_rom(k, t) for k in knots.reshape(3, 5)])
-        np.testing.assert_allclose(y, x * (1 + named["sigma"] * curve), atol=1e-12)
+        np.testing.assert_allclose(y, x * (1 + named["magnitude"] * curve), atol=1e-12)
     for x, y, named, knots in cases(augment.Drift((0.1, 0.5), knots=0)):
         curve = np.stack([catmull_rom(k, t) for k in knots.reshape(3, 2)])
-        expected = x + named["scale"] * x.std(1, keepdims=True) * curve
+        expected = x + named["magnitude"] * x.std(1, keepdims=True) * curve
         np.testing.assert_allclose(y, expected, atol=1e-12)
 
 

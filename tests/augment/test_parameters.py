@@ -23,7 +23,7 @@ def test_json_with_a_speed_that_no_seed_draws_is_refused():
 @pytest.mark.parametrize("transform", [augment.TimeWarp(), augment.ChannelPermutation()])
 def test_parameters_that_were_changed_are_refused(transform, value):
     """Kernels trust what they replay: a source channel of 1e9 would be read."""
-    params = augment.Compose([transform]).sample(2, 3, 20, seed=0)
+    params = augment.Compose([transform]).sample(2, 3, 20, 2, seed=0)
     params.table[1, 0, 2] = value
     for use in (lambda: params.apply(series(2, 3, 20)), params.index_map, params.overlap):
         with pytest.raises(ValueError, match=r"^table: .*accepted"):
@@ -48,7 +48,7 @@ def test_strengths_are_labels():
                                 augment.CropResize((0.3, 0.9))])  # fmt: skip
     x = series(60, 1, 100).double()
     _, params = pipeline(x, 2, seed=0, return_params=True)
-    for i, name, low, high in ((0, "strength", 0.1, 0.6), (1, "sigma", 0.0, 0.2)):
+    for i, name, low, high in ((0, "magnitude", 0.1, 0.6), (1, "magnitude", 0.0, 0.2)):
         strength = params[i][name]
         assert strength.shape == (2, 60)
         assert low <= strength.min() < low + 0.05 * (high - low) + 0.02
@@ -83,7 +83,7 @@ def test_strided_series_are_not_copied():
 
 def test_ts_tcc_moves_all_channels_alike_and_scales_them_on_their_own():
     x = series(40, 3, 60).double()
-    weak, strong = augment.presets.ts_tcc(jitter=0.0)(x, seed=0)
+    weak, strong = augment.presets.ts_tcc(jitter_magnitude=0.0)(x, seed=0)
     factor = weak / x
     torch.testing.assert_close(factor, factor[..., :1].expand_as(factor))
     assert abs(factor.mean() - 1) < 0.25

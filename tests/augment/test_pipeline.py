@@ -134,7 +134,7 @@ def test_lengths_out_of_range(lengths):
 def test_layout_ntc():
     x, pipeline = series(4, 3, 20), augment.presets.simclr_ts()
     y = pipeline(x.transpose(1, 2).contiguous(), seed=0, layout="NTC")
-    assert y.shape == (2, 4, 20, 3)
+    assert y.shape == (4, 20, 3)
     assert torch.equal(y.transpose(-1, -2), pipeline(x, seed=0))
 
 
@@ -143,8 +143,8 @@ def test_nan_policies():
     x[1, 0, 10:13] = torch.nan
     with pytest.raises(ValueError, match=r"^x: 3 NaN"):
         pipeline(x, seed=0, nan="raise")
-    masked = pipeline(x, seed=0, nan="mask")
-    zeros = pipeline(torch.nan_to_num(x, 0.0), seed=0)
+    masked = pipeline(x, 2, seed=0, nan="mask")
+    zeros = pipeline(torch.nan_to_num(x, 0.0), 2, seed=0)
     missing = masked.isnan()
     assert torch.equal(torch.where(missing, 0.0, masked), torch.where(missing, 0.0, zeros))
     assert not missing[:, [0, 2, 3]].any()
@@ -168,7 +168,7 @@ def test_parameters_replay_and_survive_json(backend):
     assert json.loads(params.to_json()) == back.to_dict()
     assert torch.equal(back.table, params.table)
     assert torch.equal(back.apply(x, backend=backend), y)
-    assert "TimeWarp: acts on 12 of 12, strength 0." in str(params)
+    assert "TimeWarp: acts on 12 of 12, magnitude 0." in str(params)
     sampled = pipeline.sample(4, 3, 25, 3, seed=5, epoch=2, sample_ids=ids, lengths=lengths)
     assert torch.equal(sampled.table, params.table)
 
@@ -204,7 +204,7 @@ def test_labels_follow_the_series():
                              augment.TimeShift(edge="zero")])  # fmt: skip
     x = series(8, 3, 30)
     expected = still(x, 2, seed=1)
-    params = moves.sample(8, 3, 30, seed=1)
+    params = moves.sample(8, 3, 30, 2, seed=1)
     assert torch.equal(params.apply_to(x), expected)
     labels = torch.randint(0, 5, (8, 30))
     moved = params.apply_to(labels, fill=-1)
@@ -217,11 +217,11 @@ def test_labels_follow_the_series():
 def test_pretext_labels():
     pipeline = augment.Compose([augment.OneOf([augment.TimeFlip(), augment.SignFlip()]),
                                 augment.SegmentPermutation(3)])  # fmt: skip
-    params = pipeline.sample(50, 3, 40, seed=0)
+    params = pipeline.sample(50, 3, 40, 2, seed=0)
     assert (params.acts[..., 1].int() + params.acts[..., 2].int() == 1).all()
     order = params[3]["values"]
     assert torch.equal(order.sort(-1).values, torch.arange(3.0).double().expand(2, 50, 3))
-    crops = augment.Compose([augment.CropResize((0.2, 0.6))]).sample(50, 1, 101, seed=0)
+    crops = augment.Compose([augment.CropResize((0.2, 0.6))]).sample(50, 1, 101, 2, seed=0)
     begin, length = crops[0]["start"], crops[0]["length"] - 1
     end = begin + length
     both = (end.amin(0) - begin.amax(0)).clamp_min(0)
@@ -250,9 +250,9 @@ BAD = [
     (lambda: augment.WindowWarp(factors=(0.0, 2.0)), ValueError, "factors"),
     (lambda: augment.TimeShift(1.5), ValueError, "shift"),
     (lambda: augment.TimeShift(edge="mirror"), ValueError, "edge"),
-    (lambda: augment.Jitter(-0.1), ValueError, "sigma"),
-    (lambda: augment.Jitter((0.1,)), ValueError, "sigma"),
-    (lambda: augment.Scale(-0.1, distribution="normal"), ValueError, "factor"),
+    (lambda: augment.Jitter(-0.1), ValueError, "magnitude"),
+    (lambda: augment.Jitter((0.1,)), ValueError, "magnitude"),
+    (lambda: augment.Scale(magnitude=-0.1), ValueError, "magnitude"),
     (lambda: augment.SignFlip(per_channel=1), TypeError, "per_channel"),
 ]  # fmt: skip
 
@@ -272,7 +272,10 @@ def test_constructors_reject(make, error, name):
         (lambda x: augment.WindowWarp(9)(x), "length"),
         (lambda x: augment.TimeFlip()(x, layout="TNC"), "layout"),
         (lambda x: augment.TimeFlip()(x, nan="drop"), "nan"),
-        (lambda x: augment.TimeFlip()(x[0]), "x"),
+        (lambda x: augment.TimeFlip()(x[0, 0]), "x"),
+        (lambda x: augment.TimeFlip()(x[0], seed=0), "sample_id"),
+        (lambda x: augment.TimeFlip()(x, seed=0, sample_id=3), "sample_id"),
+        (lambda x: augment.TimeFlip()(x[0], sample_ids=torch.arange(1)), "sample_ids"),
         (lambda x: augment.TimeFlip()(torch.zeros(1, 40000, 8)), "x"),
         (lambda x: augment.TimeFlip()(x, lengths=torch.tensor([1])), "lengths"),
         (lambda x: augment.presets.ts_tcc()(x, 3), "views"),

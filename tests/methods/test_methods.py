@@ -167,7 +167,7 @@ def test_transform_prediction_shows_each_series_its_transform():
             seen.append(x)
             return x.flatten(1)
 
-    def views(x, *, seed, sample_ids):
+    def views(x, views=None, *, seed, sample_ids):
         return x[None]
 
     method = METHODS["transform_prediction"](Identity(), views)
@@ -192,7 +192,7 @@ def test_bf16_is_for_the_encoder_alone():
             seen["encoder"] = z.dtype
             return z
 
-    def views(x, *, seed, sample_ids):
+    def views(x, views=None, *, seed, sample_ids):
         seen["views"] = x.dtype
         return torch.stack([x, x + 1])
 
@@ -208,7 +208,7 @@ def test_bf16_is_for_the_encoder_alone():
 def test_every_part_of_simclr_can_be_replaced():
     given = batch()
 
-    def views(x, *, seed, sample_ids):
+    def views(x, views=None, *, seed, sample_ids):
         assert seed == 5
         assert sample_ids.tolist() == list(range(8))
         return torch.stack([x, x.flip(-1)])
@@ -223,7 +223,7 @@ def test_every_part_of_simclr_can_be_replaced():
 
 
 def test_views_of_a_wrong_shape_are_refused():
-    method = SimCLR.recipe(Mean(), lambda x, seed, sample_ids: x)
+    method = SimCLR.recipe(Mean(), lambda x, views, seed, sample_ids: x)
     with pytest.raises(ValueError, match=r"views: returned shape \(8, 3, 40\); accepted: \(2, 8"):
         method.loss(batch())
 

@@ -1,7 +1,6 @@
 """Operations between channels. Conventions as in values.py."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from tsssl_fast.augment.transform import Transform
@@ -9,7 +8,6 @@ from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.spec import Code
 
 
-@dataclass(frozen=True)
 class ChannelFlip(Transform):
     """The channels in reverse order: x~[c, t] = x[C-1-c, t].
 
@@ -19,18 +17,15 @@ class ChannelFlip(Transform):
     code: ClassVar[Code] = Code.CHANNEL_FLIP
 
 
-@dataclass(frozen=True)
 class BidirectionalFlip(Transform):
     """Channels and time reversed: x~[c, t] = x[C-1-c, T-1-t].
 
-    Source: SimCLR-TS, the formula; the document's snippet negates instead: SignFlip. Units: no
-    parameter.
+    Source: SimCLR-TS, the printed formula; its figure shows SignFlip. Units: no parameter.
     """
 
     code: ClassVar[Code] = Code.BIDIRECTIONAL_FLIP
 
 
-@dataclass(frozen=True)
 class ChannelPermutation(Transform):
     """The channels in random order, uniform over all orders: x~[c, t] = x[o_c, t].
 
@@ -44,7 +39,6 @@ class ChannelPermutation(Transform):
         return 0, 1
 
 
-@dataclass(frozen=True)
 class Rotation(Transform):
     """A random rotation of three-axis sensors, uniform over all rotations.
 
@@ -61,7 +55,7 @@ class Rotation(Transform):
     code: ClassVar[Code] = Code.ROTATION
     names: ClassVar[tuple[str, ...]] = ("unused", "w", "x", "y", "z")
 
-    def check(self) -> None:
+    def check_arguments(self) -> None:
         triples = self.triples if isinstance(self.triples, tuple | list) else ()
         right = all(isinstance(triple, tuple | list) and len(triple) == 3 for triple in triples)
         if not right or not 1 <= len(triples) <= spec.MAX_TRIPLES:
@@ -74,7 +68,7 @@ class Rotation(Transform):
         ):
             raise ValueError(f"triples: {self.triples}; accepted: different channels >= 0")
 
-    def arguments(self) -> Sequence[float]:
+    def row_arguments(self) -> Sequence[float]:
         return (len(self.triples), *(c for triple in self.triples for c in triple))
 
     def check_shape(self, channels: int, steps: int) -> None:

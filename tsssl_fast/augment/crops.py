@@ -1,13 +1,15 @@
 """Crops of different lengths that share a stretch of time."""
 
 import dataclasses
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from tsssl_fast.augment import _calls, _ranges
+from tsssl_fast.augment import inputs, validation
+from tsssl_fast.augment.configuration import Configured
+from tsssl_fast.augment.inputs import Array
+from tsssl_fast.augment.run import Number, Seed
 from tsssl_fast.common import checks, random
 from tsssl_fast.ops.augment.reference.draws import Subject
 from tsssl_fast.ops.augment.spec import Code
@@ -25,8 +27,7 @@ class Crops(NamedTuple):
     start: Tensor
 
 
-@dataclass(frozen=True)
-class OverlappingCrops:
+class OverlappingCrops(Configured):
     """Two views that share a stretch of time: x~[c, t] = x[c, s + t], one start s per view.
 
     Lengths and overlap are drawn once per batch, from seed, epoch, step and rank; every sample
@@ -41,28 +42,43 @@ class OverlappingCrops:
 
     min_overlap: int = 2
 
-    def __post_init__(self) -> None:
-        _ranges.integer("min_overlap", self.min_overlap, 1, 1 << 31)
+    def check(self) -> None:
+        validation.integer("min_overlap", self.min_overlap, 1, 1 << 31)
 
-    def __call__(
+    def forward(
         self,
-        x: Tensor,
+        x: Tensor | Array,
         *,
-        seed: int | torch.Generator | Tensor | None = None,
-        sample_ids: Tensor | None = None,
-        epoch: int = 0,
-        step: int = 0,
+        seed: Seed = None,
+        sample_ids: Tensor | Array | None = None,
+        epoch: Number = 0,
+        step: Number = 0,
         rank: int = 0,
     ) -> Crops:
-        """x: (N, C, T) with T >= min_overlap. Other arguments as Compose's call."""
+        """x: (N, C, T) with T >= min_overlap, a tensor or an array. Others as Compose's call."""
+        if not isinstance(x, Tensor):
+            x = inputs.from_array("x", x)
+            crops = self._cut(x, seed, sample_ids, epoch, step, rank)
+            return Crops(*inputs.as_arrays(crops))
+        return self._cut(x, seed, sample_ids, epoch, step, rank)
+
+    def _cut(
+        self,
+        x: Tensor,
+        seed: Seed,
+        sample_ids: Tensor | Array | None,
+        epoch: Number,
+        step: Number,
+        rank: int,
+    ) -> Crops:
         checks.floating("x", x)
-        _calls.check_series(x, "NCT")
+        inputs.check_series(x, "NCT")
         n, _, t = x.shape
         if t < self.min_overlap:
             raise ValueError(
                 f"x: shape {tuple(x.shape)}; accepted: T >= min_overlap = {self.min_overlap}"
             )
-        ids = _calls.per_sample("sample_ids", sample_ids, n)
+        ids = inputs.per_sample("sample_ids", sample_ids, n)
         subject = Subject.of(random.seed_tensor(seed, epoch, step, rank), ids, None, 1, x.shape)
         row = (Code.OVERLAPPING_CROPS, 0)
         # Block 0 of sample 0 belongs to the batch, block 1 of every sample to the sample.

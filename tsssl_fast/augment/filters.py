@@ -4,33 +4,28 @@ Operations on the spectrum are held to a tolerance instead of to the bit: Fourie
 differently from library to library. What they draw is the same everywhere.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor
 
-from tsssl_fast.augment import _ranges
-from tsssl_fast.augment._plain import Plain
+from tsssl_fast.augment import validation
+from tsssl_fast.augment.torch_only import TorchOnly
 from tsssl_fast.common import checks
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.spec import Code
 
 
-@dataclass(frozen=True)
-class _Filter(Plain):
-    def __call__(self, x: Tensor, views: int = 2, **arguments: Any) -> Any:
-        """(N, C, T), or (views, N, C, T) from a pipeline, -> (views, N, C, T).
-
-        Arguments as Compose's call; for the views of a pipeline, those that it draws from.
-        Differentiable with respect to x.
+class _Filter(TorchOnly):
+    def forward(self, x: Any, views: int | None = None, **arguments: Any) -> Any:
+        """As Compose's call; or (views, N, C, T) from a pipeline, with the arguments that it draws
+        from. Differentiable with respect to x.
         """
         if isinstance(x, Tensor) and x.dim() == 4:
             return self.run(x, views, **arguments)[0]
-        return super().__call__(x, views, **arguments)
+        return super().forward(x, views, **arguments)
 
 
-@dataclass(frozen=True)
 class FrequencyMask(_Filter):
     """Frequencies vanish: x~[c] = irfft(M rfft(x[c])), M_k = 0 with probability rate, else 1.
 
@@ -47,49 +42,48 @@ class FrequencyMask(_Filter):
     per_channel: bool = False
     code: ClassVar[Code] = Code.FREQUENCY_MASK
 
-    def check(self) -> None:
-        _ranges.boolean("per_channel", self.per_channel)
-        _ranges.probability("rate", self.rate)
+    def check_arguments(self) -> None:
+        validation.boolean("per_channel", self.per_channel)
+        validation.probability("rate", self.rate)
 
-    def arguments(self) -> Sequence[float]:
+    def row_arguments(self) -> Sequence[float]:
         return (round(self.rate * spec.ALWAYS), float(self.per_channel))
 
 
-@dataclass(frozen=True)
 class PhaseSurrogate(_Filter):
     """Random phases under the same amplitudes: x~[c] = irfft(exp(i a) rfft(x[c])).
 
-    The phase of every frequency but the mean turns by an angle uniform on [-strength pi, strength
+    The phase of every frequency but the mean turns by an angle uniform on [-magnitude pi, magnitude
     pi): power spectrum and autocorrelation stay. The highest frequency of an even T has no phase
     and stays too.
 
-    Source: Theiler et al., Physica D 1992. Units: strength in half turns.
+    Source: Theiler et al., Physica D 1992. Units: magnitude in half turns.
 
     Args:
-        strength: in [0, 1]; 1 forgets the phases.
+        magnitude: in [0, 1]; 1 forgets the phases.
         per_channel: channels draw on their own.
     """
 
-    strength: float = 1.0
+    magnitude: float = 1.0
     per_channel: bool = False
     code: ClassVar[Code] = Code.PHASE_SURROGATE
+    renamed: ClassVar[Mapping[str, str]] = {"strength": "magnitude"}
 
-    def check(self) -> None:
-        _ranges.boolean("per_channel", self.per_channel)
-        _ranges.probability("strength", self.strength)
+    def check_arguments(self) -> None:
+        validation.boolean("per_channel", self.per_channel)
+        validation.probability("magnitude", self.magnitude)
 
-    def arguments(self) -> Sequence[float]:
-        return (self.strength, float(self.per_channel))
+    def row_arguments(self) -> Sequence[float]:
+        return (self.magnitude, float(self.per_channel))
 
 
-@dataclass(frozen=True)
 class MovingAverage(_Filter):
     """The mean of `width` neighbouring steps (a box filter): x~[t] = sum_{|k| <= h} x[t+k] / width.
 
     width = 2 h + 1.
 
-    Source: the document's `random_smoothing` is width=3 with edge="zero"; the formula with lambda
-    is Smooth. Units: width in steps.
+    Source: Oppenheim and Schafer, Discrete-Time Signal Processing (moving average). SimCLR-TS's
+    smoothing with lambda is Smooth. Units: width in steps.
 
     Args:
         width: an odd number of steps, 3 to 1025, or a range of odd ones; drawn per sample.
@@ -101,13 +95,13 @@ class MovingAverage(_Filter):
     code: ClassVar[Code] = Code.MOVING_AVERAGE
     names: ClassVar[tuple[str, ...]] = ("width",)
 
-    def check(self) -> None:
-        _ranges.whole_interval("width", self.width, 3, spec.MAX_WIDTH)
-        if any(end % 2 == 0 for end in _ranges.pair(self.width)):
+    def check_arguments(self) -> None:
+        validation.whole_interval("width", self.width, 3, spec.MAX_WIDTH)
+        if any(end % 2 == 0 for end in validation.pair(self.width)):
             raise ValueError(f"width: {self.width}; accepted: odd numbers of steps")
         checks.choice("edge", self.edge, ("repeat", "zero", "reflect"))
 
-    def arguments(self) -> Sequence[float]:
-        low, high = _ranges.pair(self.width)
+    def row_arguments(self) -> Sequence[float]:
+        low, high = validation.pair(self.width)
         edge = ("repeat", "zero", "reflect").index(self.edge)
         return ((low - 1) / 2, (high - 1) / 2, edge)

@@ -1,10 +1,9 @@
 """Which operations act: chosen per sample of every view, as data of the same operator."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
-from tsssl_fast.augment import _ranges
+from tsssl_fast.augment import validation
 from tsssl_fast.augment.transform import Transform
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.spec import Code
@@ -12,18 +11,17 @@ from tsssl_fast.ops.augment.spec import Code
 _SOME, _ONE, _ALL = range(3)
 
 
-@dataclass(frozen=True)
 class Group(Transform):
     """Operations in order, of which some act. Members keep their own probabilities on top."""
 
     transforms: Sequence[Transform]
     code: ClassVar[Code] = Code.GROUP
 
-    def check(self) -> None:
+    def check_arguments(self) -> None:
         if not isinstance(self.transforms, Sequence):
             given = type(self.transforms).__name__
             raise TypeError(f"transforms: {given}; accepted: a sequence of Transforms")
-        object.__setattr__(self, "transforms", tuple(self.transforms))
+        self.canonical(transforms=tuple(self.transforms))
         for i, transform in enumerate(self.transforms):
             if not isinstance(transform, Transform):
                 raise TypeError(
@@ -34,7 +32,7 @@ class Group(Transform):
                 f"transforms: {len(self.transforms)} of them; accepted: 1 to {spec.MAX_CHILDREN}"
             )
 
-    def children(self) -> Sequence[Transform]:
+    def members(self) -> Sequence[Transform]:
         return self.transforms
 
     def slots(self) -> tuple[int, int]:
@@ -45,7 +43,6 @@ class Group(Transform):
             transform.check_shape(channels, steps)
 
 
-@dataclass(frozen=True)
 class RandomApply(Group):
     """All of the operations with probability `p`, none otherwise.
 
@@ -53,12 +50,11 @@ class RandomApply(Group):
         transforms: the operations, in order.
     """
 
-    def arguments(self) -> Sequence[float]:
+    def row_arguments(self) -> Sequence[float]:
         n = len(self.transforms)
         return (_ALL, n, n, n)
 
 
-@dataclass(frozen=True)
 class OneOf(Group):
     """One of the operations.
 
@@ -69,8 +65,8 @@ class OneOf(Group):
 
     weights: tuple[float, ...] | None = None
 
-    def check(self) -> None:
-        super().check()
+    def check_arguments(self) -> None:
+        super().check_arguments()
         if self.weights is None:
             return
         if not isinstance(self.weights, tuple | list):
@@ -82,11 +78,11 @@ class OneOf(Group):
                 f"{spec.MAX_WEIGHTS}"
             )
         for weight in self.weights:
-            _ranges.interval("weights", _ranges.number("weights", weight), 0)
+            validation.interval("weights", validation.number("weights", weight), 0)
         if sum(self.weights) <= 0:
             raise ValueError(f"weights: {self.weights}; accepted: at least one above 0")
 
-    def arguments(self) -> Sequence[float]:
+    def row_arguments(self) -> Sequence[float]:
         n = len(self.transforms)
         if self.weights is None:
             return (_SOME, 1, 1, n)
@@ -97,7 +93,6 @@ class OneOf(Group):
         return (_ONE, 1, 1, n, *thresholds)
 
 
-@dataclass(frozen=True)
 class SomeOf(Group):
     """Several different operations, every subset of the size alike, run in the order given.
 
@@ -108,9 +103,9 @@ class SomeOf(Group):
 
     count: int | tuple[int, int] = (1, 2)
 
-    def check(self) -> None:
-        super().check()
-        _ranges.whole_interval("count", self.count, 0, len(self.transforms))
+    def check_arguments(self) -> None:
+        super().check_arguments()
+        validation.whole_interval("count", self.count, 0, len(self.transforms))
 
-    def arguments(self) -> Sequence[float]:
-        return (_SOME, *_ranges.pair(self.count), len(self.transforms))
+    def row_arguments(self) -> Sequence[float]:
+        return (_SOME, *validation.pair(self.count), len(self.transforms))

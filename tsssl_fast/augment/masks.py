@@ -1,32 +1,29 @@
 """Operations that remove: blocks, windows, channels, steps. Conventions as in values.py."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
-from tsssl_fast.augment import _ranges
-from tsssl_fast.augment._ranges import Range
+from tsssl_fast.augment import validation
 from tsssl_fast.augment.transform import Transform
+from tsssl_fast.augment.validation import Range
 from tsssl_fast.common import checks
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.spec import Code
 
 
 def _check_steps(name: str, value: Range, steps: int) -> None:
-    longest = _ranges.pair(value)[1]
-    if _ranges.is_whole(value) and longest > steps:
+    longest = validation.pair(value)[1]
+    if validation.is_whole(value) and longest > steps:
         raise ValueError(f"{name}: {int(longest)} steps; accepted: at most T = {steps}")
 
 
-@dataclass(frozen=True)
 class Blockout(Transform):
     """A block becomes `fill`: x~[c, t] = fill for k <= t < k + length and the chosen channels.
 
     k is uniform on all T - length + 1 starts.
 
-    Source: SimCLR-TS, equation (8); its Figure 3c and the document's `blockout` have a block of
-    time over all channels, the default here. Units: length in steps or shares of T, fill in those
-    of the series.
+    Source: SimCLR-TS, equation (8); its Figure 3c has a block of time over all channels, the
+    default here. Units: length in steps or shares of T, fill in those of the series.
 
     Args:
         length: share of T in (0, 1] (floats; rounded to whole steps, at least one), or a number of
@@ -46,44 +43,43 @@ class Blockout(Transform):
     code: ClassVar[Code] = Code.BLOCKOUT
     names: ClassVar[tuple[str, ...]] = ("length", "start", "channels", "first_channel")
 
-    def check(self) -> None:
+    def check_arguments(self) -> None:
         checks.choice("form", self.form, ("block", "literal"))
-        _ranges.size("length", self.length, spec.MAX_STEPS)
+        validation.size("length", self.length, spec.MAX_STEPS)
         if self.form == "literal":
-            if _ranges.is_whole(self.length):
+            if validation.is_whole(self.length):
                 raise ValueError(
                     f"length: {self.length}; accepted: a share of the channels with form='literal'"
                 )
             if self.channels is not None:
                 raise ValueError(f"channels: {self.channels}; accepted: None with form='literal'")
         if self.channels is not None:
-            _ranges.size("channels", self.channels, spec.MAX_CHANNELS)
+            validation.size("channels", self.channels, spec.MAX_CHANNELS)
         if self.fill != "mean":
-            _ranges.number("fill", self.fill)
+            validation.number("fill", self.fill)
 
-    def arguments(self) -> Sequence[float]:
-        mode = 2.0 if self.form == "literal" else float(_ranges.is_whole(self.length))
+    def row_arguments(self) -> Sequence[float]:
+        mode = 2.0 if self.form == "literal" else float(validation.is_whole(self.length))
         mean = self.fill == "mean"
         wide = (-1.0, 0.0, 0.0)
         if self.channels is not None:
-            wide = (float(_ranges.is_whole(self.channels)), *_ranges.pair(self.channels))
+            wide = (float(validation.is_whole(self.channels)), *validation.pair(self.channels))
         fill = 0.0 if isinstance(self.fill, str) else self.fill
-        return (mode, *_ranges.pair(self.length), fill, *wide, float(mean))
+        return (mode, *validation.pair(self.length), fill, *wide, float(mean))
 
     def check_shape(self, channels: int, steps: int) -> None:
         _check_steps("length", self.length, steps)
-        if self.channels is not None and _ranges.is_whole(self.channels):
-            most = _ranges.pair(self.channels)[1]
+        if self.channels is not None and validation.is_whole(self.channels):
+            most = validation.pair(self.channels)[1]
             if most > channels:
                 raise ValueError(f"channels: {int(most)}; accepted: at most C = {channels}")
 
 
-@dataclass(frozen=True)
 class RandomCrop(Transform):
     """Keeps a window: x~[c, t] = x[c, t] for k <= t < k + length, else fill.
 
-    Source: the document's `random_cropping`, with all channels alike. Units: length in steps or
-    shares of T, fill in those of the series.
+    Source: Cutout (DeVries and Taylor, 2017) with inside and outside exchanged, all channels alike.
+    Units: length in steps or shares of T, fill in those of the series.
 
     Args:
         length: of the window, as in Blockout.
@@ -95,18 +91,17 @@ class RandomCrop(Transform):
     code: ClassVar[Code] = Code.RANDOM_CROP
     names: ClassVar[tuple[str, ...]] = ("length", "start")
 
-    def check(self) -> None:
-        _ranges.size("length", self.length, spec.MAX_STEPS)
-        _ranges.number("fill", self.fill)
+    def check_arguments(self) -> None:
+        validation.size("length", self.length, spec.MAX_STEPS)
+        validation.number("fill", self.fill)
 
-    def arguments(self) -> Sequence[float]:
-        return (float(_ranges.is_whole(self.length)), *_ranges.pair(self.length), self.fill)
+    def row_arguments(self) -> Sequence[float]:
+        return (float(validation.is_whole(self.length)), *validation.pair(self.length), self.fill)
 
     def check_shape(self, channels: int, steps: int) -> None:
         _check_steps("length", self.length, steps)
 
 
-@dataclass(frozen=True)
 class ChannelDropout(Transform):
     """Whole channels vanish: x~[c, t] = fill with probability rate per channel, else x[c, t].
 
@@ -124,18 +119,17 @@ class ChannelDropout(Transform):
     fill: float = 0.0
     code: ClassVar[Code] = Code.CHANNEL_DROPOUT
 
-    def check(self) -> None:
-        _ranges.probability("rate", self.rate)
-        _ranges.number("fill", self.fill)
+    def check_arguments(self) -> None:
+        validation.probability("rate", self.rate)
+        validation.number("fill", self.fill)
 
-    def arguments(self) -> Sequence[float]:
+    def row_arguments(self) -> Sequence[float]:
         return (round(self.rate * spec.ALWAYS), 0.0, 0.0, self.fill)
 
     def slots(self) -> tuple[int, int]:
         return 0, 1
 
 
-@dataclass(frozen=True)
 class TimeDropout(Transform):
     """Steps vanish, each by itself or in spans of geometric length: x~[c, t] = fill, or x[c, t].
 
@@ -158,21 +152,21 @@ class TimeDropout(Transform):
     fill: float = 0.0
     code: ClassVar[Code] = Code.TIME_DROPOUT
 
-    def check(self) -> None:
-        _ranges.probability("rate", self.rate)
-        _ranges.boolean("per_channel", self.per_channel)
-        _ranges.number("fill", self.fill)
+    def check_arguments(self) -> None:
+        validation.probability("rate", self.rate)
+        validation.boolean("per_channel", self.per_channel)
+        validation.number("fill", self.fill)
         if self.rate == 1:
             raise ValueError("rate: 1; accepted: a share in [0, 1)")
         if self.span is not None:
-            _ranges.interval("span", _ranges.number("span", self.span), 1)
+            validation.interval("span", validation.number("span", self.span), 1)
             if self.rate / (1 - self.rate) > self.span:
                 raise ValueError(
                     f"span: {self.span}; accepted: at least rate / (1 - rate) = "
                     f"{self.rate / (1 - self.rate):g}, else the share can not be reached"
                 )
 
-    def arguments(self) -> Sequence[float]:
+    def row_arguments(self) -> Sequence[float]:
         start = round(self.rate * spec.ALWAYS)
         leave = enter = 0
         if self.span is not None:

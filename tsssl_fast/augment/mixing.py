@@ -1,23 +1,24 @@
 """Operations that mix samples of a batch. They say who was mixed with whom, and how much."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from tsssl_fast.augment import _ranges
-from tsssl_fast.augment._plain import Plain
-from tsssl_fast.augment._ranges import Range
+from tsssl_fast.augment import inputs, validation
+from tsssl_fast.augment.inputs import Array
+from tsssl_fast.augment.torch_only import TorchOnly
+from tsssl_fast.augment.validation import Range
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.spec import Code
 
 
 class Mixed(NamedTuple):
-    """x: (views, N, C, T). source: (views, N) int64, row of the other sample; its own if unmixed.
+    """x: as called, with `views` (views, N, C, T). source: (N,) or (views, N) int64, row of the
+    other sample; its own if unmixed.
 
-    weight: (views, N), share of the sample itself; 1 - weight belongs to the other.
+    weight: (N,) or (views, N), share of the sample itself; 1 - weight belongs to the other.
     """
 
     x: Tensor
@@ -25,8 +26,7 @@ class Mixed(NamedTuple):
     weight: Tensor
 
 
-@dataclass(frozen=True)
-class _Mixing(Plain):
+class _Mixing(TorchOnly):
     """Every sample has another partner of the batch, in every view; only at N = 1 itself.
 
     Depends on the batch, as every mixing does. Differentiable with respect to x. In a Compose the
@@ -34,21 +34,31 @@ class _Mixing(Plain):
     are padding in the partner stay.
     """
 
-    def __call__(self, x: Tensor, views: int = 1, **arguments: Any) -> Mixed:
-        """x: (N, C, T), or (views, N, C, T) from a pipeline.
+    if TYPE_CHECKING:
 
-        Arguments: seed, sample_ids, epoch, step, rank as in Compose's call.
+        def __call__(self, x: Any, views: int | None = None, **arguments: Any) -> Mixed: ...  # type: ignore[override]
+
+    def forward(self, x: Tensor | Array, views: int | None = None, **arguments: Any) -> Mixed:
+        """x: (N, C, T), a tensor or an array; or (views, N, C, T) from a pipeline.
+
+        views: None keeps the shape. Others: seed, sample_ids, epoch, step, rank as in Compose.
         """
+        if not isinstance(x, Tensor):
+            mixed = self.forward(inputs.from_array("x", x), views, **arguments)
+            return Mixed(*(inputs.as_arrays(part) for part in mixed))
+        if x.dim() == 2:
+            self.check_single()
         y, slots = self.run(x, views, **arguments)
         acts = slots[..., 0] != 0
         own = torch.arange(x.shape[-3], dtype=torch.float64)
         source = torch.where(acts, slots[..., 1], own).long()
         weight = torch.where(acts, slots[..., 2], 1.0)
         dtype = spec.compute_dtype(x.dtype)
-        return Mixed(y, source.to(x.device), weight.to(x.device, dtype))
+        mixed = Mixed(y, source.to(x.device), weight.to(x.device, dtype))
+        keep = views is None and x.dim() == 3
+        return Mixed(*(part.squeeze(0) for part in mixed)) if keep else mixed
 
 
-@dataclass(frozen=True)
 class MixUp(_Mixing):
     """x~_i = w x_i + (1 - w) x_j with w uniform on a range.
 
@@ -65,14 +75,13 @@ class MixUp(_Mixing):
     code: ClassVar[Code] = Code.MIXUP
     names: ClassVar[tuple[str, ...]] = ("source", "weight")
 
-    def check(self) -> None:
-        _ranges.interval("weight", self.weight, 0, 1)
+    def check_arguments(self) -> None:
+        validation.interval("weight", self.weight, 0, 1)
 
-    def arguments(self) -> Sequence[float]:
-        return _ranges.pair(self.weight)
+    def row_arguments(self) -> Sequence[float]:
+        return validation.pair(self.weight)
 
 
-@dataclass(frozen=True)
 class CutMix(_Mixing):
     """A window of time comes from another sample.
 
@@ -89,13 +98,13 @@ class CutMix(_Mixing):
     code: ClassVar[Code] = Code.CUTMIX
     names: ClassVar[tuple[str, ...]] = ("source", "weight", "length", "start")
 
-    def check(self) -> None:
-        _ranges.size("length", self.length, 1 << 31)
+    def check_arguments(self) -> None:
+        validation.size("length", self.length, 1 << 31)
 
-    def arguments(self) -> Sequence[float]:
-        return (float(_ranges.is_whole(self.length)), *_ranges.pair(self.length))
+    def row_arguments(self) -> Sequence[float]:
+        return (float(validation.is_whole(self.length)), *validation.pair(self.length))
 
     def check_shape(self, channels: int, steps: int) -> None:
-        longest = _ranges.pair(self.length)[1]
-        if _ranges.is_whole(self.length) and longest > steps:
+        longest = validation.pair(self.length)[1]
+        if validation.is_whole(self.length) and longest > steps:
             raise ValueError(f"length: {int(longest)} steps; accepted: at most T = {steps}")

@@ -34,11 +34,11 @@ def simclr_ts(p: float = 0.5, literal: bool = False) -> Compose:
             [
                 TimeFlip(p=p),
                 Blockout(length=0.1, p=p),
-                RandomNoise(scale=0.1, p=p),
-                CropResize(scale=(0.5, 1.0), p=p),
-                MagnitudeWarp(amplitude=0.1, periods=(1.0, 3.0), p=p),
-                TimeWarp(strength=0.5, p=p),
-                Smooth(strength=(0.0, 0.5), p=p),
+                RandomNoise(magnitude=0.1, p=p),
+                CropResize(length=(0.5, 1.0), p=p),
+                MagnitudeWarp(magnitude=0.1, periods=(1.0, 3.0), p=p),
+                TimeWarp(magnitude=0.5, p=p),
+                Smooth(magnitude=(0.0, 0.5), p=p),
             ]
         )
     return Compose(
@@ -46,18 +46,18 @@ def simclr_ts(p: float = 0.5, literal: bool = False) -> Compose:
             TimeFlip(p=p),
             BidirectionalFlip(p=p),
             Blockout(length=0.1, form="literal", p=p),
-            RandomNoise(scale=0.1, p=p),
-            CropResize(scale=(0.5, 1.0), p=p),
-            MagnitudeWarp(amplitude=1.0, periods=2.0, form="literal", p=p),
-            TimeWarp(strength=0.5, p=p),
-            Smooth(strength=(0.0, 1.0), p=p),
+            RandomNoise(magnitude=0.1, p=p),
+            CropResize(length=(0.5, 1.0), p=p),
+            MagnitudeWarp(magnitude=1.0, periods=2.0, form="literal", p=p),
+            TimeWarp(magnitude=0.5, p=p),
+            Smooth(magnitude=(0.0, 1.0), p=p),
         ]
     )
 
 
 def ts_tcc(
-    jitter_scale: float = 1.1,
-    jitter: float = 0.8,
+    scale_magnitude: float = 1.1,
+    jitter_magnitude: float = 0.8,
     max_segments: int = 7,
     literal: bool = False,
 ) -> PerView:
@@ -74,14 +74,12 @@ def ts_tcc(
     SegmentPermutation(form="literal").
     """
     form = "literal" if literal else "equal"
-    scale = Scale(jitter_scale, "normal", per_channel=True)
+    scale = Scale(magnitude=scale_magnitude, per_channel=True)
     if literal:
-        scale = Scale(jitter_scale, "normal", form="literal")
-    weak = Compose([scale])
-    strong = Compose(
-        [SegmentPermutation(segments=(1, max_segments), form=form), Jitter(sigma=jitter)]
-    )
-    return PerView([weak, strong])
+        scale = Scale(magnitude=scale_magnitude, form="literal")
+    segments = SegmentPermutation(segments=(1, max_segments), form=form)
+    strong = [segments, Jitter(magnitude=jitter_magnitude)]
+    return PerView([Compose([scale]), Compose(strong)])
 
 
 def um2017(triples: tuple[tuple[int, int, int], ...] = ((0, 1, 2),), p: float = 0.5) -> Compose:
@@ -95,13 +93,13 @@ def um2017(triples: tuple[tuple[int, int, int], ...] = ((0, 1, 2),), p: float = 
     """
     return Compose(
         [
-            Jitter(sigma=0.05, p=p),
-            Scale(factor=0.1, distribution="normal", per_channel=True, p=p),
-            MagnitudeSpline(sigma=0.2, knots=4, p=p),
-            TimeWarp(strength=0.5, knots=4, p=p),
+            Jitter(magnitude=0.05, p=p),
+            Scale(magnitude=0.1, per_channel=True, p=p),
+            MagnitudeSpline(magnitude=0.2, knots=4, p=p),
+            TimeWarp(magnitude=0.5, knots=4, p=p),
             Rotation(triples=triples, p=p),
             SegmentPermutation(segments=4, p=p),
-            WindowSlice(ratio=0.9, p=p),
+            WindowSlice(length=0.9, p=p),
             WindowWarp(length=0.1, p=p),
         ]
     )

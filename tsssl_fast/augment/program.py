@@ -1,7 +1,8 @@
 """The rows of a program: one per operation, numbers only."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,12 +13,27 @@ from tsssl_fast.ops.augment.spec import Code
 Label = tuple[str, tuple[str, ...]]  # of a row: the operation's name, its parameters' names
 
 
+class Call(NamedTuple):
+    """A callable between the rows of a program.
+
+    row: it runs before this row; view: of this view alone, -1 for all; number: among the callables
+    of its pipeline; name: for messages.
+    """
+
+    function: Callable[..., Any]
+    row: int
+    view: int
+    number: int
+    name: str
+
+
 class Builder:
-    """Collects the rows of a program."""
+    """Collects the rows of a program, and the callables between them."""
 
     def __init__(self) -> None:
         self.rows: list[list[float]] = []
         self.labels: list[Label] = []
+        self.calls: list[Call] = []
         self._seen: Counter[tuple[int, Code]] = Counter()
 
     def add(
@@ -50,6 +66,11 @@ class Builder:
         self.rows.append([float(number) for number in (*head, *tail)])
         self.labels.append(label)
         return len(self.rows) - 1
+
+    def call(self, function: Callable[..., Any], name: str, view: int = -1) -> None:
+        """Appends a callable."""
+        number = sum(call.view == view for call in self.calls)
+        self.calls.append(Call(function, len(self.rows), view, number, name))
 
     def program(self) -> Tensor:
         return torch.tensor(self.rows, dtype=torch.float64).reshape(-1, spec.COLUMNS)

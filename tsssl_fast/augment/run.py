@@ -1,12 +1,15 @@
 """What a call does once its program is built: the same for one operation and for a pipeline."""
 
+import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from tsssl_fast.augment import _calls
+from tsssl_fast.augment import callables, inputs
+from tsssl_fast.augment.configuration import Configured
+from tsssl_fast.augment.inputs import Array, Series
 from tsssl_fast.augment.parameters import Parameters
 from tsssl_fast.augment.program import Builder
 from tsssl_fast.backends import dispatch, registration
@@ -14,99 +17,161 @@ from tsssl_fast.common import checks, random
 from tsssl_fast.ops.augment import spec, torch_only
 from tsssl_fast.ops.augment.operators import augment as augment_operator
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 Seed = int | torch.Generator | Tensor | None
+_MIXING = {int(spec.Code.MIXUP), int(spec.Code.CUTMIX)}
+Number = int | Tensor  # of a step or an epoch; a tensor has no dimension
 
 
-class Pipeline:
-    """A program that runs as one operator.
+class Arguments(TypedDict, total=False):
+    """What every call accepts besides x, views and return_params; see Pipeline."""
 
-    transforms: the operations that look at the shape of a series.
-    views: how many a call makes, where the program says so.
+    seed: Seed
+    sample_ids: Tensor | Array | None
+    sample_id: int | Tensor | None
+    epoch: Number
+    step: Number
+    rank: int
+    lengths: Tensor | Array | int | None
+    layout: str
+    nan: str
+    backend: str | None
+
+
+class Pipeline(Configured):
+    """A torch.nn.Module that runs as one operator, from the rows of its program.
+
+    Augmented series of the shape they came in, or several views of each.
+
+    What view v of sample i looks like depends on seed, epoch, step, rank, v, the sample's id,
+    its length and the operations, and on nothing else: not on the batch, the threads, the
+    backend or the device, nor on train() and eval(). Without `views`, it is view 0.
+
+    Args of a call:
+        x: N series of C channels and T steps, (N, C, T), or one series, (C, T); a tensor of
+            float16, bfloat16, float32 or float64, or a numpy array. 16-bit series are computed
+            in float32 and rounded once. Any strides.
+        views: None keeps the shape, V gives (V, N, C, T) or (V, C, T), 1 to 32768 views.
+            PerView has its own number of views and gives them without being asked.
+        seed: an integer in [-2**63, 2**64), a torch.Generator (one 64-bit number is drawn from
+            it), a 0-d int64 tensor, or None (one draw from torch's global generator, so that
+            torch.manual_seed governs).
+        sample_ids: (N,) int64, the samples' indices in the data set; None numbers the rows.
+        sample_id: an integer, for one series (C, T): its index in the data set. Needed with a
+            seed, or every series would get the same draws.
+        epoch, step, rank: integers, folded into the seed; no two of them share a stream. epoch
+            and step may be 0-d integer tensors: on a GPU nothing reads them on the host, so a
+            captured CUDA graph draws anew in every replay.
+        lengths: (N,) int64, or an integer for one series, 1 to T: steps from there on are
+            padding, which no operation reads or changes. None: T for all.
+        layout: "NCT", or "NTC" for (N, T, C) or (T, C) in and, a transposed view, out.
+        nan: "propagate" lets a NaN reach what is computed from it; "raise" raises ValueError
+            (waits for the device); "mask" computes with 0 in its place and puts NaN at the
+            steps of that channel whose nearest source was NaN.
+        return_params: returns (views, Parameters) instead; not with callables.
+        backend: a backend's name; None chooses the fastest that can run.
+
+    Returns:
+        A tensor or, for an array, an array in the dtype of x; contiguous, differentiable with
+        respect to x. The random draws, the scale of relative noise and rounding count as
+        constants in the derivative.
+
+    Raises, at a call:
+        TypeError: x is no floating tensor or array, sample_ids or lengths not int64, seed,
+            epoch, step, rank, sample_id or views of another type.
+        ValueError: x is not (N, C, T) or (C, T) with all sizes >= 1 (C <= 32768, T <= 524288),
+            views or seed out of range, sample_ids or lengths not (N,), lengths outside 1 to T,
+            a (C, T) with a seed and without sample_id, an operation does not fit the shape,
+            unknown layout, nan or backend.
+        BackendUnavailableError: the backend asked for can not run the inputs.
     """
 
-    def __init__(
-        self,
-        builder: Builder,
-        transforms: Sequence[Any],
-        views: int | None = None,
-    ) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        builder = Builder()
+        self.add_to(builder)
         self._program = builder.program()
         self._labels = tuple(builder.labels)
-        self._plain = torch_only.has_plain(builder.rows)
-        self.transforms = tuple(transforms)
-        self._views = views
+        self._calls = tuple(builder.calls)
+        self._views = self.own_views()
+        self._whole = not self._calls and not torch_only.has_plain(builder.rows)
         self._fits: tuple[int, int] | None = None
         self._checked: tuple[Any, ...] | None = None
+        for i, member in enumerate(self.members()):
+            if isinstance(member, nn.Module):
+                self.add_module(str(i), member)
 
-    def _check_shape(self, channels: int, steps: int) -> None:
-        # Batches of a data set are alike: seven operations need not look at each of them.
-        if self._fits != (channels, steps):
-            for transform in self.transforms:
-                transform.check_shape(channels, steps)
-            self._fits = (channels, steps)
+    def members(self) -> Sequence[Any]:
+        """The transforms inside, in order."""
+        return ()
 
-    def _check(self, x: Tensor, layout: str, nan: str) -> None:
-        checks.choice("layout", layout, ("NCT", "NTC"))
-        checks.choice("nan", nan, _calls.NAN_POLICIES)
-        checks.floating("x", x)
-        _calls.check_series(x, layout)
-        _, *sizes = x.shape
-        channels, steps = sizes if layout == "NCT" else sizes[::-1]
-        self._check_shape(channels, steps)
+    def own_views(self) -> int | None:
+        """How many views a call makes, where that is not for the caller to say."""
+        return None
 
-    def __call__(
+    def add_to(self, builder: Builder, view: int = -1) -> None:
+        """Appends the rows of its operations."""
+        raise NotImplementedError
+
+    def check_shape(self, channels: int, steps: int) -> None:
+        """Raises ValueError where a series of this shape can not be handled."""
+
+    def check_single(self) -> None:
+        """Raises ValueError where one series alone can not be handled."""
+        if _MIXING & {int(code) for code in self._program[:, spec.CODE]}:
+            raise ValueError("x: one series (C, T); accepted: (N, C, T), for it mixes a batch")
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(
+            self,
+            x: Series,
+            views: int | None = None,
+            *,
+            return_params: Literal[False] = False,
+            **arguments: Unpack[Arguments],
+        ) -> Series: ...
+
+        @overload
+        def __call__(
+            self,
+            x: Series,
+            views: int | None = None,
+            *,
+            return_params: Literal[True],
+            **arguments: Unpack[Arguments],
+        ) -> tuple[Series, Parameters]: ...
+
+        def __call__(self, x: Any, views: int | None = None, **arguments: Any) -> Any: ...
+
+    def forward(
         self,
-        x: Tensor,
+        x: Tensor | Array,
         views: int | None = None,
         *,
         seed: Seed = None,
-        sample_ids: Tensor | None = None,
-        epoch: int = 0,
-        step: int = 0,
+        sample_ids: Tensor | Array | None = None,
+        sample_id: int | Tensor | None = None,
+        epoch: Number = 0,
+        step: Number = 0,
         rank: int = 0,
-        lengths: Tensor | None = None,
+        lengths: Tensor | Array | int | None = None,
         layout: str = "NCT",
         nan: str = "propagate",
         return_params: bool = False,
         backend: str | None = None,
     ) -> Any:
-        """Augmented views of a batch: (N, C, T) -> (views, N, C, T).
-
-        What view v of sample i looks like depends on seed, epoch, step, rank, v, the sample's id,
-        its length and the operations, and on nothing else: not on the batch, the threads, the
-        backend or the device.
-
-        Args:
-            x: N series of C channels and T steps; float16, bfloat16, float32 or float64. 16-bit
-                series are computed in float32 and rounded once. Any strides.
-            views: how many, 1 to 32768; None for 2, or for the number of pipelines of PerView.
-            seed: an integer in [-2**63, 2**64), a torch.Generator (one 64-bit number is drawn from
-                it), a 0-d int64 tensor, or None (one draw from torch's global generator, so that
-                torch.manual_seed governs).
-            sample_ids: (N,) int64, the samples' indices in the data set; None numbers the rows.
-            epoch, step, rank: folded into the seed; no two of them share a stream.
-            lengths: (N,) int64, 1 to T: steps from there on are padding, which no operation reads
-                or changes. None: T for all.
-            layout: "NCT", or "NTC" for (N, T, C) in and (views, N, T, C), a transposed view, out.
-            nan: "propagate" lets a NaN reach what is computed from it; "raise" raises ValueError
-                (waits for the device); "mask" computes with 0 in its place and puts NaN at the
-                steps of that channel whose nearest source was NaN.
-            return_params: returns (views, Parameters) instead.
-            backend: "reference" or "cpp"; None chooses the fastest that can run.
-
-        Returns:
-            (views, N, C, T), contiguous, in the dtype of x, differentiable with respect to x. The
-            random draws, the scale of relative noise and rounding count as constants in the
-            derivative.
-
-        Raises:
-            TypeError: x is no floating tensor, sample_ids or lengths no int64 tensor, seed of
-                another type.
-            ValueError: x is not (N, C, T) with all sizes >= 1 (C <= 32768, T <= 524288), views or
-                seed out of range, sample_ids or lengths not (N,), lengths outside 1 to T, an
-                operation does not fit the shape, unknown layout, nan or backend.
-            BackendUnavailableError: the backend asked for can not run the inputs.
-        """
+        """Augmented series of the shape they came in, or several views: see Pipeline."""
+        if not isinstance(x, Tensor) or x.dim() == 2:
+            settings: Any = {
+                "seed": seed, "sample_ids": sample_ids, "sample_id": sample_id, "epoch": epoch,
+                "step": step, "rank": rank, "lengths": lengths, "layout": layout, "nan": nan,
+                "return_params": return_params, "backend": backend,
+            }  # fmt: skip
+            return self._of_other(x, views, settings)
         # What ran before has left the caches to other things: what is called here comes from
         # memory, 67 microseconds at least for what took 19 in a loop of its own. So batches that
         # are like the last one are not looked at again, and integers make no tensor.
@@ -117,37 +182,82 @@ class Pipeline:
             if kind is not None:
                 self._checked = kind
         series = x if layout == "NCT" else x.transpose(1, 2)
-        views = self._number_of_views(views)
+        keep = views is None and self._views is None
+        count = 1 if keep else self._number_of_views(views)
         n, c, t = series.shape
+        if sample_id is not None:
+            raise ValueError(f"sample_id: {sample_id}; accepted: None with (N, C, T); sample_ids")
         if sample_ids is not None:
-            sample_ids = _calls.per_sample("sample_ids", sample_ids, n)
+            sample_ids = inputs.per_sample("sample_ids", sample_ids, n)
         if lengths is not None:
-            lengths = _calls.per_sample("lengths", lengths, n)
+            lengths = inputs.per_sample("lengths", lengths, n)
         name = dispatch.check_name(backend, "backend") if backend else ""
-        if plain_call and nan == "propagate" and not return_params and not self._plain:
-            numbers = random.seed_numbers(seed, epoch, step, rank)
-            if numbers is not None:
-                y = augment_operator.direct(
-                    series, self._program, numbers, views, sample_ids, lengths, name
-                )
-                return y if layout == "NCT" else y.transpose(-1, -2)
-        key = random.seed_tensor(seed, epoch, step, rank)
         params = None
-        if return_params or nan == "mask" or self._plain:
-            params = self._draw(key, views, (n, c, t), sample_ids, lengths, name)
-        filled = _calls.without_nan(series, nan)
-        table = None if params is None else params.table
-        if self._plain and table is not None:
-            filled = filled.expand(views, n, c, t)
-            y = torch_only.run(filled, self._program, key, sample_ids, lengths, table, name)
-        else:
-            y = augment_operator.augment(
-                filled, self._program, key, views, sample_ids, lengths, table, name
+        numbers = None
+        if plain_call and nan == "propagate" and not return_params and self._whole:
+            numbers = random.seed_numbers(seed, epoch, step, rank)
+        if numbers is not None:
+            y = augment_operator.direct(
+                *(series, self._program, numbers, count, sample_ids, lengths, name)
             )
-        if nan == "mask" and params is not None:
-            y = _calls.mark_missing(y, series, params)
+        else:
+            key = random.seed_tensor(seed, epoch, step, rank)
+            if return_params or nan == "mask":
+                self._check_replayable("return_params" if return_params else "nan")
+            if return_params or nan == "mask" or not self._whole:
+                params = self._draw(key, count, (n, c, t), sample_ids, lengths, name)
+            y = self._run(series, key, count, sample_ids, lengths, nan, params, name)
+        y = y.squeeze(0) if keep else y
         y = y if layout == "NCT" else y.transpose(-1, -2)
         return (y, params) if return_params else y
+
+    def _run(
+        self,
+        x: Tensor,
+        key: Tensor,
+        views: int,
+        sample_ids: Tensor | None,
+        lengths: Tensor | None,
+        nan: str,
+        params: Parameters | None,
+        backend: str,
+    ) -> Tensor:
+        """(N, C, T) -> (views, N, C, T), with the parameters that were drawn, if any."""
+        filled = inputs.without_nan(x, nan)
+        table = None if params is None else params.table
+        if self._whole or table is None:
+            y = augment_operator.augment(
+                filled, self._program, key, views, sample_ids, lengths, table, backend
+            )
+        else:
+            filled = filled.expand(views, *filled.shape)
+            source = (key, sample_ids, lengths, table, backend)
+            if self._calls:
+                y = callables.run_stages(filled, self._program, self._calls, *source)
+            else:
+                y = torch_only.run(filled, self._program, *source)
+        return inputs.mark_missing(y, x, params) if nan == "mask" and params is not None else y
+
+    def _of_other(self, x: Any, views: int | None, settings: dict[str, Any]) -> Any:
+        """One series, (C, T), or a numpy array: what the call gives for the batch it stands for."""
+        if not isinstance(x, Tensor):
+            return inputs.as_arrays(self.forward(inputs.from_array("x", x), views, **settings))
+        seed, sample_id = settings["seed"], settings.pop("sample_id")
+        checks.floating("x", x)
+        self.check_single()
+        if settings["sample_ids"] is not None:
+            raise ValueError("sample_ids: accepted: None with one series (C, T); sample_id")
+        if sample_id is None and seed is not None:
+            raise ValueError(
+                "sample_id: None; accepted: the series' index in the data set: with a seed "
+                "alone every series (C, T) would get the same draws"
+            )
+        settings["sample_ids"] = inputs.of_one("sample_id", sample_id)
+        settings["lengths"] = inputs.of_one("lengths", settings["lengths"])
+        result = self.forward(x[None], views, **settings)
+        y, params = result if settings["return_params"] else (result, None)
+        y = y.squeeze(-3)
+        return y if params is None else (y, params)
 
     def sample(
         self,
@@ -157,11 +267,11 @@ class Pipeline:
         views: int | None = None,
         *,
         seed: Seed = None,
-        sample_ids: Tensor | None = None,
-        epoch: int = 0,
-        step: int = 0,
+        sample_ids: Tensor | Array | None = None,
+        epoch: Number = 0,
+        step: Number = 0,
         rank: int = 0,
-        lengths: Tensor | None = None,
+        lengths: Tensor | Array | None = None,
         backend: str | None = None,
     ) -> Parameters:
         """The parameters that a call on n series of c channels and t steps draws.
@@ -171,14 +281,24 @@ class Pipeline:
         for name, size in (("n", n), ("c", c), ("t", t)):
             if isinstance(size, bool) or not isinstance(size, int) or size < 1:
                 raise ValueError(f"{name}: {size}; accepted: an integer >= 1")
+        self._check_replayable("sample")
         self._check_shape(c, t)
         return self._draw(
             random.seed_tensor(seed, epoch, step, rank),
             self._number_of_views(views),
             (n, c, t),
-            _calls.per_sample("sample_ids", sample_ids, n),
-            _calls.per_sample("lengths", lengths, n),
+            inputs.per_sample("sample_ids", sample_ids, n),
+            inputs.per_sample("lengths", lengths, n),
             dispatch.check_name(backend, "backend") if backend else "",
+        )
+
+    def explain(self, x: Tensor) -> callables.PipelineExplanation:
+        """Which backend runs the operations on x, the others' reasons, and of every callable
+        whether it is seeded or not reproducible."""
+        found = dispatch.explain("augment", x)
+        lines = [f"{call.name}: {callables.describe(call.function)}" for call in self._calls]
+        return callables.PipelineExplanation(
+            found.op, found.chosen, found.reasons, found.requested, tuple(lines)
         )
 
     def _draw(
@@ -191,17 +311,43 @@ class Pipeline:
         backend: str,
     ) -> Parameters:
         # Kernels draw sample by sample; who is mixed with whom takes the batch.
-        chosen = "reference" if self._plain else backend
+        chosen = backend if self._whole else "reference"
         table = torch.ops.tsssl_fast.augment_sample(
             self._program, key, views, shape, sample_ids, lengths, chosen
         )
         return Parameters(self._program, self._labels, key, shape, sample_ids, lengths, table)
 
+    def _check(self, x: Tensor, layout: str, nan: str) -> None:
+        checks.choice("layout", layout, ("NCT", "NTC"))
+        checks.choice("nan", nan, inputs.NAN_POLICIES)
+        checks.floating("x", x)
+        inputs.check_series(x, layout, single=True)
+        _, *sizes = x.shape
+        channels, steps = sizes if layout == "NCT" else sizes[::-1]
+        self._check_shape(channels, steps)
+
+    def _check_shape(self, channels: int, steps: int) -> None:
+        # Batches of a data set are alike: seven operations need not look at each of them.
+        if self._fits != (channels, steps):
+            self.check_shape(channels, steps)
+            self._fits = (channels, steps)
+
+    def _check_replayable(self, name: str) -> None:
+        if self._calls:
+            raise ValueError(
+                f"{name}: accepted: a pipeline of transforms alone; what {self._calls[0].name} "
+                "draws is not known"
+            )
+
     def _number_of_views(self, views: int | None) -> int:
         if views is None:
-            return self._views or 2
-        if isinstance(views, bool) or not isinstance(views, int):
-            raise TypeError(f"views: {type(views).__name__}; accepted: an integer")
+            return self._views or 1
+        if isinstance(views, bool):
+            raise TypeError("views: bool; accepted: an integer")
+        try:
+            views = operator.index(views)
+        except TypeError:
+            raise TypeError(f"views: {type(views).__name__}; accepted: an integer") from None
         if not 1 <= views <= spec.MAX_VIEWS:
             raise ValueError(f"views: {views}; accepted: 1 to {spec.MAX_VIEWS}")
         if self._views is not None and views != self._views:

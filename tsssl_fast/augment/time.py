@@ -1,74 +1,70 @@
 """Operations that move values along time. Conventions as in values.py."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from tsssl_fast.augment import _ranges
-from tsssl_fast.augment._ranges import Range
+from tsssl_fast.augment import validation
 from tsssl_fast.augment.transform import Transform
+from tsssl_fast.augment.validation import Range
 from tsssl_fast.common import checks
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.spec import Code
 
 
-@dataclass(frozen=True)
 class TimeFlip(Transform):
     """Time reversal: x~[c, t] = x[c, T-1-t].
 
-    Source: SimCLR-TS, and the document's `left_to_right_flip`. Units: no parameter.
+    Source: SimCLR-TS, left-to-right flip. Units: no parameter.
     """
 
     code: ClassVar[Code] = Code.TIME_FLIP
 
 
-@dataclass(frozen=True)
 class CropResize(Transform):
     """A random segment stretched to the full length, linearly interpolated.
 
-    x~[c, t] = x[c, s + t (L-1)/(T-1)] with L = max(1, scale * T) and s uniform on [0, T-L): the
+    x~[c, t] = x[c, s + t (L-1)/(T-1)] with L = max(1, length * T) and s uniform on [0, T-L): the
     ends of the segment meet the ends of the row (align_corners).
 
-    Source: SimCLR-TS, "crop and resize" (the document's `random_cropping` is RandomCrop). Units:
-    scale is a share of T.
+    Source: SimCLR-TS, "crop and resize". Units: length is a share of T.
 
     Args:
-        scale: L / T in (0, 1], or a range.
+        length: L / T in (0, 1], or a range.
     """
 
-    scale: Range = (0.5, 1.0)
+    length: Range = (0.5, 1.0)
     code: ClassVar[Code] = Code.CROP_RESIZE
+    renamed: ClassVar[Mapping[str, str]] = {"scale": "length"}
     names: ClassVar[tuple[str, ...]] = ("length", "start")
 
-    def check(self) -> None:
-        _ranges.interval("scale", self.scale, 0, 1, open_low=True)
+    def check_arguments(self) -> None:
+        validation.share("length", self.length)
 
-    def arguments(self) -> Sequence[float]:
-        return _ranges.pair(self.scale)
+    def row_arguments(self) -> Sequence[float]:
+        return validation.pair(self.length)
 
 
-@dataclass(frozen=True)
 class WindowSlice(Transform):
-    """A CropResize of one length: x~[c, t] = x[c, s + t (ratio T - 1)/(T-1)].
+    """A CropResize of one length: x~[c, t] = x[c, s + t (length T - 1)/(T-1)].
 
-    Source: Le Guennec et al., 2016 (window slicing). Units: ratio is a share of T.
+    Source: Le Guennec et al., 2016 (window slicing). Units: length is a share of T.
 
     Args:
-        ratio: share of the series that is kept, in (0, 1], or a range.
+        length: share of the series that is kept, in (0, 1], or a range.
     """
 
-    ratio: Range = 0.9
+    length: Range = 0.9
     code: ClassVar[Code] = Code.WINDOW_SLICE
+    renamed: ClassVar[Mapping[str, str]] = {"ratio": "length"}
     names: ClassVar[tuple[str, ...]] = ("length", "start")
 
-    def check(self) -> None:
-        _ranges.interval("ratio", self.ratio, 0, 1, open_low=True)
+    def check_arguments(self) -> None:
+        validation.share("length", self.length)
 
-    def arguments(self) -> Sequence[float]:
-        return _ranges.pair(self.ratio)
+    def row_arguments(self) -> Sequence[float]:
+        return validation.pair(self.length)
 
 
-@dataclass(frozen=True)
 class WindowWarp(Transform):
     """A window plays at another speed: x~[c, t] = x[c, tau(t)], linearly interpolated.
 
@@ -89,74 +85,74 @@ class WindowWarp(Transform):
     code: ClassVar[Code] = Code.WINDOW_WARP
     names: ClassVar[tuple[str, ...]] = ("length", "start", "factor")
 
-    def check(self) -> None:
-        _ranges.size("length", self.length, spec.MAX_STEPS)
+    def check_arguments(self) -> None:
+        validation.size("length", self.length, spec.MAX_STEPS)
         if not isinstance(self.factors, tuple) or len(self.factors) != 2:
             raise ValueError(f"factors: {self.factors}; accepted: two numbers > 0")
         for factor in self.factors:
             checks.positive("factors", factor)
 
-    def arguments(self) -> Sequence[float]:
-        whole = float(_ranges.is_whole(self.length))
-        return (whole, *_ranges.pair(self.length), *self.factors)
+    def row_arguments(self) -> Sequence[float]:
+        whole = float(validation.is_whole(self.length))
+        return (whole, *validation.pair(self.length), *self.factors)
 
     def check_shape(self, channels: int, steps: int) -> None:
-        longest = _ranges.pair(self.length)[1]
-        if _ranges.is_whole(self.length) and longest > steps:
+        longest = validation.pair(self.length)[1]
+        if validation.is_whole(self.length) and longest > steps:
             raise ValueError(f"length: {int(longest)} steps; accepted: at most T = {steps}")
 
 
-@dataclass(frozen=True)
 class TimeWarp(Transform):
     """Smooth local speeding up and slowing down; both ends stay, the order of events too.
 
     x~[c, t] = x[c, tau(t)], linearly interpolated. tau is the integral of a speed that is linear
-    between knots + 2 equidistant values 1 + strength * u, u uniform on [-1, 1), divided so that
+    between knots + 2 equidistant values 1 + magnitude * u, u uniform on [-1, 1), divided so that
     tau(T-1) = T-1: increasing and once continuously differentiable.
 
     Source: SimCLR-TS, "time warping", which has no formula; Um integrates a cubic spline of normal
-    values, which can run backwards. Units: strength is a share of the mean speed.
+    values, which can run backwards. Units: magnitude is a share of the mean speed.
 
-    form="literal" is the document's `time_warping` instead: tau(t) = min(t + strength * u_t, T - 1)
-    with u_t uniform on [0, 1), drawn for every step by itself, for all channels alike. No step
-    moves further than `strength`, on the average half of it, always forward: noise on the time
-    axis, no warp. In plain torch on every backend.
+    form="literal" is what some published code calls time warping:
+    tau(t) = min(t + magnitude * u_t, T - 1) with u_t uniform on [0, 1), drawn for every step by
+    itself, for all channels alike. No step moves further than `magnitude`, on the average half of
+    it, always forward: noise on the time axis, no warp. In plain torch on every backend.
 
     Args:
-        strength: in [0, 1), or a range; the fastest local speed over the slowest is at most
-            (1 + strength) / (1 - strength). With form="literal" in steps (the document: 0.2).
+        magnitude: in [0, 1), or a range; the fastest local speed over the slowest is at most
+            (1 + magnitude) / (1 - magnitude). With form="literal" in steps (there: 0.2).
         knots: inner knots, 0 to 62; without meaning for form="literal".
         form: "smooth" or "literal".
     """
 
-    strength: Range = 0.5
+    magnitude: Range = 0.5
     knots: int = 4
     form: str = "smooth"
     code: ClassVar[Code] = Code.TIME_WARP
-    names: ClassVar[tuple[str, ...]] = ("strength",)
+    renamed: ClassVar[Mapping[str, str]] = {"strength": "magnitude"}
+    names: ClassVar[tuple[str, ...]] = ("magnitude",)
 
-    def check(self) -> None:
-        _ranges.interval("strength", self.strength, 0, 1, open_high=True)
-        _ranges.integer("knots", self.knots, 0, spec.MAX_KNOTS)
+    def check_arguments(self) -> None:
+        validation.interval("magnitude", self.magnitude, 0, 1, open_high=True)
+        validation.integer("knots", self.knots, 0, spec.MAX_KNOTS)
         checks.choice("form", self.form, ("smooth", "literal"))
-        if self.form == "literal":
-            object.__setattr__(self, "code", Code.INDEX_NOISE)
 
-    def arguments(self) -> Sequence[float]:
-        return _ranges.pair(self.strength)
+    def row_code(self) -> Code:
+        return Code.INDEX_NOISE if self.form == "literal" else self.code
+
+    def row_arguments(self) -> Sequence[float]:
+        return validation.pair(self.magnitude)
 
     def slots(self) -> tuple[int, int]:
         return (1 if self.form == "literal" else 3 + self.knots), 0
 
 
-@dataclass(frozen=True)
 class TimeScale(Transform):
     """One speed for the whole series: x~[c, t] = x[c, speed * t], linearly interpolated.
 
     Above 1 the series ends early and the rest follows `edge`, below 1 its end is cut off.
 
-    Source: the document's `time_warp`, here at a fixed length. Units: speed in steps of the series
-    per step.
+    Source: Ko et al., Interspeech 2015 (speed perturbation), here at a fixed length. Units: speed
+    in steps of the series per step.
 
     Args:
         speed: > 0, or a range.
@@ -168,20 +164,18 @@ class TimeScale(Transform):
     code: ClassVar[Code] = Code.TIME_SCALE
     names: ClassVar[tuple[str, ...]] = ("speed",)
 
-    def check(self) -> None:
-        _ranges.interval("speed", self.speed, 0, 1e6, open_low=True)
+    def check_arguments(self) -> None:
+        validation.interval("speed", self.speed, 0, 1e6, open_low=True)
         checks.choice("edge", self.edge, ("repeat", "zero"))
 
-    def arguments(self) -> Sequence[float]:
-        return (*_ranges.pair(self.speed), float(self.edge == "zero"))
+    def row_arguments(self) -> Sequence[float]:
+        return (*validation.pair(self.speed), float(self.edge == "zero"))
 
 
-@dataclass(frozen=True)
 class TimeShift(Transform):
     """x~[c, t] = x[c, t - shift].
 
-    Source: the shift of time-series practice; the document names it as a pretext task. Units: shift
-    in steps or shares of T.
+    Source: torch_audiomentations, Shift; audio practice. Units: shift in steps or shares of T.
 
     Args:
         shift: share of T in [-1, 1] (floats, rounded to whole steps) or a number of steps
@@ -195,20 +189,19 @@ class TimeShift(Transform):
     names: ClassVar[tuple[str, ...]] = ("shift",)
 
     def _range(self) -> tuple[float, float]:
-        low, high = _ranges.pair(self.shift)
+        low, high = validation.pair(self.shift)
         return (low, high) if isinstance(self.shift, tuple) else (-abs(high), abs(high))
 
-    def check(self) -> None:
-        bound = float(spec.MAX_STEPS) if _ranges.is_whole(self.shift) else 1.0
-        _ranges.interval("shift", self.shift, -bound, bound)
+    def check_arguments(self) -> None:
+        bound = float(spec.MAX_STEPS) if validation.is_whole(self.shift) else 1.0
+        validation.interval("shift", self.shift, -bound, bound)
         checks.choice("edge", self.edge, ("wrap", "repeat", "zero"))
 
-    def arguments(self) -> Sequence[float]:
+    def row_arguments(self) -> Sequence[float]:
         edge = ("wrap", "repeat", "zero").index(self.edge)
-        return (float(_ranges.is_whole(self.shift)), *self._range(), edge)
+        return (float(validation.is_whole(self.shift)), *self._range(), edge)
 
 
-@dataclass(frozen=True)
 class SegmentPermutation(Transform):
     """Cuts the series in equal parts and shuffles them.
 
@@ -232,46 +225,47 @@ class SegmentPermutation(Transform):
     code: ClassVar[Code] = Code.SEGMENT_PERMUTATION
     names: ClassVar[tuple[str, ...]] = ("segments",)
 
-    def check(self) -> None:
-        _ranges.whole_interval("segments", self.segments, 1, spec.MAX_SEGMENTS)
+    def check_arguments(self) -> None:
+        validation.whole_interval("segments", self.segments, 1, spec.MAX_SEGMENTS)
         checks.choice("form", self.form, ("equal", "literal"))
-        if self.form == "literal":
-            object.__setattr__(self, "code", Code.FIRST_CHANNEL_SEGMENTS)
 
-    def arguments(self) -> Sequence[float]:
-        return _ranges.pair(self.segments)
+    def row_code(self) -> Code:
+        return Code.FIRST_CHANNEL_SEGMENTS if self.form == "literal" else self.code
+
+    def row_arguments(self) -> Sequence[float]:
+        return validation.pair(self.segments)
 
     def slots(self) -> tuple[int, int]:
-        return 1 + int(_ranges.pair(self.segments)[1]), 0
+        return 1 + int(validation.pair(self.segments)[1]), 0
 
 
-@dataclass(frozen=True)
 class Smooth(Transform):
     """Three-tap low-pass: x~[t] = (1 - s) x[t] + s/2 (x[t-1] + x[t+1]).
 
     Frequency response 1 - s + s cos(w): s = 1/2 removes the highest frequency, s = 2/3 is the mean
-    of three (the document's `random_smoothing`, with edge="zero"). A box of more steps is
+    of three. A box of more steps is
     MovingAverage.
 
-    Source: SimCLR-TS, "random smoothing", H(z). Units: strength has none.
+    Source: SimCLR-TS, "random smoothing", H(z). Units: magnitude has none.
 
     Args:
-        strength: s in [0, 1], or a range; above 1/2 the highest frequencies change sign.
+        magnitude: s in [0, 1], or a range; above 1/2 the highest frequencies change sign.
         passes: how often the filter runs, 1 to 64.
         edge: what stands beyond the ends: "repeat" the end value, "zero", or "reflect".
     """
 
-    strength: Range = (0.0, 0.5)
+    magnitude: Range = (0.0, 0.5)
     passes: int = 1
     edge: str = "repeat"
     code: ClassVar[Code] = Code.SMOOTH
-    names: ClassVar[tuple[str, ...]] = ("strength",)
+    renamed: ClassVar[Mapping[str, str]] = {"strength": "magnitude"}
+    names: ClassVar[tuple[str, ...]] = ("magnitude",)
 
-    def check(self) -> None:
-        _ranges.interval("strength", self.strength, 0, 1)
-        _ranges.integer("passes", self.passes, 1, 64)
+    def check_arguments(self) -> None:
+        validation.interval("magnitude", self.magnitude, 0, 1)
+        validation.integer("passes", self.passes, 1, 64)
         checks.choice("edge", self.edge, ("repeat", "zero", "reflect"))
 
-    def arguments(self) -> Sequence[float]:
+    def row_arguments(self) -> Sequence[float]:
         edge = ("repeat", "zero", "reflect").index(self.edge)
-        return (*_ranges.pair(self.strength), self.passes, edge)
+        return (*validation.pair(self.magnitude), self.passes, edge)

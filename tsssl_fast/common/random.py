@@ -9,6 +9,7 @@ Key: the seed, folded with epoch, step and rank in this order (`fold_seed`). Fol
 cipher, where adding would let (seed, epoch + 1) and (seed + 1, epoch) share a stream.
 """
 
+import operator
 from typing import Any, TypeVar
 
 import torch
@@ -18,6 +19,7 @@ Word = TypeVar("Word", int, Tensor)
 Key = tuple[int, int]
 
 _MASK = 0xFFFFFFFF
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
 def philox(counter: tuple[Word, Word, Word, Word], key: Key) -> tuple[Word, Word, Word, Word]:
@@ -72,30 +74,78 @@ def seed_numbers(seed: Any, epoch: Any, step: Any, rank: Any) -> tuple[int, ...]
 
 
 def seed_tensor(
-    seed: "int | torch.Generator | Tensor | None", epoch: int = 0, step: int = 0, rank: int = 0
+    seed: "int | torch.Generator | Tensor | None",
+    epoch: "int | Tensor" = 0,
+    step: "int | Tensor" = 0,
+    rank: int = 0,
 ) -> Tensor:
-    """(4,) int64 on the CPU: seed, epoch, step, rank, as the operators take them.
+    """(4,) int64: seed, epoch, step, rank, as the operators take them.
 
     seed: an integer in [-2^63, 2^64); a torch.Generator, from which one 64-bit number is drawn; a
     0-d int64 tensor; or None, for one draw from torch's global generator.
+    epoch, step: integers in [-2^63, 2^63), or 0-d integer tensors. On the CPU unless one of these
+    is a tensor elsewhere: the result is then there, and nothing reads it.
     """
-    if isinstance(seed, int) and not isinstance(seed, bool):
-        if not -(2**63) <= seed < 2**64:
-            raise ValueError(f"seed: {seed}; accepted: an integer in [-2**63, 2**64)")
-        if seed >= 2**63:
-            seed -= 2**64
-        return torch.tensor([seed, epoch, step, rank], dtype=torch.int64)
+    numbers = [_first(seed), _number("epoch", epoch), _number("step", step), _number("rank", rank)]
+    if not any(isinstance(n, Tensor) for n in numbers):
+        return torch.tensor(numbers, dtype=torch.int64)
+    elsewhere = [n.device for n in numbers if isinstance(n, Tensor) and not n.is_cpu]
+    device = elsewhere[0] if elsewhere else torch.device("cpu")
+    # full, not tensor: a graph that is captured takes no copy from the host.
+    return torch.stack(
+        [
+            n.to(device, torch.int64)
+            if isinstance(n, Tensor)
+            else torch.full((), n, dtype=torch.int64, device=device)
+            for n in numbers
+        ]
+    )
+
+
+def _first(seed: Any) -> int | Tensor:
+    """The seed as a signed 64-bit number."""
     if isinstance(seed, Tensor):
         if seed.dim() != 0 or seed.dtype != torch.int64:
             given = f"{seed.dtype} tensor of shape {tuple(seed.shape)}"
             raise TypeError(f"seed: {given}; accepted: a 0-d int64 tensor")
-        first = seed.reshape(1).cpu()
-    elif seed is None:
-        first = torch.randint(-(2**63), 2**63 - 1, (1,))
-    elif isinstance(seed, torch.Generator):
-        first = torch.randint(-(2**63), 2**63 - 1, (1,), generator=seed, device=seed.device).cpu()
-    else:
+        return seed.cpu()
+    if seed is None:
+        return torch.randint(-(2**63), 2**63 - 1, ())
+    if isinstance(seed, torch.Generator):
+        return torch.randint(-(2**63), 2**63 - 1, (), generator=seed, device=seed.device).cpu()
+    number = _index(seed)
+    if number is None:
         raise TypeError(
-            f"seed: {type(seed).__name__}; accepted: int, torch.Generator, 0-d int64 tensor or None"
+            f"seed: {type(seed).__name__}; accepted: an integer, torch.Generator, 0-d int64 "
+            "tensor or None"
         )
-    return torch.cat([first, torch.tensor([epoch, step, rank], dtype=torch.int64)])
+    if not -(2**63) <= number < 2**64:
+        raise ValueError(f"seed: {seed}; accepted: an integer in [-2**63, 2**64)")
+    return number - 2**64 if number >= 2**63 else number
+
+
+def _number(name: str, value: Any) -> int | Tensor:
+    """An epoch, a step or a rank."""
+    if isinstance(value, Tensor) and name != "rank":
+        if value.dim() != 0 or value.dtype not in _INTEGERS:
+            given = f"{value.dtype} tensor of shape {tuple(value.shape)}"
+            raise TypeError(f"{name}: {given}; accepted: an integer or a 0-d integer tensor")
+        return value
+    number = None if isinstance(value, Tensor) else _index(value)
+    if number is None:
+        raise TypeError(f"{name}: {type(value).__name__}; accepted: an integer")
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{name}: {value}; accepted: an integer in [-2**63, 2**63)")
+    return number
+
+
+def _index(value: Any) -> int | None:
+    """An integer of any type, numpy's too; None for anything else, a bool or a float."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from tsssl_fast.augment import _calls, _ranges
+from tsssl_fast.augment import inputs, validation
 from tsssl_fast.backends import dispatch
 from tsssl_fast.common import checks, random
 from tsssl_fast.masking.masks import Seed
@@ -54,7 +54,7 @@ def fill(
     Raises TypeError for another dtype, ValueError for another shape or an unknown name.
     """
     checks.floating("x", x)
-    _calls.check_series(x, "NCT")
+    inputs.check_series(x, "NCT")
     check_mask(mask, x)
     token, source, ids = None, None, None
     if isinstance(value, Tensor):
@@ -65,8 +65,8 @@ def fill(
         kind = Fill[value.upper()]
     if kind == Fill.NOISE:
         source = random.seed_tensor(seed, epoch, step, rank)
-        ids = _calls.per_sample("sample_ids", sample_ids, len(x))
-    _ranges.integer("view", view, 0, MAX_VIEWS - 1)
+        ids = inputs.per_sample("sample_ids", sample_ids, len(x))
+    validation.integer("view", view, 0, MAX_VIEWS - 1)
     name = dispatch.check_name(backend, "backend") if backend else ""
     filled: Tensor = mask_fill(x, mask, int(kind), token, source, view, ids, name)
     return filled

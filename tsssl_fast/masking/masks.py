@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tsssl_fast.augment import _calls, _ranges
+from tsssl_fast.augment import inputs, validation
 from tsssl_fast.backends import dispatch
 from tsssl_fast.common import checks, random
 from tsssl_fast.ops.augment.spec import MAX_CHANNELS, MAX_STEPS, MAX_VIEWS
@@ -126,9 +126,9 @@ def _masks(
     if c > MAX_CHANNELS or t > MAX_STEPS:
         raise ValueError(f"shape: {given}; accepted: C <= {MAX_CHANNELS}, T <= {MAX_STEPS}")
     checks.choice("mode", mode, MODES)
-    _ranges.probability("ratio", ratio)
-    _ranges.boolean("per_channel", per_channel)
-    _ranges.integer("views", views, 1, MAX_VIEWS)
+    validation.probability("ratio", ratio)
+    validation.boolean("per_channel", per_channel)
+    validation.integer("views", views, 1, MAX_VIEWS)
     rows, units = c if per_channel else 1, t
     if mode == "channel":
         if per_channel:
@@ -137,7 +137,7 @@ def _masks(
     length = _size(mode, size, units)
     masks = draw_mask(
         *((n, rows, units), seed, _plan(mode, ratio, length, units), views, intersection),
-        _calls.per_sample("sample_ids", sample_ids, n),
+        inputs.per_sample("sample_ids", sample_ids, n),
         dispatch.check_name(backend, "backend") if backend else "",
     )
     masks = masks.mT if mode == "channel" else masks
@@ -151,7 +151,7 @@ def _size(mode: str, size: int | None, steps: int) -> int:
         return 1
     if size is None:
         return min(_SIZES[mode], steps)
-    _ranges.integer("size", size, 1, MAX_STEPS)
+    validation.integer("size", size, 1, MAX_STEPS)
     if size > steps:
         raise ValueError(f"size: {size} steps; accepted: at most T = {steps}")
     return size

@@ -27,12 +27,15 @@ class Batch(NamedTuple):
 
 
 class Views(Protocol):
-    """Anything that makes V augmented views of a batch: (N, C, T) -> (V, N, C, T).
+    """Anything that augments a batch (N, C, T), as every module of `tsssl_fast.augment` does.
 
-    The result must depend on x, seed and sample_ids alone for training to be reproducible.
+    views=V gives (V, N, C, T). None gives one view, (N, C, T), or as many as it always has. The
+    result must depend on x, views, seed and sample_ids alone for training to be reproducible.
     """
 
-    def __call__(self, x: Tensor, *, seed: int, sample_ids: Tensor) -> Tensor: ...
+    def __call__(
+        self, x: Tensor, views: int | None = None, *, seed: int, sample_ids: Tensor
+    ) -> Tensor: ...
 
 
 class Method(nn.Module, ABC):
@@ -94,7 +97,8 @@ def one_view(views: Views | None, batch: Batch) -> Tensor:
     """(N, C, T): the first views, or the series as they are."""
     if views is None:
         return batch.x
-    return views(batch.x, seed=batch.seed, sample_ids=batch.sample_ids)[0]
+    v = views(batch.x, seed=batch.seed, sample_ids=batch.sample_ids)
+    return v[0] if v.dim() == 4 else v
 
 
 def two_views(views: Views, batch: Batch) -> Tensor:
@@ -103,7 +107,7 @@ def two_views(views: Views, batch: Batch) -> Tensor:
     Raises ValueError for a batch of one, which has no negatives and no variance.
     """
     at_least(2, batch)
-    v = views(batch.x, seed=batch.seed, sample_ids=batch.sample_ids)
+    v = views(batch.x, views=2, seed=batch.seed, sample_ids=batch.sample_ids)
     if v.dim() != 4 or v.shape[:2] != (2, len(batch.x)):
         raise ValueError(
             f"views: returned shape {tuple(v.shape)}; accepted: (2, {len(batch.x)}, C, T)"

@@ -47,7 +47,7 @@ class Supervised(Method):
             raise ValueError("batch.labels: None; supervised training needs labels")
         x, labels = batch.x, batch.labels
         if self.views is not None:
-            views = self.views(x, seed=batch.seed, sample_ids=batch.sample_ids)
+            views = self.views(x, views=2, seed=batch.seed, sample_ids=batch.sample_ids)
             x, labels = views.flatten(0, 1), labels.repeat(len(views))
         logits = self.classifier(self.encode(x))
         loss = cross_entropy(logits, labels, label_smoothing=self.smoothing)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tsssl_fast.augment import _ranges
+from tsssl_fast.augment import validation
 from tsssl_fast.common import checks, random
 from tsssl_fast.methods.base import Batch, Logs, Method, Views
 from tsssl_fast.methods.masked_autoencoder import MaskedAutoencoder
@@ -35,7 +35,7 @@ class TestTimeTraining(Method):
 
     def __init__(self, method: Method, steps: int = 5, lr: float = 0.01) -> None:
         super().__init__()
-        _ranges.integer("steps", steps, 0, 1 << 31)
+        validation.integer("steps", steps, 0, 1 << 31)
         self.encoder = method.encoder
         self.method = method
         self.steps = steps

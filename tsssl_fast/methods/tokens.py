@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from tsssl_fast import masking
-from tsssl_fast.augment import _ranges
+from tsssl_fast.augment import validation
 from tsssl_fast.encoders import PatchTransformer
 from tsssl_fast.masking.masks import hidden_count
 from tsssl_fast.methods.base import Batch
@@ -11,7 +11,7 @@ from tsssl_fast.methods.base import Batch
 
 def check_ratio(ratio: float) -> float:
     """A share of hidden patches, neither none nor all."""
-    _ranges.interval("ratio", ratio, 0, 1, open_low=True, open_high=True)
+    validation.interval("ratio", ratio, 0, 1, open_low=True, open_high=True)
     return float(ratio)
 
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast import ops as ops  # registers the operators
-from tsssl_fast.augment import _calls, _ranges
+from tsssl_fast.augment import inputs, validation
 from tsssl_fast.backends import dispatch
 from tsssl_fast.common import checks
 from tsssl_fast.ops.preprocess.spec import Task
@@ -47,9 +47,9 @@ def _run(
     x: Tensor, task: Task, first: float, second: float, lengths: Tensor | None, backend: str | None
 ) -> Tensor:
     checks.floating("x", x)
-    _calls.check_series(x, "NCT")
+    inputs.check_series(x, "NCT")
     return torch.ops.tsssl_fast.preprocess(
-        *(x.detach(), int(task), first, second, _calls.per_sample("lengths", lengths, len(x))),
+        *(x.detach(), int(task), first, second, inputs.per_sample("lengths", lengths, len(x))),
         dispatch.check_name(backend, "backend") if backend else "",
     )
 
@@ -70,7 +70,7 @@ def fill_missing(
     without any known step stays NaN, except with "constant".
     """
     checks.choice("method", method, tuple(_FILLS))
-    return _run(x, _FILLS[method], _ranges.number("value", value), 0.0, lengths, backend)
+    return _run(x, _FILLS[method], validation.number("value", value), 0.0, lengths, backend)
 
 
 def standardize(
@@ -84,7 +84,7 @@ def standardize(
 
     A channel whose std is not above `least_std` becomes 0 (its mean is taken away). NaN stays.
     """
-    _ranges.interval("least_std", _ranges.number("least_std", least_std), 0)
+    validation.interval("least_std", validation.number("least_std", least_std), 0)
     return _run(x, Task.STANDARDIZE, float(least_std), 0.0, lengths, backend)
 
 
@@ -97,7 +97,7 @@ def minmax(
     backend: str | None = None,
 ) -> Tensor:
     """Maps the least known value to `low`, the greatest to `high`; a constant channel to `low`."""
-    if _ranges.number("low", low) >= _ranges.number("high", high):
+    if validation.number("low", low) >= validation.number("high", high):
         raise ValueError(f"low: {low}; accepted: below high = {high}")
     return _run(x, Task.MINMAX, float(low), float(high), lengths, backend)
 
@@ -115,7 +115,7 @@ def moving_average(
     window: odd. edge: "shrink" averages the steps that exist (no NaN at the head, unlike a trailing
     window), "repeat" repeats the end values. NaN reaches its neighbours: fill before.
     """
-    _ranges.integer("window", window, 1, (1 << 31) - 1)
+    validation.integer("window", window, 1, (1 << 31) - 1)
     if window % 2 == 0:
         raise ValueError(f"window: {window}; accepted: an odd number")
     checks.choice("edge", edge, ("shrink", "repeat"))
@@ -129,7 +129,7 @@ def exponential_smoothing(
 
     alpha: in (0, 1].
     """
-    _ranges.interval("alpha", _ranges.number("alpha", alpha), 0, 1, open_low=True)
+    validation.interval("alpha", validation.number("alpha", alpha), 0, 1, open_low=True)
     return _run(x, Task.EXPONENTIAL, float(alpha), 0.0, lengths, backend)
 
 
@@ -150,7 +150,7 @@ def clip_outliers(
     checks.choice("method", method, ("zscore", "iqr"))
     if factor is None:
         factor = 3.0 if method == "zscore" else 1.5
-    if not _ranges.number("factor", factor) > 0 or math.isinf(factor):
+    if not validation.number("factor", factor) > 0 or math.isinf(factor):
         raise ValueError(f"factor: {factor}; accepted: a finite number > 0")
     task = Task.CLIP_DEVIATIONS if method == "zscore" else Task.CLIP_INTERQUARTILE
     return _run(x, task, float(factor), 0.0, lengths, backend)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsssl_fast.augment import _calls, _ranges
+from tsssl_fast.augment import inputs, validation
 from tsssl_fast.common import checks
 
 
@@ -53,7 +53,7 @@ class ChannelTransform:
     @staticmethod
     def _table(x: Tensor) -> np.ndarray:
         checks.floating("x", x)
-        _calls.check_series(x, "NCT")
+        inputs.check_series(x, "NCT")
         return x.detach().cpu().double().transpose(1, 2).reshape(-1, x.shape[1]).numpy()
 
 
@@ -69,7 +69,7 @@ def uncorrelated_features(features: Tensor, threshold: float = 0.95) -> Tensor:
         column that is kept exceeds the threshold. Constant columns are dropped.
     """
     checks.matrix("features", features)
-    _ranges.interval("threshold", _ranges.number("threshold", threshold), 0, 1, open_low=True)
+    validation.interval("threshold", validation.number("threshold", threshold), 0, 1, open_low=True)
     if len(features) < 2:
         raise ValueError(f"features: shape {tuple(features.shape)}; accepted: (N, D) with N >= 2")
     x = features.detach().cpu().double()

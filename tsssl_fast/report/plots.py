@@ -67,7 +67,7 @@ def demo(
 def _views(figure: Any, place: Any, data: Dataset, scaling: Scaling, views: Views) -> None:
     index = int((data.y_train == len(data.classes) - 1).nonzero()[0])
     x = scaling(data.x_train[index : index + 1])
-    v = views(x, seed=7, sample_ids=torch.tensor([index]))
+    v = views(x, views=2, seed=7, sample_ids=torch.tensor([index]))
     shown = {
         f"one series: {data.classes[int(data.y_train[index])]}": x[0],
         "first augmented view": v[0, 0],

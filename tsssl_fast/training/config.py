@@ -85,7 +85,8 @@ class Config:
         encoder = self.build_encoder(channels, length)
         with torch.random.fork_rng():
             torch.manual_seed(fold(self.seed, 1))
-            return METHODS[self.method](encoder, views or PRESETS[self.views](), **self.options)
+            views = PRESETS[self.views]() if views is None else views
+            return METHODS[self.method](encoder, views, **self.options)
 
     def build_encoder(self, channels: int, length: int) -> nn.Module:
         """The encoder alone, as it stands before training: the same for every method."""

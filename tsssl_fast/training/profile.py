@@ -43,7 +43,9 @@ class StepProfile:
     def attach(self, method: Method) -> None:
         """Takes the time of the parts of `method` from now on."""
         views = getattr(method, "views", None)
-        if views is not None and not isinstance(views, nn.Module):
+        if isinstance(views, nn.Module):
+            views.forward = self._timed("augmentation", views.forward)
+        elif views is not None:
             setattr(method, "views", self._timed("augmentation", views))  # noqa: B010
         setattr(method, "encode", self._timed("encoder", method.encode, mark=True))  # noqa: B010
         for part, names in (("projector", HEADS), ("loss", ("criterion",))):

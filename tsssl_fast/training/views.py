@@ -15,7 +15,7 @@ backwards, by three folds inside the train split (SimCLR, 40 epochs, one seed, s
 | ----------------------------------------------- | ------ | ----- |
 | `simclr_ts`                                     | 0.817  | 0.667 |
 | `simclr_ts` without its time flip               | 0.900  | 0.867 |
-| `forward` with magnitude amplitude 0.1          | 0.900  | 0.858 |
+| `forward` with magnitude warp 0.1          | 0.900  | 0.858 |
 | `forward`                                       | 0.917  | 0.883 |
 """
 
@@ -57,7 +57,7 @@ def wearable() -> Views:
         [
             CropResize((0.6, 1.0)),
             TimeWarp(0.2, knots=4),
-            Scale(0.1, distribution="normal", per_channel=True),
+            Scale(magnitude=0.1, per_channel=True),
             Drift(0.2, knots=0, relative=False),
             MagnitudeSpline(0.1, knots=4),
             ChannelDropout(0.15),

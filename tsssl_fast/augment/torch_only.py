@@ -1,31 +1,29 @@
 """Operations in plain torch, called on their own: on series, or on the views of a pipeline."""
 
-from dataclasses import dataclass
-
-import torch
 from torch import Tensor
 
-from tsssl_fast.augment import _calls, _ranges
+from tsssl_fast.augment import inputs, validation
+from tsssl_fast.augment.inputs import Array
 from tsssl_fast.augment.program import Builder
+from tsssl_fast.augment.run import Number, Seed
 from tsssl_fast.augment.transform import Transform
 from tsssl_fast.common import checks, random
 from tsssl_fast.ops.augment import spec, torch_only
 from tsssl_fast.ops.augment.reference import draws
 
 
-@dataclass(frozen=True)
-class Plain(Transform):
+class TorchOnly(Transform):
     """An operation of ops/augment/torch_only.py."""
 
     def run(
         self,
         x: Tensor,
-        views: int,
+        views: int | None,
         *,
-        seed: int | torch.Generator | Tensor | None = None,
-        sample_ids: Tensor | None = None,
-        epoch: int = 0,
-        step: int = 0,
+        seed: Seed = None,
+        sample_ids: Tensor | Array | None = None,
+        epoch: Number = 0,
+        step: Number = 0,
         rank: int = 0,
     ) -> tuple[Tensor, Tensor]:
         """(N, C, T) or (views, N, C, T) -> (views, N, C, T), and its slots (views, N, slots)."""
@@ -34,11 +32,14 @@ class Plain(Transform):
             raise ValueError(
                 f"x: shape {tuple(x.shape)}; accepted: (N, C, T) or (views, N, C, T), all >= 1"
             )
-        _ranges.integer("views", views, 1, spec.MAX_VIEWS)
+        if views is not None:
+            validation.integer("views", views, 1, spec.MAX_VIEWS)
         if x.dim() == 3:
-            x = x.expand(views, *x.shape)
+            x = x.expand(views or 1, *x.shape)
+        if views is not None and views != len(x):
+            raise ValueError(f"views: {views}; accepted: None or {len(x)}, those of x")
         self.check_shape(x.shape[2], x.shape[3])
-        ids = _calls.per_sample("sample_ids", sample_ids, x.shape[1])
+        ids = inputs.per_sample("sample_ids", sample_ids, x.shape[1])
         key = random.seed_tensor(seed, epoch, step, rank)
         builder = Builder()
         self.add_to(builder)

@@ -80,3 +80,10 @@ def size(name: str, value: Range, most: int) -> None:
         whole_interval(name, value, 1, most)
     else:
         interval(name, value, 0, 1, open_low=True)
+
+
+def share(name: str, value: Range) -> None:
+    """A share in (0, 1], or a pair; integers would be steps, as in `size`, and are none here."""
+    if is_whole(value):
+        raise ValueError(f"{name}: {value}; accepted: a share of T in (0, 1], 1.0 for all of it")
+    interval(name, value, 0, 1, open_low=True)
