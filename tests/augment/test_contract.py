@@ -6,6 +6,7 @@ import json
 import pathlib
 
 import hypothesis
+import numpy as np
 import pytest
 import torch
 from cases.augment import ISAS, OPERATIONS, PINNED, SHAPES, isa, same_bits, series, threads
@@ -169,6 +170,20 @@ def test_seeds_epochs_steps_ranks_and_views_never_share_a_stream():
             for s in (0, 1, 2) for e in (0, 1) for t in (0, 1, 2) for r in (0, 1)]  # fmt: skip
     views = {digest(view) for key in keys for view in pipeline(x, 3, **key)}
     assert len(views) == 3 * len(keys)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int16, torch.tensor])
+def test_numbers_may_be_of_any_integer_type(kind):
+    pipeline, x = augment.presets.simclr_ts(), series(4, 3, 40)
+    expected = pipeline(x, 2, seed=3, epoch=2, step=9)
+    given = pipeline(x, 2, seed=kind(3) if kind is np.int64 else 3, epoch=kind(2), step=kind(9))
+    assert torch.equal(given, expected)
+    assert torch.equal(
+        pipeline(x, np.int64(2), seed=3, epoch=2, step=9, rank=np.int64(0)), expected
+    )
+    for name in ("seed", "epoch", "step", "rank"):
+        with pytest.raises(TypeError, match=rf"^{name}: float; accepted: an integer"):
+            pipeline(x, 2, **{"seed": 0, name: 1.9})
 
 
 def test_changing_the_length_keeps_the_noise():

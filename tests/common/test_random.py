@@ -88,3 +88,36 @@ def test_seed_of_another_type(seed):
 
 def test_a_seed_above_the_signed_range_is_its_64_bits():
     assert random.seed_tensor(2**64 - 1)[0] == -1
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8, torch.tensor])
+def test_numbers_of_any_integer_type_are_the_same(kind):
+    expected = random.seed_tensor(5, 3, 2, 1)
+    assert expected.tolist() == [5, 3, 2, 1]
+    rank = 1 if kind is torch.tensor else kind(1)
+    assert torch.equal(random.seed_tensor(kind(5), kind(3), kind(2), rank), expected)
+    assert random.seed_tensor(np.uint64(2**64 - 1)).tolist()[0] == -1
+
+
+@pytest.mark.parametrize("name", ["seed", "epoch", "step", "rank"])
+@pytest.mark.parametrize("value", [1.9, 1.0, np.float64(2), True, "1", torch.tensor(1.0)])
+def test_other_numbers_are_refused(name, value):
+    with pytest.raises(TypeError, match=f"^{name}: .*accepted"):
+        random.seed_tensor(**{"seed": 0, name: value})
+
+
+@pytest.mark.parametrize("name", ["epoch", "step", "rank"])
+def test_numbers_beyond_64_bits_are_refused(name):
+    with pytest.raises(ValueError, match=f"^{name}: .*accepted"):
+        random.seed_tensor(**{"seed": 0, name: 2**63})
+
+
+def test_a_tensor_elsewhere_is_not_read():
+    """The key is built where the step is: reading a meta tensor raises."""
+    step = torch.zeros((), dtype=torch.int32, device="meta")
+    key = random.seed_tensor(7, torch.tensor(3), step)
+    assert key.device.type == "meta"
+    assert key.shape == (4,)
+    for bad in (torch.zeros(1, dtype=torch.int64), torch.tensor(True), torch.tensor(1j)):
+        with pytest.raises(TypeError, match=r"^step: .*accepted: an integer or a 0-d"):
+            random.seed_tensor(0, 0, bad)
