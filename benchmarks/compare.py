@@ -1,97 +1,205 @@
-"""Compares two commits on this machine, in one job.
+"""Compares two revisions on this machine: is anything slower?
 
-    python benchmarks/compare.py BASE [HEAD] [--cases 256x128] [--rounds 5]
+    python benchmarks/compare.py [BASE] [NEW] [--build-dir DIR] [--cases "nt_xent*,call *"]
+    python benchmarks/compare.py --aa --json noise.json    # two builds of BASE: the noise alone
 
-Each commit gets its own worktree and build; then base and head take turns, each turn a process that
-runs the head's benchmarks (so that both are asked the same). Prints the median and the best of the
-rounds; exits with 1 where both say that head is slower by more than the threshold.
+BASE is 78e2e36 unless given; NEW is this working tree, its extension built in place. Each revision
+runs its own cases (`compare_cases/`), in processes that start in turns: base, a second build of
+base, new, and again. A case is slower where the median over its processes is beyond the larger of
+5 % and the noise: what the two builds of base differ by in this case, or in nine of ten cases. Exit
+status 1 where a case is slower, computes something else, fails, or is missing in new.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-THRESHOLD = 1.10  # two builds of one commit differ by up to this
+import torch
+from compare_builds import FIRST, ROOT, build, cases_of, commit
+from compare_statistics import Row, Side, common, judge, noise
+from timing import processor
 
-
-def build(commit: str, folder: Path) -> None:
-    """A worktree of `commit` with the extension built in place."""
-    subprocess.run(
-        ["git", "worktree", "add", "--detach", "--quiet", str(folder), commit], cwd=ROOT, check=True
-    )
-    subprocess.run(
-        [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"],
-        cwd=folder,
-        env={**os.environ, "TSSSL_BUILD_DIR": str(folder / "build")},
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
+PROCESSES = 5
+WORKER = ROOT / "benchmarks" / "compare_worker.py"
 
 
-def turn(package: Path, benchmarks: Path, cases: str) -> dict[str, float]:
-    """Seconds per case of our own kernels, of the package in one worktree."""
-    with tempfile.NamedTemporaryFile(suffix=".json") as out:
+def turn(tree: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """One process: the chosen cases of one tree."""
+    folder, module = cases_of(tree)
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch, "turn.json")
         done = subprocess.run(
             [
-                *(sys.executable, str(benchmarks / "run.py"), "--providers", "cpp", "--no-memory"),
-                *("--cases", cases, "--json", out.name),
+                *(sys.executable, WORKER, "--tree", tree, "--cases-in", folder),
+                *("--module", module, "--cases", arguments.cases, "--out", out),
+                *("--samples", str(arguments.samples), "--calls", str(arguments.calls)),
+                *("--threads", str(arguments.threads)),
             ],
-            env={**os.environ, "PYTHONPATH": str(package)},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(tree),
+                "OMP_NUM_THREADS": str(arguments.threads),
+            },
             capture_output=True,
             text=True,
         )
-        text = Path(out.name).read_text()
-        if not text:
-            sys.exit(f"the benchmarks failed on {package.name}:\n{done.stdout}{done.stderr}")
-    rows = json.loads(text)["rows"]
-    wrong = [row["case"] for row in rows if "median" not in row]
-    if wrong:
-        sys.exit(f"{package.name} gives wrong results, so nothing is compared: {', '.join(wrong)}")
-    return {row["case"]: row["median"] for row in rows}
+        if done.returncode:
+            sys.exit(f"the benchmarks of {tree} failed:\n{done.stdout}{done.stderr}")
+        record: dict[str, Any] = json.loads(out.read_text())
+    return record
+
+
+def take_turns(
+    trees: dict[str, Path], arguments: argparse.Namespace
+) -> tuple[dict[str, Side], dict[str, str]]:
+    """What the processes of every tree measured, and each tree's instruction set."""
+    sides = {name: Side() for name in trees}
+    sets: dict[str, str] = {}
+    for i in range(arguments.processes):
+        for name, tree in trees.items():
+            print(f"process {i + 1} of {arguments.processes}: {name}", file=sys.stderr, flush=True)
+            record = turn(tree, arguments)
+            sides[name].add(record["cases"])
+            sets[name] = record["instruction set"]
+    return sides, sets
+
+
+def find_trees(arguments: argparse.Namespace, builds: Path) -> dict[str, Path]:
+    """base, again (the second build of base) and new, as far as this run needs them."""
+
+    def tree(given: Path | None, revision: str, number: int) -> Path:
+        if given is not None:
+            return given.resolve()
+        return build(revision, builds.resolve() / f"{commit(revision)[:12]}-{number}")
+
+    trees = {"base": tree(arguments.base_dir, arguments.base, 1)}
+    if arguments.noise is None:
+        trees["again"] = tree(arguments.again_dir, arguments.base, 2)
+    if not arguments.aa:
+        if arguments.new is None:
+            trees["new"] = (arguments.new_dir or ROOT).resolve()
+        else:
+            trees["new"] = tree(arguments.new_dir, arguments.new, 1)
+    return trees
+
+
+def _times(seconds: Sequence[float]) -> str:
+    if not seconds:
+        return f"{'-':>9} {'':>19}"
+    low, high = f"{1e3 * min(seconds):.4g}", f"{1e3 * max(seconds):.4g}"
+    return f"{1e3 * statistics.median(seconds):>9.4g} {f'{low}..{high}':>19}"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def show(row: Row) -> str:
+    line = (
+        f"{row.case:<36} {_times(row.base)} {_times(row.new)} {_number(row.ratio, '.3f'):>6} "
+        f"{_number(row.noise, '.1%'):>6} {_number(row.bar, '.3f'):>6}  {row.verdict}"
+    )
+    return f"{line}: {row.note}" if row.note else line
+
+
+def report(rows: Sequence[Row], noises: dict[str, float], second: str) -> None:
+    print(
+        f"{'case':<36} {'base ms':>9} {'min..max':>19} {second + ' ms':>9} {'min..max':>19} "
+        f"{'ratio':>6} {'noise':>6} {'bar':>6}  verdict"
+    )
+    for row in rows:
+        print(show(row))
+    if noises:
+        most = max(noises, key=noises.__getitem__)
+        print(
+            f"noise of two builds of base: median {statistics.median(noises.values()):.1%}, nine "
+            f"of ten cases at most {common(noises):.1%}, most {noises[most]:.1%} ({most})"
+        )
+    bad = [f"{row.case} ({row.verdict})" for row in rows if row.bad]
+    print(f"{len(rows)} cases; not passed: {', '.join(bad) or 'none'}")
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("base", nargs="?", default=FIRST)
+    parser.add_argument("new", nargs="?", help="default: this working tree, as it is built")
+    parser.add_argument("--aa", action="store_true", help="two builds of base: the noise alone")
+    parser.add_argument(
+        "--noise", type=Path, help="the --json of an --aa run, instead of a new one"
+    )
+    for name in ("base", "again", "new"):
+        parser.add_argument(f"--{name}-dir", type=Path, help=f"a finished tree of {name}")
+    parser.add_argument(
+        "--build-dir", type=Path, help="keeps trees and builds here, and reuses them"
+    )
+    parser.add_argument("--cases", default="*", help='globs, comma-separated: "nt_xent*,call *"')
+    parser.add_argument("--processes", type=int, default=PROCESSES, help="of each tree, at least 5")
+    parser.add_argument("--samples", type=int, default=9, help="of a case in a process")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--quick", action="store_true", help="two short processes: does it run?")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    arguments.calls = 2000
+    if arguments.quick:
+        arguments.processes, arguments.samples, arguments.calls = 2, 2, 100
+    elif arguments.processes < PROCESSES:
+        parser.error(f"--processes: {arguments.processes}; accepted: at least {PROCESSES}")
+    if arguments.aa and (arguments.new or arguments.new_dir or arguments.noise):
+        parser.error("--aa: compares two builds of base; accepted: without NEW, --new-dir, --noise")
+    return arguments
+
+
+def read_noise(path: Path, facts: dict[str, Any]) -> dict[str, float]:
+    """Of an earlier run, by this processor with as many threads."""
+    record = json.loads(path.read_text())
+    for name in ("processor", "threads", "torch"):
+        if record["machine"][name] != facts[name]:
+            sys.exit(f"{path}: {name} {record['machine'][name]!r}, here {facts[name]!r}")
+    noises: dict[str, float] = record["noise"]
+    return noises
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("base")
-    parser.add_argument("head", nargs="?", default="HEAD")
-    parser.add_argument("--cases", default="")
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        trees = {side: Path(folder, side) for side in ("base", "head")}
-        try:
-            for side, tree in trees.items():
-                build(getattr(arguments, side), tree)
-            rounds = []
-            for _ in range(arguments.rounds):
-                turns = [
-                    (side, turn(trees[side], trees["head"] / "benchmarks", arguments.cases))
-                    for side in trees
-                ]
-                rounds.append(dict(turns))
-        finally:
-            for tree in trees.values():
-                subprocess.run(
-                    ["git", "worktree", "remove", "--force", str(tree)], cwd=ROOT, check=False
-                )
-    slower = False
-    print(f"{'case':<18} {'base ms':>9} {'head ms':>9} {'median':>7} {'best':>7}")
-    for case in rounds[0]["head"]:
-        base = [r["base"][case] for r in rounds]
-        head = [r["head"][case] for r in rounds]
-        middle = statistics.median(head) / statistics.median(base)
-        best = min(head) / min(base)
-        bad = min(middle, best) > THRESHOLD
-        slower |= bad
-        times = f"{statistics.median(base) * 1e3:>9.3f} {statistics.median(head) * 1e3:>9.3f}"
-        print(f"{case:<18} {times} {middle:>6.2f}x {best:>6.2f}x{'  SLOWER' if bad else ''}")
-    return 1 if slower else 0
+    arguments = options()
+    facts: dict[str, Any] = {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": arguments.threads,
+        "torch": torch.__version__,
+    }
+    given = {} if arguments.noise is None else read_noise(arguments.noise, facts)
+    with contextlib.ExitStack() as stack:
+        builds = arguments.build_dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        trees = find_trees(arguments, builds)
+        sides, sets = take_turns(trees, arguments)
+    if not any(side.keys() for side in sides.values()):
+        sys.exit(f"--cases: {arguments.cases!r} matches none")
+    noises = given if arguments.noise else noise(sides["base"], sides["again"])
+    second = "again" if arguments.aa else "new"
+    rows = judge(sides["base"], sides[second], None if arguments.aa else noises)
+    print(", ".join(f"{name} {value}" for name, value in facts.items()), end="; ")
+    print(f"{arguments.processes} processes of each tree, in turns")
+    names = {
+        "base": arguments.base,
+        "again": arguments.base,
+        "new": arguments.new or "as it is built",
+    }
+    for name, tree in trees.items():
+        print(f"{name}: {names[name]} in {tree}, {sets[name]}")
+    report(rows, noises, second)
+    if arguments.json:
+        record = {"machine": facts, "noise": noises, "rows": [asdict(row) for row in rows]}
+        arguments.json.write_text(json.dumps(record, indent=1) + "\n")
+    return 1 if any(row.bad for row in rows) else 0
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ and the exit status is 1; so it is where a bar is missed.
 import argparse
 import json
 import os
-import platform
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import torch
 from memory import peak_extra_bytes
 from registry import Case, Run, Unavailable, cases
-from timing import COPY_BYTES, GEMM_FLOPS, Times, ceilings, interleaved, overhead
+from timing import COPY_BYTES, GEMM_FLOPS, Times, ceilings, interleaved, overhead, processor
 
 import tsssl_fast
 from tsssl_fast.backends import cpp as native
@@ -132,11 +131,8 @@ def show(row: dict[str, Any]) -> str:
 
 
 def machine() -> dict[str, str]:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    model = next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), "")
     facts = {
-        "processor": model or platform.processor(),
+        "processor": processor(),
         "cores": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),
         "instruction set": native.C.isa() if native.C is not None else "none",

@@ -1,12 +1,14 @@
 """Times that can be compared: candidates take turns in one process; medians and quartiles."""
 
 import ctypes
+import platform
 import random
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -86,6 +88,14 @@ def _summary(samples: list[float]) -> Times:
         return Times(samples[0], 0.0)
     low, median, high = statistics.quantiles(samples, n=4, method="inclusive")
     return Times(median, high - low)
+
+
+def processor() -> str:
+    """Its name, as the system gives it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    model = next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), "")
+    return model or platform.processor()
 
 
 def ceilings() -> dict[str, Callable[[], object]]:

@@ -1,0 +1,1 @@
+"""What `compare.py` measures: `catalogue` without the package's names, an adapter for each API."""
