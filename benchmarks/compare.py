@@ -70,6 +70,8 @@ def take_turns(
             record = turn(tree, arguments)
             sides[name].add(record["cases"])
             sets[name] = record["instruction set"]
+        if not any(side.keys() for side in sides.values()):
+            sys.exit(f"--cases: {arguments.cases!r} matches none")
     return sides, sets
 
 
@@ -181,8 +183,6 @@ def main() -> int:
         builds = arguments.build_dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         trees = find_trees(arguments, builds)
         sides, sets = take_turns(trees, arguments)
-    if not any(side.keys() for side in sides.values()):
-        sys.exit(f"--cases: {arguments.cases!r} matches none")
     noises = given if arguments.noise else noise(sides["base"], sides["again"])
     second = "again" if arguments.aa else "new"
     rows = judge(sides["base"], sides[second], None if arguments.aa else noises)
