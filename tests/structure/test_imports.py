@@ -27,29 +27,15 @@ FAMILY_LEVEL = {name: depth for depth, names in enumerate(FAMILY_LEVELS) for nam
 BACKENDS = ("cpp", "numba", "triton", "reference")
 ABOVE_BACKENDS = ("spec", "rules")  # what a backend's folder may take from its family's folder
 
-# Circles that are known and have to go: modules below tsssl_fast.
-KNOWN_CIRCLES = (("augment.compose", "augment.groups", "augment.transform"),)
-
-
-def known(circle: list[str]) -> bool:
-    return tuple(name.removeprefix("tsssl_fast.") for name in circle) in KNOWN_CIRCLES
-
 
 def test_no_circle_between_modules() -> None:
-    assert [c for c in imports.circles(imports.graph()) if not known(c)] == []
-
-
-def test_known_circles_are_still_there() -> None:
-    """Or the exception has to go."""
-    found = imports.circles(imports.graph())
-    assert sum(known(c) for c in found) == len(KNOWN_CIRCLES)
+    assert imports.circles(imports.graph()) == []
 
 
 @pytest.mark.parametrize("folder", sorted(imports.folders(imports.graph())))
 def test_no_circle_between_folders(folder: str) -> None:
     """Nor between a folder and the files beside it."""
-    circles = imports.circles(imports.among(imports.graph(), folder))
-    assert [c for c in circles if not known(c)] == []
+    assert imports.circles(imports.among(imports.graph(), folder)) == []
 
 
 def test_imports_go_down_the_levels() -> None:
