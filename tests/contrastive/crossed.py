@@ -101,6 +101,11 @@ def expected_at(index: int) -> Expected:
     return expected(draws.make(index))
 
 
+def expected_in_triton(index: int) -> Expected:
+    """The same draw in a dtype that the Triton kernels have."""
+    return expected(draws.make(index, torch.bfloat16 if index % 4 == 0 else torch.float32))
+
+
 Rounded = list[tuple[Draw, str, tuple[Tensor, Tensor, Tensor]]]
 
 

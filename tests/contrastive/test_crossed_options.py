@@ -1,12 +1,9 @@
 """Every option of `contrastive_loss` with every other: values, statistics and gradients of random
 small problems against the formula in plain arrays.
 
-    ALL_DRAWS=1 pytest tests/contrastive/test_crossed_options.py
-
-runs all draws on every backend; the Triton kernels have theirs in tests/interpreter.
+The Triton kernels have theirs in tests/interpreter. All draws on every backend: all_draws.py.
 """
 
-import os
 from collections import Counter
 from functools import cache
 from itertools import combinations
@@ -16,14 +13,13 @@ from contrastive import crossed, draws
 
 CHUNKS = 20
 COUNTS = {"reference": draws.DRAWS, "cpp": draws.DRAWS, "numba": 1000}
-ALL = "ALL_DRAWS" in os.environ
 LEAST = 30  # draws of every pair of options
 
 
 @cache
 def checked(backend: str, chunk: int) -> crossed.Rounded:
-    count = draws.DRAWS if ALL else COUNTS[backend]
-    return crossed.check(map(crossed.expected_at, range(chunk, count, CHUNKS)), backend)
+    indices = range(chunk, COUNTS[backend], CHUNKS)
+    return crossed.check(map(crossed.expected_at, indices), backend)
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
