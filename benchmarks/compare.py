@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 from compare_builds import FIRST, ROOT, build, cases_of, commit
-from compare_statistics import Row, Side, common, judge, noise
+from compare_statistics import MOST_NOISE, Row, Side, common, judge, noise
 from timing import processor
 
 PROCESSES = 5
@@ -126,6 +126,8 @@ def report(rows: Sequence[Row], noises: dict[str, float], second: str) -> None:
             f"noise of two builds of base: median {statistics.median(noises.values()):.1%}, nine "
             f"of ten cases at most {common(noises):.1%}, most {noises[most]:.1%} ({most})"
         )
+    if common(noises) > MOST_NOISE:
+        print(f"noise above {MOST_NOISE:.0%}: something else ran here, and `same` means little")
     bad = [f"{row.case} ({row.verdict})" for row in rows if row.bad]
     print(f"{len(rows)} cases; not passed: {', '.join(bad) or 'none'}")
 

@@ -10,6 +10,8 @@ from typing import Any
 LEAST_BAR = 0.05
 # Relative; far above rounding, far below another formula, strength or seed.
 SAME_VALUE = 1e-3
+# A run with more noise says little of what is slower; the report tells so.
+MOST_NOISE = 0.15
 BAD = ("SLOWER", "DIFFERENT", "FAILED", "MISSING")
 Cases = Mapping[str, Mapping[str, Any]]
 

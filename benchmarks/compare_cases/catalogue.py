@@ -174,7 +174,7 @@ LOSSES: tuple[tuple[str, Draw, Draw, Sequence[Shape], Sequence[Shape]], ...] = (
     ("learnable_temperature", views_and_temperature, nothing, VIEWS, ()),
     ("sigmoid", two_views, nothing, SETS, (SMALL,)),
     ("triplet", one_set, labels, SETS, (SMALL,)),
-    ("hierarchical", steps_of_two_views, nothing, ((4, 64, 32), (8, 256, 64)), ((2, 8, 16),)),
+    ("hierarchical", steps_of_two_views, nothing, ((2, 8, 16), (4, 64, 32), (8, 256, 64)), ()),
     ("vicreg", two_views, nothing, ((256, 128), (1024, 2048)), (SMALL,)),
     ("barlow_twins", two_views, nothing, ((256, 128), (1024, 2048)), (SMALL,)),
 )

@@ -5,7 +5,8 @@ Names and positional arguments are those that `catalogue` calls; they stay.
 
 from torch import Tensor, nn
 
-from tsssl_fast import _native, augment, functional, losses, masking, preprocess
+from tsssl_fast import augment, functional, losses, masking, preprocess
+from tsssl_fast.backends import cpp
 from tsssl_fast.encoders import ResNet
 
 TEMPERATURE = 0.1
@@ -17,7 +18,7 @@ _JITTER = augment.Jitter()
 
 def instruction_set() -> str:
     """The one that the extension uses; empty where the extension did not load."""
-    return "" if _native.C is None else str(_native.C.isa())
+    return "" if cpp.C is None else str(cpp.C.isa())
 
 
 def nt_xent(z1: Tensor, z2: Tensor) -> Tensor:
