@@ -10,7 +10,7 @@ from tsssl_fast.backends import cpp
 from tsssl_fast.encoders import ResNet
 
 TEMPERATURE = 0.1
-_NT_XENT = losses.NTXentLoss(TEMPERATURE)
+_NT_XENT = losses.NTXentLoss(temperature=TEMPERATURE)
 _SIMCLR = augment.presets.simclr_ts()
 _SIMCLR_ALWAYS = augment.presets.simclr_ts(p=1.0)
 _JITTER = augment.Jitter()
@@ -22,7 +22,7 @@ def instruction_set() -> str:
 
 
 def nt_xent(z1: Tensor, z2: Tensor) -> Tensor:
-    return functional.nt_xent(z1, z2, TEMPERATURE)
+    return functional.nt_xent_loss(z1, z2, temperature=TEMPERATURE)
 
 
 def nt_xent_module(z1: Tensor, z2: Tensor) -> Tensor:
@@ -30,49 +30,49 @@ def nt_xent_module(z1: Tensor, z2: Tensor) -> Tensor:
 
 
 def sup_con(z: Tensor, labels: Tensor) -> Tensor:
-    return functional.sup_con(z, labels, TEMPERATURE)
+    return functional.sup_con_loss(z, labels, temperature=TEMPERATURE)
 
 
 def clip(q: Tensor, k: Tensor) -> Tensor:
-    return functional.clip_loss(q, k, 1 / TEMPERATURE)
+    return functional.clip_loss(q, k, temperature=TEMPERATURE)
 
 
 def dcl(z1: Tensor, z2: Tensor) -> Tensor:
-    return functional.dcl(z1, z2, TEMPERATURE)
+    return functional.dcl_loss(z1, z2, temperature=TEMPERATURE)
 
 
 def queue(q: Tensor, k: Tensor, negatives: Tensor) -> Tensor:
-    return functional.info_nce(q, k, TEMPERATURE, negatives=negatives)
+    return functional.info_nce_loss(q, k, temperature=TEMPERATURE, negatives=negatives)
 
 
 def groups(z: Tensor, ids: Tensor, labels: Tensor) -> Tensor:
-    return functional.contrastive(z, q_ids=ids, q_groups=labels, temperature=TEMPERATURE)
+    return functional.contrastive_loss(z, q_ids=ids, q_groups=labels, temperature=TEMPERATURE)
 
 
 def pair_weight(q: Tensor, k: Tensor, ids: Tensor, weight: Tensor) -> Tensor:
-    return functional.contrastive(
+    return functional.contrastive_loss(
         q, k, q_ids=ids, k_ids=ids, pair_weight=weight, temperature=TEMPERATURE
     )
 
 
 def hardness(z: Tensor, ids: Tensor) -> Tensor:
-    return functional.contrastive(z, q_ids=ids, hardness=1.0, temperature=TEMPERATURE)
+    return functional.contrastive_loss(z, q_ids=ids, hardness=1.0, temperature=TEMPERATURE)
 
 
 def learnable_temperature(q: Tensor, k: Tensor, temperature: Tensor) -> Tensor:
-    return functional.info_nce(q, k, temperature)
+    return functional.info_nce_loss(q, k, temperature=temperature)
 
 
 def sigmoid(q: Tensor, k: Tensor) -> Tensor:
-    return functional.sigmoid_pair_loss(q, k)
+    return functional.siglip_loss(q, k)
 
 
 def triplet(z: Tensor, labels: Tensor) -> Tensor:
-    return functional.triplet(z, labels)
+    return functional.triplet_loss(z, labels)
 
 
 def hierarchical(z1: Tensor, z2: Tensor) -> Tensor:
-    return functional.hierarchical_contrastive(z1, z2)
+    return functional.hierarchical_contrastive_loss(z1, z2)
 
 
 def vicreg(z1: Tensor, z2: Tensor) -> Tensor:
@@ -85,17 +85,16 @@ def barlow_twins(z1: Tensor, z2: Tensor) -> Tensor:
 
 def simclr_views(x: Tensor) -> Tensor:
     """Two views, (2, N, C, T); each operation with probability 0.5."""
-    return _SIMCLR(x, 2, seed=0)
+    return _SIMCLR(x, views=2, seed=0)
 
 
 def simclr_views_always(x: Tensor) -> Tensor:
     """Every operation on every series."""
-    return _SIMCLR_ALWAYS(x, 2, seed=0)
+    return _SIMCLR_ALWAYS(x, views=2, seed=0)
 
 
 def jitter(x: Tensor) -> Tensor:
-    """One view, (1, N, C, T)."""
-    return _JITTER(x, 1, seed=0)
+    return _JITTER(x, seed=0)
 
 
 def mask(x: Tensor, mode: str) -> Tensor:
