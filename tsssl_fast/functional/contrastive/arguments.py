@@ -221,11 +221,15 @@ def check_settings(
     debias: float,
     top_k: int,
 ) -> None:
-    checks.choice("positives", positives, POSITIVES)
-    checks.choice("denominator", denominator, DENOMINATORS)
-    checks.choice("groups", groups, GROUP_RULES)
-    checks.choice("reduction", reduction, checks.REDUCTIONS)
-    checks.choice("mean_over", mean_over, MEAN_OVER)
+    for name, value, accepted in (
+        ("positives", positives, POSITIVES),
+        ("denominator", denominator, DENOMINATORS),
+        ("groups", groups, GROUP_RULES),
+        ("reduction", reduction, checks.REDUCTIONS),
+        ("mean_over", mean_over, MEAN_OVER),
+    ):
+        if value not in accepted:
+            checks.choice(name, value, accepted)
     checks.at_least("hardness", hardness, 0.0)
     checks.fraction("debias", debias)
     checks.at_least("top_k", top_k, 1)

@@ -119,8 +119,8 @@ def contrastive_loss(
         q_valid, k_valid: bool flags; a row flagged False takes part in no pair, is no query, gets
             zero gradient and may hold NaN.
         pair_mask: (M, P) bool, False: the pair takes no part.
-        pair_weight: (M, P) >= 0, dense or torch.sparse_csr (absent: 0), a constant: a pair of
-            weight 2 counts as the same pair twice, one of weight 0 takes no part.
+        pair_weight: (M, P) >= 0, dense or torch.sparse_csr (absent: 0), a constant: multiplies
+            exp(s / tau) in every sum and weighs its pair in every mean; of weight 0: takes no part.
         negatives, negatives_valid: (K, D) more negatives for every query (queue, prototypes) and
             flags; gradients flow to them unless detached.
         query_keys, query_keys_valid: (M, S, D) negatives of each query's own, and (M, S) flags.

@@ -42,13 +42,6 @@ class Rows(NamedTuple):
     def has_negative(self) -> Tensor:
         return self.negative != -torch.inf
 
-    @property
-    def margin(self) -> Tensor:
-        """negative - positive, 0 where either is empty."""
-        both = self.has_positive & self.has_negative
-        zero = self.negative.new_zeros(())
-        return torch.where(both, self.negative, zero) - torch.where(both, self.positive, zero)
-
 
 def row_loss(found: Rows, positives: str, denominator: str) -> Tensor:
     """The loss per row, with x = negative - positive; 0 where the row lacks either class.
@@ -60,8 +53,9 @@ def row_loss(found: Rows, positives: str, denominator: str) -> Tensor:
     """
     if found.pairwise is not None:
         return found.pairwise
-    x = found.margin
+    some = found.has_positive & found.has_negative
+    x = torch.where(some, found.negative, 0.0) - torch.where(some, found.positive, 0.0)
     loss = torch.logaddexp(x, x.new_zeros(())) if denominator == "all" else x
     if positives == "mean_log":
         loss = loss + found.gap
-    return torch.where(found.has_positive & found.has_negative, loss, loss.new_zeros(()))
+    return torch.where(some, loss, 0.0)
