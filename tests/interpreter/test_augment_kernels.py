@@ -11,6 +11,7 @@ from tsssl_fast.backends import cpp as native
 from tsssl_fast.common import random
 from tsssl_fast.ops.augment import cpp, reference, spec, triton
 from tsssl_fast.ops.augment.reference import augment as reference_augment
+from tsssl_fast.ops.augment.triton import augment as triton_augment
 
 # Two samples of which one is padded, six channels for the triples, several tiles of steps.
 SHAPE = (2, 6, 37)
@@ -49,6 +50,25 @@ def table(backend, pipeline, shape, views=2, ids=IDS, lengths=LENGTHS):
 def gradient(backend, pipeline, grad, sum_views, ids=IDS, lengths=LENGTHS, parameters=None):
     kernel = BACKENDS[backend].kernels["augment_backward"]
     return kernel(grad, sum_views, pipeline._program, SEED, ids, lengths, parameters)
+
+
+def test_a_key_in_memory_is_folded_by_the_kernel(monkeypatch):
+    """As on a device, where nobody may read it; all of 64 bits."""
+    pipeline, x = PRESETS["simclr_ts"], series(*SHAPE)
+    grad = series(2, *SHAPE)
+    expected = run("triton", pipeline, x), gradient("triton", pipeline, grad, True)
+    drawn = table("triton", pipeline, SHAPE)
+    read = []
+    monkeypatch.setattr(triton_augment, "_key", lambda seed: read.append(seed) or seed)
+    assert same_bits(run("triton", pipeline, x), expected[0])
+    assert same_bits(gradient("triton", pipeline, grad, True), expected[1])
+    assert torch.equal(table("triton", pipeline, SHAPE), drawn)
+    assert len(read) == 3
+    numbers = torch.tensor([-(2**63) + 5, 2**40 + 3, -7, 2**33])
+    kernel = BACKENDS["triton"].kernels["augment"]
+    given = kernel(x, pipeline._program, numbers, 2, IDS, LENGTHS, None)
+    reference_kernel = BACKENDS["reference"].kernels["augment"]
+    assert same_bits(given, reference_kernel(x, pipeline._program, numbers, 2, IDS, LENGTHS, None))
 
 
 def check_bits(pipeline, x, **settings):

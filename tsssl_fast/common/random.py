@@ -94,9 +94,9 @@ def seed_tensor(
     # full, not tensor: a graph that is captured takes no copy from the host.
     return torch.stack(
         [
-            n.to(device, torch.int64)
-            if isinstance(n, Tensor)
-            else torch.full((), n, dtype=torch.int64, device=device)
+            n.to(torch.int64)
+            if isinstance(n, Tensor) and n.device == device
+            else torch.full((), int(n), dtype=torch.int64, device=device)
             for n in numbers
         ]
     )

@@ -45,8 +45,6 @@ class _Launch:
         samples, channels, steps = shape
         host = program.detach().cpu().contiguous()
         plan, self.mask, slots = _plan(host.numpy().tobytes(), len(host), channels, device)
-        lo, hi = random.fold_seed(*(seed if isinstance(seed, tuple) else seed.tolist()))
-        key = lo | hi << 32
         self.draw = parameters is None
         if parameters is None:
             parameters = torch.empty((views, samples, slots), dtype=torch.float64, device=device)
@@ -55,7 +53,7 @@ class _Launch:
         own = None if lengths is None else lengths.to(device).contiguous()
         self.numbers = (
             *(plan, len(host), self.table, slots, ids, own),
-            *(key - (1 << 64) if key >= 1 << 63 else key, views, samples, channels, steps),
+            *(_key(seed), views, samples, channels, steps),
         )
         self.constants: dict[str, Any] = {
             "HAS_IDS": ids is not None,
@@ -63,6 +61,15 @@ class _Launch:
         }
         self.config = (self.mask, *configs.tile(channels, steps))
         self.options = configs.options(availability.family(plan))
+
+
+def _key(seed: Tensor | tuple[int, ...]) -> Tensor | int:
+    """The folded key as a signed number; a seed on a device stays there, for the kernel to fold."""
+    if isinstance(seed, Tensor) and not seed.is_cpu:
+        return seed.contiguous()
+    lo, hi = random.fold_seed(*(seed if isinstance(seed, tuple) else seed.tolist()))
+    key = lo | hi << 32
+    return key - (1 << 64) if key >= 1 << 63 else key
 
 
 def _strides(x: Tensor) -> tuple[int, ...]:

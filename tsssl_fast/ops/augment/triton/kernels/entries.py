@@ -13,6 +13,7 @@ import triton.language as tl
 
 from tsssl_fast.backends.triton.interpreter import narrow
 from tsssl_fast.ops.augment.triton.kernels import codes, moves, pointwise
+from tsssl_fast.ops.augment.triton.kernels.arithmetic import words
 from tsssl_fast.ops.augment.triton.kernels.draws import draw_row
 from tsssl_fast.ops.augment.triton.kernels.moves import at
 
@@ -187,6 +188,23 @@ def _finish(x, strides, y, out, block, number, CONFIG: tl.constexpr):
             tl.store(at(out, c, t, steps), narrow(v, out.dtype.element_ty), mask=own | padding)
 
 
+@triton.jit
+def _call_key(key):
+    """The key of a call: `key`, or what seed, epoch, step and rank fold to where it points to them.
+
+    Folding as in common/random.py. A step in memory is read here, when a captured graph replays.
+    """
+    if key.dtype.is_ptr():
+        folded, zero = tl.load(key), tl.full((), 0, tl.uint32)
+        for i in tl.static_range(1, 4):
+            value = tl.load(key + i)
+            low, high = value.to(tl.uint32), (value >> 32).to(tl.uint32)
+            w0, w1, _, _ = words(folded, low, high, zero, zero)
+            folded = w0.to(tl.int64) | (w1.to(tl.int64) << 32)
+        return folded
+    return key
+
+
 @triton.jit(do_not_specialize=["key"])
 def augment_forward_kernel(
     x,  # (views, N, C, T); a stride of 0 between the views gives all of them the same series
@@ -214,6 +232,7 @@ def augment_forward_kernel(
 ):
     WIDE: tl.constexpr = out.dtype.element_ty != buffers.dtype.element_ty
     channels, steps = _sizes(channels, steps)
+    key = _call_key(key)
     # The views of one sample follow each other: its series is still in L2 for the second.
     program = tl.program_id(0).to(tl.int64)
     sample, view = program // views, (program % views).to(tl.int32)
@@ -273,6 +292,7 @@ def augment_backward_kernel(
 ):
     """The transposed operations in reverse order; SUM adds the views of a sample in order."""
     channels, steps = _sizes(channels, steps)
+    key = _call_key(key)
     program = tl.program_id(0).to(tl.int64)
     size = channels.to(tl.int64) * steps
     first, count = program // samples, 1
@@ -322,6 +342,7 @@ def augment_sample_kernel(
     MASK: tl.constexpr,
 ):
     channels, steps = _sizes(channels, steps)
+    key = _call_key(key)
     program = tl.program_id(0).to(tl.int64)
     sample, view = program % samples, (program // samples).to(tl.int32)
     lo, hi, length = _sample(ids, lengths, sample, steps, HAS_IDS, HAS_LENGTHS)
