@@ -234,6 +234,14 @@ def test_old_names_say_the_new_ones(cls, old, new):
         getattr(cls(), old)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [("jitter", "jitter_magnitude"), ("jitter_scale", "scale_magnitude")]
+)
+def test_old_names_of_presets_say_the_new_ones(old, new):
+    with pytest.raises(TypeError, match=f"^{old}: not an argument of ts_tcc; accepted: {new}$"):
+        augment.presets.ts_tcc(**{old: 0.1})
+
+
 def test_every_old_name_is_tested():
     assert {(cls, old) for cls in CLASSES for old in cls.renamed} == {row[:2] for row in RENAMED}
 

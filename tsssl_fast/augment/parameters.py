@@ -84,16 +84,17 @@ class Parameters:
         """
         if tuple(x.shape) != self.shape:
             raise ValueError(f"x: shape {tuple(x.shape)}; accepted: {self.shape}")
-        self._check_drawn()
+        self._check_table()
         name = dispatch.check_name(backend, "backend") if backend else ""
         views = self.table.shape[0]
         if torch_only.has_plain(self.program.tolist()):
             series = x.expand(views, *x.shape)
             draw = (self.sample_ids, self.lengths, self.table, name)
             return torch_only.run(series, self.program, self.seed, *draw)
-        return torch.ops.tsssl_fast.augment(
+        replayed: Tensor = torch.ops.tsssl_fast.augment(
             x, self.program, self.seed, views, self.sample_ids, self.lengths, self.table, name
         )
+        return replayed
 
     def index_map(self) -> Tensor:
         """(views, N, T) float64: the step of the input that every step of a view reads.
@@ -101,7 +102,7 @@ class Parameters:
         NaN where it reads none (a zero came in). Steps between two samples are fractions. Raises
         ValueError where `table` was changed.
         """
-        self._check_drawn()
+        self._check_table()
         n, _, t = self.shape
         ramp = torch.arange(t, dtype=torch.float64).expand(n, 1, t)
         there = self._move(torch.ones_like(ramp)) != 0
@@ -184,7 +185,7 @@ class Parameters:
         seed, ids, lengths = (whole(state[name]) for name in ("seed", "sample_ids", "lengths"))
         labels = tuple((name, tuple(names)) for name, names in state["labels"])
         params = Parameters(program, labels, seed, (n, c, t), ids, lengths, table)
-        params._check_drawn()
+        params._check_table()
         return params
 
     @staticmethod
@@ -205,14 +206,14 @@ class Parameters:
             lines.append(line)
         return "\n".join(lines)
 
-    def _check_drawn(self) -> None:
+    def _check_table(self) -> None:
         # Kernels draw sample by sample; who is mixed with whom takes the batch.
         backend = "reference" if torch_only.has_plain(self.program.tolist()) else ""
-        drawn = torch.ops.tsssl_fast.augment_sample(
+        sampled = torch.ops.tsssl_fast.augment_sample(
             *(self.program, self.seed, len(self.table), self.shape, self.sample_ids, self.lengths),
             backend,
         )
-        if not torch.equal(drawn, self.table):
+        if not torch.equal(sampled, self.table):
             raise ValueError("table: numbers that the seed does not draw; accepted: those it does")
 
     def _bounds(self) -> list[int]:
@@ -233,9 +234,10 @@ class Parameters:
         if torch_only.has_plain(kept):
             given = (self.seed, self.sample_ids, self.lengths, table, "")
             return torch_only.run(series.expand(views, *series.shape), program, *given)
-        return torch.ops.tsssl_fast.augment(
+        moved: Tensor = torch.ops.tsssl_fast.augment(
             *(series, program, self.seed, views, self.sample_ids, self.lengths, table, "")
         )
+        return moved
 
     def _channel_map(self) -> Tensor:
         """(views, N, C): the channel of the input that every channel of a view reads."""

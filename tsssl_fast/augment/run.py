@@ -175,8 +175,8 @@ class Pipeline(Configured):
         # What ran before has left the caches to other things: what is called here comes from
         # memory, 67 microseconds at least for what took 19 in a loop of its own. So batches that
         # are like the last one are not looked at again, and integers make no tensor.
-        plain_call = registration.plain(x)
-        kind = (x.shape, x.dtype, x.layout, layout, nan) if plain_call else None
+        untraced = registration.plain(x)
+        kind = (x.shape, x.dtype, x.layout, layout, nan) if untraced else None
         if kind is None or kind != self._checked:
             self._check(x, layout, nan)
             if kind is not None:
@@ -184,7 +184,7 @@ class Pipeline(Configured):
         series = x if layout == "NCT" else x.transpose(1, 2)
         keep = views is None and self._views is None
         count = 1 if keep else self._number_of_views(views)
-        n, c, t = series.shape
+        n = len(series)
         if sample_id is not None:
             raise ValueError(f"sample_id: {sample_id}; accepted: None with (N, C, T); sample_ids")
         if sample_ids is not None:
@@ -192,9 +192,8 @@ class Pipeline(Configured):
         if lengths is not None:
             lengths = inputs.per_sample("lengths", lengths, n)
         name = dispatch.check_name(backend, "backend") if backend else ""
-        params = None
-        numbers = None
-        if plain_call and nan == "propagate" and not return_params and self._whole:
+        params, numbers = None, None
+        if untraced and nan == "propagate" and not return_params and self._whole:
             numbers = random.seed_numbers(seed, epoch, step, rank)
         if numbers is not None:
             y = augment_operator.direct(
@@ -202,11 +201,8 @@ class Pipeline(Configured):
             )
         else:
             key = random.seed_tensor(seed, epoch, step, rank)
-            if return_params or nan == "mask":
-                self._check_replayable("return_params" if return_params else "nan")
-            if return_params or nan == "mask" or not self._whole:
-                params = self._draw(key, count, (n, c, t), sample_ids, lengths, name)
-            y = self._run(series, key, count, sample_ids, lengths, nan, params, name)
+            source = (key, count, sample_ids, lengths)
+            y, params = self._run(series, source, nan, return_params, name)
         y = y.squeeze(0) if keep else y
         y = y if layout == "NCT" else y.transpose(-1, -2)
         return (y, params) if return_params else y
@@ -214,29 +210,35 @@ class Pipeline(Configured):
     def _run(
         self,
         x: Tensor,
-        key: Tensor,
-        views: int,
-        sample_ids: Tensor | None,
-        lengths: Tensor | None,
+        source: tuple[Tensor, int, Tensor | None, Tensor | None],
         nan: str,
-        params: Parameters | None,
+        return_params: bool,
         backend: str,
-    ) -> Tensor:
-        """(N, C, T) -> (views, N, C, T), with the parameters that were drawn, if any."""
-        filled = inputs.without_nan(x, nan)
-        table = None if params is None else params.table
+    ) -> tuple[Tensor, Parameters | None]:
+        """(N, C, T) -> (views, N, C, T), and the parameters where they are needed first.
+
+        source: the key, the number of views, sample ids and lengths.
+        """
+        key, views, sample_ids, lengths = source
+        params, table = None, None
+        if return_params or nan == "mask":
+            self._check_replayable("return_params" if return_params else "nan")
+        if return_params or nan == "mask" or not self._whole:
+            n, c, t = x.shape
+            params = self._draw(key, views, (n, c, t), sample_ids, lengths, backend)
+            table = params.table
+        y = inputs.without_nan(x, nan)
         if self._whole or table is None:
-            y = augment_operator.augment(
-                filled, self._program, key, views, sample_ids, lengths, table, backend
-            )
+            y = augment_operator.augment(y, self._program, *source, table, backend)
         else:
-            filled = filled.expand(views, *filled.shape)
-            source = (key, sample_ids, lengths, table, backend)
+            y, drawn = y.expand(views, *y.shape), (key, sample_ids, lengths, table, backend)
             if self._calls:
-                y = callables.run_stages(filled, self._program, self._calls, *source)
+                y = callables.run_stages(y, self._program, self._calls, *drawn)
             else:
-                y = torch_only.run(filled, self._program, *source)
-        return inputs.mark_missing(y, x, params) if nan == "mask" and params is not None else y
+                y = torch_only.run(y, self._program, *drawn)
+        if nan == "mask" and params is not None:
+            y = inputs.mark_missing(y, x, params)
+        return y, params
 
     def _of_other(self, x: Any, views: int | None, settings: dict[str, Any]) -> Any:
         """One series, (C, T), or a numpy array: what the call gives for the batch it stands for."""
@@ -295,10 +297,14 @@ class Pipeline(Configured):
     def explain(self, x: Tensor) -> callables.PipelineExplanation:
         """Which backend runs the operations on x, the others' reasons, and of every callable
         whether it is seeded or not reproducible."""
-        found = dispatch.explain("augment", x)
+        explanation = dispatch.explain("augment", x)
         lines = [f"{call.name}: {callables.describe(call.function)}" for call in self._calls]
         return callables.PipelineExplanation(
-            found.op, found.chosen, found.reasons, found.requested, tuple(lines)
+            explanation.op,
+            explanation.chosen,
+            explanation.reasons,
+            explanation.requested,
+            tuple(lines),
         )
 
     def _draw(

@@ -24,7 +24,7 @@ class CropResize(Transform):
     """A random segment stretched to the full length, linearly interpolated.
 
     x~[c, t] = x[c, s + t (L-1)/(T-1)] with L = max(1, length * T) and s uniform on [0, T-L): the
-    ends of the segment meet the ends of the row (align_corners).
+    ends of the segment map to the ends of the series (align_corners).
 
     Source: SimCLR-TS, "crop and resize". Units: length is a share of T.
 

@@ -96,9 +96,9 @@ class Scale(Transform):
         return Code.STEP_SCALE if self.form == "literal" else self.code
 
     def row_arguments(self) -> Sequence[float]:
-        drawn = self.factor if self.magnitude is None else self.magnitude
+        parameter = self.factor if self.magnitude is None else self.magnitude
         normal = float(self.magnitude is not None)
-        return (*validation.pair(drawn or 0.0), normal, float(self.per_channel))
+        return (*validation.pair(parameter or 0.0), normal, float(self.per_channel))
 
     def parameter_names(self) -> tuple[str, ...]:
         return ("unused",) if self.magnitude is None else ("magnitude",)

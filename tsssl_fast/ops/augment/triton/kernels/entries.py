@@ -202,7 +202,8 @@ def _call_key(key):
             w0, w1, _, _ = words(folded, low, high, zero, zero)
             folded = w0.to(tl.int64) | (w1.to(tl.int64) << 32)
         return folded
-    return key
+    else:
+        return key
 
 
 @triton.jit(do_not_specialize=["key"])
