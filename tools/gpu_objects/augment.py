@@ -23,14 +23,21 @@ def _form(
     config: tuple[int, int, int],
     target: str,
     ones: tuple[str, ...] = (),
+    key: str = "i64",
 ) -> Specialisation:
-    """ones: sizes that are 1, which Triton compiles as constants."""
+    """ones: sizes that are 1, which Triton compiles as constants. key: "*i64" where it points to
+    seed, epoch, step and rank."""
     compute = WIDE.get(dtype, "fp32")
     backward = kernel is programs.augment_backward_kernel
     pointers = {
         **{"x": f"*{dtype}", "grad": f"*{dtype}", "buffers": f"*{compute}", "lefts": "*i32"},
         **{"weights": f"*{compute}", "plan": "*fp64", "table": "*fp64"},
-        **{"ids": "*i64", "lengths": "*i64", "out": f"*{compute if backward else dtype}"},
+        **{
+            "ids": "*i64",
+            "lengths": "*i64",
+            "key": key,
+            "out": f"*{compute if backward else dtype}",
+        },
     }
     given: dict[str, Any] = {"DRAW": True, "SUM": True, "HAS_IDS": True, "HAS_LENGTHS": True}
     given |= {"CONFIG": config, "MASK": config[0], **dict.fromkeys(ones, 1)}
@@ -71,6 +78,14 @@ _ONCE = (
 SPECIALISATIONS = [
     *(_form(*form, target) for form in _EVERYWHERE for target in TARGETS),
     *(_form(*form, "sm_90") for form in _ONCE),
+    _form(
+        programs.augment_sample_kernel,
+        "all, key in memory",
+        "fp32",
+        (_ALL, 4, 64),
+        "sm_90",
+        key="*i64",
+    ),
     *(
         _form(
             kernel, "simclr_ts of size 1 fp32 1x256", "fp32", (_SIMCLR_TS, 1, 256), "sm_90", _ONES
