@@ -182,7 +182,7 @@ def test_instruction_set_chosen_is_the_one_in_use(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("name", ["avx9", "AVX2 "])
 def test_unknown_instruction_set(name: str) -> None:
-    result = run_python("import tsssl_fast", {**os.environ, "TSSSL_CPU_ISA": name})
+    result = run_python("import tsssl_fast.ops", {**os.environ, "TSSSL_CPU_ISA": name})
     assert result.returncode != 0
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith(f"ValueError: TSSSL_CPU_ISA='{name}' can not be used")
@@ -195,5 +195,5 @@ def test_unsupported_instruction_set_is_refused() -> None:
     unsupported = [isa for isa, supported in ISAS.items() if not supported]
     if not unsupported:
         pytest.skip("this processor supports every instruction set that is compiled in")
-    result = run_python("import tsssl_fast", {**os.environ, "TSSSL_CPU_ISA": unsupported[0]})
+    result = run_python("import tsssl_fast.ops", {**os.environ, "TSSSL_CPU_ISA": unsupported[0]})
     assert "can not be used" in result.stderr

@@ -2,9 +2,12 @@
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from checks import run_python
+
+import tsssl_fast
 
 BLOCK = """
 import sys
@@ -14,6 +17,7 @@ class Block:
             raise ImportError("blocked: " + name)
 sys.meta_path.insert(0, Block())
 """
+INTERNAL = ("backends", "cli", "common")
 OPTIONAL = ("aeon", "lightning_fabric", "matplotlib", "numba", "rich", "scipy", "sklearn", "triton")
 
 
@@ -30,6 +34,45 @@ def test_optional_packages_are_not_imported() -> None:
     ).split()
     assert "tsssl_fast" in loaded
     assert not {name.partition(".")[0] for name in loaded} & set(OPTIONAL)
+
+
+def test_subpackages_are_imported_when_asked_for() -> None:
+    """Beyond torch, the import costs milliseconds: benchmarks/import_time.py prints how many."""
+    loaded = python(
+        "import torch, sys; a = set(sys.modules); import tsssl_fast; print(*(set(sys.modules) - a))"
+    ).split()
+    assert {name for name in loaded if name.startswith("tsssl_fast")} == {
+        "tsssl_fast",
+        "tsssl_fast._version",
+    }
+    assert len(loaded) < 10, loaded
+
+
+def test_every_public_subpackage_is_reached() -> None:
+    """Without optional packages; `dir` shows all of them before."""
+    code = BLOCK.format(names=("typer", "yaml", *OPTIONAL)) + (
+        "import tsssl_fast as t\n"
+        "print(*dir(t))\n"
+        "for name in t.__all__: getattr(t, name)\n"
+        "for name in t.report.__all__: getattr(t.report, name)\n"
+        "assert t.functional is sys.modules['tsssl_fast.functional']\n"
+        "print(*t.__all__)"
+    )
+    shown, public = (line.split() for line in python(code).splitlines())
+    assert set(public) <= set(shown)
+    folders = {p.parent.name for p in Path(tsssl_fast.__file__).parent.glob("*/__init__.py")}
+    assert folders - set(INTERNAL) <= set(public)
+
+
+def test_an_unknown_attribute_is_none() -> None:
+    with pytest.raises(AttributeError, match="module 'tsssl_fast' has no attribute 'loses'"):
+        tsssl_fast.loses  # noqa: B018
+    with pytest.raises(AttributeError, match=r"training\.fine_tune"):
+        tsssl_fast.evaluate.fine_tune  # noqa: B018
+
+
+def test_explain_knows_operators_at_once() -> None:
+    assert python("import tsssl_fast, torch as t; print(tsssl_fast.explain('nt_xent', t.ones(2)))")
 
 
 def test_works_without_optional_packages() -> None:

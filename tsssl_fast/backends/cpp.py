@@ -11,7 +11,7 @@ try:
     import tsssl_fast._C as _C  # `from tsssl_fast import _C` would blame a circular import
 
     C = _C
-    C.isa()  # TSSSL_CPU_ISA is checked here, so that a wrong name fails at import
+    C.isa()  # TSSSL_CPU_ISA is checked here, so that a wrong name fails at once
 except ImportError as error:
     ERROR = error
 
