@@ -20,6 +20,7 @@ from tsssl_fast import ops as ops  # registers the families
 from tsssl_fast._version import __version__
 from tsssl_fast.backends import cpp as native
 from tsssl_fast.backends import dispatch, environment
+from tsssl_fast.backends.contract import NotBuiltError
 
 PACKAGES = ("numpy", "scipy", "numba", "triton", "scikit-learn", "aeon", "lightning-fabric")
 
@@ -51,9 +52,12 @@ def _versions() -> Iterator[str]:
 
 
 def _extension() -> Iterator[str]:
+    error = native.ERROR
+    if isinstance(error, NotBuiltError):
+        yield f"not used: {error}"
+        return
     if native.C is None:
         yield "did not load:"
-        error = native.ERROR
         yield from "".join(traceback.format_exception(error)).rstrip().splitlines()
         return
     yield f"{native.C.__file__}"

@@ -73,4 +73,4 @@ def test_cmake_names_files_that_are_there(name: str) -> None:
 def test_cmake_builds_every_source() -> None:
     built = {f"csrc/bindings/{f.name}" for f in (CSRC / "bindings").glob("*.cpp")}
     there = {str(f.relative_to(ROOT)) for f in sources() if f.suffix == ".cpp"}
-    assert there - built == named_in_cmake()
+    assert there - built == named_in_cmake() - built

@@ -1,17 +1,39 @@
 """Loads the compiled extension and keeps the exception if that fails; nothing is swallowed."""
 
+import logging
+import sys
+from pathlib import Path
 from types import ModuleType
 
 import torch  # first: the extension then binds to torch's OpenMP runtime instead of a second one
 
+from tsssl_fast.backends import contract
+
+logger = logging.getLogger("tsssl_fast")
 C: ModuleType | None = None
 ERROR: Exception | None = None
 
-try:
-    import tsssl_fast._C as _C  # `from tsssl_fast import _C` would blame a circular import
 
-    C = _C
-    C.isa()  # TSSSL_CPU_ISA is checked here, so that a wrong name fails at once
+def _load() -> ModuleType:
+    """The extension beside the sources; of a source tree without one, that of an installation."""
+    root = Path(__file__).resolve().parents[2]
+    sources = contract.contract(root)
+    try:
+        import tsssl_fast._C as extension  # `from tsssl_fast import _C` would blame a circle
+    except ModuleNotFoundError as error:
+        if error.name != contract.NAME or not sources:
+            raise
+        extension = contract.installed(root, sys.path)
+        sys.modules[contract.NAME] = extension
+    else:
+        if sources and getattr(extension, "contract", str)() != sources:
+            logger.warning("%s was built from other sources than %s", extension.__file__, root)
+    extension.isa()  # TSSSL_CPU_ISA is checked here, so that a wrong name fails at once
+    return extension
+
+
+try:
+    C = _load()
 except ImportError as error:
     ERROR = error
 
