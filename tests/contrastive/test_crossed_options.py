@@ -11,6 +11,8 @@ from itertools import combinations
 import pytest
 from contrastive import crossed, draws
 
+from tsssl_fast.ops.contrastive import spec
+
 CHUNKS = 20
 COUNTS = {"reference": draws.DRAWS, "cpp": draws.DRAWS, "numba": 1000}
 LEAST = 30  # draws of every pair of options
@@ -26,6 +28,12 @@ def checked(backend: str, chunk: int) -> crossed.Rounded:
 @pytest.mark.parametrize("backend", COUNTS)
 def test_draws(backend: str, chunk: int) -> None:
     checked(backend, chunk)
+
+
+def test_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a row or two: what no kernel takes runs in blocks, which small problems do not fill."""
+    monkeypatch.setattr(spec, "BLOCK_ELEMENTS", 10)
+    crossed.check(map(crossed.expected_at, range(7, draws.DRAWS, CHUNKS)), "reference")
 
 
 @pytest.mark.parametrize("backend", COUNTS)
