@@ -12,7 +12,7 @@ from tsssl_fast.ops.decorrelation.triton.tuning import CONFIGS
 
 _COMPUTE = {torch.float32: ("fp32", tl.float32), torch.float64: ("fp64", tl.float64)}
 _FLOAT64 = {"parts", "sums", "along", "diagonal"}
-_INTEGERS = {"n", "dim", "share", "shares", "side"}
+_INTEGERS = {"n", "dim", "split", "splits", "side"}
 _VIEWS = {"z", "a", "b", "partner", "other"}
 # Pointers whose dtype is not that of their name above.
 _OWN = {
@@ -35,6 +35,7 @@ def _form(
     """The form for views of dtype `given` with contiguous columns, a multiple of 16 of them; sides:
     square matrices too have sides that are (else their rows begin anywhere)."""
     name, dtype = _COMPUTE[compute]
+    constants = {"GUARDED": False, **constants}
     config = CONFIGS[target][compute]
     block = config.collected if kernel is moments.collect_kernel else config.block
     depth = config.depth
@@ -47,6 +48,8 @@ def _form(
     def kind(argument: str) -> str:
         if argument in _INTEGERS or argument.startswith("stride_"):
             return "i32"
+        if argument == "active" and constants["GUARDED"]:
+            return "*i1"
         own = _OWN.get(kernel, {}).get(argument)
         if own is None and argument == "out" and constants.get("PROJECT") is False:
             own = "view"
@@ -60,7 +63,7 @@ def _form(
     precise = constants.get("PRECISION") == "ieee" and target != "gfx942"
     flags = [k.lower() for k, v in constants.items() if v is True]
     label = [given, f"in {name}", *flags, constants.get("PRECISION"), "" if sides else "any side"]
-    aligned = {"dim", "share", "side"} if sides else {"dim", "share"}
+    aligned = {"dim", "split", "side"} if sides else {"dim", "split"}
     chosen = config.moment_options if kernel is moments.moments_kernel else config.options
     return Specialisation(
         kernel,
@@ -78,7 +81,10 @@ def _form(
 
 
 def _forms(target: str) -> Iterator[Specialisation]:
-    """Both sides of float32 in every precision; of the others the side where a kernel does more."""
+    """Both sides of float32 in every precision; of the others the side where a kernel does more.
+
+    Guarded is what runs where float32 cancels on the n side, and what runs elsewhere there.
+    """
     single, double = torch.float32, torch.float64
     fast = "ieee" if target == "gfx942" else "tf32"
     precisions = ("ieee",) if target == "gfx942" else ("ieee", "tf32x3", "tf32")
@@ -87,29 +93,35 @@ def _forms(target: str) -> Iterator[Specialisation]:
     # The last: a view taken again in float64.
     cases += [("fp64", double, "ieee", True, False), ("fp32", double, "ieee", True, True)]
     for dtype, compute, precision, forward, backward in cases:
+        again = dtype == "fp32" and compute == double
         moment: dict[str, Any] = {
+            "GUARDED": again,
             "GRAM": forward,
             "SYMMETRIC": True,
-            "SHARED": forward,
+            "SPLIT": forward,
             "PRECISION": precision,
         }
         yield _form(moments.moments_kernel, target, dtype, compute, moment)
         product: dict[str, Any] = {"GRAM": backward, "CROSS": not backward, "PROJECT": not backward}
-        product |= {"APART": backward, "PRECISION": precision}
+        product |= {"GUARDED": backward}
+        product |= {"INVARIANCE": backward, "PRECISION": precision}
         yield _form(gradient.product_kernel, target, dtype, compute, product)
-    cross = {"GRAM": False, "SYMMETRIC": False, "SHARED": False, "PRECISION": fast}
+    cross = {"GRAM": False, "SYMMETRIC": False, "SPLIT": False, "PRECISION": fast}
     yield _form(moments.moments_kernel, target, "fp32", single, cross)
     for compute in (single, double):
-        gathered = {"GRAM": True, "SYMMETRIC": True}
+        guarded = {"GUARDED": compute == double}
+        gathered = {"GRAM": True, "SYMMETRIC": True, **guarded}
         for sides in (True, False):
             yield _form(moments.collect_kernel, target, "fp32", compute, gathered, sides)
-            yield _form(moments.inner_product_kernel, target, "fp32", compute, {}, sides)
+            yield _form(moments.inner_product_kernel, target, "fp32", compute, guarded, sides)
+    yield _form(statistics.row_squares_kernel, target, "fp32", double, {"GUARDED": True})
     for dtype in ("fp32", "bf16", "fp16", "fp64"):
         compute = double if dtype == "fp64" else single
         sums = {"CENTRE": True, "OWN": True, "PAIR": True}
         yield _form(statistics.statistics_kernel, target, dtype, double, sums)
         yield _form(statistics.row_squares_kernel, target, dtype, compute, {})
-        finish = {"HAS_PRODUCT": True, "PROJECT": True, "APART": True}
+        finish = {"HAS_PRODUCT": True, "PROJECT": True, "INVARIANCE": True}
+        finish |= {"GUARDED": dtype != "fp64"}
         yield _form(gradient.finish_kernel, target, dtype, compute, finish)
 
 

@@ -171,8 +171,8 @@ def barlow_twins_loss(
     Returns and raises: as for vicreg_loss.
     """
     _check_views((z1, z2), ("z1", "z2"))
-    checks.choice("convention", convention, tuple(spec.BARLOW))
-    chosen = spec.BARLOW[convention]
+    checks.choice("convention", convention, tuple(spec.BARLOW_TWINS))
+    chosen = spec.BARLOW_TWINS[convention]
     lambd = chosen.lambd if lambd is None else checks.non_negative("lambd", lambd)
     scale = chosen.scale_loss if scale_loss is None else checks.positive("scale_loss", scale_loss)
     eps = chosen.eps if eps is None else checks.positive("eps", eps)

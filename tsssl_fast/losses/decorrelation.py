@@ -90,8 +90,8 @@ class BarlowTwinsLoss(nn.Module):
         backend: str | None = None,
     ) -> None:
         super().__init__()
-        checks.choice("convention", convention, tuple(decorrelation_spec.BARLOW))
-        chosen = decorrelation_spec.BARLOW[convention]
+        checks.choice("convention", convention, tuple(decorrelation_spec.BARLOW_TWINS))
+        chosen = decorrelation_spec.BARLOW_TWINS[convention]
         self.lambd = chosen.lambd if lambd is None else checks.non_negative("lambd", lambd)
         self.scale_loss = (
             chosen.scale_loss if scale_loss is None else checks.positive("scale_loss", scale_loss)

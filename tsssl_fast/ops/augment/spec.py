@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tsssl_fast.common.dtypes import compute_dtype as compute_dtype
+
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 # Values: `cpp` and `numba`, which take every operation and every dtype above, equal `reference` bit
@@ -89,11 +91,6 @@ MAX_TRIPLES = 5
 MAX_WIDTH = 1025
 
 STD_PARTIALS = 32
-
-
-def compute_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The arithmetic: float32 for 16-bit series, rounded once at the end; else their own."""
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
 def bounds(program: Sequence[Sequence[float]], channels: int) -> list[int]:

@@ -6,6 +6,8 @@ devices than the CPU for the latter two, are declined with a reason.
 
 import torch
 
+from tsssl_fast.common.dtypes import compute_dtype as compute_dtype
+
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 # Rows of the tensor that nt_xent saves for its backward, each with one value per embedding. Over
@@ -121,8 +123,3 @@ BLOCK_ELEMENTS = 1 << 20  # pairs of a block: 4 MB of float32 for each of its ar
 # and ERROR_FACTOR does not bound them.
 TRITON_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 TRITON_ROWS = 2**22
-
-
-def compute_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The arithmetic, and the dtype of the loss: float32 for 16-bit inputs, else their own."""
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype

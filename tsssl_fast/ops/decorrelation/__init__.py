@@ -13,9 +13,13 @@ from tsssl_fast.backends import dispatch
 from tsssl_fast.ops.decorrelation import cpp, numba, reference, triton
 from tsssl_fast.ops.decorrelation.operators import barlow_twins as barlow_twins  # registers
 from tsssl_fast.ops.decorrelation.operators import vicreg as vicreg
-from tsssl_fast.ops.decorrelation.operators.terms import finished
+from tsssl_fast.ops.decorrelation.operators.terms import finished, on_device, on_host
 
-BACKENDS = (cpp.BACKEND, *map(finished, (numba.BACKEND, triton.BACKEND, reference.BACKEND)))
+BACKENDS = (
+    cpp.BACKEND,
+    finished(numba.BACKEND, on_host),
+    *(finished(backend, on_device) for backend in (triton.BACKEND, reference.BACKEND)),
+)
 
 dispatch.register_family(
     "decorrelation",

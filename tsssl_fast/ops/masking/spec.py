@@ -10,6 +10,8 @@ import enum
 
 import torch
 
+from tsssl_fast.common.dtypes import compute_dtype as compute_dtype
+
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 ERROR_FACTOR = 2.0
 FLOAT64_ULPS = 8
@@ -56,8 +58,3 @@ class Reduction(enum.IntEnum):
     NONE = 0
     MEAN = 1
     SUM = 2
-
-
-def compute_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The arithmetic: float32 for 16-bit series, rounded once at the end; else their own."""
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype

@@ -8,6 +8,8 @@ import enum
 
 import torch
 
+from tsssl_fast.common.dtypes import compute_dtype as compute_dtype
+
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
@@ -25,8 +27,3 @@ class Task(enum.IntEnum):
     EXPONENTIAL = 8
     CLIP_DEVIATIONS = 9
     CLIP_INTERQUARTILE = 10
-
-
-def compute_dtype(dtype: torch.dtype) -> torch.dtype:
-    """What the kernels read and write: float32 for 16-bit series, else their own."""
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype

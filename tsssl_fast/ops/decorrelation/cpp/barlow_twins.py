@@ -6,15 +6,14 @@ from torch import Tensor
 
 from tsssl_fast.ops.decorrelation import spec
 from tsssl_fast.ops.decorrelation.cpp.calls import cast, rows_of, run_backward, run_forward
-from tsssl_fast.ops.decorrelation.operators.terms import Outputs
+from tsssl_fast.ops.decorrelation.spec import Outputs
 
 
 def barlow_twins(z1: Tensor, z2: Tensor, settings: Sequence[float], flags: int) -> Outputs:
     n, dim = z1.shape
-    side = spec.side(n, dim)
     rows = [rows_of(z1), rows_of(z2)]
-    moments = spec.barlow_moments(dim)
-    return run_forward("barlow_forward", rows, settings, flags, 2, moments, (2, side, side))
+    moments, shape = spec.BarlowTwinsMoments.size(dim), spec.second_moments(2, n, dim)
+    return run_forward("barlow_forward", rows, settings, flags, 2, moments, shape)
 
 
 def barlow_twins_backward(
@@ -23,12 +22,12 @@ def barlow_twins_backward(
     z1: Tensor,
     z2: Tensor,
     moments: Tensor,
-    square: Tensor,
+    second_moments: Tensor,
     settings: Sequence[float],
     flags: int,
 ) -> tuple[Tensor, Tensor]:
     rows = [rows_of(z1), rows_of(z2)]
-    saved = (moments, square, settings, flags)
+    saved = (moments, second_moments, settings, flags)
     first, second = cast(
         run_backward("barlow_backward", 2, (grad_loss, grad_terms), rows, *saved), z1.dtype
     )

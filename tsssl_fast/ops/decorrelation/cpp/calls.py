@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tsssl_fast.backends import cpp as native
 from tsssl_fast.ops.decorrelation import spec
-from tsssl_fast.ops.decorrelation.operators.terms import Outputs
+from tsssl_fast.ops.decorrelation.spec import Outputs
 
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 
@@ -39,14 +39,14 @@ def run_forward(
     flags: int,
     terms: int,
     moments: int,
-    square: Sequence[int],
+    shape: Sequence[int],
 ) -> Outputs:
     first = rows[0]
-    outputs = (
+    outputs = Outputs(
         first.new_empty(()),
         first.new_empty(terms),
         first.new_empty(moments, dtype=torch.float64),
-        first.new_empty(square),
+        first.new_empty(shape),
     )
     native_kernel(name, first.dtype)(
         *(*_arguments(rows), settings, flags, native.threads()),
@@ -61,22 +61,22 @@ def run_backward(
     grads: Sequence[Tensor | None],
     rows: Sequence[Tensor],
     moments: Tensor,
-    square: Tensor,
+    second_moments: Tensor,
     settings: Sequence[float],
     flags: int,
 ) -> list[Tensor]:
     # The kernel reads addresses: an operator called by hand may be given anything.
+    dtype = second_moments.dtype
     for grad, count in zip(grads, (1, terms), strict=True):
-        if grad is not None and (grad.dtype != square.dtype or grad.numel() != count):
-            raise ValueError(
-                f"gradient: {grad.dtype}, {grad.numel()} numbers; accepted: {square.dtype}, {count}"
-            )
+        if grad is not None and (grad.dtype != dtype or grad.numel() != count):
+            given = f"{grad.dtype}, {grad.numel()} numbers"
+            raise ValueError(f"gradient: {given}; accepted: {dtype}, {count}")
     grads = [None if g is None else g.contiguous() for g in grads]
     gradients = [torch.empty_like(r, memory_format=torch.contiguous_format) for r in rows]
-    native_kernel(name, square.dtype)(
+    native_kernel(name, dtype)(
         *(*_arguments(rows), settings, flags, native.threads()),
         *[0 if g is None else g.data_ptr() for g in grads],
-        *(moments.data_ptr(), square.data_ptr(), [g.data_ptr() for g in gradients]),
+        *(moments.data_ptr(), second_moments.data_ptr(), [g.data_ptr() for g in gradients]),
     )
     return gradients
 

@@ -10,7 +10,7 @@ from tsssl_fast.backends.numba import arrays, launching
 from tsssl_fast.ops.decorrelation import spec
 from tsssl_fast.ops.decorrelation.numba import views as numba_views
 from tsssl_fast.ops.decorrelation.numba.kernels import moments as numba_kernels
-from tsssl_fast.ops.decorrelation.numba.kernels.gradients import Pull
+from tsssl_fast.ops.decorrelation.numba.kernels.gradients import Coefficients
 from tsssl_fast.ops.decorrelation.numba.kernels.moments import (
     CROSS,
     INNER,
@@ -19,6 +19,7 @@ from tsssl_fast.ops.decorrelation.numba.kernels.moments import (
     View,
 )
 from tsssl_fast.ops.decorrelation.numba.views import WIDE, cancels, difference, standardising
+from tsssl_fast.ops.decorrelation.spec import BarlowTwinsMoments
 
 
 def _barlow_scale(squares: np.ndarray, n: int, eps: float, flags: int) -> np.ndarray:
@@ -29,7 +30,6 @@ def barlow_twins(z1: Tensor, z2: Tensor, eps: float, flags: int) -> tuple[Tensor
     rows = [numba_views.rows_of(v) for v in (z1, z2)]
     views = [arrays.array(r) for r in rows]
     n, dim = views[0].shape
-    side, gram = spec.side(n, dim), spec.gram(n, dim)
     mean, squares, (cross,) = numba_views.arrays(WIDE, (2, dim), (2, dim), (1, dim))
     numba_views.column_moments(views, bool(flags & spec.CENTER), mean, squares)
     scales = _barlow_scale(squares, n, eps, flags)
@@ -37,10 +37,10 @@ def barlow_twins(z1: Tensor, z2: Tensor, eps: float, flags: int) -> tuple[Tensor
     launching.run(numba_kernels.cross, threads, a, mean[0], b, mean[1], cross)
     own = cross * scales[0] * scales[1] / n
     on, diagonal = np.square(1 - own).sum(), np.square(own).sum()
-    square = rows[0].new_empty((2, side, side))
-    matrices = square.numpy()
+    saved = rows[0].new_empty(spec.second_moments(2, n, dim))
+    matrices = saved.numpy()
     of = standardising(views, mean, scales, a.dtype)
-    if gram:
+    if spec.gram(n, dim):
         # Each view's gradient multiplies with the other's Gram matrix.
         off = difference(_gram_product(of[::-1], matrices) / n**2, diagonal)
     else:
@@ -50,7 +50,7 @@ def barlow_twins(z1: Tensor, z2: Tensor, eps: float, flags: int) -> tuple[Tensor
         wide = standardising(views, mean, scales, WIDE)
         off = difference(_gram_product(wide, numba_views.empty(2, n, n)) / n**2, diagonal)
     parts = [np.array([on, off, diagonal]), mean.ravel(), squares.ravel(), cross]
-    return torch.from_numpy(np.concatenate(parts)), square
+    return torch.from_numpy(np.concatenate(parts)), saved
 
 
 def _gram_product(views: Sequence[View], out: np.ndarray) -> float:
@@ -64,23 +64,22 @@ def barlow_twins_backward(
     z1: Tensor,
     z2: Tensor,
     moments: Tensor,
-    square: Tensor,
+    second_moments: Tensor,
     eps: float,
     flags: int,
 ) -> tuple[Tensor, Tensor]:
     rows = [numba_views.rows_of(v) for v in (z1, z2)]
     views = [arrays.array(r) for r in rows]
     n, dim = views[0].shape
-    array = moments.numpy()
-    mean, squares = array[3 : 3 + 4 * dim].reshape(2, 2, dim)
-    cross = array[3 + 4 * dim :]
-    scales = _barlow_scale(squares, n, eps, flags)
-    own = cross * scales[0] * scales[1] / n
+    saved = BarlowTwinsMoments.of(moments.numpy(), dim)
+    mean = saved.mean
+    scales = _barlow_scale(saved.squares, n, eps, flags)
+    own = saved.product * scales[0] * scales[1] / n
     # The Gram matrix brings the diagonal along; on the dim side it is left out.
     on_diagonal = -2 * upstream[0] * (1 - own)
     if spec.gram(n, dim):
         on_diagonal = on_diagonal - 2 * upstream[1] * own
-    wide = cancels(views[0], float(array[1]), float(array[2]))
+    wide = cancels(views[0], float(saved.off_diagonal), float(saved.diagonal))
     of = standardising(views, mean, scales, WIDE if wide else views[0].dtype)
     for view in of:
         view.columns[INNER : OUTER + 1] = 0
@@ -91,11 +90,11 @@ def barlow_twins_backward(
         numba_views.task(x, y, None, g.numpy())
         for x, y, g in zip(of, of[::-1], gradients, strict=True)
     ]
-    matrices = arrays.array(square)
+    matrices = arrays.array(second_moments)
     if wide:
         matrices = numba_views.empty(2, n, n)
         numba_views.second_moments(of[::-1], matrices)
     number = of[0].columns.dtype.type
-    pull = Pull(number(2 * upstream[1] / n**2), views[0].dtype.type(0), True, True)
-    numba_views.gradients_of(tasks, pull, None, matrices)
+    k = Coefficients(number(2 * upstream[1] / n**2), views[0].dtype.type(0), True, True)
+    numba_views.gradients_of(tasks, k, None, matrices)
     return gradients[0].to(z1.dtype), gradients[1].to(z2.dtype)

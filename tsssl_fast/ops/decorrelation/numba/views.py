@@ -17,14 +17,12 @@ from tsssl_fast.ops.decorrelation.numba.kernels import columns as numba_vicreg
 from tsssl_fast.ops.decorrelation.numba.kernels import gradients
 from tsssl_fast.ops.decorrelation.numba.kernels import moments as kernels
 from tsssl_fast.ops.decorrelation.numba.kernels import parts as numba_parts
-from tsssl_fast.ops.decorrelation.numba.kernels.columns import Factors, Moments, Settings
-from tsssl_fast.ops.decorrelation.numba.kernels.gradients import Matrices, Pull, Task
+from tsssl_fast.ops.decorrelation.numba.kernels.columns import Factors, Settings
+from tsssl_fast.ops.decorrelation.numba.kernels.gradients import Coefficients, Matrices, Task
 from tsssl_fast.ops.decorrelation.numba.kernels.moments import View
-from tsssl_fast.ops.decorrelation.numba.kernels.parts import Found, Parts
+from tsssl_fast.ops.decorrelation.numba.kernels.parts import Parts, SecondMoments
+from tsssl_fast.ops.decorrelation.spec import VICRegMoments
 
-# Largest sum_j C_jj^2 / sum_{i != j} C_ij^2 that float32 takes on the n side
-# (csrc/decorrelation/second_moments.h).
-MAX_CANCELLATION = 8
 # Of a second thread, at least: to start a team takes 4 us where torch's threads still spin, 20
 # where they sleep; without a product an element takes 0.2 ns and more, with one 2 ns and more.
 _ELEMENTS = 1 << 15
@@ -101,33 +99,35 @@ def standardising(
 def vicreg_forward(
     views: Sequence[np.ndarray],
     settings: Settings,
-    moments: Moments,
-    apart: bool,
-    square: np.ndarray | None,
+    moments: VICRegMoments,
+    with_distance: bool,
+    out: np.ndarray | None,
 ) -> None:
-    """Writes second moments to `square` and everything else to `moments` (apart where asked, of two
-    views; off with `square` alone)."""
+    """Writes second moments to `out` and everything else to `moments` (the distance where asked, of
+    two views; off_diagonal with `out` alone)."""
     n, dim = views[0].shape
     dtype = views[0].dtype
-    distance = -(-n // kernels.ROWS) if apart else 0
+    distance = -(-n // kernels.ROWS) if with_distance else 0
     strips = -(-dim // kernels.STRIP)
-    small = square is not None and square.shape[1] <= PART_SIDE
-    kept = []
+    small = out is not None and out.shape[1] <= PART_SIDE
+    standardised_views: list[View] = []
     for of, two in pairs(views):
         own = moments_of(moments, of)
         count = len(own.mean)
         workers = threads(count * n * dim)
-        parts, found = _nothing(dtype)
+        parts, result = _nothing(dtype)
         shapes = (count, kernels.STANDARDISING, dim), (count * strips + distance, 2)
-        if square is not None and small:
-            parts, found, columns, sums = in_parts(workers, square[of], own.off, (n, dim), *shapes)
+        if out is not None and small:
+            parts, result, columns, sums = in_parts(
+                workers, out[of], own.off_diagonal, (n, dim), *shapes
+            )
         else:
             (columns,), (sums,) = arrays(dtype, shapes[0]), arrays(WIDE, shapes[1])
-        arguments = (two, settings, own, columns, sums, parts, found)
+        arguments = (two, settings, own, columns, sums, parts, result)
         launching.run(numba_vicreg.forward, workers, *arguments, blas=small)
-        kept += [View(z, x) for z, x in zip(views[of], columns, strict=True)]
-    if square is not None and not small:
-        moments.off[:] = second_moments(kept, square)[0]
+        standardised_views += [View(z, x) for z, x in zip(views[of], columns, strict=True)]
+    if out is not None and not small:
+        moments.off_diagonal[:] = second_moments(standardised_views, out)[0]
 
 
 def standardised(view: View, squares: np.ndarray) -> np.ndarray:
@@ -146,9 +146,9 @@ def second_moments(views: Sequence[View], out: np.ndarray) -> tuple[np.ndarray, 
     if side <= PART_SIDE:
         for of, two in pairs(views):
             workers = threads(len(total[of]) * math.prod(shape))
-            parts, found, *_ = in_parts(workers, out[of], total[of], shape)
-            launching.run(numba_parts.moments_in_parts, workers, two, parts, found, blas=True)
-            diagonals[of] = found.squares[:, 0]
+            parts, result, *_ = in_parts(workers, out[of], total[of], shape)
+            launching.run(numba_parts.moments_in_parts, workers, two, parts, result, blas=True)
+            diagonals[of] = result.squares[:, 0]
         return total, diagonals
     for v, (view, matrix, diagonal) in enumerate(zip(views, out, diagonals, strict=True)):
         x = standardised(view, diagonal)
@@ -165,14 +165,14 @@ def in_parts(
     shape: tuple[int, ...],
     columns: tuple[int, ...] = (0,),
     sums: tuple[int, ...] = (0,),
-) -> tuple[Parts, Found, np.ndarray, np.ndarray]:
+) -> tuple[Parts, SecondMoments, np.ndarray, np.ndarray]:
     """What as many views of this shape as `out` has need for their second moments, and beside it
     two arrays, in the dtype of `out` and in float64."""
     count, side, _ = out.shape
     gram, depth = spec.gram(*shape), shape[0] * shape[1] // side
     size = -(-depth // min(PARTS, max(1, depth // PART_DEPTH)))
     parts = -(-depth // size)
-    made, tile, first = arrays(
+    partial, tile, first = arrays(
         out.dtype,
         (count if parts > 1 else 0, parts, side, side),
         (workers, side * min(size, numba_parts.DEPTH)),
@@ -181,15 +181,20 @@ def in_parts(
     squares, row_sums, second = arrays(
         WIDE, (count, parts, side if gram else 0), (count, side), sums
     )
-    return Parts(gram, size, made, tile), Found(out, squares, row_sums, total), first, second
+    return (
+        Parts(gram, size, partial, tile),
+        SecondMoments(out, squares, row_sums, total),
+        first,
+        second,
+    )
 
 
 @cache
-def _nothing(dtype: np.dtype) -> tuple[Parts, Found]:
+def _nothing(dtype: np.dtype) -> tuple[Parts, SecondMoments]:
     """For a launch without second moments."""
     parts = Parts(False, 1, np.empty((0, 0, 0, 0), dtype), np.empty((0, 0), dtype))
     none = np.empty((0, 0, 0)), np.empty((0, 0)), np.empty(0)
-    return parts, Found(np.empty((0, 0, 0), dtype), *none)
+    return parts, SecondMoments(np.empty((0, 0, 0), dtype), *none)
 
 
 def product(a: np.ndarray, b: np.ndarray, gram: bool, out: np.ndarray, mirror: np.ndarray) -> float:
@@ -221,7 +226,9 @@ def difference(total: float, diagonal: float) -> float:
 
 
 def cancels(z: np.ndarray, off: float, diagonal: float) -> bool:
-    return z.dtype == np.float32 and spec.gram(*z.shape) and bool(diagonal > MAX_CANCELLATION * off)
+    if not (z.dtype == np.float32 and spec.gram(*z.shape)):
+        return False
+    return bool(diagonal > spec.MAX_CANCELLATION * off)
 
 
 def task(view: View, y: View | None, other: np.ndarray | None, out: np.ndarray) -> Task:
@@ -237,7 +244,7 @@ def _none(dtype: np.dtype) -> np.ndarray:
 
 
 def gradients_of(
-    work: Sequence[Task], pull: Pull, factors: Factors | None, matrices: np.ndarray | None
+    work: Sequence[Task], k: Coefficients, factors: Factors | None, matrices: np.ndarray | None
 ) -> None:
     """Writes the gradients of views with second moments S (views, side, side), or without.
 
@@ -248,7 +255,7 @@ def gradients_of(
     size = STRIP_WIDTH if strips else min(128, max(16, -(-n // 8)))
     if not strips and matrices is not None and TURN_ROWS * dim * dim <= SMALL_PRODUCT:
         size = TURN_ROWS
-    turns = -(-n // size) if pull.projected and not strips else 1
+    turns = -(-n // size) if k.projected and not strips else 1
     if matrices is None:
         matrices = np.empty((0, 0, 0), dtype)
     for of, two in pairs(work):
@@ -261,13 +268,13 @@ def gradients_of(
         along = empty(count, turns, dim)
         own = _no_factors(dtype) if factors is None else factors_of(factors, of)
         arguments = (own, Matrices(given, split, diagonals), strips, size, tile, along)
-        launching.run(gradients.gradients, workers, two, pull, *arguments, blas=True)
+        launching.run(gradients.gradients, workers, two, k, *arguments, blas=True)
 
 
-def moments_of(moments: Moments, views: slice) -> Moments:
+def moments_of(moments: VICRegMoments, views: slice) -> VICRegMoments:
     if len(moments.mean) <= 2:
         return moments
-    return Moments(moments.apart, *(part[views] for part in moments[1:]))
+    return VICRegMoments(moments.distance, *(part[views] for part in moments[1:]))
 
 
 def factors_of(factors: Factors, views: slice) -> Factors:
@@ -280,6 +287,6 @@ def factors_of(factors: Factors, views: slice) -> Factors:
 @cache
 def _no_factors(dtype: np.dtype) -> Factors:
     """For a launch whose columns are written."""
-    none = Moments(*(np.empty(0) for _ in range(4)), *(np.empty((0, 0)) for _ in range(2)))
+    none = VICRegMoments(*(np.empty(0) for _ in range(4)), *(np.empty((0, 0)) for _ in range(2)))
     columns = np.empty((0, kernels.FACTORS, 0), dtype)
     return Factors(Settings(1.0, 1.0, False), none, 0.0, 0.0, columns)

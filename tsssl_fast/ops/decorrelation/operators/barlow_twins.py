@@ -16,7 +16,7 @@ from tsssl_fast.ops.decorrelation.operators.saved import (
     pair_setup,
     watched,
 )
-from tsssl_fast.ops.decorrelation.operators.terms import Outputs
+from tsssl_fast.ops.decorrelation.spec import Outputs
 
 
 def _barlow_twins(
@@ -30,8 +30,8 @@ def _barlow_twins_fake(
     z1: Tensor, z2: Tensor, settings: list[float], flags: int, backend: str
 ) -> Outputs:
     n, dim = z1.shape
-    side = spec.side(n, dim)
-    return fake_outputs(z1, 2, spec.barlow_moments(dim), (2, side, side))
+    moments = spec.BarlowTwinsMoments.size(dim)
+    return fake_outputs(z1, 2, moments, spec.second_moments(2, n, dim))
 
 
 def _barlow_twins_backward(
@@ -40,13 +40,13 @@ def _barlow_twins_backward(
     z1: Tensor,
     z2: Tensor,
     moments: Tensor,
-    square: Tensor,
+    second_moments: Tensor,
     settings: list[float],
     flags: int,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
     kernel = dispatch.select("barlow_twins_backward", (z1, z2), backend)
-    return kernel(grad_loss, grad_terms, z1, z2, moments, square, settings, flags)
+    return kernel(grad_loss, grad_terms, z1, z2, moments, second_moments, settings, flags)
 
 
 def _barlow_twins_backward_fake(
@@ -58,9 +58,9 @@ def _barlow_twins_backward_fake(
 def _barlow_differentiate(ctx: Any, *grads: Any) -> tuple[Any, ...]:
     op = torch.ops.tsssl_fast.barlow_twins_backward
     run = op if watched(*grads[:2]) else _barlow_twins_backward
-    z1, z2, moments, square = ctx.saved_tensors
+    z1, z2, moments, second_moments = ctx.saved_tensors
     settings = (ctx.settings, ctx.flags, ctx.backend)
-    gradients = run(grads[0], grads[1], z1, z2, moments, square, *settings)
+    gradients = run(grads[0], grads[1], z1, z2, moments, second_moments, *settings)
     return *gradients, None, None, None
 
 

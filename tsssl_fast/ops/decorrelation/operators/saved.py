@@ -8,25 +8,26 @@ from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
 from tsssl_fast.ops.decorrelation import spec
-from tsssl_fast.ops.decorrelation.operators.terms import Outputs
+from tsssl_fast.ops.decorrelation.spec import Outputs
 
 
-def fake_outputs(z: Tensor, terms: int, moments: int, square: Sequence[int]) -> Outputs:
+def fake_outputs(z: Tensor, terms: int, moments: int, shape: Sequence[int]) -> Outputs:
     dtype = spec.compute_dtype(z.dtype)
-    return (
+    return Outputs(
         z.new_empty((), dtype=dtype),
         z.new_empty(terms, dtype=dtype),
         z.new_empty(moments, dtype=torch.float64),
-        z.new_empty(square, dtype=dtype),
+        z.new_empty(shape, dtype=dtype),
     )
 
 
 def save(ctx: Any, z: Sequence[Tensor], settings: Any, flags: int, backend: str, out: Any) -> None:
     ctx.settings, ctx.flags = settings, flags
     ctx.backend = dispatch.resolve(backend)  # the backward runs where the forward was asked to
-    ctx.mark_non_differentiable(out[2], out[3])
+    moments, second_moments = out[2:]
+    ctx.mark_non_differentiable(moments, second_moments)
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*z, out[2], out[3])
+    ctx.save_for_backward(*z, moments, second_moments)
 
 
 def watched(*grads: Tensor | None) -> bool:
@@ -41,5 +42,5 @@ def pair_setup(ctx: Any, inputs: tuple[Any, ...], output: Outputs) -> None:
 
 OPTIONS = "float[] settings, int flags, str backend"
 GRADS = "Tensor? grad_loss, Tensor? grad_terms"
-SAVED = "Tensor moments, Tensor square"
-RESULT = "(Tensor loss, Tensor terms, Tensor moments, Tensor square)"
+SAVED = "Tensor moments, Tensor second_moments"
+RESULT = f"({', '.join(f'Tensor {name}' for name in Outputs._fields)})"

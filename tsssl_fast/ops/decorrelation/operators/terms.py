@@ -1,10 +1,13 @@
-"""From a kernel's raw sums to the loss and its terms, and back from their gradients.
+"""The loss arithmetic of the family in Python: from a kernel's raw sums to the terms and the loss,
+and from their gradients to the raw sums' derivatives.
 
-The C++ binding does the same with the same numbers (csrc/bindings/decorrelation.cpp): at 16 x 16
-reading the sums into Python and making tensors of the results costs more than the kernel.
+The C++ kernels do the same beside their sums: at 16 x 16 reading the sums into Python and making
+tensors of the results costs more than the kernel.
 """
 
+import operator
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -12,102 +15,138 @@ from torch import Tensor
 
 from tsssl_fast.backends.dispatch import Backend
 from tsssl_fast.ops.decorrelation import spec
+from tsssl_fast.ops.decorrelation.spec import (
+    BarlowTwinsMoments,
+    BarlowTwinsSettings,
+    Outputs,
+    VICRegMoments,
+    VICRegSettings,
+)
 
-Outputs = tuple[Tensor, Tensor, Tensor, Tensor]  # loss, terms, moments, square
+Number = float | Tensor  # a tensor has no dimensions and is float64
+Read = Callable[[Tensor], Sequence[Number]]
 Kernel = Callable[..., Any]
 
 
-def finished(backend: Backend) -> Backend:
-    """The backend whose kernels give (moments, square) and take the raw sums' derivatives, as one
-    whose kernels are the operators themselves."""
+def on_host(x: Tensor) -> Sequence[Number]:
+    """The numbers of a vector in Python: for kernels of the CPU, the faster way."""
+    return x.tolist()
+
+
+def on_device(x: Tensor) -> Sequence[Number]:
+    """The same as tensors: a device is not waited for, and its work can be captured in a graph."""
+    return x.double().unbind()
+
+
+def finished(backend: Backend, read: Read) -> Backend:
+    """The backend whose kernels give (moments, second moments) and take the raw sums' derivatives,
+    as one whose kernels are the operators themselves."""
     raw = backend.kernels
-    vicreg = _vicreg(raw["vicreg"])
+    vicreg = _vicreg(raw["vicreg"], read)
     return backend.extended(
         {
             "vicreg": vicreg,
             "vicreg_views": vicreg,
-            "vicreg_backward": _vicreg_backward(raw["vicreg_backward"]),
-            "barlow_twins": _barlow_twins(raw["barlow_twins"]),
-            "barlow_twins_backward": _barlow_twins_backward(raw["barlow_twins_backward"]),
+            "vicreg_backward": _vicreg_backward(raw["vicreg_backward"], read),
+            "barlow_twins": _barlow_twins(raw["barlow_twins"], read),
+            "barlow_twins_backward": _barlow_twins_backward(raw["barlow_twins_backward"], read),
         }
     )
 
 
-def _vicreg(kernel: Kernel) -> Kernel:
+def _vicreg(kernel: Kernel, read: Read) -> Kernel:
     def run(z: Sequence[Tensor], settings: Sequence[float], flags: int) -> Outputs:
-        moments, square = kernel(z, *settings[6:], flags)
+        chosen = VICRegSettings(*settings)
+        moments, second_moments = kernel(z, chosen.gamma, chosen.eps, flags)
         views = len(z)
-        head = moments[: 1 + 2 * views].tolist()
-        sums = (head[0], sum(head[1 : 1 + views]), sum(head[1 + views :]))
-        return _outputs(z[0], sums, settings, moments, square)
+        distance, *rest = read(VICRegMoments.sums(moments, views))
+        sums = (distance, _total(rest[:views]), _total(rest[views:]))
+        return _outputs(z[0], sums, chosen, moments, second_moments)
 
     return run
 
 
-def _vicreg_backward(kernel: Kernel) -> Kernel:
+def _vicreg_backward(kernel: Kernel, read: Read) -> Kernel:
     def run(
         grad_loss: Tensor | None,
         grad_terms: Tensor | None,
         z: Sequence[Tensor],
         moments: Tensor,
-        square: Tensor,
+        second_moments: Tensor,
         settings: Sequence[float],
         flags: int,
     ) -> list[Tensor]:
-        upstream = _upstream(grad_loss, grad_terms, settings, 3)
-        return kernel(upstream, z, moments, square, *settings[6:], flags)
+        chosen = VICRegSettings(*settings)
+        upstream = _upstream(grad_loss, grad_terms, chosen, read)
+        return kernel(upstream, z, moments, second_moments, chosen.gamma, chosen.eps, flags)
 
     return run
 
 
-def _barlow_twins(kernel: Kernel) -> Kernel:
+def _barlow_twins(kernel: Kernel, read: Read) -> Kernel:
     def run(z1: Tensor, z2: Tensor, settings: Sequence[float], flags: int) -> Outputs:
-        moments, square = kernel(z1, z2, settings[4], flags)
-        return _outputs(z1, moments[:2].tolist(), settings, moments, square)
+        chosen = BarlowTwinsSettings(*settings)
+        moments, second_moments = kernel(z1, z2, chosen.eps, flags)
+        sums = read(BarlowTwinsMoments.sums(moments))
+        return _outputs(z1, sums, chosen, moments, second_moments)
 
     return run
 
 
-def _barlow_twins_backward(kernel: Kernel) -> Kernel:
+def _barlow_twins_backward(kernel: Kernel, read: Read) -> Kernel:
     def run(
         grad_loss: Tensor | None,
         grad_terms: Tensor | None,
         z1: Tensor,
         z2: Tensor,
         moments: Tensor,
-        square: Tensor,
+        second_moments: Tensor,
         settings: Sequence[float],
         flags: int,
     ) -> tuple[Tensor, Tensor]:
-        upstream = _upstream(grad_loss, grad_terms, settings, 2)
-        return kernel(upstream, z1, z2, moments, square, settings[4], flags)
+        chosen = BarlowTwinsSettings(*settings)
+        upstream = _upstream(grad_loss, grad_terms, chosen, read)
+        return kernel(upstream, z1, z2, moments, second_moments, chosen.eps, flags)
 
     return run
 
 
 def _outputs(
-    z: Tensor, sums: Sequence[float], settings: Sequence[float], moments: Tensor, square: Tensor
+    z: Tensor,
+    sums: Sequence[Number],
+    settings: VICRegSettings | BarlowTwinsSettings,
+    moments: Tensor,
+    second_moments: Tensor,
 ) -> Outputs:
-    count = len(sums)
-    terms = [f * s for f, s in zip(settings, sums, strict=False)]
+    terms = [factor * x for factor, x in zip(settings.factors, sums, strict=True)]
     # A weight of 0 switches a term off, whatever its value.
-    loss = sum(w * t for w, t in zip(settings[count:], terms, strict=False) if w)
+    loss = _total([w * t for w, t in zip(settings.weights, terms, strict=True) if w])
     dtype = spec.compute_dtype(z.dtype)
-    return (
-        torch.tensor(loss, dtype=dtype, device=z.device),
-        torch.tensor(terms, dtype=dtype, device=z.device),
-        moments,
-        square,
-    )
+    if isinstance(terms[0], Tensor):
+        loss = loss.to(dtype) if isinstance(loss, Tensor) else moments.new_zeros((), dtype=dtype)
+        return Outputs(loss, torch.stack(terms).to(dtype), moments, second_moments)
+    numbers = (torch.tensor(x, dtype=dtype, device=z.device) for x in (loss, terms))
+    return Outputs(*numbers, moments, second_moments)
 
 
 def _upstream(
-    grad_loss: Tensor | None, grad_terms: Tensor | None, settings: Sequence[float], count: int
-) -> list[float]:
-    """Derivatives of what follows in each raw sum."""
-    outer = 0.0 if grad_loss is None else grad_loss.item()
-    own = [0.0] * count if grad_terms is None else grad_terms.tolist()
-    factors, weights = settings[:count], settings[count : 2 * count]
-    return [
-        f * ((outer * w if w else 0.0) + g) for f, w, g in zip(factors, weights, own, strict=True)
-    ]
+    grad_loss: Tensor | None,
+    grad_terms: Tensor | None,
+    settings: VICRegSettings | BarlowTwinsSettings,
+    read: Read,
+) -> list[Number]:
+    """Derivatives of what follows in each raw sum; the number 0 where nothing does."""
+    reached: list[list[Number]] = [[] for _ in settings.weights]
+    if grad_loss is not None:
+        (outer,) = read(grad_loss.reshape(1))
+        for of, weight in zip(reached, settings.weights, strict=True):
+            if weight:
+                of.append(outer * weight)
+    if grad_terms is not None:
+        for of, own in zip(reached, read(grad_terms), strict=True):
+            of.append(own)
+    return [factor * _total(of) for factor, of in zip(settings.factors, reached, strict=True)]
+
+
+def _total(numbers: Sequence[Number]) -> Number:
+    return reduce(operator.add, numbers) if numbers else 0.0

@@ -17,7 +17,7 @@ from tsssl_fast.ops.decorrelation.operators.saved import (
     save,
     watched,
 )
-from tsssl_fast.ops.decorrelation.operators.terms import Outputs
+from tsssl_fast.ops.decorrelation.spec import Outputs
 
 
 def _vicreg_views(z: list[Tensor], settings: list[float], flags: int, backend: str) -> Outputs:
@@ -25,10 +25,9 @@ def _vicreg_views(z: list[Tensor], settings: list[float], flags: int, backend: s
 
 
 def _vicreg_views_fake(z: list[Tensor], settings: list[float], flags: int, backend: str) -> Outputs:
-    n, dim = z[0].shape
-    views, side = len(z), spec.side(n, dim)
-    square = (views, side, side) if flags & spec.COVARIANCE else (0,)
-    return fake_outputs(z[0], 3, spec.vicreg_moments(views, dim), square)
+    views, (n, dim) = len(z), z[0].shape
+    shape = spec.second_moments(views, n, dim) if flags & spec.COVARIANCE else (0,)
+    return fake_outputs(z[0], 3, spec.VICRegMoments.size(views, dim), shape)
 
 
 def _vicreg(z1: Tensor, z2: Tensor, settings: list[float], flags: int, backend: str) -> Outputs:
@@ -46,13 +45,13 @@ def _vicreg_backward(
     grad_terms: Tensor | None,
     z: list[Tensor],
     moments: Tensor,
-    square: Tensor,
+    second_moments: Tensor,
     settings: list[float],
     flags: int,
     backend: str,
 ) -> list[Tensor]:
     kernel = dispatch.select("vicreg_backward", z, backend)
-    return kernel(grad_loss, grad_terms, z, moments, square, settings, flags)
+    return kernel(grad_loss, grad_terms, z, moments, second_moments, settings, flags)
 
 
 def _vicreg_backward_fake(
@@ -67,11 +66,12 @@ def _vicreg_views_setup(ctx: Any, inputs: tuple[Any, ...], output: Outputs) -> N
 
 
 def _vicreg_gradients(ctx: Any, grad_loss: Tensor | None, grad_terms: Tensor | None) -> Any:
-    *z, moments, square = ctx.saved_tensors
+    *z, moments, second_moments = ctx.saved_tensors
     run = (
         torch.ops.tsssl_fast.vicreg_backward if watched(grad_loss, grad_terms) else _vicreg_backward
     )
-    return run(grad_loss, grad_terms, z, moments, square, ctx.settings, ctx.flags, ctx.backend)
+    options = (ctx.settings, ctx.flags, ctx.backend)
+    return run(grad_loss, grad_terms, z, moments, second_moments, *options)
 
 
 def _vicreg_views_differentiate(ctx: Any, *grads: Any) -> tuple[Any, ...]:

@@ -6,13 +6,15 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.ops.decorrelation import spec
-from tsssl_fast.ops.decorrelation.reference.moments import kept, off_diagonal
+from tsssl_fast.ops.decorrelation.reference.moments import off_diagonal, smaller_side
 
 
 def barlow_twins(
     z1: Tensor, z2: Tensor, eps: float, center: bool, unbiased: bool
 ) -> tuple[Tensor, Tensor]:
-    """The sums of Barlow Twins, equations (10) and (11): of (1 - C_ii)², and of C_ij² for i != j.
+    """The raw sums of Barlow Twins: of (1 - C_ii)², and of C_ij² for i != j.
+
+    Source: Zbontar et al. 2021, equations 1 and 2.
 
     C = aᵀb / N with columns z_j / sqrt(sum over the batch of z_j² / m + eps), m = N or N - 1 where
     unbiased, centred first on request.
@@ -38,15 +40,15 @@ def _barlow_twins(z1: Tensor, z2: Tensor, eps: float, flags: int) -> tuple[Tenso
     x = raw - mean[:, None]
     columns = [mean, x.square().sum(dim=1), (x[0] * x[1]).sum(dim=0)]
     moments = torch.cat([torch.stack(sums).double(), *(m.double().flatten() for m in columns)])
-    return moments, torch.stack([kept(a, b), kept(b, a)])
+    return moments, torch.stack([smaller_side(a, b), smaller_side(b, a)])
 
 
 def barlow_twins_backward(
-    upstream: Sequence[float],
+    upstream: Sequence[float | Tensor],
     z1: Tensor,
     z2: Tensor,
     moments: Tensor,
-    square: Tensor,
+    second_moments: Tensor,
     eps: float,
     flags: int,
 ) -> tuple[Tensor, Tensor]:

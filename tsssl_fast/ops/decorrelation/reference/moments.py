@@ -34,6 +34,6 @@ def _off(z: Tensor, eps: float, correlation: bool) -> Tensor:
     return off_diagonal(second_moments(z, eps, correlation)).square().sum()
 
 
-def kept(left: Tensor, right: Tensor) -> Tensor:
-    """The second moments on the side that the kernels keep."""
+def smaller_side(left: Tensor, right: Tensor) -> Tensor:
+    """The second moments on the smaller side, which are saved for the backward."""
     return right @ right.T if spec.gram(*left.shape) else right.T @ left

@@ -10,16 +10,16 @@ from tsssl_fast.ops.decorrelation.reference.moments import (
     _columns,
     _off,
     _pairs,
-    kept,
     off_diagonal,
     second_moments,
+    smaller_side,
 )
 
 
 def vicreg(
     z: Sequence[Tensor], gamma: float, eps: float, correlation: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The raw sums of VICReg, equations (12) to (15) of the report without their factors.
+    """The raw sums of VICReg: Bardes et al. 2022, equations 1 to 5, without their factors.
 
     With C = xᵀx / (N - 1), x the centred columns (correlation: C = uᵀu with
     u_j = x_j / max(||x_j||, eps)):
@@ -42,10 +42,10 @@ def _vicreg(z: Sequence[Tensor], gamma: float, eps: float, flags: int) -> tuple[
     pairs = _pairs(views) if flags & spec.INVARIANCE else zero
     hinge = [_hinge(v, gamma, eps) if flags & spec.VARIANCE else zero for v in views]
     off, diagonal = [zero] * len(views), [zero] * len(views)
-    square = views[0].new_empty(0)
+    saved = views[0].new_empty(0)
     if flags & spec.COVARIANCE:
         columns = [_columns(v, correlation, eps) for v in views]
-        square = torch.stack([kept(x, x) for x in columns])
+        saved = torch.stack([smaller_side(x, x) for x in columns])
         off = [_off(v, eps, correlation) for v in views]
         c = [second_moments(v, eps, correlation) for v in views]
         diagonal = [m.diagonal().square().sum() for m in c]
@@ -53,14 +53,14 @@ def _vicreg(z: Sequence[Tensor], gamma: float, eps: float, flags: int) -> tuple[
     mean = stacked.mean(dim=1)
     squares = (stacked - mean[:, None]).square().sum(dim=1)
     sums = torch.stack([pairs, *hinge, *off, *diagonal])
-    return torch.cat([sums.double(), mean.double().flatten(), squares.double().flatten()]), square
+    return torch.cat([sums.double(), mean.double().flatten(), squares.double().flatten()]), saved
 
 
 def vicreg_backward(
-    upstream: Sequence[float],
+    upstream: Sequence[float | Tensor],
     z: Sequence[Tensor],
     moments: Tensor,
-    square: Tensor,
+    saved: Tensor,
     gamma: float,
     eps: float,
     flags: int,

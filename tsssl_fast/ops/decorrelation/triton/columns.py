@@ -1,4 +1,4 @@
-"""Column statistics on torch tensors, from what statistics_kernel summed share by share."""
+"""Column statistics on torch tensors, from the sums of statistics_kernel."""
 
 from dataclasses import dataclass
 
@@ -21,16 +21,17 @@ class Sums:
 
 
 def sums(a: Tensor, b: Tensor | None, centre: bool, own: bool = True) -> Sums:
-    """Means and sums around them; those of different rows meet in order (Chan, Golub, LeVeque)."""
+    """Means and sums around them; those of different rows are combined in order
+    (Chan, Golub, LeVeque 1983)."""
     n, dim = a.shape
     config = configs.CONFIGS[availability.family(a)][torch.float64]
     blocks = -(-dim // config.columns)
-    count, share = configs.shares(config, blocks, n, config.rows)
+    count, split = configs.splits(config, blocks, n, config.rows)
     parts = a.new_empty((count, 6, dim), dtype=torch.float64)
     other = a if b is None else b
     with availability.on(a):
         kernels.statistics_kernel[(blocks, count)](
-            *(a, other, *a.stride(), *other.stride(), parts, n, dim, share),
+            *(a, other, *a.stride(), *other.stride(), parts, n, dim, split),
             CENTRE=centre,
             OWN=own,
             PAIR=b is not None,
@@ -38,8 +39,8 @@ def sums(a: Tensor, b: Tensor | None, centre: bool, own: bool = True) -> Sums:
             COLUMNS=config.columns,
             **config.options,
         )
-    rows = torch.full((count, 1), float(share), dtype=torch.float64, device=a.device)
-    rows[-1] = n - (count - 1) * share
+    rows = torch.full((count, 1), float(split), dtype=torch.float64, device=a.device)
+    rows[-1] = n - (count - 1) * split
     mean = (parts[:, 0::2][:, :2] * rows[:, :, None]).sum(0) / n
     if count == 1:
         mean = parts[0, 0:4:2]
@@ -53,6 +54,6 @@ def sums(a: Tensor, b: Tensor | None, centre: bool, own: bool = True) -> Sums:
 
 
 def standardise(mean: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
-    """(3, dim): the mean in two parts, and the scale, for triton_tiles.standardised."""
+    """(3, dim): the mean in two parts, and the scale, for kernels.tiles.standardised."""
     high = mean.to(dtype)
     return torch.stack([high, (mean - high.double()).to(dtype), scale.to(dtype)])

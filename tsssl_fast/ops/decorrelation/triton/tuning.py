@@ -8,7 +8,7 @@ import torch
 @dataclass(frozen=True)
 class Config:
     """block: side of a tile of second moments or of the gradient; depth: of one step of a product;
-    rows, columns: a tile of the sums over the batch; programs: as many shares of the depth as make
+    rows, columns: a tile of the sums over the batch; programs: the depth is split until there are
     that many programs."""
 
     block: int
@@ -67,12 +67,13 @@ CONFIGS = {
 }
 
 
-def shares(config: Config, tiles: int, length: int, step: int) -> tuple[int, int]:
-    """How many programs share a sum of `length`, and how much each takes: of the shape alone."""
+def splits(config: Config, tiles: int, length: int, step: int) -> tuple[int, int]:
+    """Among how many programs a sum of `length` is split, and how much each takes: of the shape
+    alone."""
     most = max(1, length // (4 * step))
     count = min(most, -(-config.programs // tiles))
-    share = -(-length // (count * step)) * step
-    return -(-length // share), share
+    split = -(-length // (count * step)) * step
+    return -(-length // split), split
 
 
 def tiles(side: int, block: int, symmetric: bool) -> int:

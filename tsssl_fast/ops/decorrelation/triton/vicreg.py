@@ -6,93 +6,90 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.ops.decorrelation import spec
+from tsssl_fast.ops.decorrelation.spec import VICRegMoments
+from tsssl_fast.ops.decorrelation.triton.cancellation import arithmetics, cancels, penalty
 from tsssl_fast.ops.decorrelation.triton.columns import Sums, standardise, sums
 from tsssl_fast.ops.decorrelation.triton.products import (
     Factors,
     View,
-    gradient_of,
     row_squares,
     second_moments,
+    write_gradient,
 )
 
-MAX_CANCELLATION = 8  # of diagonal / off that float32 takes on the n side, as in C++
 
-
-def cancels(z: Tensor, off: float, diagonal: float) -> bool:
-    single = spec.compute_dtype(z.dtype) == torch.float32
-    return single and spec.gram(*z.shape) and diagonal > MAX_CANCELLATION * off
-
-
-def _vicreg_scale(squares: Tensor, eps: float, flags: int) -> Tensor:
+def _scale(squares: Tensor, eps: float, flags: int) -> Tensor:
     if not flags & spec.CORRELATION:
         return torch.ones_like(squares)
     return 1 / squares.sqrt().clamp_min(eps)
 
 
-def _off(view: View, out: Tensor) -> Tensor:
-    """Sum of squares off the diagonal of the kept side, and on the n side on it too."""
+def _squares(view: View, out: Tensor) -> Tensor:
+    """Fills out with the second moments; the sum of their squares off the diagonal, and on the n
+    side on it too."""
     if not spec.gram(*view.z.shape):
         return second_moments(view, view, out, out, None)
     rows = row_squares(view)
     return second_moments(view, view, out, out, rows) + rows.square().sum()
 
 
+def _off_diagonal(z: Tensor, mean: Tensor, scale: Tensor, diagonal: Tensor, out: Tensor) -> Tensor:
+    """Fills out with the second moments; the sum of their squares off the diagonal."""
+    total = _squares(View(z, standardise(mean, scale, out.dtype)), out)
+    if not spec.gram(*z.shape):
+        return total
+    off = penalty(total - diagonal)
+    wide = cancels(z, off, diagonal)
+    if wide is None:
+        return off
+    again = View(z, standardise(mean, scale, torch.float64), wide)
+    total = _squares(again, torch.empty_like(out, dtype=torch.float64))
+    return torch.where(wide, penalty(total - diagonal), off)
+
+
 def vicreg(z: Sequence[Tensor], gamma: float, eps: float, flags: int) -> tuple[Tensor, Tensor]:
     n, dim = z[0].shape
-    compute, count, gram = spec.compute_dtype(z[0].dtype), len(z), spec.gram(n, dim)
-    side = spec.side(n, dim)
-    moments = z[0].new_zeros(spec.vicreg_moments(count, dim), dtype=torch.float64)
-    head, mean, squares = moments.split([1 + 3 * count, count * dim, count * dim])
-    mean, squares = mean.view(count, dim), squares.view(count, dim)
+    compute, count = spec.compute_dtype(z[0].dtype), len(z)
+    moments = z[0].new_zeros(VICRegMoments.size(count, dim), dtype=torch.float64)
+    parts = VICRegMoments.of(moments, count, dim)
+    squares = parts.squares
     covariance = bool(flags & spec.COVARIANCE)
-    square = z[0].new_empty((count, side, side) if covariance else 0, dtype=compute)
+    shape = spec.second_moments(count, n, dim) if covariance else (0,)
+    saved = z[0].new_empty(shape, dtype=compute)
     own = bool(flags & (spec.VARIANCE | spec.COVARIANCE))
     if own or flags & spec.INVARIANCE:
-        head[0] = _statistics(z, own, bool(flags & spec.INVARIANCE), mean, squares)
+        parts.distance[0] = _statistics(z, own, bool(flags & spec.INVARIANCE), parts)
     if flags & spec.VARIANCE:
         deviation = (squares / (n - 1) + eps).sqrt()
-        head[1 : 1 + count] = (gamma - deviation).clamp_min(0).sum(1)
+        parts.hinge[:] = (gamma - deviation).clamp_min(0).sum(1)
     if covariance:
         unit = 1.0 if flags & spec.CORRELATION else float(n - 1)
-        scale = _vicreg_scale(squares, eps, flags)
+        scale = _scale(squares, eps, flags)
         diagonal = (squares * scale * scale).square().sum(1)
-        off = torch.stack(
-            [
-                _off(View(z[v], standardise(mean[v], scale[v], compute)), square[v])
-                for v in range(count)
-            ]
-        )
-        if gram:
-            off = (off - diagonal).clamp_min(0)
-            for v, pair in enumerate(zip(off.tolist(), diagonal.tolist(), strict=True)):
-                if cancels(z[v], *pair):
-                    wide = View(z[v], standardise(mean[v], scale[v], torch.float64))
-                    out = square.new_empty((side, side), dtype=torch.float64)
-                    off[v] = (_off(wide, out) - diagonal[v]).clamp_min(0)
-        head[1 + count : 1 + 2 * count] = off / unit**2
-        head[1 + 2 * count :] = diagonal / unit**2
-    return moments, square
+        for v in range(count):
+            off = _off_diagonal(z[v], parts.mean[v], scale[v], diagonal[v], saved[v])
+            parts.off_diagonal[v] = off / unit**2
+        parts.diagonal[:] = diagonal / unit**2
+    return moments, saved
 
 
-def _statistics(
-    z: Sequence[Tensor], own: bool, pairs: bool, mean: Tensor, squares: Tensor
-) -> Tensor:
-    """Fills mean and squares (views, dim); the squared distances between the views."""
-    distance = mean.new_zeros(())
+def _statistics(z: Sequence[Tensor], own: bool, pairs: bool, out: VICRegMoments) -> Tensor:
+    """Fills mean and squares of `out`; the squared distances between the views."""
+    distance = out.mean.new_zeros(())
     two = len(z) == 2 and pairs
-    found: list[Sums] = []
+    of_views: list[Sums] = []
     if two:
-        found = [sums(z[0], z[1], True, own)]
-        distance = found[0].distance.sum()
+        of_views = [sums(z[0], z[1], True, own)]
+        distance = of_views[0].distance.sum()
     else:
-        found = [sums(v, None, True) for v in z] if own else []
+        of_views = [sums(v, None, True) for v in z] if own else []
         for a, first in enumerate(z if pairs else ()):
             for second in z[a + 1 :]:
                 distance = distance + sums(first, second, False, False).distance.sum()
     if own:
         for v in range(len(z)):
-            each, which = (found[0], v) if two else (found[v], 0)
-            mean[v], squares[v] = each.mean[which], each.squares[which]
+            each, which = (of_views[0], v) if two else (of_views[v], 0)
+            out.mean[v], out.squares[v] = each.mean[which], each.squares[which]
     return distance
 
 
@@ -100,49 +97,62 @@ vicreg_views = vicreg
 
 
 def vicreg_backward(
-    upstream: Sequence[float],
+    upstream: Sequence[Tensor | float],
     z: Sequence[Tensor],
     moments: Tensor,
-    square: Tensor,
+    saved: Tensor,
     gamma: float,
     eps: float,
     flags: int,
 ) -> list[Tensor]:
+    """upstream: the number 0 where nothing follows in a sum, else tensors of one number."""
     n, dim = z[0].shape
-    count, gram = len(z), spec.gram(n, dim)
-    head, mean, squares = moments.split([1 + 3 * count, count * dim, count * dim])
-    mean, squares = mean.view(count, dim), squares.view(count, dim)
-    numbers = head.tolist()
-    alpha = 4 * upstream[2] / (1.0 if flags & spec.CORRELATION else float(n - 1) ** 2)
-    product = bool(flags & spec.COVARIANCE) and alpha != 0
-    hinge = bool(flags & spec.VARIANCE) and upstream[1] != 0
+    count = len(z)
+    parts = VICRegMoments.of(moments, count, dim)
+    distance, hinge, off = (
+        u if flags & flag and (isinstance(u, Tensor) or u != 0) else None
+        for u, flag in zip(upstream, (spec.INVARIANCE, spec.VARIANCE, spec.COVARIANCE), strict=True)
+    )
+    alpha = None
+    if off is not None:
+        alpha = 4 * off / (1.0 if flags & spec.CORRELATION else float(n - 1) ** 2)
     gradients = []
     for v in range(count):
-        compute = spec.compute_dtype(z[v].dtype)
-        if product and cancels(z[v], numbers[1 + count + v], numbers[1 + 2 * count + v]):
-            compute = torch.float64
-        scale = _vicreg_scale(squares[v], eps, flags)
-        used = product or hinge
-        view = View(z[v], standardise(mean[v] * used, scale if used else 0 * scale, compute))
-        matrix = None
-        if product:
-            matrix = square[v]
-            if matrix.dtype != compute:
-                matrix = torch.empty_like(matrix, dtype=compute)
-                _off(view, matrix)
-        deviation = (squares[v] / (n - 1) + eps).sqrt()
+        mean, squares = parts.mean[v], parts.squares[v]
+        scale = _scale(squares, eps, flags)
+        if alpha is None and hinge is None:
+            mean, scale = 0 * mean, 0 * scale
+        deviation = (squares / (n - 1) + eps).sqrt()
+        outer: Tensor | float = 0.0
+        if hinge is not None:
+            outer = torch.where(deviation >= gamma, 0.0, -hinge / ((n - 1) * deviation))
         k = Factors(
-            alpha=alpha if product else 0.0,
-            apart=2 * upstream[0] * (count - 1),
-            inner=-alpha * squares[v] * scale * scale if gram and product else 0.0,
-            outer=torch.where(deviation >= gamma, 0.0, -upstream[1] / ((n - 1) * deviation))
-            if hinge
-            else 0.0,
+            alpha=0.0 if alpha is None else alpha,
+            invariance=0.0 if distance is None else 2 * distance * (count - 1),
+            inner=0.0
+            if alpha is None or not spec.gram(n, dim)
+            else -alpha * squares * scale * scale,
+            outer=outer,
             project=(scale * eps < 1).double() if flags & spec.CORRELATION else None,
         )
-        other = _others(z, v) if flags & spec.INVARIANCE and upstream[0] != 0 else None
-        gradients.append(gradient_of(view, None, other, matrix, k))
+        other = None if distance is None else _others(z, v)
+        out = z[v].new_empty((n, dim))
+        wide = None if alpha is None else cancels(z[v], parts.off_diagonal[v], parts.diagonal[v])
+        for compute, active in arithmetics(z[v], wide):
+            view = View(z[v], standardise(mean, scale, compute), active)
+            matrix = None if alpha is None else _matrix(view, saved[v])
+            write_gradient(out, view, None, other, matrix, k)
+        gradients.append(out)
     return gradients
+
+
+def _matrix(view: View, saved: Tensor) -> Tensor:
+    """The second moments in the view's arithmetic."""
+    if saved.dtype == view.compute:
+        return saved
+    matrix = torch.empty_like(saved, dtype=view.compute)
+    _squares(view, matrix)
+    return matrix
 
 
 def _others(z: Sequence[Tensor], v: int) -> Tensor:

@@ -16,6 +16,7 @@ from tsssl_fast.backends.numba.launching import finish, kernel, take, wait_for
 from tsssl_fast.ops.decorrelation.numba.kernels import moments as kernels
 from tsssl_fast.ops.decorrelation.numba.kernels.moments import ROWS, STRIP, View
 from tsssl_fast.ops.decorrelation.numba.kernels.parts import moments_phases
+from tsssl_fast.ops.decorrelation.spec import VICRegMoments
 
 
 class Settings(NamedTuple):
@@ -24,22 +25,10 @@ class Settings(NamedTuple):
     correlation: bool
 
 
-class Moments(NamedTuple):
-    """Parts of the vector of moments (spec.py), float64, one entry per view or per view and
-    column."""
-
-    apart: np.ndarray
-    hinge: np.ndarray
-    off: np.ndarray
-    diagonal: np.ndarray
-    mean: np.ndarray
-    squares: np.ndarray
-
-
 @kernel
-def forward(counter, thread, views, settings, moments, columns, sums, parts, found):
-    """Of the first len(columns) of two views: `moments` without off, what standardises them in
-    columns[v], and then second moments where `found` has room for any view's.
+def forward(counter, thread, views, settings, moments, columns, sums, parts, result):
+    """Of the first len(columns) of two views: `moments` without off_diagonal, what standardises
+    them in columns[v], and then second moments where `result` has room for any view's.
 
     sums: two numbers a task; with those past the columns' tasks, of the squared distance of both.
     """
@@ -65,10 +54,10 @@ def forward(counter, thread, views, settings, moments, columns, sums, parts, fou
         if finish(counter, 1) == len(sums):
             _add_up(sums, count, strips, moments)
         task = take(counter)
-    if len(found.total) > 0:
+    if len(result.total) > 0:
         wait_for(counter, 1, len(sums))
         own = View(views[0], columns[0]), View(views[1], columns[count - 1])
-        moments_phases(counter, thread, task, len(sums), 2, own, parts, found)
+        moments_phases(counter, thread, task, len(sums), 2, own, parts, result)
 
 
 @part
@@ -79,7 +68,7 @@ def _add_up(sums, count, strips, moments):
             moments.hinge[v] += sums[task, 0]
             moments.diagonal[v] += sums[task, 1]
     for task in range(count * strips, len(sums)):
-        moments.apart[0] += sums[task, 0]
+        moments.distance[0] += sums[task, 0]
 
 
 @part
@@ -102,12 +91,12 @@ def _deviation(squares, n, settings):
 
 
 class Factors(NamedTuple):
-    """What follows from every column's moments: its row in `columns` (as many views as that has).
-    hinge, inner: the derivatives of what follows in the hinge's raw sum and, four times and on the
-    n side alone, in that of the squares."""
+    """What the gradient's factors of a column are made of; they are written to `columns` (as many
+    views as that has). hinge: the derivative of the loss in the hinge's raw sum; inner: four times
+    that in the raw sum of squares, on the n side alone."""
 
     settings: Settings
-    moments: Moments
+    moments: VICRegMoments
     hinge: float
     inner: float
     columns: np.ndarray

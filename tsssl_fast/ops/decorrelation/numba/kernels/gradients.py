@@ -30,14 +30,14 @@ class Task(NamedTuple):
     out: np.ndarray
 
 
-class Pull(NamedTuple):
+class Coefficients(NamedTuple):
     """g = alpha (product) + (alpha S_ii + INNER_j) x + CROSS_j y, then
-    out = SCALE_j (g - PROJECT_j <g_j, x_j> x_j) + OUTER_j x + apart (z - other).
+    out = SCALE_j (g - PROJECT_j <g_j, x_j> x_j) + OUTER_j x + invariance (z - other).
 
     INNER and S_ii on the n side alone; CROSS where `crossed`, PROJECT where `projected`."""
 
     alpha: float  # in the dtype of the product
-    apart: float  # in the dtype of the gradient
+    invariance: float  # in the dtype of the gradient
     crossed: bool
     projected: bool
 
@@ -51,7 +51,7 @@ class Matrices(NamedTuple):
 
 
 @kernel
-def gradients(counter, thread, work, pull, factors, matrices, gram, size, tile, along):
+def gradients(counter, thread, work, k, factors, matrices, gram, size, tile, along):
     """Of the first len(along) of two views. On the n side (`gram`: product = S x) a turn owns
     `size` columns, on the dim side (product = y S, without S 0) `size` rows.
 
@@ -69,15 +69,15 @@ def gradients(counter, thread, work, pull, factors, matrices, gram, size, tile, 
             write_factors(factors, v, n, first, min(first + STRIP, dim))
         else:
             v, begin = (task - filled) // blocks, (task - filled) % blocks * ROWS
-            _split(matrices, v, begin, min(begin + ROWS, side), pull.alpha)
+            _split(matrices, v, begin, min(begin + ROWS, side), k.alpha)
         finish(counter, 1)
         task = take(counter)
     wait_for(counter, 1, prepared)
     turns = ((dim if gram else n) + size - 1) // size
-    once = gram or not pull.projected  # else the projection waits for the sums of all rows
-    made = prepared + count * turns
-    while task < (made if once else made + count * turns):
-        first = task < made
+    once = gram or not k.projected  # else the projection waits for the sums of all rows
+    multiplied = prepared + count * turns
+    while task < (multiplied if once else multiplied + count * turns):
+        first = task < multiplied
         v, turn = (task - prepared) // turns % count, (task - prepared) % turns
         i0, c0 = (0, turn * size) if gram else (turn * size, 0)
         height, width = (n, min(size, dim - c0)) if gram else (min(size, n - i0), dim)
@@ -85,7 +85,7 @@ def gradients(counter, thread, work, pull, factors, matrices, gram, size, tile, 
         if not first:
             wait_for(counter, 3, 1)
         at = i0, height, c0, width
-        _turn(work[v], pull, matrices, v, gram, first, once, at, memory, sums)
+        _turn(work[v], k, matrices, v, gram, first, once, at, memory, sums)
         if first and finish(counter, 2) == count * turns:
             _add_up(along)
             finish(counter, 3)
@@ -112,7 +112,7 @@ def _split(matrices, v, begin, end, alpha):
 
 
 @part
-def _turn(task, pull, matrices, v, gram, first, once, at, memory, along):
+def _turn(task, k, matrices, v, gram, first, once, at, memory, along):
     """`height` rows and `width` columns of out from i0, c0 on. Where not `once`: at first g alone,
     which the second turn finishes. along: the columns' sums of g x."""
     i0, height, c0, width = at
@@ -121,29 +121,29 @@ def _turn(task, pull, matrices, v, gram, first, once, at, memory, along):
     y = memory[2, :size].reshape((height, width))
     standard(task.own, i0, c0, x)
     if first:
-        if pull.crossed:
+        if k.crossed:
             standard(task.y, i0, c0, y)
         if len(matrices.split) == 0:
             g[:] = 0.0
         elif gram:
             multiply(matrices.split[v], False, x, False, 0.0, g)
             _add_own(g, matrices.diagonals[v], columns[kernels.INNER, c0 : c0 + width], x)
-        elif pull.crossed:
+        elif k.crossed:
             multiply(y, False, matrices.split[v], False, 0.0, g)
         else:
             multiply(x, False, matrices.split[v], False, 0.0, g)
-        if pull.crossed:
+        if k.crossed:
             _add_product(g, columns[kernels.CROSS, c0 : c0 + width], y)
-        if pull.projected:
+        if k.projected:
             along[:] = 0.0
             _add_along(along, g, x)
     if once or not first:
         line = memory[2, :width]  # of x: scale (g - p x) + outer x
         for c in range(width):
             line[c] = columns[kernels.OUTER, c0 + c]
-            if pull.projected:
-                pulled = columns[kernels.PROJECT, c0 + c] * along[c]
-                line[c] -= columns[kernels.SCALE, c0 + c] * pulled
+            if k.projected:
+                projected = columns[kernels.PROJECT, c0 + c] * along[c]
+                line[c] -= columns[kernels.SCALE, c0 + c] * projected
     for i in range(height):
         to, row = task.out[i0 + i, c0 : c0 + width], g[i]
         if not first:
@@ -152,7 +152,7 @@ def _turn(task, pull, matrices, v, gram, first, once, at, memory, along):
             _scaled(to, columns[kernels.SCALE, c0 : c0 + width], row, line, x[i])
             if task.other.size > 0:
                 z, other = task.own.z[i0 + i, c0 : c0 + width], task.other[i0 + i, c0 : c0 + width]
-                _add_apart(to, z, other, pull.apart)
+                _add_difference(to, z, other, k.invariance)
         else:
             _copy(to, row)
 
@@ -194,6 +194,6 @@ def _scaled(out, scale, g, factor, x):
 
 
 @part
-def _add_apart(out, z, other, factor):
+def _add_difference(out, z, other, factor):
     for c in range(len(out)):
         out[c] += factor * (z[c] - other[c])

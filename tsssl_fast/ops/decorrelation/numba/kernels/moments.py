@@ -1,4 +1,4 @@
-"""The kernels of the decorrelation family in numba: csrc/decorrelation/kernels.cpp and its headers.
+"""The kernels of the decorrelation family in numba: csrc/decorrelation.
 
 Every task owns what it writes, and its sums go to a place of their own: the same bits for any
 number of threads. Matrices of one or two sides are products of row blocks by BLAS.
@@ -139,7 +139,7 @@ def distance(counter, thread, a, b, out):
 
 # Rows of a view's `columns`, one number a column in the dtype of the result. The first three
 # standardise it, with the mean in two parts: without its rest half an ulp of it stays behind. The
-# others are the gradient's (numba_gradients.Pull).
+# others are the gradient's (gradients.Coefficients).
 MEAN, REST, SCALE, INNER, OUTER, CROSS, PROJECT = range(7)
 STANDARDISING, FACTORS = 3, 7
 
@@ -216,23 +216,23 @@ def second_moments(counter, thread, a, b, gram, block, symmetric, tile, out, mir
         i0, j0 = bi * block, bj * block
         i1, j1 = min(i0 + block, side), min(j0 + block, side)
         height, width = i1 - i0, j1 - j0
-        made = tile[thread][: height * width].reshape((height, width))
+        product = tile[thread][: height * width].reshape((height, width))
         depth = a.shape[1] if gram else len(a)
         for k0 in range(0, depth, DEPTH):
             k1 = min(k0 + DEPTH, depth)
             before = 0.0 if k0 == 0 else 1.0
             if gram:
-                multiply(a[i0:i1, k0:k1], False, b[j0:j1, k0:k1], True, before, made)
+                multiply(a[i0:i1, k0:k1], False, b[j0:j1, k0:k1], True, before, product)
             else:
-                multiply(a[k0:k1, i0:i1], True, b[k0:k1, j0:j1], False, before, made)
+                multiply(a[k0:k1, i0:i1], True, b[k0:k1, j0:j1], False, before, product)
         total = 0.0
         for i in range(height):
-            total += _off_diagonal(made[i], made[i], i0 + i - j0)
+            total += _off_diagonal(product[i], product[i], i0 + i - j0)
             for j in range(width):
-                out[i0 + i, j0 + j] = made[i, j]
+                out[i0 + i, j0 + j] = product[i, j]
         for j in range(width):
             for i in range(height):
-                mirror[j0 + j, i0 + i] = made[i, j]
+                mirror[j0 + j, i0 + i] = product[i, j]
         sums[task] = 2 * total if symmetric and bi != bj else total
 
 

@@ -21,21 +21,21 @@ DEPTH, WIDTH = 128, 128
 
 
 class Parts(NamedTuple):
-    """size: terms of the depth of a part; made[v, p]: upper triangles of the parts, without entries
-    where there is one part; tile: a thread's standardised rows or columns."""
+    """size: terms of the depth of a part; partial[v, p]: upper triangles of the parts, without
+    entries where there is one part; tile: a thread's standardised rows or columns."""
 
     gram: bool
     size: int
-    made: np.ndarray
+    partial: np.ndarray
     tile: np.ndarray
 
 
-class Found(NamedTuple):
+class SecondMoments(NamedTuple):
     """matrix: of every view x x^T (`gram`), whose diagonal is summed in float64, or x^T x; total:
     the sum of its squares, with the diagonal where `gram`.
 
-    squares[v, p] (gram): of part p the diagonal, in the end squares[v, 0] that of all; sums: a
-    row's share of total."""
+    squares[v, p] (gram): of part p the diagonal, in the end squares[v, 0] that of all; sums:
+    of a row, what it adds to total."""
 
     matrix: np.ndarray
     squares: np.ndarray
@@ -44,35 +44,35 @@ class Found(NamedTuple):
 
 
 @kernel
-def moments_in_parts(counter, thread, views, parts, found):
-    """x x^T where `gram`, x^T x otherwise, of the first len(found.total) of two views."""
-    moments_phases(counter, thread, take(counter), 0, 1, views, parts, found)
+def moments_in_parts(counter, thread, views, parts, result):
+    """x x^T where `gram`, x^T x otherwise, of the first len(result.total) of two views."""
+    moments_phases(counter, thread, take(counter), 0, 1, views, parts, result)
 
 
 @part
-def moments_phases(counter, thread, task, begin, phase, views, parts, found):
+def moments_phases(counter, thread, task, begin, phase, views, parts, result):
     """The same in two phases of a kernel, whose tasks begin with number `begin`: parts, then ROWS
     rows of their sum, mirrored, with their diagonal and their squares."""
-    views_of, count, side = len(found.total), found.squares.shape[1], found.matrix.shape[1]
-    made = begin + views_of * count
-    while task < made:
+    views_of, count, side = len(result.total), result.squares.shape[1], result.matrix.shape[1]
+    summed = begin + views_of * count
+    while task < summed:
         v, p = (task - begin) // count, (task - begin) % count
-        out = found.matrix[v] if count == 1 else parts.made[v, p]
-        _part_of_moments(views[v], parts, p, parts.tile[thread], out, found.squares[v, p])
+        out = result.matrix[v] if count == 1 else parts.partial[v, p]
+        _part_of_moments(views[v], parts, p, parts.tile[thread], out, result.squares[v, p])
         finish(counter, phase)
         task = take(counter)
-    wait_for(counter, phase, made - begin)
+    wait_for(counter, phase, summed - begin)
     strips = (side + ROWS - 1) // ROWS
-    while task < made + views_of * strips:
-        v, i0 = (task - made) // strips, (task - made) % strips * ROWS
-        out, squares, sums = found.matrix[v], found.squares[v], found.sums[v]
+    while task < summed + views_of * strips:
+        v, i0 = (task - summed) // strips, (task - summed) % strips * ROWS
+        out, squares, sums = result.matrix[v], result.squares[v], result.sums[v]
         i1 = min(i0 + ROWS, side)
         for i in range(i0, i1):
             row = out[i, i:side]
             if count > 1:
                 row[:] = 0.0
                 for p in range(count):
-                    _add(row, parts.made[v, p, i, i:side])
+                    _add(row, parts.partial[v, p, i, i:side])
             sums[i] = 2 * square_sum(row[1:])
             if parts.gram:
                 for p in range(1, count):
@@ -86,8 +86,8 @@ def moments_phases(counter, thread, task, begin, phase, views, parts, found):
             for view in range(views_of):
                 total = 0.0
                 for i in range(side):
-                    total += found.sums[view, i]
-                found.total[view] = total
+                    total += result.sums[view, i]
+                result.total[view] = total
         task = take(counter)
 
 

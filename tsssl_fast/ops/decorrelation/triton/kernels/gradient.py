@@ -4,7 +4,8 @@ With x the standardised columns of a view, y of its partner, S the second moment
 diagonal:
   g_j  = alpha (S x)_j + (diagonal + inner_j) x_j + cross_j y_j     (Gram side)
   g_j  = alpha (u S)_j + inner_j x_j + cross_j y_j                  (dim side; u is x or y)
-  dz_j = scale_j (g_j - project_j <g_j, x_j> x_j) + outer_j x_j / scale_j + apart (z_j - other_j)
+  dz_j = scale_j (g_j - project_j <g_j, x_j> x_j) + outer_j x_j / scale_j
+         + invariance (z_j - other_j)
 """
 
 # The body of a kernel is Triton's language, not Python.
@@ -37,9 +38,9 @@ def _finish(
     dim,
     COMPUTE: tl.constexpr,
     PROJECT: tl.constexpr,
-    APART: tl.constexpr,
+    INVARIANCE: tl.constexpr,
 ):
-    """factors: (6, dim): inner, cross, outer, project, alpha, apart."""
+    """factors: (6, dim): inner, cross, outer, project, alpha, invariance."""
     real = c < dim
     if PROJECT:
         x = standardised(z, i, c, inside, stride_i, stride_c, columns, dim, COMPUTE)
@@ -51,11 +52,11 @@ def _finish(
     scale = tl.load(columns + 2 * dim + c, mask=real, other=0.0)
     outer = tl.load(factors + 2 * dim + c, mask=real, other=0.0)
     g = scale * g + outer * ((v.to(COMPUTE) - mean) - rest)
-    if APART:
+    if INVARIANCE:
         at = other + i.to(tl.int64) * stride_oi + c.to(tl.int64) * stride_oc
         w = tl.load(at, mask=inside, other=0.0)
-        apart = tl.load(factors + 5 * dim + c, mask=real, other=0.0)
-        g += apart * (v.to(tl.float64) - w.to(tl.float64)).to(COMPUTE)
+        invariance = tl.load(factors + 5 * dim + c, mask=real, other=0.0)
+        g += invariance * (v.to(tl.float64) - w.to(tl.float64)).to(COMPUTE)
     if out.dtype.element_ty != tl.float64:
         g = g.to(tl.float32)
     tl.store(out + i.to(tl.int64) * dim + c, narrow(g, out.dtype.element_ty), mask=inside)
@@ -74,23 +75,27 @@ def product_kernel(
     stride_oc,
     matrix,  # (side, side)
     diagonal,  # (n,) alpha S_ii, with GRAM
-    columns,  # (3, dim), of z; see triton_tiles.standardised
+    columns,  # (3, dim), of z; see tiles.standardised
     columns_p,  # of its partner
     factors,  # (6, dim)
-    along,  # (blocks of rows, dim) float64, with PROJECT: shares of <g_j, x_j>
+    along,  # (blocks of rows, dim) float64, with PROJECT: parts of <g_j, x_j>
     out,  # (n, dim); with PROJECT g, in the dtype of the arithmetic
+    active,
     n,
     dim,
+    GUARDED: tl.constexpr,
     GRAM: tl.constexpr,
     CROSS: tl.constexpr,
     PROJECT: tl.constexpr,
-    APART: tl.constexpr,
+    INVARIANCE: tl.constexpr,
     COMPUTE: tl.constexpr,
     PRECISION: tl.constexpr,
     BLOCK: tl.constexpr,
     DEPTH: tl.constexpr,
 ):
     """CROSS: Barlow Twins, with u = y; else u = x."""
+    if GUARDED and tl.load(active) == 0:
+        return
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)[:, None]
     c = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)[None, :]
     inside = (i < n) & (c < dim)
@@ -124,13 +129,15 @@ def product_kernel(
     if GRAM:
         factor = tl.load(diagonal + i, mask=i < n, other=0.0) + factor
     x = standardised(z, i, c, inside, stride_i, stride_c, columns, dim, COMPUTE)
-    g = tl.load(factors + 4 * dim + c, mask=c < dim, other=0.0) * g + factor * x
+    # A factor of 0 leaves the product out, whatever its value.
+    alpha = tl.load(factors + 4 * dim + c, mask=c < dim, other=0.0)
+    g = tl.where(alpha == 0.0, 0.0, alpha * g) + factor * x
     if CROSS:
         y = standardised(partner, i, c, inside, stride_pi, stride_pc, columns_p, dim, COMPUTE)
         g += tl.load(factors + dim + c, mask=c < dim, other=0.0) * y
     if PROJECT:
-        shares = tl.sum(g.to(tl.float64) * x.to(tl.float64), axis=0)[None, :]
-        tl.store(along + tl.program_id(0).to(tl.int64) * dim + c, shares, mask=c < dim)
+        sums = tl.sum(g.to(tl.float64) * x.to(tl.float64), axis=0)[None, :]
+        tl.store(along + tl.program_id(0).to(tl.int64) * dim + c, sums, mask=c < dim)
         tl.store(out + i.to(tl.int64) * dim + c, g, mask=inside)
     else:
         _finish(
@@ -152,7 +159,7 @@ def product_kernel(
             dim,
             COMPUTE,
             PROJECT,
-            APART,
+            INVARIANCE,
         )
 
 
@@ -169,14 +176,18 @@ def finish_kernel(
     factors,
     along,  # (dim,) float64, with PROJECT
     out,
+    active,
     n,
     dim,
+    GUARDED: tl.constexpr,
     HAS_PRODUCT: tl.constexpr,
     PROJECT: tl.constexpr,
-    APART: tl.constexpr,
+    INVARIANCE: tl.constexpr,
     COMPUTE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
+    if GUARDED and tl.load(active) == 0:
+        return
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)[:, None]
     c = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)[None, :]
     inside = (i < n) & (c < dim)
@@ -202,5 +213,5 @@ def finish_kernel(
         dim,
         COMPUTE,
         PROJECT,
-        APART,
+        INVARIANCE,
     )

@@ -1,7 +1,7 @@
 """Second moments on the smaller side, half of them where they are symmetric.
 
 sides x sides tiles of X Yᵀ, X and Y the standardised columns (dim side: transposed), with the sum
-of squares off the diagonal in the epilogue. Few tiles with a long depth share it among `shares`
+of squares off the diagonal in the epilogue. Where few tiles have a long depth, it is split among
 programs, whose partial tiles `collect_kernel` adds in order: no atomics.
 """
 
@@ -32,7 +32,7 @@ def _finish(
     tile,
     i,
     j,
-    apart,
+    mirrored,
     number,
     side,
     diagonal,
@@ -47,7 +47,7 @@ def _finish(
     squares = tl.where(inside & (i != j), tile, 0.0).to(tl.float64)
     weight = 1.0
     if SYMMETRIC:
-        weight = tl.where(apart, 2.0, 1.0)
+        weight = tl.where(mirrored, 2.0, 1.0)
     tl.store(sums + number, total(squares * squares) * weight)
     if GRAM:  # its largest entries come from float64
         own = tl.load(diagonal + i, mask=i < side, other=0.0).to(tile.dtype)
@@ -64,31 +64,35 @@ def moments_kernel(
     stride_ac,
     stride_bi,
     stride_bc,
-    columns_a,  # (3, dim) each, see triton_tiles.standardised
+    columns_a,  # (3, dim) each, see tiles.standardised
     columns_b,
     diagonal,  # (side,) float64, with GRAM
-    out,  # (side, side); (shares, side, side) partial tiles where SHARED
+    out,  # (side, side); (splits, side, side) partial tiles where SPLIT
     mirror,  # the transpose: `out` itself where symmetric
     sums,  # (tiles,) float64
+    active,
     n,
     dim,
-    share,  # depth of one share
+    split,  # depth of one program
+    GUARDED: tl.constexpr,
     GRAM: tl.constexpr,
     SYMMETRIC: tl.constexpr,
-    SHARED: tl.constexpr,
+    SPLIT: tl.constexpr,
     COMPUTE: tl.constexpr,
     PRECISION: tl.constexpr,
     BLOCK: tl.constexpr,
     DEPTH: tl.constexpr,
 ):
+    if GUARDED and tl.load(active) == 0:
+        return
     number = tl.program_id(0)
     side, depth = dim, n
     if GRAM:
         side, depth = n, dim
-    i, j, apart = _tile(number, side, SYMMETRIC, BLOCK)
-    first = tl.program_id(1) * share
+    i, j, mirrored = _tile(number, side, SYMMETRIC, BLOCK)
+    first = tl.program_id(1) * split
     tile = tl.zeros((BLOCK, BLOCK), COMPUTE)
-    for k0 in range(first, tl.minimum(first + share, depth), DEPTH):
+    for k0 in range(first, tl.minimum(first + split, depth), DEPTH):
         down = k0 + tl.arange(0, DEPTH)[:, None]
         along = k0 + tl.arange(0, DEPTH)[None, :]
         if GRAM:
@@ -100,39 +104,54 @@ def moments_kernel(
             x = standardised(a, along, i, left, stride_ai, stride_ac, columns_a, dim, COMPUTE)
             y = standardised(b, down, j, right, stride_bi, stride_bc, columns_b, dim, COMPUTE)
         tile = tl.dot(x, y, tile, input_precision=PRECISION, out_dtype=COMPUTE)
-    if SHARED:
+    if SPLIT:
         at = out + tl.program_id(1).to(tl.int64) * side * side + i.to(tl.int64) * side + j
         tl.store(at, tile, mask=(i < side) & (j < side))
     else:
-        _finish(tile, i, j, apart, number, side, diagonal, out, mirror, sums, SYMMETRIC, GRAM)
+        _finish(tile, i, j, mirrored, number, side, diagonal, out, mirror, sums, SYMMETRIC, GRAM)
 
 
 @triton.jit
 def collect_kernel(
-    parts,  # (shares, side, side)
-    shares,
+    parts,  # (splits, side, side)
+    splits,
     side,
     diagonal,
     out,
     mirror,
     sums,
+    active,
+    GUARDED: tl.constexpr,
     GRAM: tl.constexpr,
     SYMMETRIC: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
+    if GUARDED and tl.load(active) == 0:
+        return
     number = tl.program_id(0)
-    i, j, apart = _tile(number, side, SYMMETRIC, BLOCK)
+    i, j, mirrored = _tile(number, side, SYMMETRIC, BLOCK)
     inside = (i < side) & (j < side)
     tile = tl.zeros((BLOCK, BLOCK), parts.dtype.element_ty)
-    for share in range(shares):
-        at = parts + tl.cast(share, tl.int64) * side * side + i.to(tl.int64) * side + j
+    for split in range(splits):
+        at = parts + tl.cast(split, tl.int64) * side * side + i.to(tl.int64) * side + j
         tile += tl.load(at, mask=inside, other=0.0)
-    _finish(tile, i, j, apart, number, side, diagonal, out, mirror, sums, SYMMETRIC, GRAM)
+    _finish(tile, i, j, mirrored, number, side, diagonal, out, mirror, sums, SYMMETRIC, GRAM)
 
 
 @triton.jit
-def inner_product_kernel(a, b, sums, side, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+def inner_product_kernel(
+    a,
+    b,
+    sums,
+    active,
+    side,
+    GUARDED: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
     """sums: per block of rows, of a_ij b_ij off the diagonal in float64."""
+    if GUARDED and tl.load(active) == 0:
+        return
     i = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
     products = tl.zeros((ROWS, COLUMNS), tl.float64)
     for j0 in range(0, side, COLUMNS):

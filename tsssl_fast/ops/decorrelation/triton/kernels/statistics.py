@@ -1,7 +1,7 @@
 """Sums over the batch: column means, squares and products, and distances between views.
 
-Float64 throughout. A program takes a block of columns and a share of the rows; the shares meet in
-`triton/vicreg.py`, in order.
+Float64 throughout. A program takes a block of columns and a part of the rows;
+`triton/columns.py` combines the parts in order.
 """
 
 # The body of a kernel is Triton's language, not Python.
@@ -27,10 +27,10 @@ def statistics_kernel(
     stride_ac,
     stride_bi,
     stride_bc,
-    parts,  # (shares, 6, dim): mean and squares of a, of b; sums of (a - b)^2 and of products
+    parts,  # (splits, 6, dim): mean and squares of a, of b; sums of (a - b)^2 and of products
     n,
     dim,
-    share,  # rows of one share
+    split,  # rows of one program
     CENTRE: tl.constexpr,
     OWN: tl.constexpr,
     PAIR: tl.constexpr,
@@ -42,8 +42,8 @@ def statistics_kernel(
     OWN: means and squares; PAIR: of both views, with their distance and products.
     """
     c = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
-    first = tl.program_id(1) * share
-    last = tl.minimum(first + share, n)
+    first = tl.program_id(1) * split
+    last = tl.minimum(first + split, n)
     count = (last - first).to(tl.float64)
     mean_a = tl.zeros((1, COLUMNS), tl.float64)
     mean_b = mean_a
@@ -86,15 +86,19 @@ def row_squares_kernel(
     z,
     stride_i,
     stride_c,
-    columns,  # (3, dim), see triton_tiles.standardised
+    columns,  # (3, dim), see tiles.standardised
     out,  # (n,) float64
+    active,
     n,
     dim,
+    GUARDED: tl.constexpr,
     COMPUTE: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
     """out_i = sum_j x_ij^2: the diagonal of the Gram matrix, whose entries are the largest."""
+    if GUARDED and tl.load(active) == 0:
+        return
     i = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
     squares = tl.zeros((ROWS, COLUMNS), tl.float64)
     for c0 in range(0, dim, COLUMNS):
