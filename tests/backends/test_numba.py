@@ -23,7 +23,7 @@ from tsssl_fast.ops.decorrelation import spec
 SMALL = """
 import torch
 from tsssl_fast import functional
-print(float(functional.invariance(torch.ones(3, 2), torch.zeros(3, 2), backend="numba")))
+print(float(functional.invariance_penalty(torch.ones(3, 2), torch.zeros(3, 2), backend="numba")))
 """
 
 
@@ -199,7 +199,7 @@ def test_vicreg_terms_alone(n: int, dim: int, correlation: bool) -> None:
         def loss(
             *z: torch.Tensor, kernel: str = "numba", weights: list[float] = weights
         ) -> torch.Tensor:
-            settings = [1.0, 1.0, 1.0, *weights, 1.0, 1e-4]
+            settings = spec.VICRegSettings(1.0, 1.0, 1.0, *weights, gamma=1.0, eps=1e-4)
             return torch.ops.tsssl_fast.vicreg(*z, settings, flags, kernel)[0]
 
         z = [torch.randn(n, dim) * 0.5 for _ in range(2)]

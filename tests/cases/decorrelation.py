@@ -28,7 +28,7 @@ def draws_of(n: int, dim: int) -> int:
 
 def vicreg(kernel: str, correlation: bool = False, eps: float = 1e-4) -> Callable[..., Tensor]:
     def loss(*z: Tensor) -> Tensor:
-        settings = [1.0, 1.0, 1.0, *WEIGHTS, 1.0, eps]
+        settings = spec.VICRegSettings(1.0, 1.0, 1.0, *WEIGHTS, gamma=1.0, eps=eps)
         flags = spec.ALL_TERMS | (spec.CORRELATION * correlation)
         if len(z) == 2:
             return torch.ops.tsssl_fast.vicreg(*z, settings, flags, kernel)[0]
@@ -47,7 +47,7 @@ def vicreg_definition(correlation: bool = False, eps: float = 1e-4) -> Callable[
 
 def barlow(kernel: str, center: bool, unbiased: bool) -> Callable[..., Tensor]:
     def loss(z1: Tensor, z2: Tensor) -> Tensor:
-        settings = [1.0, 1.0, 1.0, 0.4, 1e-5]
+        settings = spec.BarlowTwinsSettings(1.0, 1.0, 1.0, 0.4, eps=1e-5)
         flags = spec.CENTER * center | spec.UNBIASED * unbiased
         return torch.ops.tsssl_fast.barlow_twins(z1, z2, settings, flags, kernel)[0]
 

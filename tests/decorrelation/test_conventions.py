@@ -35,8 +35,8 @@ def official(a: Tensor, b: Tensor) -> Tensor:
     )
 
 
-def document(a: Tensor, b: Tensor) -> Tensor:
-    """Equations (12) to (16), alpha = beta = 1."""
+def unit_weights(a: Tensor, b: Tensor) -> Tensor:
+    """Bardes et al., ICLR 2022, equations 1 to 6 as printed, all weights 1."""
     n, d = a.shape
     agreement = (a - b).norm(dim=1).square().sum() / n
     return agreement + hinge(a) + hinge(b) + off_square(cov(a)) / d + off_square(cov(b)) / d
@@ -91,10 +91,11 @@ def barlow_lightly(a: Tensor, b: Tensor) -> Tensor:
 
 
 def barlow_solo_learn(a: Tensor, b: Tensor) -> Tensor:
-    """solo-learn: squared difference to the identity, off-diagonal times lambda; 0.025 of it."""
+    """solo-learn's function: squared difference to the identity, off-diagonal times 0.005; 0.025 of
+    it. (Its training method passes 0.0051 and 0.024.)"""
     c = torch.einsum("bi,bj->ij", batch_norm(a), batch_norm(b)) / len(a)
     difference = (c - torch.eye(a.shape[1], dtype=a.dtype)).square()
-    weight = torch.full_like(difference, 0.0051).fill_diagonal_(1)
+    weight = torch.full_like(difference, 0.005).fill_diagonal_(1)
     return 0.025 * (difference * weight).sum()
 
 
@@ -104,14 +105,14 @@ def barlow_stable_pretraining(a: Tensor, b: Tensor) -> Tensor:
     return barlow(u.T @ v / len(a), 0.0051)
 
 
-def barlow_document(a: Tensor, b: Tensor) -> Tensor:
-    """Equation (11): cosines of the columns as they are."""
+def barlow_uncentered(a: Tensor, b: Tensor) -> Tensor:
+    """Zbontar et al., ICML 2021, equation 2: cosines of the columns as they are."""
     return barlow(F.normalize(a, dim=0).T @ F.normalize(b, dim=0), 0.0051)
 
 
 VICREG = {
     "official": official,
-    "document": document,
+    "unit-weights": unit_weights,
     "lightly": lightly,
     "solo-learn": solo_learn,
     "vicregl": vicregl,
@@ -119,7 +120,7 @@ VICREG = {
 }
 BARLOW = {
     "official": barlow_official,
-    "document": barlow_document,
+    "uncentered": barlow_uncentered,
     "lightly": barlow_lightly,
     "solo-learn": barlow_solo_learn,
     "stable-pretraining": barlow_stable_pretraining,
@@ -171,7 +172,7 @@ def test_every_convention_is_tested() -> None:
     from tsssl_fast.ops.decorrelation import spec
 
     assert set(spec.VICREG) == set(VICREG)
-    assert set(spec.BARLOW) == set(BARLOW)
+    assert set(spec.BARLOW_TWINS) == set(BARLOW)
 
 
 @pytest.mark.parametrize("convention", VICREG)
@@ -183,3 +184,16 @@ def test_repeated_views_keep_the_scale_of_two(convention: str) -> None:
     assert four.covariance.item() == pytest.approx(two.covariance.item())
     # Of the six pairs, four differ.
     assert four.invariance.item() == pytest.approx(two.invariance.item() * 4 / 6)
+
+
+def test_old_names_say_the_new_one() -> None:
+    for loss, new in (
+        (functional.vicreg_loss, "unit-weights"),
+        (functional.barlow_twins_loss, "uncentered"),
+    ):
+        with pytest.raises(ValueError, match=f"'document' is now '{new}'"):
+            loss(*pair(4, 5), convention="document")
+    with pytest.raises(ValueError, match="is now 'unit-weights'"):
+        losses.VICRegLoss(convention="document")
+    with pytest.raises(AttributeError, match=r"functional\.invariance_penalty"):
+        functional.invariance  # noqa: B018

@@ -55,7 +55,7 @@ def test_deep_products(backend: str, shape: tuple[int, int]) -> None:
         return reference.vicreg(z, 1.0, 1e-4, False)[2]
 
     def penalty(*z: Tensor) -> Tensor:
-        settings = [1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 1e-4]
+        settings = spec.VICRegSettings(1.0, 1.0, 1.0, 0.0, 0.0, 1.0, gamma=1.0, eps=1e-4)
         return torch.ops.tsssl_fast.vicreg(*z, settings, spec.COVARIANCE, backend)[0]
 
     accept_all(penalty, definition, [([torch.randn(shape) for _ in "ab"], None)], spec.ERROR_FACTOR)
@@ -179,7 +179,7 @@ def test_single_terms(kernel: str) -> None:
             lambda x: reference.vicreg([x], 1.0, 1e-4, True)[2] / 50**2,
         ),
         (
-            lambda x: functional.variance_penalty(x, 0.8, 1e-3, backend=kernel),
+            lambda x: functional.variance_penalty(x, gamma=0.8, eps=1e-3, backend=kernel),
             lambda x: reference.vicreg([x], 0.8, 1e-3, False)[1] / 50,
         ),
     ]
@@ -188,12 +188,12 @@ def test_single_terms(kernel: str) -> None:
     pair = views(33, 50, count=3)
     for reduction, scale in (("mean", 3 * 33 * 50), ("sum_dim", 3 * 33)):
         accept_all(
-            lambda *x, r=reduction: functional.invariance(*x, reduction=r, backend=kernel),
+            lambda *x, r=reduction: functional.invariance_penalty(*x, reduction=r, backend=kernel),
             lambda *x, s=scale: reference.vicreg(x, 1.0, 1e-4, False)[0] / s,
             [(pair, None)],
             spec.ERROR_FACTOR,
         )
-    assert functional.invariance(z[0][:1], z[0][1:2], backend=kernel) > 0
+    assert functional.invariance_penalty(z[0][:1], z[0][1:2], backend=kernel) > 0
 
 
 def test_terms_carry_their_own_gradients(kernel: str) -> None:
@@ -206,7 +206,7 @@ def test_terms_carry_their_own_gradients(kernel: str) -> None:
     whole = torch.autograd.grad(result.loss, z)
     for a, b in zip(own, whole, strict=True):
         torch.testing.assert_close(a, b)
-    pair = functional.barlow_twins_loss(*z, 0.3, return_terms=True, backend=kernel)
+    pair = functional.barlow_twins_loss(*z, lambd=0.3, return_terms=True, backend=kernel)
     own = torch.autograd.grad(pair.on_diagonal + 0.3 * pair.off_diagonal, z, retain_graph=True)
     for a, b in zip(own, torch.autograd.grad(pair.loss, z), strict=True):
         torch.testing.assert_close(a, b)
@@ -234,14 +234,15 @@ def test_forward_and_backward_on_different_backends() -> None:
         names = [b.name for b in _backends()]
         for first, second in itertools.permutations(names, 2):
             kernel = {b.name: b for b in _backends()}
-            settings = [25 / z[0].numel(), 25 / (2 * shape[1]), 1 / shape[1], 1.0, 1.0, 1.0]
-            options = ([*settings, 1.0, 1e-4], spec.ALL_TERMS)
+            factors = 25 / z[0].numel(), 25 / (2 * shape[1]), 1 / shape[1]
+            settings = spec.VICRegSettings(*factors, 1.0, 1.0, 1.0, gamma=1.0, eps=1e-4)
+            options = (settings, spec.ALL_TERMS)
             _, _, *saved = kernel[first].kernels["vicreg"](given, *options)
             found = kernel[second].kernels["vicreg_backward"](one, None, given, *saved, *options)
             for a, b in zip(found, expected, strict=True):
                 torch.testing.assert_close(a, b)
         expected = torch.autograd.grad(functional.barlow_twins_loss(*z, backend="reference"), z)
-        options = ([1.0, 1.0, 1.0, 0.0051, 1e-5], spec.CENTER)
+        options = (spec.BarlowTwinsSettings(1.0, 1.0, 1.0, 0.0051, 1e-5), spec.CENTER)
         for first, second in itertools.permutations(names, 2):
             kernel = {b.name: b for b in _backends()}
             _, _, *saved = kernel[first].kernels["barlow_twins"](*given, *options)

@@ -1,6 +1,9 @@
 """VICReg and Barlow Twins as operators of torch, their arguments, and the reports on collapse."""
 
+import inspect
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,8 +16,8 @@ from tsssl_fast.functional.collapse import RANK_EPS, collapse_report
 from tsssl_fast.ops.decorrelation import spec
 
 NAN = math.nan
-VICREG = [1.0, 0.5, 0.2, 25.0, 25.0, 1.0, 1.0, 1e-4]
-BARLOW = [1.0, 1.0, 1.0, 0.1, 1e-5]
+VICREG = spec.VICRegSettings(1.0, 0.5, 0.2, 25.0, 25.0, 1.0, gamma=1.0, eps=1e-4)
+BARLOW = spec.BarlowTwinsSettings(1.0, 1.0, 1.0, 0.1, eps=1e-5)
 
 
 def pair(n: int = 12, d: int = 20, dtype: torch.dtype = torch.float32) -> list[Tensor]:
@@ -100,6 +103,46 @@ def test_gradients_that_the_kernel_could_not_read_are_refused() -> None:
             backward(*grads, z, *saved, *options)
 
 
+@pytest.mark.parametrize(
+    ("function", "module"),
+    [
+        (functional.vicreg_loss, losses.VICRegLoss),
+        (functional.barlow_twins_loss, losses.BarlowTwinsLoss),
+    ],
+)
+def test_modules_take_the_options_of_their_functions(
+    function: Callable[..., object], module: type
+) -> None:
+    """The same names, order and defaults; what is returned is said at the call."""
+    of_call = {"return_terms", "return_stats"}
+    whole = inspect.signature(function).parameters
+    options = {n: p for n, p in whole.items() if p.kind is p.KEYWORD_ONLY}
+    made = inspect.signature(module).parameters
+    called = dict(list(inspect.signature(module.forward).parameters.items())[1:])
+    assert list(made.values()) == [p for n, p in options.items() if n not in of_call]
+    assert list(called.values()) == [
+        p for n, p in whole.items() if n in of_call | (whole.keys() - options.keys())
+    ]
+
+
+def test_the_contract_is_that_of_the_kernels() -> None:
+    """Constants that C++ has on its own."""
+    source = Path(__file__).parents[2] / "csrc"
+    header = (source / "include/tsssl/decorrelation.h").read_text()
+    for name in ("INVARIANCE", "VARIANCE", "COVARIANCE"):
+        assert f"k{name.capitalize()} = {spec.VICRegFlag[name].value}" in header
+    moments = (source / "decorrelation/second_moments.h").read_text()
+    assert f"kMaxCancellation = {spec.MAX_CANCELLATION};" in moments
+
+
+def test_meta_tensors() -> None:
+    z = [torch.empty(12, 20, device="meta", requires_grad=True) for _ in range(2)]
+    for loss in (functional.vicreg_loss, functional.barlow_twins_loss):
+        value = loss(*z)
+        assert value.device.type == "meta"
+        assert [g.shape for g in torch.autograd.grad(value, z)] == [v.shape for v in z]
+
+
 def test_second_derivatives_are_refused() -> None:
     z = pair()
     for loss in (functional.vicreg_loss(*z), functional.barlow_twins_loss(*z)):
@@ -115,17 +158,17 @@ def of(*shape: int) -> Tensor:
 @pytest.mark.parametrize(
     ("error", "match", "call"),
     [
-        (ValueError, r"views\[0\]: shape \(1, 4\)", lambda v, b: v(of(1, 4), of(1, 4))),
+        (ValueError, r"z1: shape \(1, 4\)", lambda v, b: v(of(1, 4), of(1, 4))),
         (ValueError, r"z1: shape \(1, 4\)", lambda v, b: b(of(1, 4), of(1, 4))),
-        (ValueError, r"views: 1", lambda v, b: v(of(3, 4))),
-        (ValueError, r"views\[1\]: shape \(3, 5\)", lambda v, b: v(of(3, 4), of(3, 5))),
+        (TypeError, r"z2", lambda v, b: v(of(3, 4))),
+        (ValueError, r"z2: shape \(3, 5\)", lambda v, b: v(of(3, 4), of(3, 5))),
         (ValueError, r"z2: shape \(2, 4\)", lambda v, b: b(of(3, 4), of(2, 4))),
-        (ValueError, r"views\[0\]: shape \(3,\)", lambda v, b: v(of(3), of(3))),
+        (ValueError, r"z1: shape \(3,\)", lambda v, b: v(of(3), of(3))),
         (ValueError, r"z1: shape \(2, 3, 4\)", lambda v, b: b(of(2, 3, 4), of(2, 3, 4))),
-        (ValueError, r"views\[0\]: shape \(3, 0\)", lambda v, b: v(of(3, 0), of(3, 0))),
-        (TypeError, r"views\[0\]: dtype torch.int64", lambda v, b: v(of(3, 4).long(), of(3, 4))),
+        (ValueError, r"z1: shape \(3, 0\)", lambda v, b: v(of(3, 0), of(3, 0))),
+        (TypeError, r"z1: dtype torch.int64", lambda v, b: v(of(3, 4).long(), of(3, 4))),
         (TypeError, r"z2: dtype torch.float64", lambda v, b: b(of(3, 4), of(3, 4).double())),
-        (TypeError, r"views\[1\]: list", lambda v, b: v(of(3, 4), [1.0])),
+        (TypeError, r"z2: list", lambda v, b: v(of(3, 4), [1.0])),
         (ValueError, r"invariance_weight: -1", lambda v, b: v(*pair(), invariance_weight=-1)),
         (ValueError, r"variance_weight: -0.5", lambda v, b: v(*pair(), variance_weight=-0.5)),
         (ValueError, r"covariance_weight: nan", lambda v, b: v(*pair(), covariance_weight=NAN)),
@@ -133,7 +176,7 @@ def of(*shape: int) -> Tensor:
         (ValueError, r"eps: 0", lambda v, b: v(*pair(), eps=0)),
         (ValueError, r"eps: -1", lambda v, b: b(*pair(), eps=-1)),
         (ValueError, r"gamma: 0", lambda v, b: v(*pair(), gamma=0)),
-        (ValueError, r"lambd: -1", lambda v, b: b(*pair(), -1)),
+        (ValueError, r"lambd: -1", lambda v, b: b(*pair(), lambd=-1)),
         (ValueError, r"scale_loss: 0", lambda v, b: b(*pair(), scale_loss=0)),
         (ValueError, r"'paper'; accepted: official", lambda v, b: v(*pair(), convention="paper")),
         (ValueError, r"'paper'; accepted: official", lambda v, b: b(*pair(), convention="paper")),
@@ -154,7 +197,7 @@ def test_bad_input_of_the_single_terms() -> None:
         with pytest.raises(TypeError, match=r"z: dtype torch\.int32"):
             term(torch.ones(3, 4, dtype=torch.int32))
     with pytest.raises(ValueError, match="reduction: 'sum'"):
-        functional.invariance(one, one, reduction="sum")
+        functional.invariance_penalty(one, one, reduction="sum")
     with pytest.raises(ValueError, match="threshold: 0"):
         collapse_report(torch.randn(3, 4), threshold=0)
 
@@ -197,9 +240,12 @@ def test_collapse_report_of_a_constant_batch_and_of_one_direction() -> None:
 @pytest.mark.parametrize("shape", [(40, 90), (90, 40)])
 def test_the_losses_report_the_same(kernel: str, shape: tuple[int, int]) -> None:
     z = pair(*shape)
-    for function in (functional.vicreg_loss, functional.barlow_twins_loss):
-        for convention in ("official", "document"):
-            result = function(*z, convention=convention, return_stats=True, backend=kernel)
+    for module, other in (
+        (losses.VICRegLoss, "unit-weights"),
+        (losses.BarlowTwinsLoss, "uncentered"),
+    ):
+        for convention in ("official", other):
+            result = module(convention=convention, backend=kernel)(*z, return_stats=True)
             for view, report in zip(z, result.stats, strict=True):
                 expected = collapse_report(view)
                 torch.testing.assert_close(report.std, expected.std, rtol=1e-5, atol=1e-6)

@@ -152,7 +152,9 @@ def test_single_terms():
     assert functional.covariance_penalty(*z, backend="triton").item() == pytest.approx(
         functional.covariance_penalty(*z, backend="reference").item(), rel=1e-5
     )
-    a, b = (functional.invariance(z[0], 2 * z[0], backend=k) for k in ("triton", "reference"))
+    a, b = (
+        functional.invariance_penalty(z[0], 2 * z[0], backend=k) for k in ("triton", "reference")
+    )
     assert a.item() == pytest.approx(b.item(), rel=1e-6)
     a, b = (functional.variance_penalty(z[0], backend=k) for k in ("triton", "reference"))
     assert a.item() == pytest.approx(b.item(), rel=1e-6)
@@ -164,8 +166,8 @@ def test_forward_and_backward_on_different_backends(shape, other):
     z = views(*shape)
     scales = [25 / (shape[0] * shape[1]), 25 / (2 * shape[1]), 1 / shape[1]]
     cases = {
-        "vicreg": ((z,), ([*scales, 1.0, 1.0, 1.0, 1.0, 1e-4], spec.ALL_TERMS)),
-        "barlow_twins": (z, ([1.0, 1.0, 1.0, 0.0051, 1e-5], spec.CENTER)),
+        "vicreg": ((z,), (spec.VICRegSettings(*scales, 1.0, 1.0, 1.0, 1.0, 1e-4), spec.ALL_TERMS)),
+        "barlow_twins": (z, (spec.BarlowTwinsSettings(1.0, 1.0, 1.0, 0.0051, 1e-5), spec.CENTER)),
     }
     for op, case in cases.items():
         expected = _gradients(op, other, other, *case)

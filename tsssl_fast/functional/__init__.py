@@ -28,7 +28,7 @@ from tsssl_fast.functional.contrastive.two_views import dcl_loss, dclw_loss, nt_
 from tsssl_fast.functional.decorrelation import (
     barlow_twins_loss,
     covariance_penalty,
-    invariance,
+    invariance_penalty,
     variance_penalty,
     vicreg_loss,
 )
@@ -47,7 +47,7 @@ __all__ = [
     "hierarchical_contrastive_loss",
     "info_nce_loss",
     "interpolate_negatives",
-    "invariance",
+    "invariance_penalty",
     "mix_hard_negatives",
     "moco_loss",
     "mse_alignment",
@@ -68,6 +68,7 @@ _RENAMED = {
     "grouped_nt_xent": "grouped_nt_xent_loss",
     "hierarchical_contrastive": "hierarchical_contrastive_loss",
     "info_nce": "info_nce_loss",
+    "invariance": "invariance_penalty",
     "nt_xent": "nt_xent_loss",
     "sigmoid_pair_loss": "siglip_loss",
     "sup_con": "sup_con_loss",

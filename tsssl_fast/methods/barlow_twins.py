@@ -14,8 +14,7 @@ class BarlowTwins(Method):
         z_i = projector(encoder(view_i));  C = correlation of the columns of z1 with those of z2
         loss = sum_i (1 - C_ii)^2 + lambd sum_{i != j} C_ij^2
 
-    Source: equations (10) and (11) of the SimCLR-TS report; Zbontar et al., ICML 2021. Deviation
-    from the report: columns are centred, as in the paper's code, where (11) leaves that unsaid.
+    Source: Zbontar et al., ICML 2021, equations 1 and 2; columns are centred, as in its code.
 
     Args:
         encoder: (N, C, T) -> (N, F).
@@ -39,7 +38,7 @@ class BarlowTwins(Method):
     ) -> "BarlowTwins":
         """A width-width projector around an encoder that has `out_features`."""
         features: Any = encoder.out_features
-        return cls(encoder, mlp(features, width, width), views, BarlowTwinsLoss(lambd))
+        return cls(encoder, mlp(features, width, width), views, BarlowTwinsLoss(lambd=lambd))
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         z1, z2 = self.projector(self.encode(two_views(self.views, batch))).chunk(2)

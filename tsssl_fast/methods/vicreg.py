@@ -14,9 +14,7 @@ class VICReg(Method):
         z_i = projector(encoder(view_i))
         loss = 25 invariance(z1, z2) + 25 variance(z1, z2) + covariance(z1, z2)
 
-    Source: equations (12) to (16) of the SimCLR-TS report; Bardes et al., ICLR 2022, whose weights
-    and scaling these are. Deviation from the report: its total (16) has invariance weight 1 and
-    names no others; `VICRegLoss(convention="document")` is its form.
+    Source: Bardes et al., ICLR 2022, equations 1 to 6, weighted and scaled as in its code.
 
     Args:
         encoder: (N, C, T) -> (N, F).
@@ -46,7 +44,11 @@ class VICReg(Method):
     ) -> "VICReg":
         """A width-width projector around an encoder that has `out_features`."""
         features: Any = encoder.out_features
-        loss = VICRegLoss(invariance_weight, variance_weight, covariance_weight)
+        loss = VICRegLoss(
+            invariance_weight=invariance_weight,
+            variance_weight=variance_weight,
+            covariance_weight=covariance_weight,
+        )
         return cls(encoder, mlp(features, width, width), views, loss)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:

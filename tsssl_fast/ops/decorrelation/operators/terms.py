@@ -118,15 +118,17 @@ def _outputs(
     moments: Tensor,
     second_moments: Tensor,
 ) -> Outputs:
-    terms = [factor * x for factor, x in zip(settings.factors, sums, strict=True)]
+    terms: Any = [factor * x for factor, x in zip(settings.factors, sums, strict=True)]
     # A weight of 0 switches a term off, whatever its value.
     loss = _total([w * t for w, t in zip(settings.weights, terms, strict=True) if w])
     dtype = spec.compute_dtype(z.dtype)
-    if isinstance(terms[0], Tensor):
+    if isinstance(sums[0], Tensor):
         loss = loss.to(dtype) if isinstance(loss, Tensor) else moments.new_zeros((), dtype=dtype)
         return Outputs(loss, torch.stack(terms).to(dtype), moments, second_moments)
-    numbers = (torch.tensor(x, dtype=dtype, device=z.device) for x in (loss, terms))
-    return Outputs(*numbers, moments, second_moments)
+    scalar = torch.tensor(loss, dtype=dtype, device=z.device)
+    return Outputs(
+        scalar, torch.tensor(terms, dtype=dtype, device=z.device), moments, second_moments
+    )
 
 
 def _upstream(

@@ -12,7 +12,8 @@ from tsssl_fast.ops.decorrelation import spec
 
 def cancels(z: Tensor, off_diagonal: Tensor, diagonal: Tensor) -> Tensor | None:
     """Whether z needs float64, as a 0-d boolean; None: it never does."""
-    if not spec.cancels_in_float32(*z.shape, z.dtype):
+    n, dim = z.shape
+    if not spec.cancels_in_float32(n, dim, z.dtype):
         return None
     return diagonal > spec.MAX_CANCELLATION * off_diagonal
 

@@ -1,0 +1,193 @@
+"""`vicreg_loss`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, overload
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.common import checks
+from tsssl_fast.functional.collapse import CollapseReport, report_from_moments
+from tsssl_fast.functional.decorrelation.arguments import backend_name, check_views, convention_of
+from tsssl_fast.ops.decorrelation import spec
+from tsssl_fast.ops.decorrelation.operators import vicreg
+from tsssl_fast.ops.decorrelation.spec import VICRegMoments, VICRegSettings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+_BITS = (spec.INVARIANCE, spec.VARIANCE, spec.COVARIANCE)
+
+
+class VICRegTerms(NamedTuple):
+    """loss = sum of weight times term; each is a scalar and differentiable."""
+
+    loss: Tensor
+    invariance: Tensor
+    variance: Tensor
+    covariance: Tensor
+    stats: tuple[CollapseReport, ...] | None = None
+
+
+class VICRegOptions(TypedDict, total=False):
+    """What vicreg_loss takes beside the views and what it returns."""
+
+    invariance_weight: float | None
+    variance_weight: float | None
+    covariance_weight: float | None
+    gamma: float
+    eps: float
+    convention: str
+    correlation: bool | None
+    backend: str | None
+
+
+@overload
+def vicreg_loss(
+    z1: Tensor,
+    z2: Tensor,
+    *more: Tensor,
+    return_terms: Literal[False] = ...,
+    return_stats: Literal[False] = ...,
+    **options: Unpack[VICRegOptions],
+) -> Tensor: ...
+@overload
+def vicreg_loss(
+    z1: Tensor,
+    z2: Tensor,
+    *more: Tensor,
+    return_terms: Literal[True],
+    return_stats: bool = ...,
+    **options: Unpack[VICRegOptions],
+) -> VICRegTerms: ...
+@overload
+def vicreg_loss(
+    z1: Tensor,
+    z2: Tensor,
+    *more: Tensor,
+    return_terms: bool = ...,
+    return_stats: Literal[True],
+    **options: Unpack[VICRegOptions],
+) -> VICRegTerms: ...
+@overload
+def vicreg_loss(
+    z1: Tensor,
+    z2: Tensor,
+    *more: Tensor,
+    return_terms: bool = ...,
+    return_stats: bool = ...,
+    **options: Unpack[VICRegOptions],
+) -> Tensor | VICRegTerms: ...
+def vicreg_loss(
+    z1: Tensor,
+    z2: Tensor,
+    *more: Tensor,
+    invariance_weight: float | None = None,
+    variance_weight: float | None = None,
+    covariance_weight: float | None = None,
+    gamma: float = 1.0,
+    eps: float = 1e-4,
+    convention: str = "official",
+    correlation: bool | None = None,
+    return_terms: bool = False,
+    return_stats: bool = False,
+    backend: str | None = None,
+) -> Tensor | VICRegTerms:
+    """VICReg: views of a series agree, every dimension keeps its spread, dimensions do not repeat.
+
+    For V views z_v of N series, with x the centred columns and C = xᵀx / (N - 1) of each view:
+    invariance: mean over the pairs of views of ||z_a - z_b||² / (N D);
+    variance: mean over the views of (1/D) sum_j max(0, gamma - sqrt(Var(z_j) + eps)), Var unbiased;
+    covariance: twice the mean over the views of (1/D) sum over i != j of C_ij²;
+    loss = 25 invariance + 25 variance + 1 covariance.
+    Source: Bardes et al., "VICReg", ICLR 2022, equations 1 to 6, scaled as in its official code.
+    `convention` names other scalings:
+    "official", "lightly": as above; "unit-weights": equations 1 to 6 as printed (invariance over N
+    alone, variance and covariance summed over two views) with weights 1, 1, 1; "solo-learn":
+    variance summed over two views; "vicregl" (Bardes et al., NeurIPS 2022): covariance averaged;
+    "vibcreg" (Lee and Aune, 2021, arXiv:2109.00783): variance summed, covariance of columns of unit
+    norm over D², weights 25, 25, 200.
+    More than two views keep the scale of two.
+
+    Args:
+        z1, z2, more: two or more views, (N, D) with N >= 2; float16, bfloat16, float32 or float64,
+            alike in shape, dtype and device. Row i of all belongs to series i.
+        invariance_weight, variance_weight, covariance_weight: >= 0; None takes the convention's.
+        gamma: the standard deviation that the hinge keeps, > 0.
+        eps: added to the variance, > 0; for `correlation` also the least norm of a column.
+        correlation: penalise correlations instead of covariances (VIbCReg); None: the convention's.
+        return_terms: return VICRegTerms with the unweighted terms.
+        return_stats: the same, with one CollapseReport per view from the sums of this pass.
+        backend: see the module.
+
+    Returns:
+        A scalar, or VICRegTerms; float32 for 16-bit inputs (the arithmetic is float32), else the
+        inputs' dtype. Finite for a constant batch, whose variance gradient is zero.
+
+    Raises:
+        TypeError: an input is no floating tensor, dtypes differ, or a number is none.
+        ValueError: not (N, D), N < 2, shapes or devices differ, a weight
+            negative, gamma or eps not positive, unknown convention or backend.
+        BackendUnavailableError: the backend asked for can not run these inputs.
+    """
+    views = (z1, z2, *more)
+    check_views(views)
+    chosen, weights = vicreg_convention(
+        convention, invariance_weight, variance_weight, covariance_weight
+    )
+    gamma, eps = checks.positive("gamma", gamma), checks.positive("eps", eps)
+    normalised = chosen.correlation if correlation is None else correlation
+    (n, dim), count = z1.shape, len(views)
+    settings = VICRegSettings(
+        2.0 / (count * (count - 1) * n * (dim if chosen.invariance_over_dim else 1)),
+        chosen.variance / (count * dim),
+        chosen.covariance / (count * dim * (dim if normalised else 1)),
+        *weights,
+        gamma,
+        eps,
+    )
+    wanted = return_terms or return_stats
+    flags = spec.ALL_TERMS if wanted else _flags(weights)
+    if normalised:
+        flags |= spec.CORRELATION
+    loss, terms, moments, second_moments = run_vicreg(views, settings, flags, backend)
+    if not wanted:
+        return loss
+    invariance, variance, covariance = terms.unbind()
+    stats = None
+    if return_stats:
+        parts = VICRegMoments.of(moments.detach(), count, dim)
+        second = [None] * count if normalised else second_moments.detach().unbind()
+        stats = tuple(map(report_from_moments, views, parts.mean, parts.squares, second))
+    return VICRegTerms(loss, invariance, variance, covariance, stats)
+
+
+def vicreg_convention(
+    convention: str,
+    invariance_weight: float | None,
+    variance_weight: float | None,
+    covariance_weight: float | None,
+) -> tuple[spec.VICRegConvention, tuple[float, float, float]]:
+    """The convention of a name and the three weights, its own where none is given; checked."""
+    chosen = convention_of(convention, spec.VICREG, spec.RENAMED_VICREG)
+    invariance, variance, covariance = chosen.weights
+    if invariance_weight is not None:
+        invariance = checks.non_negative("invariance_weight", invariance_weight)
+    if variance_weight is not None:
+        variance = checks.non_negative("variance_weight", variance_weight)
+    if covariance_weight is not None:
+        covariance = checks.non_negative("covariance_weight", covariance_weight)
+    return chosen, (invariance, variance, covariance)
+
+
+def run_vicreg(
+    views: tuple[Tensor, ...], settings: VICRegSettings, flags: int, backend: str | None
+) -> spec.Outputs:
+    if len(views) == 2:
+        return vicreg.vicreg(*views, settings, flags, backend_name(backend))
+    return torch.ops.tsssl_fast.vicreg_views(views, settings, flags, backend_name(backend))
+
+
+def _flags(weights: tuple[float, ...]) -> int:
+    return sum([bit for bit, weight in zip(_BITS, weights, strict=True) if weight])
