@@ -8,6 +8,7 @@ what is otherwise compiled at its first use, and says how long that took.
 import argparse
 import os
 import platform
+import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -122,7 +123,7 @@ def main() -> None:
     parser.add_argument("--warm", action="store_true", help="compile every kernel first")
     if parser.parse_args().warm:
         for line in warm():
-            print(line, flush=True)
+            print(line, file=sys.stderr, flush=True)
     print(report())
 
 

@@ -1,8 +1,10 @@
 """The commands end to end; every kind of bad input is one line on stderr and a non-zero status."""
 
+import logging
 import os
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -108,11 +110,13 @@ def test_an_interrupted_run_goes_on_with_resume(tmp_path, npz, command, monkeypa
 
 
 def test_demo(tmp_path, command):
-    status, text, _ = command("demo", "--out", tmp_path / "demo")
+    status, text, notes = command("demo", "--out", tmp_path / "demo")
     assert status == 0
     for row in ("random initialisation", "SimCLR-TS", "supervised"):
         assert row in text
-    assert "loss" in text
+    assert "SimCLR-TS: loss" in notes
+    assert "whole demo" in notes
+    assert "whole demo" not in text
     assert checkpoint.read(tmp_path / "demo")["config"]["method"] == "simclr"
     assert (tmp_path / "demo" / "demo.png").read_bytes().startswith(b"\x89PNG")
 
@@ -125,6 +129,27 @@ def test_info_and_version(command):
     assert "cpp" in text
     assert "reference" in text
     assert command("--version") == (0, f"tsssl_fast {__version__}\n", "")
+
+
+def test_no_progress_bar_where_there_is_no_terminal(tmp_path, npz, command):
+    arguments = ("pretrain", "--data", npz, "--out", tmp_path / "run", "--epochs", 1)
+    status, _, notes = command(*arguments, "--batch-size", 8)
+    assert (status, notes) == (0, "")
+
+
+def test_what_the_library_says_is_a_line_on_stderr(command, monkeypatch):
+    from tsssl_fast import info
+    from tsssl_fast.training import CollapseWarning
+
+    def report():
+        logging.getLogger("tsssl_fast").warning("from the %s", "logger")
+        warnings.warn("from warnings", CollapseWarning, stacklevel=1)
+        return "the report"
+
+    monkeypatch.setattr(info, "report", report)
+    status, text, notes = command("info")
+    assert (status, text) == (0, "the report\n")
+    assert notes == "tsssl-fast: note: from the logger\ntsssl-fast: warning: from warnings\n"
 
 
 def bad(result, message, status=1):

@@ -1,8 +1,15 @@
-"""The command `tsssl-fast`: bad input ends in one line on stderr and a non-zero exit status."""
+"""The command `tsssl-fast`: results on stdout, all else on stderr.
 
+Bad input ends in one line and a non-zero exit status. What the library says by `warnings` and by
+its logger is a line each.
+"""
+
+import logging
 import signal
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 INTERRUPTED = 130
@@ -31,7 +38,8 @@ def run(arguments: Sequence[str]) -> int:
     # The root of typer's usage errors; from click, or from the copy of it that newer typers carry.
     usage_error: Any = typer.BadParameter.__mro__[2]
     try:
-        status = app(args=list(arguments), prog_name="tsssl-fast", standalone_mode=False) or 0
+        with _spoken():
+            status = app(args=list(arguments), prog_name="tsssl-fast", standalone_mode=False) or 0
         if status == INTERRUPTED:  # newer typers catch the keyboard themselves, and say nothing
             raise KeyboardInterrupt
         return int(status)
@@ -43,6 +51,28 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(f"{error}; {EXTRA}", 1)
     except (ValueError, TypeError, OSError, FloatingPointError, BackendUnavailableError) as error:
         return _fail(str(error) or type(error).__name__, 1)
+
+
+@contextmanager
+def _spoken() -> Iterator[None]:
+    """Warnings and log records of this package as one line on stderr; those of others as ever."""
+    before = warnings.showwarning
+
+    def show(message: Any, category: Any, *place: Any, **named: Any) -> None:
+        if category.__module__.startswith("tsssl_fast"):
+            print(f"tsssl-fast: warning: {message}", file=sys.stderr)
+        else:
+            before(message, category, *place, **named)
+
+    logger, handler = logging.getLogger("tsssl_fast"), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("tsssl-fast: note: %(message)s"))
+    logger.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = show
+            yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _fail(message: str, status: int) -> int:

@@ -13,7 +13,6 @@ from tsssl_fast.cli.options import (
     Missing,
     Unequal,
     numbers,
-    one_line_warnings,
     pairs,
 )
 
@@ -134,7 +133,7 @@ def pretrain(
     )
     settings = settings.resolved(series)
     steps = training.StepProfile() if profile else None
-    with EpochsBar(settings.method, settings.epochs) as progress, one_line_warnings():
+    with EpochsBar(settings.method, settings.epochs) as progress:
         training.pretrain(
             series,
             settings,
@@ -165,7 +164,7 @@ def info(
     from tsssl_fast import info as information
 
     for line in information.warm() if warm else ():
-        typer.echo(line)
+        typer.echo(line, err=True)
     print(information.report())
 
 

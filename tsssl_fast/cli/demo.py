@@ -33,9 +33,9 @@ def run(out: Path, seed: int) -> None:
 
 def _run(out: Path, seed: int) -> None:
     start = time.perf_counter()
-    console = Console()
+    notes, results = Console(stderr=True), Console()
     data = load("BasicMotions")
-    console.print(
+    notes.print(
         f"BasicMotions: {len(data.x_train)} train and {len(data.x_test)} test series of "
         f"{data.channels} channels x {data.length} steps (accelerometer and gyroscope of a watch); "
         f"classes: {', '.join(data.classes)}"
@@ -43,7 +43,7 @@ def _run(out: Path, seed: int) -> None:
     config = Config(method="simclr", views="simclr_ts", epochs=EPOCHS, seed=seed).resolved(data)
     with EpochsBar("SimCLR-TS, without labels", config.epochs) as progress:
         trained = pretrain(data, config, out, overwrite=True, progress=progress)
-    console.print(f"SimCLR-TS: {progress.summary()}")
+    notes.print(f"SimCLR-TS: {progress.summary()}")
 
     untrained = config.build_encoder(data.channels, data.length)
     with torch.random.fork_rng():
@@ -69,5 +69,5 @@ def _run(out: Path, seed: int) -> None:
     accuracy_table(f"accuracy of frozen encoders on {len(data.x_test)} test series", probes)
     picture = out / "demo.png"
     plots.demo(picture, data, trained.scaling, PRESETS[config.views](), probes)
-    console.print(f"picture: {picture}\ncheckpoint: {checkpoint.locate(out)}")
-    console.print(f"whole demo: {time.perf_counter() - start:.1f} s")
+    results.print(f"picture: {picture}\ncheckpoint: {checkpoint.locate(out)}")
+    notes.print(f"whole demo: {time.perf_counter() - start:.1f} s")

@@ -1,10 +1,6 @@
 """Options that several commands share, and how their texts are read."""
 
-import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -49,19 +45,3 @@ def pairs(columns: list[str] | None) -> dict[str, str]:
             raise ValueError(f"column: {text!r}; accepted: ROLE=NAME")
         found[role] = name
     return found
-
-
-@contextmanager
-def one_line_warnings() -> Iterator[None]:
-    """Warnings of this package as one line on stderr; those of others as ever."""
-    before = warnings.showwarning
-
-    def show(message: Any, category: Any, *place: Any, **named: Any) -> None:
-        if category.__module__.startswith("tsssl_fast"):
-            print(f"tsssl-fast: warning: {message}", file=sys.stderr)
-        else:
-            before(message, category, *place, **named)
-
-    with warnings.catch_warnings():
-        warnings.showwarning = show
-        yield

@@ -12,16 +12,19 @@ from tsssl_fast.evaluate import Probes, Result
 
 
 class EpochsBar:
-    """A progress bar on stderr from the first epoch on; call it with each epoch's means."""
+    """A progress bar on stderr from the first epoch on, where that is a terminal; call it with each
+    epoch's means."""
 
     def __init__(self, title: str, epochs: int) -> None:
+        console = Console(stderr=True)
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("epochs, loss {task.fields[loss]}"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=console,
+            disable=not console.is_terminal,
             refresh_per_second=2,  # each takes the interpreter for 8 ms: 4 % of an epoch at 10
         )
         self.task = self.bar.add_task(title, total=epochs, loss="-")
