@@ -148,7 +148,7 @@ void augment_forward(const Series<T>& x, const Draws& draws, const double* param
       // Start in the buffer from which the last move ends in the output.
       T* result = out + item * x.c * x.t;
       T* spare = workspaces.block(thread, 0);
-      Blocks<T> blocks{result, spare, x.t};
+      DoubleBuffer<T> blocks{result, spare, x.t};
       if (swaps % 2 != 0) blocks.swap();
       for (std::int64_t r = 0; r < first; ++r) ahead.fetch(r);
       if (first < program.size() && moves(program[first], s.length) == 1 && contiguous(x)) {
@@ -186,7 +186,7 @@ void augment_backward(const Series<T>& grad, const Draws& draws, const double* p
       T* total = grad_x + (sum ? sample : item) * size;
       const Subject s = program.subject(view, sample, grad.c, grad.t);
       const double* slots = parameters_of(program, s, parameters, item, drawings.of(thread));
-      Blocks<T> blocks{workspaces.block(thread, 0), workspaces.block(thread, 1), grad.t};
+      DoubleBuffer<T> blocks{workspaces.block(thread, 0), workspaces.block(thread, 1), grad.t};
       load_block(grad, view, sample, blocks.x);
       for (std::int64_t r = program.size() - 1; r >= 0; --r) {
         const double* slot = slots + program[r].offset;

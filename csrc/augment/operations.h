@@ -73,7 +73,7 @@ TSSSL_DEVICE std::int64_t source_channel(const Row& row, const double* slot, std
 // Operations that move steps or channels; each swaps the buffers as often as `moves` says.
 template <class T>
 inline void move_block(const Row& row, const double* slot, const Subject& s, bool adjoint,
-                       const Workspace<T>& work, Blocks<T>& b) {
+                       const Workspace<T>& work, DoubleBuffer<T>& b) {
   const std::int64_t length = s.length;
   if (row.code == kSmooth) {
     const T side = static_cast<T>(slot[1] * 0.5), centre = static_cast<T>(1.0 - slot[1]);
@@ -117,7 +117,7 @@ inline void move_block(const Row& row, const double* slot, const Subject& s, boo
 
 template <class T>
 inline void apply(const Row& row, const double* slot, const Subject& s, const Workspace<T>& work,
-                  Blocks<T>& b) {
+                  DoubleBuffer<T>& b) {
   if (moves(row, s.length) > 0) {
     move_block(row, slot, s, false, work, b);
   } else {
@@ -128,7 +128,7 @@ inline void apply(const Row& row, const double* slot, const Subject& s, const Wo
 
 template <class T>
 inline void apply_adjoint(const Row& row, const double* slot, const Subject& s,
-                          const Workspace<T>& work, Blocks<T>& b) {
+                          const Workspace<T>& work, DoubleBuffer<T>& b) {
   if (moves(row, s.length) > 0) {
     move_block(row, slot, s, true, work, b);
   } else {

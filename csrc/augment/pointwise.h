@@ -12,7 +12,7 @@ namespace {
 
 // A block and where its next version goes; t is the distance between channels.
 template <class T>
-struct Blocks {
+struct DoubleBuffer {
   T* x;
   T* other;
   std::int64_t t;
@@ -78,7 +78,7 @@ inline void drop_steps(const Row& row, const Subject& s, std::int64_t channel, T
 
 template <class T>
 inline void blockout(const Row& row, const double* slot, const Subject& s, bool adjoint,
-                     const Blocks<T>& b) {
+                     const DoubleBuffer<T>& b) {
   const std::int64_t begin = static_cast<std::int64_t>(slot[2]);
   const std::int64_t end = begin + static_cast<std::int64_t>(slot[1]);
   const std::int64_t channel = static_cast<std::int64_t>(slot[4]);
@@ -92,7 +92,7 @@ inline void blockout(const Row& row, const double* slot, const Subject& s, bool 
 
 template <class T>
 inline void magnitude_warp(const Row& row, const double* slot, const Subject& s,
-                           const Blocks<T>& b) {
+                           const DoubleBuffer<T>& b) {
   const T amplitude = static_cast<T>(slot[1]);
   const T offset = row.a[4] == 0 ? T(1) : amplitude;
   const std::uint32_t step = phase_step(slot[2], s.length);
@@ -105,7 +105,7 @@ inline void magnitude_warp(const Row& row, const double* slot, const Subject& s,
 
 template <class T>
 inline void rotate(const Row& row, const double* slot, const Subject& s, bool adjoint,
-                   const Blocks<T>& b) {
+                   const DoubleBuffer<T>& b) {
   const double w = slot[2], i = slot[3], j = slot[4], k = slot[5];
   double m[9] = {
       1.0 - 2.0 * (j * j + k * k), 2.0 * (i * j - k * w),       2.0 * (i * k + j * w),
@@ -132,7 +132,7 @@ inline void rotate(const Row& row, const double* slot, const Subject& s, bool ad
 // Operations that scale, cut or mix what stands at a step; the adjoint cuts with zeros.
 template <class T>
 inline void in_place(const Row& row, const double* slot, const Subject& s, bool adjoint,
-                     const Blocks<T>& b) {
+                     const DoubleBuffer<T>& b) {
   const std::int64_t length = s.length;
   const T value = adjoint ? T(0) : static_cast<T>(row.a[3]);
   switch (row.code) {
@@ -190,7 +190,7 @@ TSSSL_DEVICE bool adds(int code) {
 
 // Operations whose derivative is the identity: they add what counts as a constant, or round.
 template <class T>
-inline void add(const Row& row, const double* slot, const Subject& s, const Blocks<T>& b) {
+inline void add(const Row& row, const double* slot, const Subject& s, const DoubleBuffer<T>& b) {
   if (!adds(row.code)) return;
   const WordStream stream{s.keys, row.stream | kElementPurpose | s.view, s.id_lo, s.id_hi};
   const StreamBlocks blocks(stream);

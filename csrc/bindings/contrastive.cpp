@@ -12,7 +12,7 @@ using Index = std::int64_t;
 
 // Six consecutive rows of one (rows, count) buffer, in the order of PairSums.
 template <class T>
-PairSums<T> sums_at(Address address, Index count, Address statistics = 0, Address kept = 0) {
+PairSums<T> sums_at(Address address, Index count, Address statistics = 0) {
   T* first = pointer<T>(address);
   return {first,
           first + count,
@@ -22,7 +22,7 @@ PairSums<T> sums_at(Address address, Index count, Address statistics = 0, Addres
           first + 5 * count,
           pointer<T>(statistics),
           count,
-          pointer<T>(kept)};
+          nullptr};
 }
 
 template <class T>
@@ -40,7 +40,7 @@ PairProblem<T> two_views(Address z1, Index stride1, Address z2, Index stride2, I
 // Optional arrays are addresses, 0 where absent; the pair arrays carry their row strides.
 template <class T>
 PairProblem<T> pair_problem(Address q, Index q_stride, Index rows, Address k, Index k_stride,
-                            Index columns, Index dim, double beta, bool normalize, bool both_sides,
+                            Index columns, Index dim, double beta, bool normalize, bool symmetric,
                             bool skip_diagonal, int group_rule, const py::tuple& arrays) {
   const auto at = [&](int i) { return arrays[i].cast<Address>(); };
   PairProblem<T> problem{};
@@ -49,7 +49,7 @@ PairProblem<T> pair_problem(Address q, Index q_stride, Index rows, Address k, In
   problem.dim = dim;
   problem.beta = beta;
   problem.normalize = normalize;
-  problem.columns = both_sides;
+  problem.symmetric = symmetric;
   problem.skip_diagonal = skip_diagonal;
   problem.group_rule = static_cast<GroupRule>(group_rule);
   problem.q_id = pointer<const std::int32_t>(at(0));
@@ -65,6 +65,15 @@ PairProblem<T> pair_problem(Address q, Index q_stride, Index rows, Address k, In
   return problem;
 }
 
+// (8, rows), in the order of NtXentRows.
+template <class T>
+NtXentRows<T> nt_xent_rows(Address saved, Index rows, T* kept) {
+  T* first = pointer<T>(saved);
+  PairSums<T> sums = sums_at<T>(saved + 2 * rows * sizeof(T), rows);
+  sums.kept = kept;
+  return {first, first + rows, sums};
+}
+
 template <class T>
 void bind_nt_xent(py::module_& module, const std::string& suffix,
                   const NtXentKernels<T>& (*kernels)()) {
@@ -73,28 +82,25 @@ void bind_nt_xent(py::module_& module, const std::string& suffix,
                        double beta, int reduction, int threads, Address loss, Address saved,
                        Index kept_rows, Address kept) {
                py::gil_scoped_release release;
-               T* rows = pointer<T>(saved);
                // With a reduction `kept` is the gradient, and the exponentials are working memory.
                const auto how = static_cast<Reduction>(reduction);
-               const bool pulled = kept_rows > 0 && how != Reduction::none;
-               const Scratch<T> own(pulled ? kept_rows * kept_rows : 0);
-               T* first = pulled ? pointer<T>(kept) : nullptr;
-               const Pulled<T> gradient{first, pulled ? first + n * dim : nullptr};
-               PairSums<T> sums = sums_at<T>(saved + 4 * n * sizeof(T), 2 * n);
-               sums.kept = pulled ? own.get() : kept_rows > 0 ? pointer<T>(kept) : nullptr;
+               const bool fuse = kept_rows > 0 && how != Reduction::none;
+               const Scratch<T> own(fuse ? kept_rows * kept_rows : 0);
+               T* first = fuse ? pointer<T>(kept) : nullptr;
+               T* exponentials = fuse ? own.get() : kept_rows > 0 ? pointer<T>(kept) : nullptr;
                kernels().forward(two_views<T>(z1, stride1, z2, stride2, n, dim, beta), how, threads,
-                                 pointer<T>(loss), rows, rows + 2 * n, sums, gradient);
+                                 nt_xent_rows<T>(saved, 2 * n, exponentials),
+                                 {first, fuse ? first + n * dim : nullptr}, pointer<T>(loss));
              });
   module.def(("nt_xent_backward_" + suffix).c_str(),
              [kernels](Address z1, Index stride1, Address z2, Index stride2, Index n, Index dim,
                        double beta, int reduction, int threads, Address saved, Address kept,
                        Address grad, Index grad_stride, Address grad1, Address grad2) {
                py::gil_scoped_release release;
-               const T* rows = pointer<const T>(saved);
                kernels().backward(two_views<T>(z1, stride1, z2, stride2, n, dim, beta),
-                                  static_cast<Reduction>(reduction), threads, rows, rows + 2 * n,
-                                  sums_at<T>(saved + 4 * n * sizeof(T), 2 * n, 0, kept),
-                                  pointer<const T>(grad), grad_stride, pointer<T>(grad1),
+                                  static_cast<Reduction>(reduction), threads,
+                                  nt_xent_rows<T>(saved, 2 * n, pointer<T>(kept)),
+                                  {pointer<const T>(grad), grad_stride}, pointer<T>(grad1),
                                   pointer<T>(grad2));
              });
 }
@@ -103,12 +109,12 @@ template <class T>
 void bind_pairs(py::module_& module, const std::string& suffix) {
   module.def(("pairs_forward_" + suffix).c_str(),
              [](Address q, Index q_stride, Index rows, Address k, Index k_stride, Index columns,
-                Index dim, double beta, bool normalize, bool both_sides, bool skip_diagonal,
+                Index dim, double beta, bool normalize, bool symmetric, bool skip_diagonal,
                 int group_rule, const py::tuple& arrays, int threads, Address q_scale,
                 Address k_scale, Address sums, Address statistics, Index count, Address out) {
                const PairProblem<T> problem =
                    pair_problem<T>(q, q_stride, rows, k, k_stride, columns, dim, beta, normalize,
-                                   both_sides, skip_diagonal, group_rule, arrays);
+                                   symmetric, skip_diagonal, group_rule, arrays);
                py::gil_scoped_release release;
                pairs_kernels().of(T()).forward(
                    problem, threads, pointer<T>(q_scale), pointer<T>(k_scale),
@@ -117,12 +123,12 @@ void bind_pairs(py::module_& module, const std::string& suffix) {
   module.def(
       ("pairs_backward_" + suffix).c_str(),
       [](Address q, Index q_stride, Index rows, Address k, Index k_stride, Index columns, Index dim,
-         double beta, bool normalize, bool both_sides, bool skip_diagonal, int group_rule,
+         double beta, bool normalize, bool symmetric, bool skip_diagonal, int group_rule,
          const py::tuple& arrays, int threads, Address q_scale, Address k_scale, Address sums,
          Index count, Address grad_out, Address grad_q, Address grad_k) {
         const PairProblem<T> problem =
             pair_problem<T>(q, q_stride, rows, k, k_stride, columns, dim, beta, normalize,
-                            both_sides, skip_diagonal, group_rule, arrays);
+                            symmetric, skip_diagonal, group_rule, arrays);
         py::gil_scoped_release release;
         return pairs_kernels().of(T()).backward(problem, threads, pointer<const T>(q_scale),
                                                 pointer<const T>(k_scale), sums_at<T>(sums, count),
@@ -151,12 +157,12 @@ GroupedViews<T> grouped_views(const py::tuple& v) {
 template <class T>
 void bind_grouped(py::module_& module, const std::string& suffix) {
   module.def(("grouped_pulled_" + suffix).c_str(),
-             [](const py::tuple& arguments, int threads, double pull, Address loss, Address grad1,
+             [](const py::tuple& arguments, int threads, double weight, Address loss, Address grad1,
                 Address grad2) {
                const GroupedViews<T> views = grouped_views<T>(arguments);
                py::gil_scoped_release release;
-               grouped_kernels().of(T()).pulled(views, threads, pull, pointer<T>(loss),
-                                                pointer<T>(grad1), pointer<T>(grad2));
+               grouped_kernels().of(T()).fused(views, threads, weight, pointer<T>(loss),
+                                               pointer<T>(grad1), pointer<T>(grad2));
              });
   module.def(("grouped_forward_" + suffix).c_str(), [](const py::tuple& arguments, int threads,
                                                        Address loss, Address saved) {

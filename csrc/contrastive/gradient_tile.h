@@ -1,4 +1,4 @@
-// A tile of dL/da from what the rows' losses pull at, on the register tiles of tile_walk.h.
+// A tile of dL/da, the gradient of the logits, on the register tiles of tile_walk.h.
 #pragma once
 #include "contrastive/tile_walk.h"
 
@@ -6,10 +6,10 @@ namespace tsssl {
 namespace TSSSL_ISA {
 namespace {
 
-// What the rows' losses pull at: dL/da_ij = negative exp(a_ij - negative_shift) on negatives,
-// positive exp(a_ij - positive_shift) - constant on positives (times the pair's weight).
+// Per row, what makes up its logits' gradient: dL/da_ij = negative exp(a_ij - negative_shift) on
+// negatives, positive exp(a_ij - positive_shift) - constant on positives (times the pair's weight).
 template <class T>
-struct PairPull {
+struct LogitGradient {
   const T* negative;
   const T* positive;
   const T* constant;
@@ -17,10 +17,10 @@ struct PairPull {
 
 // The same for one side, padded with zeros.
 template <class T>
-struct PullSide {
+struct LogitGradientSide {
   // power: of the fixed shift, or -1: the kernels shift by the rows' own maxima.
-  PullSide(std::int64_t padded, std::int64_t offset, std::int64_t rows, bool used,
-           std::int32_t power, const PairSums<T>& sums, const PairPull<T>& pull)
+  LogitGradientSide(std::int64_t padded, std::int64_t offset, std::int64_t rows, bool used,
+                    std::int32_t power, const PairSums<T>& sums, const LogitGradient<T>& logit)
       : negative(padded),
         positive(padded),
         constant(padded),
@@ -37,17 +37,17 @@ struct PullSide {
     for (std::int64_t i = 0; i < padded; ++i) {
       const bool inside = used && i < rows;
       negative[i] =
-          inside ? T(pull.negative[offset + i] * shifted(sums.negative_shift[offset + i])) : T(0);
+          inside ? T(logit.negative[offset + i] * shifted(sums.negative_shift[offset + i])) : T(0);
       positive[i] =
-          inside ? T(pull.positive[offset + i] * shifted(sums.positive_shift[offset + i])) : T(0);
-      constant[i] = inside ? pull.constant[offset + i] : T(0);
+          inside ? T(logit.positive[offset + i] * shifted(sums.positive_shift[offset + i])) : T(0);
+      constant[i] = inside ? logit.constant[offset + i] : T(0);
       negative_shift[i] = inside ? sums.negative_shift[offset + i] : T(0);
       positive_shift[i] = inside ? sums.positive_shift[offset + i] : T(0);
     }
   }
   // exp(a - shift) = exp(a) 2^-power * factor, for whatever shift the forward chose.
   static double factor(std::int32_t power, T shift) {
-    return power < 0 ? 1 : std::exp(power * 0.6931471805599453 - double(shift));
+    return power < 0 ? 1 : std::exp(power * kLn2 - double(shift));
   }
 
   Scratch<T> negative, positive, constant, negative_shift, positive_shift;
@@ -74,9 +74,10 @@ struct GradientTile {
 
 // dL/da of one register tile, both roles. Pairs: a view of PairRules.
 template <class T, bool kFixed, bool kKept, class Pairs, class Out>
-TSSSL_INLINE void tile_pulls(const Tile<T>& acc, const Pairs& pairs, std::int64_t i, std::int64_t j,
-                             T beta, std::int32_t power, const PullSide<T>& rows,
-                             const PullSide<T>& columns, const Out& put) {
+TSSSL_INLINE void tile_logit_gradient(const Tile<T>& acc, const Pairs& pairs, std::int64_t i,
+                                      std::int64_t j, T beta, std::int32_t power,
+                                      const LogitGradientSide<T>& rows,
+                                      const LogitGradientSide<T>& columns, const Out& put) {
   constexpr int kLanes = Simd<T>::kLanes;
 #pragma GCC unroll 4
   for (int v = 0; v < Shape::kVectors; ++v) {
@@ -87,7 +88,7 @@ TSSSL_INLINE void tile_pulls(const Tile<T>& acc, const Pairs& pairs, std::int64_
       column_positive = load(columns.positive.get() + first);
       column_constant = load(columns.constant.get() + first);
     }
-    Vec<T> pulls[Shape::kRows];
+    Vec<T> gradients[Shape::kRows];
 #pragma GCC unroll 16
     for (int r = 0; r < Shape::kRows; ++r) {
       Classes<T> classes{};
@@ -119,28 +120,30 @@ TSSSL_INLINE void tile_pulls(const Tile<T>& acc, const Pairs& pairs, std::int64_
       }
       if constexpr (Pairs::kMixed) w = classes.negative | classes.positive ? w : Vec<T>{};
       if constexpr (Pairs::kWeighted) w *= pairs.weights(r, v);
-      pulls[r] = w;
+      gradients[r] = w;
     }
-    put(v * kLanes, pulls);
+    put(v * kLanes, gradients);
   }
 }
 
 // Writes the window's tile of dL/da, both roles (one set: below the diagonal of a diagonal block
 // too, so that one product with the whole symmetric tile serves it). kKept: from what the forward
-// kept.
-template <class T, bool kFixed, bool kKept, class Packed, class Out>
+// kept. kLabels: the problem may have ids or groups.
+template <class T, bool kFixed, bool kKept, bool kLabels, class Packed, class Out>
 inline void gradient_tile(const Packed& q, const Packed& k, const PairRules<T>& rules,
-                          const Window& window, T beta, std::int32_t power, const PullSide<T>& rows,
-                          const PullSide<T>& columns, const T* kept, const Out& tile) {
-  const auto pull = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, const TileKind& kind) {
-    rules.template with_view<false>(kind, i, j, window.upper, [&](const auto& pairs) {
-      tile_pulls<T, kFixed, kKept>(acc, pairs, i, j, beta, power, rows, columns,
-                                   [&](std::int64_t at, const Vec<T>(&pulls)[Shape::kRows]) {
-                                     tile.put(i - window.i0, j - window.j0 + at, pulls);
-                                   });
+                          const Window& window, T beta, std::int32_t power,
+                          const LogitGradientSide<T>& rows, const LogitGradientSide<T>& columns,
+                          const T* kept, const Out& tile) {
+  const auto write = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, const TileKind& kind) {
+    rules.template with_view<!kLabels>(kind, i, j, window.upper, [&](const auto& pairs) {
+      tile_logit_gradient<T, kFixed, kKept>(
+          acc, pairs, i, j, beta, power, rows, columns,
+          [&](std::int64_t at, const Vec<T>(&gradients)[Shape::kRows]) {
+            tile.put(i - window.i0, j - window.j0 + at, gradients);
+          });
     });
   };
-  walk_tiles<T, kKept>(q, k, rules, window, kept, pull);
+  walk_tiles<T, kKept>(q, k, rules, window, kept, write);
   if constexpr (kKept) {
     if (window.upper) tile.mirror(window.i1 - window.i0);
   }

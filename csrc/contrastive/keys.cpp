@@ -24,11 +24,11 @@ struct Pieces {
 template <class T>
 class KeyWalk {
  public:
-  KeyWalk(const KeyProblem<T>& problem, const Operand<T>& q, int threads, bool gradient)
+  KeyWalk(const KeyProblem<T>& problem, const PackedRows<T>& q, int threads, bool gradient)
       : problem_(problem),
         q_(q),
         beta_(T(problem.beta)),
-        power_(static_cast<std::int32_t>(std::lrint(std::fabs(problem.beta) / kLog2))),
+        power_(static_cast<std::int32_t>(std::lrint(std::fabs(problem.beta) / kLn2))),
         gradient_(gradient),
         query_blocks_(ceil_div(q.blocks.rows, kMaxBlock)),
         pieces_(problem.keys, query_blocks_),
@@ -40,7 +40,7 @@ class KeyWalk {
   }
 
   void finish(int threads, const T* scale, T* lse, T* jacobian) const {
-    const double shift = power_ * kLog2;
+    const double shift = power_ * kLn2;
     parallel_for(query_blocks_, threads, [&](std::int64_t block, int) {
       Scratch<T> sum(q_.stride);
       const std::int64_t last = min((block + 1) * kMaxBlock, q_.blocks.rows);
@@ -67,8 +67,6 @@ class KeyWalk {
   }
 
  private:
-  static constexpr double kLog2 = 0.6931471805599453;
-
   void walk(std::int64_t piece, std::int64_t first) {
     const std::int64_t height = min(kMaxBlock, q_.blocks.rows - first);
     const std::int64_t padded = round_up(height, Shape::kProductRows);
@@ -81,9 +79,9 @@ class KeyWalk {
     for (std::int64_t j = piece * pieces_.size; j < end; j += kMaxBlock) {
       const std::int64_t width = min(kMaxBlock, end - j);
       const std::uint8_t* valid = problem_.k_valid == nullptr ? nullptr : problem_.k_valid + j;
-      const Operand<T> k(
-          {problem_.k + j * problem_.k_stride, nullptr, problem_.k_stride, 0, width, 0},
-          problem_.dim, true, false, true, valid, scale.get(), 1);
+      const RowPieces<T> part{
+          problem_.k + j * problem_.k_stride, nullptr, problem_.k_stride, 0, width, 0};
+      const auto k = PackedRows<T>::forward({part, problem_.dim, true, valid}, scale.get(), 1);
       exponentials(first, height, k, width, valid, tile.get(), total);
       if (gradient_) {
         product<T, kTileStride, 1>(padded, q_.stride, width, tile.get(), k.row(0), k.stride, sum,
@@ -93,7 +91,7 @@ class KeyWalk {
   }
 
   // exp(a_ij) 2^-power of a block, 0 for keys that do not count; row sums in T within the block.
-  void exponentials(std::int64_t first, std::int64_t height, const Operand<T>& k,
+  void exponentials(std::int64_t first, std::int64_t height, const PackedRows<T>& k,
                     std::int64_t width, const std::uint8_t* valid, T* tile, double* total) const {
     constexpr int kLanes = Simd<T>::kLanes;
     constexpr std::int64_t kPanel = Panel<T>::kRows;
@@ -123,7 +121,7 @@ class KeyWalk {
   }
 
   const KeyProblem<T>& problem_;
-  const Operand<T>& q_;
+  const PackedRows<T>& q_;
   const T beta_;
   const std::int32_t power_;
   const bool gradient_;
@@ -136,8 +134,9 @@ class KeyWalk {
 template <class T>
 void key_logsumexp(const KeyProblem<T>& problem, int threads, T* lse, T* jacobian) {
   Scratch<T> scale(problem.rows);
-  const Operand<T> q({problem.q, nullptr, problem.q_stride, 0, problem.rows, 0}, problem.dim, true,
-                     false, true, problem.q_valid, scale.get(), threads);
+  const RowPieces<T> rows{problem.q, nullptr, problem.q_stride, 0, problem.rows, 0};
+  const auto q =
+      PackedRows<T>::forward({rows, problem.dim, true, problem.q_valid}, scale.get(), threads);
   const KeyWalk<T> walk(problem, q, threads, jacobian != nullptr);
   walk.finish(threads, scale.get(), lse, jacobian);
 }

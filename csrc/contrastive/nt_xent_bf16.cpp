@@ -18,15 +18,45 @@ constexpr std::int64_t kRowPitch = 144;  // pairs between rows of a tile: 9 cach
 
 // Rows in float32, and rounded: packed in panels for similarities, interleaved two rows at a time
 // as the right operand of the gradient's products.
-class RoundedOperand {
+class RoundedRows {
  public:
-  RoundedOperand(const PairProblem<float>& problem, bool known, float* scale, int threads)
-      : exact(problem.q, problem.dim, true, known, false, nullptr, scale, threads),
+  static RoundedRows forward(const PairProblem<float>& problem, float* scale, int threads) {
+    return RoundedRows(problem, scale, scale, threads);
+  }
+  static RoundedRows backward(const PairProblem<float>& problem, const float* scale, int threads) {
+    return RoundedRows(problem, nullptr, scale, threads);
+  }
+
+  std::int64_t packed_depth() const { return depth_; }
+  const Bf16Pair* panel(std::int64_t p) const { return panels_.get() + p * kPanel * depth_; }
+  const Bf16Pair* left(std::int64_t i) const { return panel(i / kPanel) + i % kPanel; }
+  const Bf16Pair* row_pair(std::int64_t i) const {
+    return interleaved_.get() + i / 2 * exact.stride;
+  }
+
+  const PackedRows<float> exact;
+  const RowBlocks<float> blocks;
+  const std::int64_t padded;
+
+ private:
+  static constexpr std::int64_t kPanel = Panel<Bf16Pair>::kRows;
+  static constexpr std::int64_t kLanes = Simd<float>::kLanes;
+
+  static PackedRows<float> exact_rows(const PairProblem<float>& problem, float* written,
+                                      const float* scale, int threads) {
+    const RowsInput<float> input{problem.q, problem.dim, true, nullptr, false};
+    if (written != nullptr) return PackedRows<float>::forward(input, written, threads);
+    return PackedRows<float>::backward(input, scale, threads);
+  }
+
+  // Without `written`: the backward's, whose products read interleaved rows.
+  RoundedRows(const PairProblem<float>& problem, float* written, const float* scale, int threads)
+      : exact(exact_rows(problem, written, scale, threads)),
         blocks(exact.blocks),
         padded(exact.padded),
         depth_(ceil_div(problem.dim, 2)),
         panels_(padded * depth_),
-        interleaved_(known ? padded / 2 * exact.stride : 0) {
+        interleaved_(written == nullptr ? padded / 2 * exact.stride : 0) {
     const std::int64_t pairs = exact.stride / 2;
     threads = threads_for(padded * problem.dim, threads);
     Scratch<Bf16Pair> scratch(threads * kPanel * pairs);
@@ -40,24 +70,9 @@ class RoundedOperand {
         }
       }
       pack_panel(rounded, pairs, live, depth_, panels_.get() + p * kPanel * depth_);
-      if (known) interleave(first, live);
+      if (written == nullptr) interleave(first, live);
     });
   }
-
-  std::int64_t packed_depth() const { return depth_; }
-  const Bf16Pair* panel(std::int64_t p) const { return panels_.get() + p * kPanel * depth_; }
-  const Bf16Pair* left(std::int64_t i) const { return panel(i / kPanel) + i % kPanel; }
-  const Bf16Pair* row_pair(std::int64_t i) const {
-    return interleaved_.get() + i / 2 * exact.stride;
-  }
-
-  const Operand<float> exact;
-  const Blocks<float> blocks;
-  const std::int64_t padded;
-
- private:
-  static constexpr std::int64_t kPanel = Panel<Bf16Pair>::kRows;
-  static constexpr std::int64_t kLanes = Simd<float>::kLanes;
 
   // Two views: the number of rows is even. No product reads the padding.
   void interleave(std::int64_t first, std::int64_t live) const {
@@ -96,23 +111,24 @@ struct RoundedTile {
 };
 
 template <class F>
-void visit(const RoundedOperand& u, int threads, const F& f) {
-  meet_within(u.blocks.count, threads, [&](std::int64_t bi, std::int64_t bj, int thread) {
+void visit(const RoundedRows& u, int threads, const F& f) {
+  block_pairs_within(u.blocks.count, threads, [&](std::int64_t bi, std::int64_t bj, int thread) {
     f(Window{u.blocks.begin(bi), u.blocks.end(bi), u.blocks.begin(bj), u.blocks.end(bj), bi == bj},
       thread);
   });
 }
 
-void forward(const PairProblem<float>& problem, Reduction reduction, int threads, float* loss,
-             float* share, float* scale, const PairSums<float>& sums, const Pulled<float>&) {
+void forward(const PairProblem<float>& problem, Reduction reduction, int threads,
+             const NtXentRows<float>& rows, const FusedGradient<float>&, float* loss) {
   const PairRules<float> rules(problem);
-  const RoundedOperand u(problem, false, scale, threads);
+  const auto u = RoundedRows::forward(problem, rows.scale, threads);
+  const PairSums<float>& sums = rows.sums;
   const float beta = float(problem.beta);
   const ExponentShift<float> shift(problem.beta);
   Side<float> side(u.padded, beta);
   visit(u, threads, [&](const Window& window, int) {
-    block_sums<float, true, false, false>(u, u, rules, window, beta, shift.power, side, side,
-                                          nullptr);
+    block_sums<float, true, false, false, false>(u, u, rules, window, beta, shift.power, side, side,
+                                                 nullptr);
   });
   const std::int64_t n = problem.offset;
   for (std::int64_t i = 0; i < 2 * n; ++i) {
@@ -124,17 +140,17 @@ void forward(const PairProblem<float>& problem, Reduction reduction, int threads
     sums.count[i] = 1;
     sums.logit[i] = a;
   }
-  row_losses(2 * n, sums, reduction, loss, share);
+  row_losses(2 * n, rows, reduction, loss);
 }
 
-// du_i = beta (sum over negatives W_ij u_j - (pull_i + pull_p) u_p), p the other view of i, and
-// through the norm dz_i = (du_i - u_i <u_i, du_i>) / ||z_i||.
-void finish(const Operand<float>& u, const double* pull, float beta, std::int64_t n, int threads,
-            float* negatives, float* grad1, float* grad2) {
+// du_i = beta (sum over negatives W_ij u_j - (g_i + g_p) u_p), g = -dL/da of the positives, p the
+// other view\n// of i, and through the norm dz_i = (du_i - u_i <u_i, du_i>) / ||z_i||.
+void finish(const PackedRows<float>& u, const double* g_positive, float beta, std::int64_t n,
+            int threads, float* negatives, float* grad1, float* grad2) {
   parallel_for(u.blocks.count, threads_for(u.padded * u.stride, threads), [&](std::int64_t b, int) {
     for (std::int64_t i = u.blocks.begin(b); i < u.blocks.end(b); ++i) {
       const std::int64_t other = i < n ? i + n : i - n;
-      const float positive = float(pull[i] + pull[other]);
+      const float positive = float(g_positive[i] + g_positive[other]);
       const float* row = u.row(i);
       const float* its = u.row(other);
       float* g = negatives + i * u.stride;
@@ -147,26 +163,27 @@ void finish(const Operand<float>& u, const double* pull, float beta, std::int64_
 }
 
 void backward(const PairProblem<float>& problem, Reduction reduction, int threads,
-              const float* share, const float* scale, const PairSums<float>& sums,
-              const float* grad_loss, std::int64_t grad_stride, float* grad1, float* grad2) {
+              const NtXentRows<float>& rows, const UpstreamGradient<float>& upstream, float* grad1,
+              float* grad2) {
   const PairRules<float> rules(problem);
-  const RoundedOperand u(problem, true, const_cast<float*>(scale), threads);
+  const auto u = RoundedRows::backward(problem, rows.scale, threads);
   const std::int64_t m = u.blocks.rows, stride = u.exact.stride;
-  const RowPulls<float> pulls(m, reduction, share, sums, grad_loss, grad_stride);
+  const RowLogitGradient<float> logit(m, reduction, rows, upstream);
   Scratch<float> none(m), gradient(u.padded * stride);
   for (std::int64_t i = 0; i < m; ++i) none[i] = 0;
   for (std::int64_t x = 0; x < u.padded * stride; ++x) gradient[x] = 0;
   const float beta = float(problem.beta);
   const std::int32_t power = ExponentShift<float>(problem.beta).power;
-  const PullSide<float> side(u.padded, 0, m, true, power, sums,
-                             {pulls.negative.get(), none.get(), none.get()});
+  const LogitGradientSide<float> side(u.padded, 0, m, true, power, rows.sums,
+                                      {logit.negative.get(), none.get(), none.get()});
   Scratch<Bf16Pair> tiles(threads * RoundedTile::kSize);
   visit(u, threads, [&](const Window& window, int thread) {
     const RoundedTile tile{tiles.get() + thread * RoundedTile::kSize};
     const bool diagonal = window.upper;
     Window whole = window;
     whole.upper = false;  // one product with the whole symmetric tile
-    gradient_tile<float, true, false>(u, u, rules, whole, beta, power, side, side, nullptr, tile);
+    gradient_tile<float, true, false, false>(u, u, rules, whole, beta, power, side, side, nullptr,
+                                             tile);
     const std::int64_t height = window.i1 - window.i0, width = window.j1 - window.j0;
     product<Bf16Pair, kRowPitch, 1>(round_up(height, Shape::kProductRows), stride, width / 2,
                                     tile.along_rows(), u.row_pair(window.j0), stride,
@@ -176,7 +193,8 @@ void backward(const PairProblem<float>& problem, Reduction reduction, int thread
                                       tile.along_columns(), u.row_pair(window.i0), stride,
                                       gradient.get() + window.j0 * stride, stride);
   });
-  finish(u.exact, pulls.total.get(), beta, problem.offset, threads, gradient.get(), grad1, grad2);
+  finish(u.exact, logit.positive.get(), beta, problem.offset, threads, gradient.get(), grad1,
+         grad2);
 }
 
 }  // namespace

@@ -11,7 +11,8 @@ template <class T>
 class PairGradient {
  public:
   // self: one set, whose tiles hold both roles of a pair; else dL/ds of the queries' losses.
-  PairGradient(const Operand<T>& q, const Operand<T>& k, bool self, bool key_gradient, int threads)
+  PairGradient(const PackedRows<T>& q, const PackedRows<T>& k, bool self, bool key_gradient,
+               int threads)
       : q_(q),
         k_(k),
         self_(self),
@@ -27,7 +28,7 @@ class PairGradient {
   // write(window, block of rows, tile): every element of the window, rows kTileStride apart.
   template <class F>
   void run(const F& write) {
-    const auto meet = [&](std::int64_t bi, std::int64_t bj, int thread) {
+    const auto run_pair = [&](std::int64_t bi, std::int64_t bj, int thread) {
       const Window window{q_.blocks.begin(bi), q_.blocks.end(bi), k_.blocks.begin(bj),
                           k_.blocks.end(bj), false};
       T* tile = tiles_.get() + thread * kTile;
@@ -45,9 +46,9 @@ class PairGradient {
       }
     };
     if (self_) {
-      meet_within(q_.blocks.count, threads_, meet);
+      block_pairs_within(q_.blocks.count, threads_, run_pair);
     } else {
-      meet_across(q_.blocks.count, k_.blocks.count, threads_, meet);
+      block_pairs_across(q_.blocks.count, k_.blocks.count, threads_, run_pair);
     }
   }
 
@@ -80,7 +81,7 @@ class PairGradient {
   // du = factor * (what was accumulated); dz = (du - u <u, du>) / ||z|| where rows were normalised,
   // the first `first` rows to out1, the others to out2.
   // Returns sum_i <u_i, accumulated_i> = sum over pairs dL/ds_ij s_ij, once per role.
-  double finish(const Operand<T>& side, bool keys, bool normalized, T factor, T* out1, T* out2,
+  double finish(const PackedRows<T>& side, bool keys, bool normalized, T factor, T* out1, T* out2,
                 std::int64_t first) const {
     const T* gradient = keys ? key_.get() : query_.get();
     Scratch<double> parts(side.blocks.count);
@@ -107,7 +108,7 @@ class PairGradient {
  private:
   static constexpr std::int64_t kTile = kMaxBlock * kTileStride;
 
-  void clear(const Operand<T>& side, T* gradient) const {
+  void clear(const PackedRows<T>& side, T* gradient) const {
     const int threads = threads_for(side.padded * side.stride, threads_);
     for_rows(side.blocks.rows, side.blocks.count, threads, [&](std::int64_t b, int) {
       const std::int64_t end = side.blocks.padded_end(b) * side.stride;
@@ -115,8 +116,8 @@ class PairGradient {
     });
   }
 
-  const Operand<T>& q_;
-  const Operand<T>& k_;
+  const PackedRows<T>& q_;
+  const PackedRows<T>& k_;
   const bool self_, key_gradient_;
   const int threads_;
   Scratch<T> tiles_, query_, key_;

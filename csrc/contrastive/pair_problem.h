@@ -31,31 +31,32 @@ void finish_side(const Side<T>& side, std::int64_t rows, std::int64_t offset, do
 
 // Every block pair of the problem once: f(window, block of rows, block of columns, thread).
 template <class T, class F>
-void visit(const Operand<T>& q, const Operand<T>& k, bool self, int threads, const F& f) {
-  const auto meet = [&](std::int64_t bi, std::int64_t bj, int thread) {
+void visit(const PackedRows<T>& q, const PackedRows<T>& k, bool self, int threads, const F& f) {
+  const auto run_pair = [&](std::int64_t bi, std::int64_t bj, int thread) {
     f(Window{q.blocks.begin(bi), q.blocks.end(bi), k.blocks.begin(bj), k.blocks.end(bj),
              self && bi == bj},
       thread);
   };
   if (self) {
-    meet_within(q.blocks.count, threads, meet);
+    block_pairs_within(q.blocks.count, threads, run_pair);
   } else {
-    meet_across(q.blocks.count, k.blocks.count, threads, meet);
+    block_pairs_across(q.blocks.count, k.blocks.count, threads, run_pair);
   }
 }
 
-// What a caller may want beside the sums: nothing else is compiled for it.
-enum class Extra { statistics, kept };
+// What only one of the callers can ask for is compiled for it alone: ids, groups and statistics for
+// pairs, kept exponentials for NT-Xent.
+enum class Caller { pairs, nt_xent };
 
-template <class T, bool kFixed, Extra kExtra>
+template <class T, bool kFixed, Caller kCaller>
 auto sums_of(bool wanted) {
-  constexpr bool kStatistics = kExtra == Extra::statistics;
-  return wanted ? block_sums<T, kFixed, kStatistics, !kStatistics>
-                : block_sums<T, kFixed, false, false>;
+  constexpr bool kPairs = kCaller == Caller::pairs;
+  return wanted ? block_sums<T, kFixed, kPairs, !kPairs, kPairs>
+                : block_sums<T, kFixed, false, false, kPairs>;
 }
 
-template <Extra kExtra, class T>
-void sum_all(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T>& k,
+template <Caller kCaller, class T>
+void sum_all(const PairProblem<T>& problem, const PackedRows<T>& q, const PackedRows<T>& k,
              const PairRules<T>& rules, const ExponentShift<T>& shift, int threads,
              const PairSums<T>& sums) {
   const T beta = T(problem.beta);
@@ -65,7 +66,7 @@ void sum_all(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T
   Side<T> rows(q.padded, start);
   Side<T> keys(self ? 0 : k.padded, start);
   Side<T>& columns = self ? rows : keys;
-  constexpr bool kMayKeep = kExtra == Extra::kept;
+  constexpr bool kMayKeep = kCaller == Caller::nt_xent;
   T* kept = kMayKeep ? sums.kept : nullptr;
   const bool wanted = kMayKeep ? kept != nullptr : sums.statistics != nullptr;
   if (!fixed) {
@@ -74,7 +75,7 @@ void sum_all(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T
       maxima(q, k, rules, window, beta, rows, columns, kept);
     });
   }
-  const auto block = fixed ? sums_of<T, true, kExtra>(wanted) : sums_of<T, false, kExtra>(wanted);
+  const auto block = fixed ? sums_of<T, true, kCaller>(wanted) : sums_of<T, false, kCaller>(wanted);
   visit(q, k, self, threads, [&](const Window& window, int) {
     block(q, k, rules, window, beta, shift.power, rows, columns, kept);
   });
@@ -82,23 +83,24 @@ void sum_all(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T
   // bound.
   const double factor = fixed ? shift.factor() : 1;
   finish_side(rows, q.blocks.rows, 0, factor, sums);
-  if (problem.columns) finish_side(keys, k.blocks.rows, q.blocks.rows, factor, sums);
+  if (problem.symmetric) finish_side(keys, k.blocks.rows, q.blocks.rows, factor, sums);
 }
 
-template <class T, bool kFixed, bool kKept>
-void pull_tiles(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T>& k,
-                const PairRules<T>& rules, const ExponentShift<T>& shift, const PairSums<T>& sums,
-                const PairPull<T>& pull, PairGradient<T>& gradient) {
+template <class T, bool kFixed, bool kKept, bool kLabels>
+void walk_gradient(const PairProblem<T>& problem, const PackedRows<T>& q, const PackedRows<T>& k,
+                   const PairRules<T>& rules, const ExponentShift<T>& shift,
+                   const PairSums<T>& sums, const LogitGradient<T>& logit,
+                   PairGradient<T>& gradient) {
   const bool self = rules.self();
   const std::int32_t used = kFixed ? shift.power : -1;
-  const PullSide<T> rows(q.padded, 0, q.blocks.rows, true, used, sums, pull);
-  const PullSide<T> columns(k.padded, self ? 0 : q.blocks.rows, k.blocks.rows,
-                            self || problem.columns, used, sums, pull);
+  const LogitGradientSide<T> rows(q.padded, 0, q.blocks.rows, true, used, sums, logit);
+  const LogitGradientSide<T> columns(k.padded, self ? 0 : q.blocks.rows, k.blocks.rows,
+                                     self || problem.symmetric, used, sums, logit);
   const auto write = [&](const Window& window, std::int64_t, T* tile) {
     Window part = window;
     part.upper = kKept && window.i0 == window.j0;  // kept is what the forward visited
-    gradient_tile<T, kFixed, kKept>(q, k, rules, part, T(problem.beta), shift.power, rows, columns,
-                                    sums.kept, GradientTile<T>{tile});
+    gradient_tile<T, kFixed, kKept, kLabels>(q, k, rules, part, T(problem.beta), shift.power, rows,
+                                             columns, sums.kept, GradientTile<T>{tile});
   };
   if (kKept && !problem.alone && q.blocks.rows <= kOwnedRows) {
     gradient.run_owned(write);
@@ -107,27 +109,29 @@ void pull_tiles(const PairProblem<T>& problem, const Operand<T>& q, const Operan
   }
 }
 
-template <class T, bool kFixed, Extra kExtra>
-auto tiles_of(bool kept) {
-  return kept ? pull_tiles<T, kFixed, kExtra == Extra::kept> : pull_tiles<T, kFixed, false>;
+template <class T, bool kFixed, Caller kCaller>
+auto walk_of(bool kept) {
+  constexpr bool kPairs = kCaller == Caller::pairs;
+  return kept ? walk_gradient<T, kFixed, !kPairs, kPairs> : walk_gradient<T, kFixed, false, kPairs>;
 }
 
-template <Extra kExtra, class T>
-void pull_all(const PairProblem<T>& problem, const Operand<T>& q, const Operand<T>& k,
-              const PairRules<T>& rules, const ExponentShift<T>& shift, const PairSums<T>& sums,
-              const PairPull<T>& pull, PairGradient<T>& gradient) {
-  const bool kept = kExtra == Extra::kept && sums.kept != nullptr;
+template <Caller kCaller, class T>
+void all_gradients(const PairProblem<T>& problem, const PackedRows<T>& q, const PackedRows<T>& k,
+                   const PairRules<T>& rules, const ExponentShift<T>& shift,
+                   const PairSums<T>& sums, const LogitGradient<T>& logit,
+                   PairGradient<T>& gradient) {
+  const bool kept = kCaller == Caller::nt_xent && sums.kept != nullptr;
   const auto tiles =
-      shift.fixed ? tiles_of<T, true, kExtra>(kept) : tiles_of<T, false, kExtra>(kept);
-  tiles(problem, q, k, rules, shift, sums, pull, gradient);
+      shift.fixed ? walk_of<T, true, kCaller>(kept) : walk_of<T, false, kCaller>(kept);
+  tiles(problem, q, k, rules, shift, sums, logit, gradient);
 }
 
-template <Extra kExtra, class T>
-double pull_self(const PairProblem<T>& problem, const Operand<T>& q, const PairRules<T>& rules,
-                 const ExponentShift<T>& shift, int threads, const PairSums<T>& sums,
-                 const PairPull<T>& pull, T* grad1, T* grad2) {
+template <Caller kCaller, class T>
+double self_gradient(const PairProblem<T>& problem, const PackedRows<T>& q,
+                     const PairRules<T>& rules, const ExponentShift<T>& shift, int threads,
+                     const PairSums<T>& sums, const LogitGradient<T>& logit, T* grad1, T* grad2) {
   PairGradient<T> walk(q, q, true, false, threads);
-  pull_all<kExtra>(problem, q, q, rules, shift, sums, pull, walk);
+  all_gradients<kCaller>(problem, q, q, rules, shift, sums, logit, walk);
   return walk.finish(q, false, problem.normalize, T(problem.beta), grad1, grad2, problem.q.count1) /
          2;
 }

@@ -2,7 +2,7 @@
 // register tile, from arrays with one entry per row. Nothing of size rows x columns exists unless
 // the user brings it (mask, weight).
 #pragma once
-#include "contrastive/operand.h"
+#include "contrastive/packed_rows.h"
 #include "tsssl/contrastive.h"
 
 namespace tsssl {

@@ -8,7 +8,7 @@ namespace {
 
 template <class T>
 std::int64_t output_rows(const PairProblem<T>& problem) {
-  return count_rows(problem.q) + (problem.columns ? count_rows(problem.k) : 0);
+  return count_rows(problem.q) + (problem.symmetric ? count_rows(problem.k) : 0);
 }
 
 // One unweighted positive: its logit is the log-sum-exp to the last bit, and the gap is exactly 0.
@@ -21,16 +21,14 @@ template <class T>
 void sum_pairs(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
                const PairSums<T>& sums) {
   const PairRules<T> rules(problem);
-  const Operand<T> q(problem.q, problem.dim, problem.normalize, false, true, problem.q_valid,
-                     q_scale, threads);
+  const auto q = PackedRows<T>::forward(queries(problem), q_scale, threads);
   if (rules.self()) {
-    sum_all<Extra::statistics>(problem, q, q, rules, exponent_shift(problem, q, q, threads),
-                               threads, sums);
+    sum_all<Caller::pairs>(problem, q, q, rules, exponent_shift(problem, q, q, threads), threads,
+                           sums);
   } else {
-    const Operand<T> k(problem.k, problem.dim, problem.normalize, false, true, problem.k_valid,
-                       k_scale, threads);
-    sum_all<Extra::statistics>(problem, q, k, rules, exponent_shift(problem, q, k, threads),
-                               threads, sums);
+    const auto k = PackedRows<T>::forward(keys(problem), k_scale, threads);
+    sum_all<Caller::pairs>(problem, q, k, rules, exponent_shift(problem, q, k, threads), threads,
+                           sums);
   }
 }
 
@@ -52,23 +50,22 @@ void forward(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
 }
 
 template <class T>
-double pull_pairs(const PairProblem<T>& problem, int threads, const T* q_scale, const T* k_scale,
-                  const PairSums<T>& sums, const PairPull<T>& pull, T* grad_q, T* grad_k) {
+double pairs_gradient(const PairProblem<T>& problem, int threads, const T* q_scale,
+                      const T* k_scale, const PairSums<T>& sums, const LogitGradient<T>& logit,
+                      T* grad_q, T* grad_k) {
   const PairRules<T> rules(problem);
   const bool normalized = problem.normalize;
   const T beta = T(problem.beta);
-  const Operand<T> q(problem.q, problem.dim, normalized, true, true, problem.q_valid,
-                     const_cast<T*>(q_scale), threads);
+  const auto q = PackedRows<T>::backward(queries(problem), q_scale, threads);
   if (rules.self()) {
-    return pull_self<Extra::statistics, T>(problem, q, rules,
+    return self_gradient<Caller::pairs, T>(problem, q, rules,
                                            exponent_shift(problem, q, q, threads), threads, sums,
-                                           pull, grad_q, nullptr);
+                                           logit, grad_q, nullptr);
   }
-  const Operand<T> k(problem.k, problem.dim, normalized, true, true, problem.k_valid,
-                     const_cast<T*>(k_scale), threads);
+  const auto k = PackedRows<T>::backward(keys(problem), k_scale, threads);
   PairGradient<T> walk(q, k, false, grad_k != nullptr, threads);
-  pull_all<Extra::statistics>(problem, q, k, rules, exponent_shift(problem, q, k, threads), sums,
-                              pull, walk);
+  all_gradients<Caller::pairs>(problem, q, k, rules, exponent_shift(problem, q, k, threads), sums,
+                               logit, walk);
   if (grad_k != nullptr) walk.finish(k, true, normalized, beta, grad_k, nullptr, k.blocks.rows);
   return walk.finish(q, false, normalized, beta, grad_q, nullptr, problem.q.count1);
 }
@@ -86,8 +83,8 @@ double backward(const PairProblem<T>& problem, int threads, const T* q_scale, co
     positive[i] = none || p == T(0) ? T(0) : T((one ? on_positive : on_positive + on_gap) / p);
     constant[i] = none || one ? T(0) : T(on_gap / sums.count[i]);
   }
-  return pull_pairs<T>(problem, threads, q_scale, k_scale, sums,
-                       {negative.get(), positive.get(), constant.get()}, grad_q, grad_k);
+  return pairs_gradient<T>(problem, threads, q_scale, k_scale, sums,
+                           {negative.get(), positive.get(), constant.get()}, grad_q, grad_k);
 }
 
 }  // namespace

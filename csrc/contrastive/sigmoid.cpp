@@ -23,9 +23,9 @@ TSSSL_INLINE Vec<T> signs(const PairRules<T>& rules, bool by_position, std::int6
 
 // body(r, v, similarity, logit, y) over a window; y is nullptr on tiles of nothing but negatives.
 template <class T, class Start, class Body>
-TSSSL_INLINE void walk_signed(const Operand<T>& q, const Operand<T>& k, const PairRules<T>& rules,
-                              bool by_position, const Window& window, T scale, T bias,
-                              const Start& start, const Body& body) {
+TSSSL_INLINE void walk_signed(const PackedRows<T>& q, const PackedRows<T>& k,
+                              const PairRules<T>& rules, bool by_position, const Window& window,
+                              T scale, T bias, const Start& start, const Body& body) {
   constexpr int kLanes = Simd<T>::kLanes;
   const auto tile = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, const TileKind& kind) {
     const bool plain =
@@ -53,29 +53,29 @@ void forward(const PairProblem<T>& problem, double bias, int threads, T* q_scale
              T* loss) {
   constexpr int kLanes = Simd<T>::kLanes;
   const PairRules<T> rules(problem);
-  const Operand<T> q(problem.q, problem.dim, problem.normalize, false, true, problem.q_valid,
-                     q_scale, threads);
-  const Operand<T> k(problem.k, problem.dim, problem.normalize, false, true, problem.k_valid,
-                     k_scale, threads);
+  const auto q = PackedRows<T>::forward(queries(problem), q_scale, threads);
+  const auto k = PackedRows<T>::forward(keys(problem), k_scale, threads);
   const bool by_position = problem.q_id == nullptr;
   Scratch<double> total(q.padded);
   for (std::int64_t i = 0; i < q.padded; ++i) total[i] = 0;
-  meet_across(q.blocks.count, k.blocks.count, threads, [&](std::int64_t bi, std::int64_t bj, int) {
-    const Window window{q.blocks.begin(bi), q.blocks.end(bi), k.blocks.begin(bj), k.blocks.end(bj),
-                        false};
-    alignas(64) T lanes[kMaxBlock * kLanes];
-    for (T& x : lanes) x = T(0);
-    const auto pair = [&](std::int64_t i, std::int64_t, Vec<T>, Vec<T> a, const Vec<T>* y) {
-      const Vec<T> value = y == nullptr ? softplus<T>(a) : softplus<T>(-*y * a);
-      add(lanes + (i - window.i0) * kLanes, y == nullptr ? value : (*y != T(0) ? value : Vec<T>{}));
-    };
-    walk_signed(
-        q, k, rules, by_position, window, T(problem.beta), T(bias),
-        [](std::int64_t, std::int64_t) {}, pair);
-    for (std::int64_t i = window.i0; i < window.i1; ++i) {
-      total[i] += sum<T>(load(lanes + (i - window.i0) * kLanes));
-    }
-  });
+  block_pairs_across(
+      q.blocks.count, k.blocks.count, threads, [&](std::int64_t bi, std::int64_t bj, int) {
+        const Window window{q.blocks.begin(bi), q.blocks.end(bi), k.blocks.begin(bj),
+                            k.blocks.end(bj), false};
+        alignas(64) T lanes[kMaxBlock * kLanes];
+        for (T& x : lanes) x = T(0);
+        const auto pair = [&](std::int64_t i, std::int64_t, Vec<T>, Vec<T> a, const Vec<T>* y) {
+          const Vec<T> value = y == nullptr ? softplus<T>(a) : softplus<T>(-*y * a);
+          add(lanes + (i - window.i0) * kLanes,
+              y == nullptr ? value : (*y != T(0) ? value : Vec<T>{}));
+        };
+        walk_signed(
+            q, k, rules, by_position, window, T(problem.beta), T(bias),
+            [](std::int64_t, std::int64_t) {}, pair);
+        for (std::int64_t i = window.i0; i < window.i1; ++i) {
+          total[i] += sum<T>(load(lanes + (i - window.i0) * kLanes));
+        }
+      });
   for (std::int64_t i = 0; i < q.blocks.rows; ++i) loss[i] = T(total[i]);
 }
 
@@ -83,13 +83,11 @@ template <class T>
 void backward(const PairProblem<T>& problem, double bias, int threads, const T* q_scale,
               const T* k_scale, const T* grad_loss, T* grad_q, T* grad_k, double* slopes) {
   const PairRules<T> rules(problem);
-  const Operand<T> q(problem.q, problem.dim, problem.normalize, true, true, problem.q_valid,
-                     const_cast<T*>(q_scale), threads);
-  const Operand<T> k(problem.k, problem.dim, problem.normalize, true, true, problem.k_valid,
-                     const_cast<T*>(k_scale), threads);
+  const auto q = PackedRows<T>::backward(queries(problem), q_scale, threads);
+  const auto k = PackedRows<T>::backward(keys(problem), k_scale, threads);
   const bool by_position = problem.q_id == nullptr;
-  Scratch<T> pull(q.padded);
-  for (std::int64_t i = 0; i < q.padded; ++i) pull[i] = i < q.blocks.rows ? grad_loss[i] : T(0);
+  Scratch<T> upstream(q.padded);
+  for (std::int64_t i = 0; i < q.padded; ++i) upstream[i] = i < q.blocks.rows ? grad_loss[i] : T(0);
   Scratch<double> of_scale(q.blocks.count), of_bias(q.blocks.count);
   for (std::int64_t b = 0; b < q.blocks.count; ++b) of_scale[b] = of_bias[b] = 0;
   PairGradient<T> gradient(q, k, false, grad_k != nullptr, threads);
@@ -105,7 +103,7 @@ void backward(const PairProblem<T>& problem, double bias, int threads, const T* 
     const auto pair = [&](std::int64_t i, std::int64_t j, Vec<T> s, Vec<T> a, const Vec<T>* y) {
       Vec<T> slope = y == nullptr ? sigmoid<T>(a) : -*y * sigmoid<T>(-*y * a);
       if (y != nullptr) slope = *y != T(0) ? slope : Vec<T>{};
-      const Vec<T> w = slope * pull[i];
+      const Vec<T> w = slope * upstream[i];
       with_scale += w * s;
       with_bias += w;
       store(tile + (i - window.i0) * kTileStride + j - window.j0, w);

@@ -112,8 +112,9 @@ TSSSL_INLINE void tile_sums(const Tile<T>& acc, const Pairs& pairs, std::int64_t
 }
 
 // Sums of a block pair, into both sides. kKeep: the exponentials go into `kept`; without a fixed
-// shift the similarities come from there.
-template <class T, bool kFixed, bool kStatistics, bool kKeep, class Packed = Operand<T>>
+// shift the similarities come from there. kLabels: the problem may have ids or groups.
+template <class T, bool kFixed, bool kStatistics, bool kKeep, bool kLabels,
+          class Packed = PackedRows<T>>
 inline void block_sums(const Packed& q, const Packed& k, const PairRules<T>& rules,
                        const Window& window, T beta, std::int32_t power, Side<T>& rows,
                        Side<T>& columns, T* kept) {
@@ -131,11 +132,12 @@ inline void block_sums(const Packed& q, const Packed& k, const PairRules<T>& rul
   const auto tile = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, const TileKind& kind) {
     const TileTarget<T> to{row_lanes[0] + (i - window.i0) * kLanes, column_sums[0] + j - window.j0};
     T* keep = kKeep ? kept_tile(kept, q.padded, i, j) : nullptr;
-    rules.template with_view<kStatistics>(kind, i, j, window.upper, [&](const auto& pairs) {
-      positives = positives || pairs.kPositives;
-      tile_sums<T, kFixed, kStatistics, kKeep>(acc, pairs, i, j, beta, power, rows, columns, to,
-                                               keep);
-    });
+    rules.template with_view<kStatistics || !kLabels>(
+        kind, i, j, window.upper, [&](const auto& pairs) {
+          positives = positives || pairs.kPositives;
+          tile_sums<T, kFixed, kStatistics, kKeep>(acc, pairs, i, j, beta, power, rows, columns, to,
+                                                   keep);
+        });
   };
   walk_tiles<T, kKeep && !kFixed>(q, k, rules, window, kept, tile);
   // The other sums are zero where no tile may hold a positive.

@@ -33,9 +33,9 @@ struct ExponentShift {
   explicit ExponentShift(double largest)
       : bound(T(largest)),
         fixed(2 * largest < kFixedShiftLimit<T>),
-        power(fixed ? static_cast<std::int32_t>(std::lrint(largest / 0.6931471805599453)) : 0) {}
+        power(fixed ? static_cast<std::int32_t>(std::lrint(largest / kLn2)) : 0) {}
   // exp(a - bound) = exp(a) 2^-power factor().
-  double factor() const { return std::exp(power * 0.6931471805599453 - double(bound)); }
+  double factor() const { return std::exp(power * kLn2 - double(bound)); }
 
   T bound;
   bool fixed;
@@ -44,7 +44,7 @@ struct ExponentShift {
 
 // Of the rows' norms. NaN rows are passed over: they are NaN under any shift.
 template <class T>
-inline double largest_norm(const Operand<T>& side, int threads) {
+inline double largest_norm(const PackedRows<T>& side, int threads) {
   Scratch<double> parts(side.blocks.count);
   parallel_for(side.blocks.count, threads_for(side.padded * side.stride, threads),
                [&](std::int64_t b, int) {
@@ -64,8 +64,8 @@ inline double largest_norm(const Operand<T>& side, int threads) {
 
 // From Cauchy-Schwarz. q and k are the same operand for one set.
 template <class T>
-inline ExponentShift<T> exponent_shift(const PairProblem<T>& problem, const Operand<T>& q,
-                                       const Operand<T>& k, int threads) {
+inline ExponentShift<T> exponent_shift(const PairProblem<T>& problem, const PackedRows<T>& q,
+                                       const PackedRows<T>& k, int threads) {
   double bound = std::fabs(problem.beta);
   if (!problem.normalize) {
     const double of_q = largest_norm(q, threads);
@@ -164,7 +164,7 @@ TSSSL_INLINE void add(T* p, Vec<T> v) {
 // Per-row maxima of a block pair, into the shifts of both sides. kKeep: the similarities go into
 // `kept`.
 template <class T, bool kKeep>
-inline void block_maxima(const Operand<T>& q, const Operand<T>& k, const PairRules<T>& rules,
+inline void block_maxima(const PackedRows<T>& q, const PackedRows<T>& k, const PairRules<T>& rules,
                          const Window& window, T beta, Side<T>& rows, Side<T>& columns, T* kept) {
   constexpr int kLanes = Simd<T>::kLanes;
   const auto tile = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, const TileKind& kind) {

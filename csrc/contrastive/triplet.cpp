@@ -39,15 +39,15 @@ TSSSL_INLINE void approach_one(T& best, Lane<T>& at, T s, Lane<T> index) {
 
 // Every block pair of one set once.
 template <class T, class F>
-void visit_one_set(const Operand<T>& z, int threads, const F& f) {
-  meet_within(z.blocks.count, threads, [&](std::int64_t bi, std::int64_t bj, int) {
+void visit_one_set(const PackedRows<T>& z, int threads, const F& f) {
+  block_pairs_within(z.blocks.count, threads, [&](std::int64_t bi, std::int64_t bj, int) {
     f(Window{z.blocks.begin(bi), z.blocks.end(bi), z.blocks.begin(bj), z.blocks.end(bj), bi == bj});
   });
 }
 
 // The closest negatives of a block pair, into both sides.
 template <class T>
-void block_nearest(const Operand<T>& z, const PairRules<T>& rules, const Window& window, T* best,
+void block_nearest(const PackedRows<T>& z, const PairRules<T>& rules, const Window& window, T* best,
                    Lane<T>* at) {
   constexpr int kLanes = Simd<T>::kLanes;
   alignas(64) T row_best[kMaxBlock * kLanes];
@@ -90,7 +90,7 @@ enum HingeSum { kHinge, kPositives, kActive, kHingeSums };
 
 // Sums over the positives of a block pair, into both sides: of the hinges, of 1, of active ones.
 template <class T>
-void block_hinges(const Operand<T>& z, const PairRules<T>& rules, const Window& window,
+void block_hinges(const PackedRows<T>& z, const PairRules<T>& rules, const Window& window,
                   const T* reach, double* sums) {
   constexpr int kLanes = Simd<T>::kLanes;
   alignas(64) T row_lanes[kHingeSums][kMaxBlock * kLanes];
@@ -133,8 +133,7 @@ template <class T>
 void forward(const PairProblem<T>& problem, double margin, int threads, T* scale,
              const TripletRows<T>& rows, T* loss) {
   const PairRules<T> rules(problem);
-  const Operand<T> z(problem.q, problem.dim, problem.normalize, false, true, problem.q_valid, scale,
-                     threads);
+  const auto z = PackedRows<T>::forward(queries(problem), scale, threads);
   Scratch<T> best(z.padded), reach(z.padded);
   Scratch<Lane<T>> at(z.padded);
   for (std::int64_t i = 0; i < z.padded; ++i) {
@@ -167,16 +166,15 @@ void backward(const PairProblem<T>& problem, double margin, int threads, const T
               const TripletRows<T>& rows, const T* grad_loss, T* grad) {
   constexpr int kLanes = Simd<T>::kLanes;
   const PairRules<T> rules(problem);
-  const Operand<T> z(problem.q, problem.dim, problem.normalize, true, true, problem.q_valid,
-                     const_cast<T*>(scale), threads);
-  // Each active positive is pushed by `push`, the hardest negative pulled by all of them.
-  Scratch<T> reach(z.padded), push(z.padded), pull(z.padded);
+  const auto z = PackedRows<T>::backward(queries(problem), scale, threads);
+  // -dL/ds of each active positive; the hardest negative has the sum of them.
+  Scratch<T> reach(z.padded), of_positive(z.padded), of_negative(z.padded);
   Scratch<Lane<T>> nearest(z.padded);
   reaches(z.blocks.rows, z.padded, margin, rows.hardest, rows.nearest, reach.get());
   for (std::int64_t i = 0; i < z.padded; ++i) {
     const bool inside = i < z.blocks.rows;
-    push[i] = inside && rows.count[i] > T(0) ? grad_loss[i] / rows.count[i] : T(0);
-    pull[i] = inside ? push[i] * rows.active[i] : T(0);
+    of_positive[i] = inside && rows.count[i] > T(0) ? grad_loss[i] / rows.count[i] : T(0);
+    of_negative[i] = inside ? of_positive[i] * rows.active[i] : T(0);
     nearest[i] = inside ? rows.nearest[i] : -1;
   }
   PairGradient<T> gradient(z, z, true, false, threads);
@@ -192,11 +190,11 @@ void backward(const PairProblem<T>& problem, double margin, int threads, const T
           const std::int64_t row = i + r;
           const Classes<T> classes = rules.classify(row, first, false);
           const Vec<T> s = acc[r][v];
-          const Vec<T> by_row = reach[row] - s > T(0) ? broadcast(push[row]) : zero;
-          const Vec<T> by_column = column_reach - s > T(0) ? load(push.get() + first) : zero;
-          const Vec<T> to = columns == nearest[row] ? broadcast(pull[row]) : zero;
+          const Vec<T> by_row = reach[row] - s > T(0) ? broadcast(of_positive[row]) : zero;
+          const Vec<T> by_column = column_reach - s > T(0) ? load(of_positive.get() + first) : zero;
+          const Vec<T> to = columns == nearest[row] ? broadcast(of_negative[row]) : zero;
           const Vec<T> from =
-              column_nearest == static_cast<Lane<T>>(row) ? load(pull.get() + first) : zero;
+              column_nearest == static_cast<Lane<T>>(row) ? load(of_negative.get() + first) : zero;
           const Vec<T> w = classes.positive ? -(by_row + by_column) : to + from;
           store(out + (row - window.i0) * kTileStride + first - window.j0, w);
         }

@@ -9,15 +9,17 @@ namespace tsssl {
 namespace TSSSL_ISA {
 namespace {
 
+// Number: double, or const double in the backward.
+template <class Number>
 struct BarlowMoments {
-  double* on;
-  double* off;
-  double* diagonal;
-  double* mean;
-  double* squares;
-  double* cross;
+  Number* on;
+  Number* off;
+  Number* diagonal;
+  Number* mean;
+  Number* squares;
+  Number* cross;
 
-  BarlowMoments(double* moments, std::int64_t dim)
+  BarlowMoments(Number* moments, std::int64_t dim)
       : on(moments),
         off(moments + 1),
         diagonal(moments + 2),
@@ -30,9 +32,9 @@ inline double barlow_scale(const BarlowOptions& options, std::int64_t n, double 
   return 1 / std::sqrt(squares / double(options.unbiased ? n - 1 : n) + options.eps);
 }
 
-template <class In>
+template <class In, class Number>
 inline Wide<In> barlow_wide(const Views<In>& views, int v, const BarlowOptions& options,
-                            const BarlowMoments& moments, int threads) {
+                            const BarlowMoments<Number>& moments, int threads) {
   const auto scale = [&](std::int64_t c) {
     return barlow_scale(options, views.n, moments.squares[v * views.dim + c]);
   };
@@ -44,12 +46,12 @@ void forward(const Views<In>& views, const BarlowOptions& options, int threads, 
              In* matrices) {
   threads = useful_threads(views, threads);
   const std::int64_t n = views.n, dim = views.dim, side = side_of(views), depth = depth_of(views);
-  const BarlowMoments out(moments, dim);
+  const BarlowMoments<double> out(moments, dim);
   const std::int64_t width = views.gram ? kDepth : kStrip, strips = ceil_div(dim, width);
-  const std::int64_t packed_size = Operand<In>::size(side, depth);
+  const std::int64_t packed_size = PackedChunks<In>::size(side, depth);
   Columns<In> columns(6, dim);
   Scratch<In> packed(2 * packed_size);
-  const Operand<In> a{packed.get(), side, depth}, b{packed.get() + packed_size, side, depth};
+  const PackedChunks<In> a{packed.get(), side, depth}, b{packed.get() + packed_size, side, depth};
   const RowSquares rows(strips, 2, n, views.gram);
   parallel_for(strips, threads, [&](std::int64_t strip, int) {
     const std::int64_t c0 = strip * width, c1 = min(c0 + width, dim);
@@ -103,8 +105,8 @@ void forward(const Views<In>& views, const BarlowOptions& options, int threads, 
 
 template <class In, class T, class S>
 void barlow_view(const Views<In>& views, int v, const BarlowOptions& options,
-                 const double* upstream, int threads, const BarlowMoments& moments, const S* matrix,
-                 In* gradient) {
+                 const double* upstream, int threads, const BarlowMoments<const double>& moments,
+                 const S* matrix, In* gradient) {
   const std::int64_t n = views.n, dim = views.dim;
   const double alpha = 2 * upstream[1] / (double(n) * double(n));
   Columns<T> columns(9, dim);
@@ -133,7 +135,7 @@ void backward(const Views<In>& views, const BarlowOptions& options, const double
               int threads, const double* moments, const In* matrices, In* const* gradients) {
   threads = useful_threads(views, threads);
   const std::int64_t side = side_of(views), dim = views.dim;
-  const BarlowMoments saved(const_cast<double*>(moments), dim);
+  const BarlowMoments<const double> saved(moments, dim);
   if (cancels(views, *saved.off, *saved.diagonal)) {
     for (int v = 0; v < 2; ++v) {
       const Wide<In> other = barlow_wide(views, 1 - v, options, saved, threads);

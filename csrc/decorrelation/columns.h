@@ -120,7 +120,7 @@ inline void row_squares(const View<In>& view, std::int64_t n, const Standardise<
 
 // An operand of `side` packed rows in chunks of the depth: chunk, panel, k, row in panel.
 template <class T>
-struct Operand {
+struct PackedChunks {
   T* data;
   std::int64_t side, depth;
 
@@ -224,7 +224,8 @@ inline void pack_columns(const View<In>& view, std::int64_t dim, const Standardi
 // the dim side whole panels.
 template <class In, class T>
 inline void pack(const View<In>& view, std::int64_t n, std::int64_t dim, bool gram,
-                 const Standardise<T>& x, std::int64_t c0, std::int64_t c1, const Operand<T>& out) {
+                 const Standardise<T>& x, std::int64_t c0, std::int64_t c1,
+                 const PackedChunks<T>& out) {
   constexpr std::int64_t kPanel = Panel<T>::kRows;
   if (gram) {
     for (std::int64_t p = 0; p < out.panels(); ++p) {

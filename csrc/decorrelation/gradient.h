@@ -9,10 +9,13 @@ namespace TSSSL_ISA {
 namespace {
 
 // With x_j = ((z_j - mean_j) scale_j) of this view, y of its partner and S the second moments:
-//   g_j = alpha (S x)_j + inner_j x_j + cross_j y_j      (Gram side)
-//   g_j = alpha (u S)_j + inner_j x_j + cross_j y_j      (dim side; u is x or y, S without
-//   diagonal) dz_j = scale_j (g_j - project_j <g_j, x_j> x_j) + outer_j x_j + apart sum_b (z_j -
-//   z_bj)
+//
+//   g_j  = alpha (S x)_j + inner_j x_j + cross_j y_j      (Gram side)
+//   g_j  = alpha (u S)_j + inner_j x_j + cross_j y_j      (dim side)
+//
+//   dz_j = scale_j (g_j - project_j <g_j, x_j> x_j) + outer_j x_j + apart sum_b (z_j - z_bj)
+//
+// On the dim side u is x or y, and S has no diagonal.
 // Null arrays count as zeros; `inner` is always there.
 template <class T>
 struct Coefficients {
@@ -40,8 +43,8 @@ class Gradient {
       return;
     }
     const std::int64_t side = views_.gram ? views_.n : views_.dim;
-    Scratch<T> data(Operand<T>::size(side, side));
-    const Operand<T> operand{data.get(), side, side};
+    Scratch<T> data(PackedChunks<T>::size(side, side));
+    const PackedChunks<T> operand{data.get(), side, side};
     pack_square(matrix, side, threads, operand);
     if (views_.gram) {
       // The diagonal, the largest entries, meets the column factors in one rounding.
@@ -61,7 +64,7 @@ class Gradient {
   static constexpr std::int64_t kLeftStride = kDepth + 16;  // rows on different cache sets
 
   // S x, a block of columns at a time, all rows: <g_j, x_j> needs whole columns.
-  void multiply_gram(const Operand<T>& matrix, const T* diagonal, int threads) const {
+  void multiply_gram(const PackedChunks<T>& matrix, const T* diagonal, int threads) const {
     const std::int64_t n = views_.n, dim = views_.dim;
     const std::int64_t rows = round_up(n, Shape::kRows), panels = ceil_div(dim, kPanel);
     const std::int64_t width = max(1, min(kMaxPanels, panels / 16)) * kPanel;
@@ -98,8 +101,8 @@ class Gradient {
   }
 
   // u S, a block of rows at a time.
-  void multiply_covariance(const Operand<T>& matrix, int threads) const {
-    const std::int64_t n = views_.n, dim = views_.dim, width = Operand<T>::padded(dim);
+  void multiply_covariance(const PackedChunks<T>& matrix, int threads) const {
+    const std::int64_t n = views_.n, dim = views_.dim, width = PackedChunks<T>::padded(dim);
     const std::int64_t height = min(kMaxRows, round_up(ceil_div(n, 16), Shape::kRows));
     const std::int64_t tasks = ceil_div(n, height), size = height * (width + kLeftStride);
     const View<In> source =

@@ -71,10 +71,11 @@ struct Cut {
 // out (side x side) = a b^T, mirror = b a^T. Symmetric (a is b): one triangle of out, mirrored.
 // Returns the sum over i != j of out_ij^2 in float64, taken where a tile is finished.
 template <class T>
-inline double square(const Operand<T>& a, const Operand<T>& b, int threads, T* out, T* mirror) {
+inline double square(const PackedChunks<T>& a, const PackedChunks<T>& b, int threads, T* out,
+                     T* mirror) {
   const bool symmetric = out == mirror;
   constexpr std::int64_t kPanel = Panel<T>::kRows;
-  const std::int64_t side = a.side, ld = Operand<T>::padded(side);
+  const std::int64_t side = a.side, ld = PackedChunks<T>::padded(side);
   const Cut cut(a.panels(), a.chunks(), symmetric);
   Scratch<T> partial(cut.splits * ld * ld);
   parallel_for(cut.pairs * cut.splits, threads, [&](std::int64_t task, int) {
@@ -185,7 +186,8 @@ inline double inner_product(const T* a, const T* b, std::int64_t side, int threa
 
 // A matrix (side x side, row-major) without its diagonal as an operand: its rows are the depth.
 template <class In, class T>
-inline void pack_square(const In* matrix, std::int64_t side, int threads, const Operand<T>& out) {
+inline void pack_square(const In* matrix, std::int64_t side, int threads,
+                        const PackedChunks<T>& out) {
   constexpr std::int64_t kPanel = Panel<T>::kRows;
   parallel_for(out.chunks() * out.panels(), threads, [&](std::int64_t task, int) {
     const std::int64_t chunk = task / out.panels(), p = task % out.panels();

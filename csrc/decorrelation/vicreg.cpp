@@ -8,15 +8,17 @@ namespace tsssl {
 namespace TSSSL_ISA {
 namespace {
 
+// Number: double, or const double in the backward.
+template <class Number>
 struct VicregMoments {
-  double* pairs;
-  double* hinge;
-  double* off;
-  double* diagonal;
-  double* mean;
-  double* squares;
+  Number* pairs;
+  Number* hinge;
+  Number* off;
+  Number* diagonal;
+  Number* mean;
+  Number* squares;
 
-  VicregMoments(double* moments, int count, std::int64_t dim)
+  VicregMoments(Number* moments, int count, std::int64_t dim)
       : pairs(moments),
         hinge(moments + 1),
         off(hinge + count),
@@ -39,13 +41,13 @@ void forward(const Views<In>& views, const VicregOptions& options, int threads, 
   threads = useful_threads(views, threads);
   const std::int64_t n = views.n, dim = views.dim, side = side_of(views), depth = depth_of(views);
   const int count = views.count;
-  const VicregMoments out(moments, count, dim);
+  const VicregMoments<double> out(moments, count, dim);
   const bool covariance = options.parts & kCovariance;
   const bool statistics = options.parts & (kVariance | kCovariance);
   const std::int64_t width = views.gram ? kDepth : kStrip, strips = ceil_div(dim, width);
   const double unit = options.correlation ? 1 : double(n - 1);
-  Scratch<In> packed(covariance ? Operand<In>::size(side, depth) : 0);
-  const Operand<In> operand{packed.get(), side, depth};
+  Scratch<In> packed(covariance ? PackedChunks<In>::size(side, depth) : 0);
+  const PackedChunks<In> operand{packed.get(), side, depth};
   const RowSquares rows(strips, 1, n, views.gram && covariance);
   for (std::int64_t k = 0; k < 1 + 3 * count; ++k) moments[k] = 0;
   for (int v = 0; v < count; ++v) {
@@ -107,8 +109,8 @@ void forward(const Views<In>& views, const VicregOptions& options, int threads, 
 // Coefficients and matrix of one view, in T arithmetic.
 template <class In, class T, class S>
 void vicreg_view(const Views<In>& views, int v, const VicregOptions& options,
-                 const double* upstream, int threads, const VicregMoments& moments, const S* matrix,
-                 In* gradient) {
+                 const double* upstream, int threads, const VicregMoments<const double>& moments,
+                 const S* matrix, In* gradient) {
   const std::int64_t n = views.n, dim = views.dim;
   const double unit = options.correlation ? 1 : double(n - 1);
   const double off = 4 * upstream[2] / (unit * unit);
@@ -147,7 +149,7 @@ void backward(const Views<In>& views, const VicregOptions& options, const double
               int threads, const double* moments, const In* matrices, In* const* gradients) {
   threads = useful_threads(views, threads);
   const std::int64_t side = side_of(views), dim = views.dim;
-  const VicregMoments saved(const_cast<double*>(moments), views.count, dim);
+  const VicregMoments<const double> saved(moments, views.count, dim);
   for (int v = 0; v < views.count; ++v) {
     if ((options.parts & kCovariance) && cancels(views, saved.off[v], saved.diagonal[v])) {
       const auto scale = [&](std::int64_t c) {

@@ -86,8 +86,8 @@ inline void minmax(const T* x, T* y, std::int64_t length, double low, double hig
   }
   const double width = greatest > least ? greatest - least : 1.0;
   for (std::int64_t t = 0; t < length; ++t) {
-    const double share = (static_cast<double>(x[t]) - least) / width;
-    y[t] = static_cast<T>(low + share * (high - low));
+    const double place = (static_cast<double>(x[t]) - least) / width;
+    y[t] = static_cast<T>(low + place * (high - low));
   }
 }
 

@@ -79,15 +79,15 @@ void wait_for(const std::atomic<std::int32_t>& done, std::int32_t turn) {
 
 }  // namespace
 
-void run_meetings(const Meeting* list, std::int64_t count, std::int64_t members, int threads,
-                  void (*task)(void*, std::int64_t, int), void* context) {
+void run_exclusive(const TaskMembers* list, std::int64_t count, std::int64_t members, int threads,
+                   void (*task)(void*, std::int64_t, int), void* context) {
   if (threads <= 1 || count <= 1) {
     for (std::int64_t i = 0; i < count; ++i) task(context, i, 0);
     return;
   }
-  // Meeting i is the turns[i].first-th of its first member. Tasks are handed out in the order of
-  // the list, so what a task waits for has been handed out before it and never waits for it.
-  std::vector<Meeting> turns(count);
+  // TaskMembers i is the turns[i].first-th of its first member. Tasks are handed out in the order
+  // of the list, so what a task waits for has been handed out before it and never waits for it.
+  std::vector<TaskMembers> turns(count);
   std::vector<std::int32_t> met(members, 0);
   for (std::int64_t i = 0; i < count; ++i) {
     turns[i] = {met[list[i].first], met[list[i].second]};
@@ -97,8 +97,8 @@ void run_meetings(const Meeting* list, std::int64_t count, std::int64_t members,
   std::vector<std::atomic<std::int32_t>> done(members);
   for (auto& turn : done) turn.store(0, std::memory_order_relaxed);
   struct State {
-    const Meeting* list;
-    const Meeting* turns;
+    const TaskMembers* list;
+    const TaskMembers* turns;
     std::atomic<std::int32_t>* done;
     void (*task)(void*, std::int64_t, int);
     void* context;
@@ -107,7 +107,7 @@ void run_meetings(const Meeting* list, std::int64_t count, std::int64_t members,
       count, threads,
       [](void* pointer, std::int64_t i, int thread) {
         const State& s = *static_cast<State*>(pointer);
-        const Meeting member = s.list[i], turn = s.turns[i];
+        const TaskMembers member = s.list[i], turn = s.turns[i];
         wait_for(s.done[member.first], turn.first);
         wait_for(s.done[member.second], turn.second);
         s.task(s.context, i, thread);

@@ -18,7 +18,7 @@ void run_shares(std::int64_t count, int threads, void (*task)(void*, std::int64_
                 void* context);
 
 // Two members that a task touches; the same one twice where it touches one.
-struct Meeting {
+struct TaskMembers {
   std::int32_t first, second;
 };
 
@@ -26,8 +26,8 @@ struct Meeting {
 // after the other in the order of the list, whatever the thread count; meetings without a common
 // member run side by side. One parallel region and no barrier: at the end of a round all wait
 // for the slowest thread, which on a busy machine may not be running.
-void run_meetings(const Meeting* list, std::int64_t count, std::int64_t members, int threads,
-                  void (*task)(void*, std::int64_t, int), void* context);
+void run_exclusive(const TaskMembers* list, std::int64_t count, std::int64_t members, int threads,
+                   void (*task)(void*, std::int64_t, int), void* context);
 
 namespace {  // internal linkage: instantiated separately for every instruction set
 
@@ -55,9 +55,9 @@ inline void parallel_shares(std::int64_t count, int threads, const F& f) {
 
 // f(index, thread)
 template <class F>
-inline void parallel_meetings(const Meeting* list, std::int64_t count, std::int64_t members,
-                              int threads, const F& f) {
-  run_meetings(
+inline void parallel_exclusive(const TaskMembers* list, std::int64_t count, std::int64_t members,
+                               int threads, const F& f) {
+  run_exclusive(
       list, count, members, threads,
       [](void* context, std::int64_t index, int thread) {
         (*static_cast<const F*>(context))(index, thread);

@@ -60,6 +60,8 @@ TSSSL_INLINE Vec<T> broadcast(T x) {
   return Vec<T>{} + x;
 }
 
+constexpr double kLn2 = 0.6931471805599453;
+
 // 0, 1, 2, ...
 template <class T>
 TSSSL_INLINE IntVec<T> iota() {

@@ -86,53 +86,61 @@ Real largest_error(const std::vector<T>& actual, const std::vector<Real>& truth)
 }
 
 template <class T>
+tsssl::PairProblem<T> two_views(const std::vector<T>& z, const Batch& batch) {
+  const std::int64_t n = batch.n, dim = batch.dim;
+  tsssl::PairProblem<T> problem{};
+  problem.q = {z.data(), z.data() + n * dim, dim, dim, n, n};
+  problem.dim = dim;
+  problem.beta = static_cast<double>(1 / batch.temperature);
+  problem.normalize = true;
+  problem.offset = n;
+  return problem;
+}
+
+// What the forward leaves; poisoned.
+template <class T>
+struct Saved {
+  explicit Saved(std::int64_t m, bool keep)
+      : m(m),
+        values(8 * m, T(NAN)),
+        kept(keep ? (m + tsssl::kKeptPadding) * (m + tsssl::kKeptPadding) : 0, T(NAN)) {}
+  tsssl::NtXentRows<T> rows() {
+    const auto row = [&](int i) { return values.data() + i * m; };
+    T* exponentials = kept.empty() ? nullptr : kept.data();
+    return {
+        row(0), row(1), {row(2), row(3), row(4), row(5), row(6), row(7), nullptr, 0, exponentials}};
+  }
+
+  const std::int64_t m;
+  std::vector<T> values, kept;
+};
+
+template <class T>
 void nt_xent(const tsssl::NtXentKernels<T>& kernels, const std::vector<T>& z, const Batch& batch,
              int threads, bool keep, const std::vector<T>& upstream, std::vector<T>& loss,
              std::vector<T>& gradient) {
-  const std::int64_t n = batch.n, dim = batch.dim;
-  std::vector<T> share(2 * n), scale(2 * n), rows(6 * 2 * n);
-  const auto row = [&](int i) { return rows.data() + i * 2 * n; };
-  const std::int64_t padded = 2 * n + tsssl::kKeptPadding;
-  std::vector<T> kept(keep ? padded * padded : 0, T(NAN));
-  const tsssl::PairSums<T> sums{
-      row(0), row(1), row(2), row(3), row(4), row(5), nullptr, 0, keep ? kept.data() : nullptr};
-  tsssl::PairProblem<T> problem{};
-  problem.q = {z.data(), z.data() + n * dim, dim, dim, n, n};
-  problem.dim = dim;
-  problem.beta = static_cast<double>(1 / batch.temperature);
-  problem.normalize = true;
-  problem.offset = n;
-  kernels.forward(problem, tsssl::Reduction::none, threads, loss.data(), share.data(), scale.data(),
-                  sums, {});
-  kernels.backward(problem, tsssl::Reduction::none, threads, share.data(), scale.data(), sums,
-                   upstream.data(), 1, gradient.data(), gradient.data() + n * dim);
+  Saved<T> saved(2 * batch.n, keep);
+  const auto problem = two_views(z, batch);
+  kernels.forward(problem, tsssl::Reduction::none, threads, saved.rows(), {}, loss.data());
+  kernels.backward(problem, tsssl::Reduction::none, threads, saved.rows(), {upstream.data(), 1},
+                   gradient.data(), gradient.data() + batch.n * batch.dim);
 }
 
-// The gradient of the summed loss, formed in the forward.
+// The gradient of the summed loss, from the forward.
 template <class T>
-void formed(const tsssl::NtXentKernels<T>& kernels, const std::vector<T>& z, const Batch& batch,
-            int threads, std::vector<T>& gradient) {
-  const std::int64_t n = batch.n, dim = batch.dim, padded = 2 * n + tsssl::kKeptPadding;
-  std::vector<T> share(2 * n), scale(2 * n), rows(6 * 2 * n), kept(padded * padded, T(NAN));
-  const auto row = [&](int i) { return rows.data() + i * 2 * n; };
-  const tsssl::PairSums<T> sums{row(0), row(1),  row(2), row(3),     row(4),
-                                row(5), nullptr, 0,      kept.data()};
-  tsssl::PairProblem<T> problem{};
-  problem.q = {z.data(), z.data() + n * dim, dim, dim, n, n};
-  problem.dim = dim;
-  problem.beta = static_cast<double>(1 / batch.temperature);
-  problem.normalize = true;
-  problem.offset = n;
+void fused(const tsssl::NtXentKernels<T>& kernels, const std::vector<T>& z, const Batch& batch,
+           int threads, std::vector<T>& gradient) {
+  Saved<T> saved(2 * batch.n, true);
   T loss;
-  kernels.forward(problem, tsssl::Reduction::sum, threads, &loss, share.data(), scale.data(), sums,
-                  {gradient.data(), gradient.data() + n * dim});
+  kernels.forward(two_views(z, batch), tsssl::Reduction::sum, threads, saved.rows(),
+                  {gradient.data(), gradient.data() + batch.n * batch.dim}, &loss);
 }
 
-// unit: errors may be 8 of it over tau; lowest: smallest temperature; forms: gradients in the
+// unit: errors may be 8 of it over tau; lowest: smallest temperature; fuses: gradients in the
 // forward too.
 template <class T>
 void check(const char* isa, const tsssl::NtXentKernels<T>& kernels,
-           Real unit = std::numeric_limits<T>::epsilon(), Real lowest = 0, bool forms = true) {
+           Real unit = std::numeric_limits<T>::epsilon(), Real lowest = 0, bool fuses = true) {
   // Errors in the logits, of size 1 / tau, are what the result inherits.
   for (const Batch& batch : {Batch{2, 5, 0.5L}, Batch{17, 3, 0.1L}, Batch{61, 33, 0.1L},
                              Batch{130, 8, 0.05L}, Batch{40, 70, 0.01L}}) {
@@ -143,8 +151,8 @@ void check(const char* isa, const tsssl::NtXentKernels<T>& kernels,
     definition(batch, z, upstream, loss, gradient);
     std::vector<T> found(2 * batch.n), found_gradient(z.size(), T(NAN));
     for (int threads : {1, 2, 3}) {
-      if (threads == 2 && forms) {
-        formed(kernels, z, batch, threads, found_gradient);
+      if (threads == 2 && fuses) {
+        fused(kernels, z, batch, threads, found_gradient);
         for (T& x : found_gradient) x *= T(0.5);
       } else {
         nt_xent(kernels, z, batch, threads, threads == 3, upstream, found, found_gradient);

@@ -95,10 +95,10 @@ void check_sigmoid(const char* isa, const tsssl::SigmoidKernels<T>& kernels, std
     for (std::int64_t j = 0; j < p; ++j) {
       const Real s = dot(u[i], v[j]), y = i == j ? 1 : -1, x = -y * (scale * s + bias);
       loss[i] += std::log1p(std::exp(x));
-      const Real pull = -y * (i + 1) / (1 + std::exp(-x));
-      w[i][j] = scale * pull;
-      slopes[0] += pull * s;
-      slopes[1] += pull;
+      const Real slope = -y * (i + 1) / (1 + std::exp(-x));
+      w[i][j] = scale * slope;
+      slopes[0] += slope * s;
+      slopes[1] += slope;
     }
   }
   tsssl::PairProblem<T> problem{};

@@ -28,7 +28,7 @@ struct PairProblem {
   double beta;
   bool normalize;
   bool alone;           // one of many problems: one thread works on it
-  bool columns;         // also the keys' own rows: every key against all queries
+  bool symmetric;       // also the keys' own rows: every key against all queries
   bool skip_diagonal;   // two sets: the pair (i, i) counts for nothing
   std::int64_t offset;  // > 0: the positives are the pairs with |i - j| == offset (no id arrays)
   const std::int32_t* q_id;  // positives: equal ids; nullptr: none
@@ -44,7 +44,7 @@ struct PairProblem {
   std::int64_t weight_stride;
 };
 
-// Per row (queries, then with `columns` keys), all (rows):
+// Per row (queries, then keys where the problem is symmetric), all (rows):
 //   sum over negatives exp(a) = exp(negative_shift) negative_total, the same for positives;
 //   count: number, or weight, of the positives; logit: their (weighted) sum of a.
 template <class T>
@@ -82,29 +82,44 @@ struct PairKernels {
                      const PairSums<T>& sums, const T* grad_out, T* grad_q, T* grad_k);
 };
 
-// NT-Xent of two views, the engine with offset = n and its row formula in one call: equation (1) of
-// the SimCLR-TS report. With x_i = log sum over negatives exp(a_ij) - a_{i p(i)}:
-//   loss_i = log(1 + exp(x_i)),  share_i = 1 - P_{i p(i)} = 1 / (1 + exp(-x_i)),
+// NT-Xent of two views (Chen et al. 2020, equation 1), the engine with offset = n and its row
+// formula in one call. With x_i = log sum over negatives exp(a_ij) - a_{i p(i)}:
+//   loss_i = log(1 + exp(x_i)),  1 - P_{i p(i)} = 1 / (1 + exp(-x_i)),
 // which keep their digits when the batch has converged and both are 1e-8.
-// loss: (2n), or with a reduction one number, summed in float64; grad_loss: its gradient, elements
-// grad_stride apart; share, scale: (2n); grad1, grad2: (n, dim).
 enum class Reduction : int { none = 0, sum = 1, mean = 2 };
 
-// Where the forward leaves the gradients of (n, dim) for an upstream gradient of 1, or nullptr: not
-// asked for, nor with Reduction::none. It forms them while its exponentials lie in working memory.
+// What the forward leaves of every row for the backward, each of (2n).
 template <class T>
-struct Pulled {
+struct NtXentRows {
+  T* one_minus_p;  // of the positive
+  T* scale;        // 1 / norm, 0 for rows with norm <= 1e-12
+  PairSums<T> sums;
+};
+
+// Where the forward leaves the gradients (n, dim) for an upstream gradient of 1, from exponentials
+// that lie in working memory; null: not asked for, nor with Reduction::none.
+template <class T>
+struct FusedGradient {
   T* grad1;
   T* grad2;
 };
 
+// The loss's gradient: (2n), or with a reduction one number; elements `stride` apart.
+template <class T>
+struct UpstreamGradient {
+  const T* data;
+  std::int64_t stride;
+};
+
 template <class T>
 struct NtXentKernels {
-  void (*forward)(const PairProblem<T>& problem, Reduction reduction, int threads, T* loss,
-                  T* share, T* scale, const PairSums<T>& sums, const Pulled<T>& pulled);
-  void (*backward)(const PairProblem<T>& problem, Reduction reduction, int threads, const T* share,
-                   const T* scale, const PairSums<T>& sums, const T* grad_loss,
-                   std::int64_t grad_stride, T* grad1, T* grad2);
+  // loss: (2n), or with a reduction one number, summed in float64.
+  void (*forward)(const PairProblem<T>& problem, Reduction reduction, int threads,
+                  const NtXentRows<T>& rows, const FusedGradient<T>& fused, T* loss);
+  // grad1, grad2: (n, dim).
+  void (*backward)(const PairProblem<T>& problem, Reduction reduction, int threads,
+                   const NtXentRows<T>& rows, const UpstreamGradient<T>& upstream, T* grad1,
+                   T* grad2);
 };
 
 // Many small NT-Xent problems at once: group g has lengths[g] (nullptr: n) rows per view, starting
@@ -123,15 +138,15 @@ struct GroupedViews {
 
 template <class T>
 struct GroupedKernels {
-  // loss: (groups, 2n); saved: (8, groups, 2n), the rows share, scale and PairSums.
+  // loss: (groups, 2n); saved: (8, groups, 2n), the rows of NtXentRows in their order.
   void (*forward)(const GroupedViews<T>& views, int threads, T* loss, T* saved);
   // grad_loss: (groups, 2n); grad1, grad2: (groups, n, dim), contiguous.
   void (*backward)(const GroupedViews<T>& views, int threads, T* saved, const T* grad_loss,
                    T* grad1, T* grad2);
-  // Both at once for a weighted sum: loss[g] is the sum of group g's row losses; pull times its
-  // gradient is added to grad1 and grad2, which lie as z1 and z2 do.
-  void (*pulled)(const GroupedViews<T>& views, int threads, double pull, T* loss, T* grad1,
-                 T* grad2);
+  // Both at once: loss[g] is the sum of group g's row losses, and weight times its gradient is
+  // added to grad1 and grad2, which lie as z1 and z2 do.
+  void (*fused)(const GroupedViews<T>& views, int threads, double weight, T* loss, T* grad1,
+                T* grad2);
 };
 
 }  // namespace tsssl

@@ -63,10 +63,10 @@ TSSSL_INLINE void tile_similarity(std::int64_t depth, const T* a, const T* b,
 // has one order. Few rows: small blocks, so that two or four threads find equal work; or the
 // largest, where one thread works alone.
 template <class T>
-struct Blocks {
+struct RowBlocks {
   std::int64_t rows, size, count;
 
-  explicit Blocks(std::int64_t m, bool alone = false) : rows(m) {
+  explicit RowBlocks(std::int64_t m, bool alone = false) : rows(m) {
     constexpr std::int64_t kPanel = Panel<T>::kRows;
     const std::int64_t target = alone || m <= 3 * kPanel ? 1 : (m <= 8 * kMaxBlock ? 8 : 32);
     size = min(round_up(ceil_div(m, target), kPanel), kMaxBlock / kPanel * kPanel);
@@ -123,37 +123,38 @@ TSSSL_INLINE int threads_for(std::int64_t elements, int threads) {
   return elements < (1 << 13) ? 1 : threads;
 }
 
+// What one side of a product is made from.
 template <class T>
-class Operand {
+struct RowsInput {
+  RowPieces<T> rows;
+  std::int64_t dim;
+  bool normalize;
+  const std::uint8_t* valid = nullptr;
+  bool packed = true;  // it takes part in a similarity product
+  bool alone = false;  // one thread works on the whole problem
+};
+
+template <class T>
+inline RowsInput<T> queries(const PairProblem<T>& problem) {
+  return {problem.q, problem.dim, problem.normalize, problem.q_valid, true, problem.alone};
+}
+
+template <class T>
+inline RowsInput<T> keys(const PairProblem<T>& problem) {
+  return {problem.k, problem.dim, problem.normalize, problem.k_valid, true, problem.alone};
+}
+
+template <class T>
+class PackedRows {
  public:
-  // scale: one factor per row. Forward: written here, 1 / norm where `normalize` (0 for a norm of
-  // at most kTinyNorm), else 1. Backward: `known`, the factors of the forward. `packed`: whether
-  // it takes part in a similarity product. `alone`: one thread works on the whole problem.
-  Operand(const RowPieces<T>& rows, std::int64_t dim, bool normalize, bool known, bool packed,
-          const std::uint8_t* valid, T* scale, int threads, bool alone = false)
-      : blocks(count_rows(rows), alone),
-        depth(dim),
-        stride(round_up(dim, Simd<T>::kLanes)),
-        padded(round_up(count_rows(rows), Panel<T>::kRows)),
-        scale_(scale),
-        rows_(padded * stride),
-        panels_(packed ? padded * dim : 0) {
-    constexpr std::int64_t kPanel = Panel<T>::kRows;
-    const int useful = blocks.count == 1 ? 1 : threads_for(padded * dim, threads);
-    for_rows(blocks.rows, padded / kPanel, useful, [&](std::int64_t p, int) {
-      const std::int64_t first = p * kPanel, last = min(first + kPanel, blocks.rows);
-      for (std::int64_t i = first; i < last; ++i) {
-        const T* x = row_at(rows, i);
-        const bool live = valid == nullptr || valid[i] != 0;
-        // In double: a rounded factor would leave the row one ulp off the unit sphere.
-        const double factor = !live ? 0 : normalize ? inverse_norm(x) : 1;
-        if (!known) scale[i] = T(factor);
-        T* u = row(i);
-        for (std::int64_t k = 0; k < depth; ++k) u[k] = live ? T(x[k] * factor) : T(0);
-        for (std::int64_t k = depth; k < stride; ++k) u[k] = T(0);
-      }
-      if (packed) pack_panel(row(first), stride, last - first, depth, panel(p));
-    });
+  // Writes one factor a row to `scale`: 1 / norm where the input is normalised (0 for a norm of at
+  // most kTinyNorm), else 1.
+  static PackedRows forward(const RowsInput<T>& input, T* scale, int threads) {
+    return PackedRows(input, scale, scale, threads);
+  }
+  // scale: the factors of the forward.
+  static PackedRows backward(const RowsInput<T>& input, const T* scale, int threads) {
+    return PackedRows(input, nullptr, scale, threads);
   }
 
   T* row(std::int64_t i) const { return rows_.get() + i * stride; }
@@ -163,10 +164,36 @@ class Operand {
   T scale(std::int64_t i) const { return scale_[i]; }
   std::int64_t packed_depth() const { return depth; }
 
-  const Blocks<T> blocks;
+  const RowBlocks<T> blocks;
   const std::int64_t depth, stride, padded;
 
  private:
+  PackedRows(const RowsInput<T>& input, T* written, const T* scale, int threads)
+      : blocks(count_rows(input.rows), input.alone),
+        depth(input.dim),
+        stride(round_up(depth, Simd<T>::kLanes)),
+        padded(round_up(blocks.rows, Panel<T>::kRows)),
+        scale_(scale),
+        rows_(padded * stride),
+        panels_(input.packed ? padded * depth : 0) {
+    constexpr std::int64_t kPanel = Panel<T>::kRows;
+    const int useful = blocks.count == 1 ? 1 : threads_for(padded * depth, threads);
+    for_rows(blocks.rows, padded / kPanel, useful, [&](std::int64_t p, int) {
+      const std::int64_t first = p * kPanel, last = min(first + kPanel, blocks.rows);
+      for (std::int64_t i = first; i < last; ++i) {
+        const T* x = row_at(input.rows, i);
+        const bool live = input.valid == nullptr || input.valid[i] != 0;
+        // In double: a rounded factor would leave the row one ulp off the unit sphere.
+        const double factor = !live ? 0 : input.normalize ? inverse_norm(x) : 1;
+        if (written != nullptr) written[i] = T(factor);
+        T* u = row(i);
+        for (std::int64_t k = 0; k < depth; ++k) u[k] = live ? T(x[k] * factor) : T(0);
+        for (std::int64_t k = depth; k < stride; ++k) u[k] = T(0);
+      }
+      if (input.packed) pack_panel(row(first), stride, last - first, depth, panel(p));
+    });
+  }
+
   double inverse_norm(const T* x) const {
     const double norm = std::sqrt(sum_of_squares(x, depth));
     return norm <= kTinyNorm ? 0 : 1 / norm;
@@ -181,8 +208,8 @@ class Operand {
 //
 // One set (both sides the same): the diagonal first, then a round-robin tournament, i <= j.
 template <class F>
-inline void meet_within(std::int64_t blocks, int threads, const F& f) {
-  Scratch<Meeting> list(blocks * (blocks + 1) / 2);
+inline void block_pairs_within(std::int64_t blocks, int threads, const F& f) {
+  Scratch<TaskMembers> list(blocks * (blocks + 1) / 2);
   std::int64_t count = 0;
   const auto add = [&](std::int64_t a, std::int64_t b) {
     list[count++] = {static_cast<std::int32_t>(min(a, b)), static_cast<std::int32_t>(max(a, b))};
@@ -196,14 +223,14 @@ inline void meet_within(std::int64_t blocks, int threads, const F& f) {
       if (a < blocks && b < blocks) add(a, b);
     }
   }
-  parallel_meetings(list.get(), count, blocks, threads,
-                    [&](std::int64_t i, int thread) { f(list[i].first, list[i].second, thread); });
+  parallel_exclusive(list.get(), count, blocks, threads,
+                     [&](std::int64_t i, int thread) { f(list[i].first, list[i].second, thread); });
 }
 
 // Two sets: in round r the shorter side's block b meets block (b + r) of the longer.
 template <class F>
-inline void meet_across(std::int64_t rows, std::int64_t columns, int threads, const F& f) {
-  Scratch<Meeting> list(rows * columns);
+inline void block_pairs_across(std::int64_t rows, std::int64_t columns, int threads, const F& f) {
+  Scratch<TaskMembers> list(rows * columns);
   std::int64_t count = 0;
   const std::int64_t shorter = min(rows, columns), longer = max(rows, columns);
   for (std::int64_t round = 0; round < longer; ++round) {
@@ -213,7 +240,7 @@ inline void meet_across(std::int64_t rows, std::int64_t columns, int threads, co
       list[count++] = {static_cast<std::int32_t>(i), static_cast<std::int32_t>(rows + j)};
     }
   }
-  parallel_meetings(list.get(), count, rows + columns, threads, [&](std::int64_t i, int thread) {
+  parallel_exclusive(list.get(), count, rows + columns, threads, [&](std::int64_t i, int thread) {
     f(list[i].first, list[i].second - rows, thread);
   });
 }
