@@ -22,7 +22,7 @@ class Program {
       row = parse_row(draws_.program + i * kProgramColumns);
       row.offset = slots_;
       row.words = 4 * blocks_;
-      const std::int64_t slots = row.fixed_slots + row.channel_slots * channels;
+      const std::int64_t slots = row_slots(draws_.program + i * kProgramColumns, channels);
       slots_ += slots;
       for (std::int64_t block = 0; block < (slots + 3) / 4; ++block, ++blocks_) {
         numbers_[blocks_] = static_cast<std::uint64_t>(block);
@@ -68,8 +68,7 @@ class Program {
   static std::int64_t most_blocks(const Draws& draws, std::int64_t channels) {
     std::int64_t blocks = kBlockGroup;
     for (std::int64_t i = 0; i < draws.rows; ++i) {
-      const Row row = parse_row(draws.program + i * kProgramColumns);
-      blocks += (row.fixed_slots + row.channel_slots * channels + 3) / 4;
+      blocks += (row_slots(draws.program + i * kProgramColumns, channels) + 3) / 4;
     }
     return blocks;
   }

@@ -12,22 +12,28 @@ namespace py = pybind11;
 namespace tsssl {
 namespace {
 
-using Address = std::uintptr_t;
-using Shape = std::array<std::int64_t, 3>;   // n, c, t
-using Stride = std::array<std::int64_t, 4>;  // view, n, c, t
+using Shape = std::array<Index, 3>;   // n, c, t
+using Stride = std::array<Index, 4>;  // view, n, c, t
+using Seed = std::array<Index, 4>;    // seed, epoch, step, rank
+using Numbers = Buffer<const double>;
+using Integers = Buffer<const Index>;
 
-using Seed = std::array<std::int64_t, 4>;
-
-// program, rows, seed, sample ids, lengths
-using Source = std::tuple<Address, std::int64_t, Seed, Address, Address>;
-
-Draws make_draws(const Source& source) {
-  const auto& [program, rows, seed, ids, lengths] = source;
-  return {pointer<const double>(program),
+Draws make_draws(const Numbers& program, Index rows, const Seed& seed, const Integers& ids,
+                 const Integers& lengths, Index n) {
+  return {program.holding("program", rows * kProgramColumns),
           rows,
           {seed[0], seed[1], seed[2], seed[3]},
-          pointer<const std::int64_t>(ids),
-          pointer<const std::int64_t>(lengths)};
+          ids.holding_if_any("sample_ids", n),
+          lengths.holding_if_any("lengths", n)};
+}
+
+// Of (views, n, slots).
+Index parameter_count(const Draws& draws, Index views, const Shape& shape) {
+  Index slots = 0;
+  for (Index i = 0; i < draws.rows; ++i) {
+    slots += row_slots(draws.program + i * kProgramColumns, shape[1]);
+  }
+  return views * shape[0] * slots;
 }
 
 template <class T>
@@ -37,26 +43,43 @@ Series<T> make_series(Address x, const Shape& shape, const Stride& stride) {
 }
 
 template <class T>
-void bind(py::module_& module, const char* suffix) {
-  const std::string name = "augment_";
-  module.def((name + "forward_" + suffix).c_str(),
-             [](Address x, Shape shape, Stride stride, Source source, Address parameters,
-                std::int64_t views, int threads, Address out) {
-               const Draws draws = make_draws(source);
+void bind(py::module_& module, const std::string& suffix) {
+  module.def(("augment_forward_" + suffix).c_str(),
+             [](Address x, Shape shape, Stride stride, const Numbers& program, Index rows,
+                Seed seed, const Integers& sample_ids, const Integers& lengths,
+                const Numbers& parameters, Index views, int threads, const Buffer<T>& out) {
+               const Draws draws = make_draws(program, rows, seed, sample_ids, lengths, shape[0]);
+               const double* const given =
+                   parameters.empty()
+                       ? nullptr
+                       : parameters.holding("parameters", parameter_count(draws, views, shape));
+               T* const to = out.holding("out", views * shape[0] * shape[1] * shape[2]);
                py::gil_scoped_release release;
-               augment_kernels().of(T()).forward(make_series<T>(x, shape, stride), draws,
-                                                 pointer<const double>(parameters), views, threads,
-                                                 pointer<T>(out));
-             });
-  module.def((name + "backward_" + suffix).c_str(),
-             [](Address grad, Shape shape, Stride stride, Source source, Address parameters,
-                std::int64_t views, int threads, bool sum, Address grad_x) {
-               const Draws draws = make_draws(source);
-               py::gil_scoped_release release;
-               augment_kernels().of(T()).backward(make_series<T>(grad, shape, stride), draws,
-                                                  pointer<const double>(parameters), views, threads,
-                                                  sum, pointer<T>(grad_x));
-             });
+               augment_kernels().of(T()).forward(make_series<T>(x, shape, stride), draws, given,
+                                                 views, threads, to);
+             },
+             py::arg("x"), py::arg("shape"), py::arg("stride"), py::arg("program"), py::arg("rows"),
+             py::arg("seed"), py::arg("sample_ids"), py::arg("lengths"), py::arg("parameters"),
+             py::arg("views"), py::arg("threads"), py::arg("out"));
+  module.def(
+      ("augment_backward_" + suffix).c_str(),
+      [](Address grad, Shape shape, Stride stride, const Numbers& program, Index rows, Seed seed,
+         const Integers& sample_ids, const Integers& lengths, const Numbers& parameters,
+         Index views, int threads, bool sum, const Buffer<T>& grad_x) {
+        const Draws draws = make_draws(program, rows, seed, sample_ids, lengths, shape[0]);
+        const double* const given =
+            parameters.empty()
+                ? nullptr
+                : parameters.holding("parameters", parameter_count(draws, views, shape));
+        const Index size = shape[0] * shape[1] * shape[2];
+        T* const to = grad_x.holding("grad_x", sum ? size : views * size);
+        py::gil_scoped_release release;
+        augment_kernels().of(T()).backward(make_series<T>(grad, shape, stride), draws, given, views,
+                                           threads, sum, to);
+      },
+      py::arg("grad"), py::arg("shape"), py::arg("stride"), py::arg("program"), py::arg("rows"),
+      py::arg("seed"), py::arg("sample_ids"), py::arg("lengths"), py::arg("parameters"),
+      py::arg("views"), py::arg("threads"), py::arg("sum"), py::arg("grad_x"));
 }
 
 }  // namespace
@@ -64,13 +87,17 @@ void bind(py::module_& module, const char* suffix) {
 void bind_augment(py::module_& module) {
   bind<float>(module, "f32");
   bind<double>(module, "f64");
-  module.def("augment_sample",
-             [](Shape shape, Source source, std::int64_t views, int threads, Address parameters) {
-               const Draws draws = make_draws(source);
-               py::gil_scoped_release release;
-               augment_sample_kernel()(draws, views, shape[0], shape[1], shape[2], threads,
-                                       pointer<double>(parameters));
-             });
+  module.def(
+      "augment_sample",
+      [](Shape shape, const Numbers& program, Index rows, Seed seed, const Integers& sample_ids,
+         const Integers& lengths, Index views, int threads, const Buffer<double>& parameters) {
+        const Draws draws = make_draws(program, rows, seed, sample_ids, lengths, shape[0]);
+        double* const out = parameters.holding("parameters", parameter_count(draws, views, shape));
+        py::gil_scoped_release release;
+        augment_sample_kernel()(draws, views, shape[0], shape[1], shape[2], threads, out);
+      },
+      py::arg("shape"), py::arg("program"), py::arg("rows"), py::arg("seed"), py::arg("sample_ids"),
+      py::arg("lengths"), py::arg("views"), py::arg("threads"), py::arg("parameters"));
 }
 
 }  // namespace tsssl

@@ -1,4 +1,5 @@
 #include "bindings/arguments.h"
+#include "bindings/pair_problem.h"
 #include "runtime/dispatch.h"
 #include "runtime/scratch.h"
 
@@ -7,22 +8,24 @@ namespace py = pybind11;
 namespace tsssl {
 namespace {
 
-using Address = std::uintptr_t;
-using Index = std::int64_t;
-
-// Six consecutive rows of one (rows, count) buffer, in the order of PairSums.
+// kSumRows consecutive rows of `count`, in the order of PairSums.
 template <class T>
-PairSums<T> sums_at(Address address, Index count, Address statistics = 0) {
-  T* first = pointer<T>(address);
+PairSums<T> sums_at(T* first, Index count, T* statistics, T* kept) {
   return {first,
           first + count,
           first + 2 * count,
           first + 3 * count,
           first + 4 * count,
           first + 5 * count,
-          pointer<T>(statistics),
+          statistics,
           count,
-          nullptr};
+          kept};
+}
+
+// kNtXentRows consecutive rows of `count`, in the order of NtXentRows.
+template <class T>
+NtXentRows<T> nt_xent_rows(T* first, Index count, T* kept) {
+  return {first, first + count, sums_at<T>(first + 2 * count, count, nullptr, kept)};
 }
 
 template <class T>
@@ -37,152 +40,177 @@ PairProblem<T> two_views(Address z1, Index stride1, Address z2, Index stride2, I
   return problem;
 }
 
-// Optional arrays are addresses, 0 where absent; the pair arrays carry their row strides.
-template <class T>
-PairProblem<T> pair_problem(Address q, Index q_stride, Index rows, Address k, Index k_stride,
-                            Index columns, Index dim, double beta, bool normalize, bool symmetric,
-                            bool skip_diagonal, int group_rule, const py::tuple& arrays) {
-  const auto at = [&](int i) { return arrays[i].cast<Address>(); };
-  PairProblem<T> problem{};
-  problem.q = {pointer<const T>(q), nullptr, q_stride, 0, rows, 0};
-  problem.k = {pointer<const T>(k), nullptr, k_stride, 0, columns, 0};
-  problem.dim = dim;
-  problem.beta = beta;
-  problem.normalize = normalize;
-  problem.symmetric = symmetric;
-  problem.skip_diagonal = skip_diagonal;
-  problem.group_rule = static_cast<GroupRule>(group_rule);
-  problem.q_id = pointer<const std::int32_t>(at(0));
-  problem.k_id = pointer<const std::int32_t>(at(1));
-  problem.q_group = pointer<const std::int32_t>(at(2));
-  problem.k_group = pointer<const std::int32_t>(at(3));
-  problem.q_valid = pointer<const std::uint8_t>(at(4));
-  problem.k_valid = pointer<const std::uint8_t>(at(5));
-  problem.mask = pointer<const std::uint8_t>(at(6));
-  problem.mask_stride = arrays[7].cast<Index>();
-  problem.weight = pointer<const T>(at(8));
-  problem.weight_stride = arrays[9].cast<Index>();
-  return problem;
-}
-
-// (8, rows), in the order of NtXentRows.
-template <class T>
-NtXentRows<T> nt_xent_rows(Address saved, Index rows, T* kept) {
-  T* first = pointer<T>(saved);
-  PairSums<T> sums = sums_at<T>(saved + 2 * rows * sizeof(T), rows);
-  sums.kept = kept;
-  return {first, first + rows, sums};
-}
-
 template <class T>
 void bind_nt_xent(py::module_& module, const std::string& suffix,
                   const NtXentKernels<T>& (*kernels)()) {
+  // kept: empty, and nothing is kept; with a reduction the fused gradient (2, n, dim); else the
+  // exponentials, a square of nt_xent_saved_side.
   module.def(("nt_xent_forward_" + suffix).c_str(),
              [kernels](Address z1, Index stride1, Address z2, Index stride2, Index n, Index dim,
-                       double beta, int reduction, int threads, Address loss, Address saved,
-                       Index kept_rows, Address kept) {
-               py::gil_scoped_release release;
-               // With a reduction `kept` is the gradient, and the exponentials are working memory.
+                       double beta, int reduction, int threads, const Buffer<T>& loss,
+                       const Buffer<T>& saved, const Buffer<T>& kept) {
                const auto how = static_cast<Reduction>(reduction);
-               const bool fuse = kept_rows > 0 && how != Reduction::none;
-               const Scratch<T> own(fuse ? kept_rows * kept_rows : 0);
-               T* first = fuse ? pointer<T>(kept) : nullptr;
-               T* exponentials = fuse ? own.get() : kept_rows > 0 ? pointer<T>(kept) : nullptr;
+               const Index rows = 2 * n, side = nt_xent_saved_side(rows, dim);
+               const bool fuse = how != Reduction::none && !kept.empty();
+               T* const out = loss.holding("loss", how == Reduction::none ? rows : 1);
+               T* const first = saved.holding("saved", kNtXentRows * rows);
+               T* const gradient = fuse ? kept.holding("kept", rows * dim) : nullptr;
+               T* exponentials = fuse ? nullptr : kept.holding_if_any("kept", side * side);
+               py::gil_scoped_release release;
+               const Scratch<T> own(fuse ? side * side : 0);
+               if (fuse && side > 0) exponentials = own.get();
                kernels().forward(two_views<T>(z1, stride1, z2, stride2, n, dim, beta), how, threads,
-                                 nt_xent_rows<T>(saved, 2 * n, exponentials),
-                                 {first, fuse ? first + n * dim : nullptr}, pointer<T>(loss));
-             });
+                                 nt_xent_rows<T>(first, rows, exponentials),
+                                 {gradient, fuse ? gradient + n * dim : nullptr}, out);
+             },
+             py::arg("z1"), py::arg("stride1"), py::arg("z2"), py::arg("stride2"), py::arg("n"),
+             py::arg("dim"), py::arg("beta"), py::arg("reduction"), py::arg("threads"),
+             py::arg("loss"), py::arg("saved"), py::arg("kept"));
+  // grad: grad_count elements, grad_stride apart (0 where autograd expanded one number).
   module.def(("nt_xent_backward_" + suffix).c_str(),
              [kernels](Address z1, Index stride1, Address z2, Index stride2, Index n, Index dim,
-                       double beta, int reduction, int threads, Address saved, Address kept,
-                       Address grad, Index grad_stride, Address grad1, Address grad2) {
+                       double beta, int reduction, int threads, const Buffer<T>& saved,
+                       const Buffer<T>& kept, Address grad, Index grad_count, Index grad_stride,
+                       const Buffer<T>& grad1, const Buffer<T>& grad2) {
+               const Index rows = 2 * n, side = nt_xent_saved_side(rows, dim);
+               T* const first = saved.holding("saved", kNtXentRows * rows);
+               T* const exponentials = kept.holding_if_any("kept", side * side);
+               const auto how = static_cast<Reduction>(reduction);
+               if (const Index wanted = how == Reduction::none ? rows : 1; grad_count != wanted) {
+                 throw std::invalid_argument("grad: " + std::to_string(grad_count) +
+                                             " elements; accepted: " + std::to_string(wanted));
+               }
+               T* const out1 = grad1.holding("grad1", n * dim);
+               T* const out2 = grad2.holding("grad2", n * dim);
                py::gil_scoped_release release;
-               kernels().backward(two_views<T>(z1, stride1, z2, stride2, n, dim, beta),
-                                  static_cast<Reduction>(reduction), threads,
-                                  nt_xent_rows<T>(saved, 2 * n, pointer<T>(kept)),
-                                  {pointer<const T>(grad), grad_stride}, pointer<T>(grad1),
-                                  pointer<T>(grad2));
-             });
+               kernels().backward(two_views<T>(z1, stride1, z2, stride2, n, dim, beta), how,
+                                  threads, nt_xent_rows<T>(first, rows, exponentials),
+                                  {pointer<const T>(grad), grad_stride}, out1, out2);
+             },
+             py::arg("z1"), py::arg("stride1"), py::arg("z2"), py::arg("stride2"), py::arg("n"),
+             py::arg("dim"), py::arg("beta"), py::arg("reduction"), py::arg("threads"),
+             py::arg("saved"), py::arg("kept"), py::arg("grad"), py::arg("grad_count"),
+             py::arg("grad_stride"), py::arg("grad1"), py::arg("grad2"));
+}
+
+template <class T>
+void bind_pair_problem(py::module_& module, const std::string& suffix) {
+  using Codes = const Buffer<const std::int32_t>&;
+  using Flags = const Buffer<const std::uint8_t>&;
+  py::class_<BoundPairs<T>>(module, ("PairProblem_" + suffix).c_str())
+      .def(py::init<Address, Index, Index, Address, Index, Index, Index, double, bool, bool, bool,
+                    int, Codes, Codes, Codes, Codes, Flags, Flags, Flags, const Buffer<const T>&>(),
+           py::kw_only(), py::arg("q"), py::arg("q_stride"), py::arg("rows"), py::arg("k") = 0,
+           py::arg("k_stride") = 0, py::arg("columns"), py::arg("dim"), py::arg("beta"),
+           py::arg("normalize"), py::arg("symmetric") = false, py::arg("skip_diagonal") = false,
+           py::arg("group_rule") = 0, py::arg("q_id") = py::none(), py::arg("k_id") = py::none(),
+           py::arg("q_group") = py::none(), py::arg("k_group") = py::none(),
+           py::arg("q_valid") = py::none(), py::arg("k_valid") = py::none(),
+           py::arg("mask") = py::none(), py::arg("weight") = py::none());
 }
 
 template <class T>
 void bind_pairs(py::module_& module, const std::string& suffix) {
   module.def(("pairs_forward_" + suffix).c_str(),
-             [](Address q, Index q_stride, Index rows, Address k, Index k_stride, Index columns,
-                Index dim, double beta, bool normalize, bool symmetric, bool skip_diagonal,
-                int group_rule, const py::tuple& arrays, int threads, Address q_scale,
-                Address k_scale, Address sums, Address statistics, Index count, Address out) {
-               const PairProblem<T> problem =
-                   pair_problem<T>(q, q_stride, rows, k, k_stride, columns, dim, beta, normalize,
-                                   symmetric, skip_diagonal, group_rule, arrays);
+             [](const BoundPairs<T>& pairs, int threads, const Buffer<T>& scale,
+                const Buffer<T>& sums, const Buffer<T>& statistics, const Buffer<T>& out) {
+               const Index rows = pairs.rows();
+               T* const scales = scale.holding("scale", pairs.queries() + pairs.keys());
+               T* const first = sums.holding("sums", kSumRows * rows);
+               T* const extra = statistics.holding_if_any("statistics", kStatistics * rows);
+               T* const result = out.holding("out", 3 * rows);
                py::gil_scoped_release release;
-               pairs_kernels().of(T()).forward(
-                   problem, threads, pointer<T>(q_scale), pointer<T>(k_scale),
-                   sums_at<T>(sums, count, statistics), pointer<T>(out));
-             });
-  module.def(
-      ("pairs_backward_" + suffix).c_str(),
-      [](Address q, Index q_stride, Index rows, Address k, Index k_stride, Index columns, Index dim,
-         double beta, bool normalize, bool symmetric, bool skip_diagonal, int group_rule,
-         const py::tuple& arrays, int threads, Address q_scale, Address k_scale, Address sums,
-         Index count, Address grad_out, Address grad_q, Address grad_k) {
-        const PairProblem<T> problem =
-            pair_problem<T>(q, q_stride, rows, k, k_stride, columns, dim, beta, normalize,
-                            symmetric, skip_diagonal, group_rule, arrays);
-        py::gil_scoped_release release;
-        return pairs_kernels().of(T()).backward(problem, threads, pointer<const T>(q_scale),
-                                                pointer<const T>(k_scale), sums_at<T>(sums, count),
-                                                pointer<const T>(grad_out), pointer<T>(grad_q),
-                                                pointer<T>(grad_k));
-      });
+               pairs_kernels().of(T()).forward(pairs.problem, threads, scales,
+                                               scales + pairs.queries(),
+                                               sums_at<T>(first, rows, extra, nullptr), result);
+             },
+             py::arg("problem"), py::arg("threads"), py::arg("scale"), py::arg("sums"),
+             py::arg("statistics"), py::arg("out"));
+  module.def(("pairs_backward_" + suffix).c_str(),
+             [](const BoundPairs<T>& pairs, int threads, const Buffer<const T>& scale,
+                const Buffer<T>& sums, const Buffer<const T>& grad_out, const Buffer<T>& grad_q,
+                const Buffer<T>& grad_k) {
+               const Index rows = pairs.rows(), dim = pairs.dim();
+               const T* const scales = scale.holding("scale", pairs.queries() + pairs.keys());
+               T* const first = sums.holding("sums", kSumRows * rows);
+               const T* const upstream = grad_out.holding("grad_out", 3 * rows);
+               T* const to_q = grad_q.holding("grad_q", pairs.queries() * dim);
+               T* const to_k = grad_k.holding_if_any("grad_k", pairs.keys() * dim);
+               py::gil_scoped_release release;
+               return pairs_kernels().of(T()).backward(
+                   pairs.problem, threads, scales, scales + pairs.queries(),
+                   sums_at<T>(first, rows, nullptr, nullptr), upstream, to_q, to_k);
+             },
+             py::arg("problem"), py::arg("threads"), py::arg("scale"), py::arg("sums"),
+             py::arg("grad_out"), py::arg("grad_q"), py::arg("grad_k"));
 }
 
-template <class T>
-GroupedViews<T> grouped_views(const py::tuple& v) {
-  const auto index = [&](int i) { return v[i].cast<Index>(); };
-  return {pointer<const T>(v[0].cast<Address>()),
-          pointer<const T>(v[1].cast<Address>()),
-          index(2),
-          index(3),
-          index(4),
-          index(5),
-          index(6),
-          index(7),
-          index(8),
-          pointer<const Index>(v[9].cast<Address>()),
-          v[10].cast<double>(),
-          v[11].cast<bool>()};
-}
-
+// Views of a batch of problems, each with a row stride and a stride between groups.
 template <class T>
 void bind_grouped(py::module_& module, const std::string& suffix) {
-  module.def(("grouped_pulled_" + suffix).c_str(),
-             [](const py::tuple& arguments, int threads, double weight, Address loss, Address grad1,
-                Address grad2) {
-               const GroupedViews<T> views = grouped_views<T>(arguments);
+  using Views = GroupedViews<T>;
+  py::class_<Views>(module, ("GroupedViews_" + suffix).c_str())
+      .def(py::init([](Address z1, Address z2, Index row_stride1, Index row_stride2,
+                       Index group_stride1, Index group_stride2, Index groups, Index n, Index dim,
+                       const Buffer<const Index>& lengths, double beta, bool normalize) {
+             return Views{pointer<const T>(z1),
+                          pointer<const T>(z2),
+                          row_stride1,
+                          row_stride2,
+                          group_stride1,
+                          group_stride2,
+                          groups,
+                          n,
+                          dim,
+                          lengths.holding_if_any("lengths", groups),
+                          beta,
+                          normalize};
+           }),
+           py::kw_only(), py::arg("z1"), py::arg("z2"), py::arg("row_stride1"),
+           py::arg("row_stride2"), py::arg("group_stride1"), py::arg("group_stride2"),
+           py::arg("groups"), py::arg("n"), py::arg("dim"), py::arg("lengths"), py::arg("beta"),
+           py::arg("normalize"));
+  module.def(("grouped_forward_" + suffix).c_str(),
+             [](const Views& views, int threads, const Buffer<T>& loss, const Buffer<T>& saved) {
+               const Index rows = views.groups * 2 * views.n;
+               T* const out = loss.holding("loss", rows);
+               T* const first = saved.holding("saved", kNtXentRows * rows);
                py::gil_scoped_release release;
-               grouped_kernels().of(T()).fused(views, threads, weight, pointer<T>(loss),
-                                               pointer<T>(grad1), pointer<T>(grad2));
-             });
-  module.def(("grouped_forward_" + suffix).c_str(), [](const py::tuple& arguments, int threads,
-                                                       Address loss, Address saved) {
-    const GroupedViews<T> views = grouped_views<T>(arguments);
-    py::gil_scoped_release release;
-    grouped_kernels().of(T()).forward(views, threads, pointer<T>(loss), pointer<T>(saved));
-  });
-  module.def(("grouped_backward_" + suffix).c_str(), [](const py::tuple& arguments, int threads,
-                                                        Address saved, Address grad, Address grad1,
-                                                        Address grad2) {
-    const GroupedViews<T> views = grouped_views<T>(arguments);
-    py::gil_scoped_release release;
-    grouped_kernels().of(T()).backward(views, threads, pointer<T>(saved), pointer<const T>(grad),
-                                       pointer<T>(grad1), pointer<T>(grad2));
-  });
+               grouped_kernels().of(T()).forward(views, threads, out, first);
+             },
+             py::arg("views"), py::arg("threads"), py::arg("loss"), py::arg("saved"));
+  module.def(("grouped_backward_" + suffix).c_str(),
+             [](const Views& views, int threads, const Buffer<T>& saved,
+                const Buffer<const T>& grad, const Buffer<T>& grad1, const Buffer<T>& grad2) {
+               const Index rows = views.groups * 2 * views.n,
+                           size = views.groups * views.n * views.dim;
+               T* const first = saved.holding("saved", kNtXentRows * rows);
+               const T* const upstream = grad.holding("grad", rows);
+               T* const out1 = grad1.holding("grad1", size);
+               T* const out2 = grad2.holding("grad2", size);
+               py::gil_scoped_release release;
+               grouped_kernels().of(T()).backward(views, threads, first, upstream, out1, out2);
+             },
+             py::arg("views"), py::arg("threads"), py::arg("saved"), py::arg("grad"),
+             py::arg("grad1"), py::arg("grad2"));
+  // grad1, grad2: addresses of memory that lies as z1 and z2 do.
+  module.def(("grouped_fused_" + suffix).c_str(),
+             [](const Views& views, int threads, double weight, const Buffer<T>& loss,
+                Address grad1, Address grad2) {
+               T* const out = loss.holding("loss", views.groups);
+               py::gil_scoped_release release;
+               grouped_kernels().of(T()).fused(views, threads, weight, out, pointer<T>(grad1),
+                                               pointer<T>(grad2));
+             },
+             py::arg("views"), py::arg("threads"), py::arg("weight"), py::arg("loss"),
+             py::arg("grad1"), py::arg("grad2"));
 }
 
 }  // namespace
 
 void bind_contrastive(py::module_& module) {
+  module.def("nt_xent_saved_side", &nt_xent_saved_side, py::arg("rows"), py::arg("dim"),
+             "Side of the square in which nt_xent keeps its exponentials; 0: it does not.");
   bind_nt_xent<float>(module, "f32",
                       []() -> const NtXentKernels<float>& { return nt_xent_kernels().f32; });
   bind_nt_xent<double>(module, "f64",
@@ -190,6 +218,8 @@ void bind_contrastive(py::module_& module) {
   bind_nt_xent<float>(module, "bf16", &nt_xent_bf16_kernels);
   bind_grouped<float>(module, "f32");
   bind_grouped<double>(module, "f64");
+  bind_pair_problem<float>(module, "f32");
+  bind_pair_problem<double>(module, "f64");
   bind_pairs<float>(module, "f32");
   bind_pairs<double>(module, "f64");
 }

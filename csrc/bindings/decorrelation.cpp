@@ -1,3 +1,5 @@
+#include "tsssl/decorrelation.h"
+
 #include <pybind11/stl.h>
 
 #include "bindings/arguments.h"
@@ -8,13 +10,11 @@ namespace py = pybind11;
 namespace tsssl {
 namespace {
 
-using Address = std::uintptr_t;
 using Addresses = std::vector<Address>;
-using Strides = std::vector<std::int64_t>;
+using Strides = std::vector<Index>;
 
 template <class T>
-Views<T> views(const Addresses& z, const Strides& strides, std::int64_t n, std::int64_t dim,
-               bool gram) {
+Views<T> views_of(const Addresses& z, const Strides& strides, Index n, Index dim, bool gram) {
   return {reinterpret_cast<const T* const*>(z.data()),
           strides.data(),
           static_cast<int>(z.size()),
@@ -23,99 +23,108 @@ Views<T> views(const Addresses& z, const Strides& strides, std::int64_t n, std::
           gram};
 }
 
-// settings, in Python's order: a factor for each raw sum, a weight for each term, then the kernel's
-// own numbers (tsssl_fast/ops/decorrelation/spec.py). term = factor * sum, loss = sum of weight *
-// term; a weight of 0 switches its term off, whatever its value.
-using Settings = std::vector<double>;
-
-template <class T, std::size_t kTerms>
-void finish(const Settings& settings, const double (&sums)[kTerms], T* loss, T* terms) {
-  double total = 0;
-  for (std::size_t k = 0; k < kTerms; ++k) {
-    const double term = settings[k] * sums[k], weight = settings[kTerms + k];
-    terms[k] = static_cast<T>(term);
-    if (weight != 0) total += weight * term;
-  }
-  *loss = static_cast<T>(total);
-}
-
-// Derivatives of what follows in each raw sum; null where a gradient is absent.
-template <class T, std::size_t kTerms>
-void start(const Settings& settings, const T* grad_loss, const T* grad_terms,
-           double (&upstream)[kTerms]) {
-  for (std::size_t k = 0; k < kTerms; ++k) {
-    const double weight = settings[kTerms + k];
-    double outer = 0;
-    if (grad_loss != nullptr && weight != 0) outer = double(*grad_loss) * weight;
-    upstream[k] = settings[k] * (outer + (grad_terms == nullptr ? 0 : double(grad_terms[k])));
-  }
-}
-
-// What the families differ in: the kernel's own numbers and flags, its raw sums among the moments.
-struct VicregForm {
-  static constexpr std::size_t kTerms = 3;
+// What the operators differ in: their kernels, and what they save.
+struct Vicreg {
+  using Options = VicregOptions;
   static const ByDtype<VicregKernels>& kernels() { return vicreg_kernels(); }
-  static VicregOptions options(const Settings& settings, int flags) {
-    constexpr int kCorrelation = 8;
-    return {settings.at(6), settings.at(7), (flags & kCorrelation) != 0, flags};
+  template <class T>
+  static Index moments(const Views<T>& views) {
+    return vicreg_moments(views.count, views.dim);
   }
-  static void sums(const double* moments, std::size_t views, double (&out)[kTerms]) {
-    out[0] = moments[0];
-    out[1] = out[2] = 0;
-    for (std::size_t v = 0; v < views; ++v) out[1] += moments[1 + v];
-    for (std::size_t v = 0; v < views; ++v) out[2] += moments[1 + views + v];
+  static Index matrices(const Options& options, Index views) {
+    return options.covariance.computed ? views : 0;
   }
 };
 
-struct BarlowForm {
-  static constexpr std::size_t kTerms = 2;
+struct BarlowTwins {
+  using Options = BarlowOptions;
   static const ByDtype<BarlowKernels>& kernels() { return barlow_twins_kernels(); }
-  static BarlowOptions options(const Settings& settings, int flags) {
-    constexpr int kCenter = 1, kUnbiased = 2;
-    return {settings.at(4), (flags & kCenter) != 0, (flags & kUnbiased) != 0};
+  template <class T>
+  static Index moments(const Views<T>& views) {
+    return barlow_moments(views.dim);
   }
-  static void sums(const double* moments, std::size_t, double (&out)[kTerms]) {
-    out[0] = moments[0];
-    out[1] = moments[1];
-  }
+  static Index matrices(const Options&, Index) { return 2; }
 };
 
-template <class Form, class T>
+template <class Operator, class T>
 void bind(py::module_& module, const std::string& name, const std::string& suffix) {
+  using Options = typename Operator::Options;
+  const auto square_size = [](const Options& options, const Views<T>& views) {
+    const Index side = views.gram ? views.n : views.dim;
+    return Operator::matrices(options, views.count) * side * side;
+  };
   module.def((name + "_forward_" + suffix).c_str(),
-             [](const Addresses& z, const Strides& strides, std::int64_t n, std::int64_t dim,
-                bool gram, const Settings& settings, int flags, int threads, Address loss,
-                Address terms, Address moments, Address square) {
+             [square_size](const Addresses& z, const Strides& strides, Index n, Index dim,
+                           bool gram, const Options& options, int threads, const Buffer<T>& loss,
+                           const Buffer<T>& terms, const Buffer<double>& moments,
+                           const Buffer<T>& square) {
+               const Views<T> views = views_of<T>(z, strides, n, dim, gram);
+               const TermValues<T> values{loss.holding("loss", 1),
+                                          terms.holding("terms", Options::kTerms)};
+               double* const sums = moments.holding("moments", Operator::moments(views));
+               T* const matrices = square.holding("square", square_size(options, views));
                py::gil_scoped_release release;
-               const auto options = Form::options(settings, flags);
-               Form::kernels().of(T()).forward(views<T>(z, strides, n, dim, gram), options, threads,
-                                               pointer<double>(moments), pointer<T>(square));
-               double sums[Form::kTerms];
-               Form::sums(pointer<const double>(moments), z.size(), sums);
-               finish(settings, sums, pointer<T>(loss), pointer<T>(terms));
-             });
-  module.def((name + "_backward_" + suffix).c_str(),
-             [](const Addresses& z, const Strides& strides, std::int64_t n, std::int64_t dim,
-                bool gram, const Settings& settings, int flags, int threads, Address grad_loss,
-                Address grad_terms, Address moments, Address square, const Addresses& gradients) {
-               py::gil_scoped_release release;
-               const auto options = Form::options(settings, flags);
-               double upstream[Form::kTerms];
-               start(settings, pointer<const T>(grad_loss), pointer<const T>(grad_terms), upstream);
-               Form::kernels().of(T()).backward(views<T>(z, strides, n, dim, gram), options,
-                                                upstream, threads, pointer<const double>(moments),
-                                                pointer<const T>(square),
-                                                reinterpret_cast<T* const*>(gradients.data()));
-             });
+               Operator::kernels().of(T()).forward(views, options, threads, values, sums, matrices);
+             },
+             py::arg("z"), py::arg("strides"), py::arg("n"), py::arg("dim"), py::arg("gram"),
+             py::arg("options"), py::arg("threads"), py::arg("loss"), py::arg("terms"),
+             py::arg("moments"), py::arg("square"));
+  module.def(
+      (name + "_backward_" + suffix).c_str(),
+      [square_size](const Addresses& z, const Strides& strides, Index n, Index dim, bool gram,
+                    const Options& options, int threads, const Buffer<const T>& grad_loss,
+                    const Buffer<const T>& grad_terms, const Buffer<const double>& moments,
+                    const Buffer<const T>& square, const std::vector<Buffer<T>>& gradients) {
+        const Views<T> views = views_of<T>(z, strides, n, dim, gram);
+        const TermGradients<T> upstream{grad_loss.holding_if_any("grad_loss", 1),
+                                        grad_terms.holding_if_any("grad_terms", Options::kTerms)};
+        const double* const sums = moments.holding("moments", Operator::moments(views));
+        const T* const matrices = square.holding("square", square_size(options, views));
+        std::vector<T*> out;
+        for (const Buffer<T>& gradient : gradients) {
+          out.push_back(gradient.holding("gradients", n * dim));
+        }
+        py::gil_scoped_release release;
+        Operator::kernels().of(T()).backward(views, options, upstream, threads, sums, matrices,
+                                             out.data());
+      },
+      py::arg("z"), py::arg("strides"), py::arg("n"), py::arg("dim"), py::arg("gram"),
+      py::arg("options"), py::arg("threads"), py::arg("grad_loss"), py::arg("grad_terms"),
+      py::arg("moments"), py::arg("square"), py::arg("gradients"));
+}
+
+void bind_options(py::module_& module) {
+  py::class_<Term>(module, "Term")
+      .def(py::init([](double factor, double weight) { return Term{factor, weight}; }),
+           py::kw_only(), py::arg("factor"), py::arg("weight"));
+  py::class_<VicregTerm>(module, "VicregTerm")
+      .def(py::init([](double factor, double weight, bool computed) {
+             return VicregTerm{{factor, weight}, computed};
+           }),
+           py::kw_only(), py::arg("factor"), py::arg("weight"), py::arg("computed"));
+  py::class_<VicregOptions>(module, "VicregOptions")
+      .def(py::init([](const VicregTerm& invariance, const VicregTerm& variance,
+                       const VicregTerm& covariance, double gamma, double eps, bool correlation) {
+             return VicregOptions{invariance, variance, covariance, gamma, eps, correlation};
+           }),
+           py::kw_only(), py::arg("invariance"), py::arg("variance"), py::arg("covariance"),
+           py::arg("gamma"), py::arg("eps"), py::arg("correlation"));
+  py::class_<BarlowOptions>(module, "BarlowOptions")
+      .def(py::init([](const Term& on, const Term& off, double eps, bool center, bool unbiased) {
+             return BarlowOptions{on, off, eps, center, unbiased};
+           }),
+           py::kw_only(), py::arg("on"), py::arg("off"), py::arg("eps"), py::arg("center"),
+           py::arg("unbiased"));
 }
 
 }  // namespace
 
 void bind_decorrelation(py::module_& module) {
-  bind<VicregForm, float>(module, "vicreg", "f32");
-  bind<VicregForm, double>(module, "vicreg", "f64");
-  bind<BarlowForm, float>(module, "barlow", "f32");
-  bind<BarlowForm, double>(module, "barlow", "f64");
+  bind_options(module);
+  bind<Vicreg, float>(module, "vicreg", "f32");
+  bind<Vicreg, double>(module, "vicreg", "f64");
+  bind<BarlowTwins, float>(module, "barlow", "f32");
+  bind<BarlowTwins, double>(module, "barlow", "f64");
 }
 
 }  // namespace tsssl

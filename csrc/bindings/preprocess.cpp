@@ -8,18 +8,23 @@ namespace py = pybind11;
 namespace tsssl {
 namespace {
 
-using Address = std::uintptr_t;
-
 template <class T>
 void bind(py::module_& module, const char* name) {
   module.def(
-      name, [](Address x, std::int64_t rows, std::int64_t channels, std::int64_t t, Address lengths,
-               int task, double first, double second, int threads, Address out) {
+      name,
+      [](const Buffer<const T>& x, Index n, Index channels, Index t,
+         const Buffer<const Index>& lengths, int task, double first, double second, int threads,
+         const Buffer<T>& out) {
+        const Index rows = n * channels;
+        const T* const from = x.holding("x", rows * t);
+        const Index* const known = lengths.holding_if_any("lengths", n);
+        T* const to = out.holding("out", rows * t);
         py::gil_scoped_release release;
         preprocess_kernels().of(T()).transform(
-            pointer<const T>(x), rows, channels, t, pointer<const std::int64_t>(lengths),
-            static_cast<RowTask>(task), first, second, threads, pointer<T>(out));
-      });
+            from, rows, channels, t, known, static_cast<RowTask>(task), first, second, threads, to);
+      },
+      py::arg("x"), py::arg("n"), py::arg("channels"), py::arg("t"), py::arg("lengths"),
+      py::arg("task"), py::arg("first"), py::arg("second"), py::arg("threads"), py::arg("out"));
 }
 
 }  // namespace

@@ -1,4 +1,7 @@
+#include "tsssl/sigmoid_triplet.h"
+
 #include "bindings/arguments.h"
+#include "bindings/pair_problem.h"
 #include "runtime/dispatch.h"
 
 namespace py = pybind11;
@@ -6,95 +9,78 @@ namespace py = pybind11;
 namespace tsssl {
 namespace {
 
-using Address = std::uintptr_t;
-using Index = std::int64_t;
-
-// One side: address, row stride, rows, identifiers, flags.
-template <class T>
-void place(const py::tuple& side, RowPieces<T>& rows, const std::int32_t*& id,
-           const std::uint8_t*& valid) {
-  rows = {pointer<const T>(side[0].cast<Address>()),
-          nullptr,
-          side[1].cast<Index>(),
-          0,
-          side[2].cast<Index>(),
-          0};
-  id = pointer<const std::int32_t>(side[3].cast<Address>());
-  valid = pointer<const std::uint8_t>(side[4].cast<Address>());
-}
-
-template <class T>
-PairProblem<T> two_sets(const py::tuple& q, const py::tuple& k, Index dim, double scale,
-                        bool normalize) {
-  PairProblem<T> problem{};
-  place<T>(q, problem.q, problem.q_id, problem.q_valid);
-  place<T>(k, problem.k, problem.k_id, problem.k_valid);
-  problem.dim = dim;
-  problem.beta = scale;
-  problem.normalize = normalize;
-  return problem;
-}
-
-template <class T>
-PairProblem<T> one_set(const py::tuple& z, Index dim, bool normalize) {
-  PairProblem<T> problem = two_sets<T>(z, z, dim, 1, normalize);
-  problem.k = {};
-  return problem;
-}
-
-// (3, rows), in the order of TripletRows.
-template <class T>
-TripletRows<T> triplet_rows(Address rows, Address nearest, Index count) {
-  T* first = pointer<T>(rows);
-  return {first, first + count, first + 2 * count, pointer<std::int32_t>(nearest)};
-}
-
+// The problem's beta is the scale.
 template <class T>
 void bind_sigmoid(py::module_& module, const std::string& suffix) {
   module.def(("sigmoid_forward_" + suffix).c_str(),
-             [](const py::tuple& q, const py::tuple& k, Index dim, bool normalize, double scale,
-                double bias, int threads, Address q_scale, Address k_scale, Address loss) {
-               const PairProblem<T> problem = two_sets<T>(q, k, dim, scale, normalize);
+             [](const BoundPairs<T>& pairs, double bias, int threads, const Buffer<T>& norms,
+                const Buffer<T>& loss) {
+               T* const scales = norms.holding("norms", pairs.queries() + pairs.keys());
+               T* const out = loss.holding("loss", pairs.queries());
                py::gil_scoped_release release;
-               sigmoid_kernels().of(T()).forward(problem, bias, threads, pointer<T>(q_scale),
-                                                 pointer<T>(k_scale), pointer<T>(loss));
-             });
+               sigmoid_kernels().of(T()).forward(pairs.problem, bias, threads, scales,
+                                                 scales + pairs.queries(), out);
+             },
+             py::arg("problem"), py::arg("bias"), py::arg("threads"), py::arg("norms"),
+             py::arg("loss"));
   module.def(("sigmoid_backward_" + suffix).c_str(),
-             [](const py::tuple& q, const py::tuple& k, Index dim, bool normalize, double scale,
-                double bias, int threads, Address q_scale, Address k_scale, Address grad,
-                Address grad_q, Address grad_k) {
-               const PairProblem<T> problem = two_sets<T>(q, k, dim, scale, normalize);
+             [](const BoundPairs<T>& pairs, double bias, int threads, const Buffer<const T>& norms,
+                const Buffer<const T>& grad, const Buffer<T>& grad_q, const Buffer<T>& grad_k) {
+               const T* const scales = norms.holding("norms", pairs.queries() + pairs.keys());
+               const T* const upstream = grad.holding("grad", pairs.queries());
+               T* const to_q = grad_q.holding("grad_q", pairs.queries() * pairs.dim());
+               T* const to_k = grad_k.holding_if_any("grad_k", pairs.keys() * pairs.dim());
                double slopes[2];
                {
                  py::gil_scoped_release release;
-                 sigmoid_kernels().of(T()).backward(
-                     problem, bias, threads, pointer<const T>(q_scale), pointer<const T>(k_scale),
-                     pointer<const T>(grad), pointer<T>(grad_q), pointer<T>(grad_k), slopes);
+                 sigmoid_kernels().of(T()).backward(pairs.problem, bias, threads, scales,
+                                                    scales + pairs.queries(), upstream, to_q, to_k,
+                                                    slopes);
                }
                return py::make_tuple(slopes[0], slopes[1]);
-             });
+             },
+             py::arg("problem"), py::arg("bias"), py::arg("threads"), py::arg("norms"),
+             py::arg("grad"), py::arg("grad_q"), py::arg("grad_k"));
+}
+
+// rows: (3, queries), in the order of TripletRows.
+template <class T>
+TripletRows<T> triplet_rows(const BoundPairs<T>& pairs, const Buffer<T>& rows,
+                            const Buffer<std::int32_t>& nearest) {
+  const Index count = pairs.queries();
+  T* const first = rows.holding("rows", 3 * count);
+  return {first, first + count, first + 2 * count, nearest.holding("nearest", count)};
 }
 
 template <class T>
 void bind_triplet(py::module_& module, const std::string& suffix) {
-  module.def(("triplet_forward_" + suffix).c_str(),
-             [](const py::tuple& z, Index dim, bool normalize, double margin, int threads,
-                Address scale, Address rows, Address nearest, Address loss) {
-               const PairProblem<T> problem = one_set<T>(z, dim, normalize);
-               py::gil_scoped_release release;
-               triplet_kernels().of(T()).forward(problem, margin, threads, pointer<T>(scale),
-                                                 triplet_rows<T>(rows, nearest, problem.q.count1),
-                                                 pointer<T>(loss));
-             });
-  module.def(("triplet_backward_" + suffix).c_str(),
-             [](const py::tuple& z, Index dim, bool normalize, double margin, int threads,
-                Address scale, Address rows, Address nearest, Address grad, Address out) {
-               const PairProblem<T> problem = one_set<T>(z, dim, normalize);
-               py::gil_scoped_release release;
-               triplet_kernels().of(T()).backward(problem, margin, threads, pointer<const T>(scale),
-                                                  triplet_rows<T>(rows, nearest, problem.q.count1),
-                                                  pointer<const T>(grad), pointer<T>(out));
-             });
+  module.def(
+      ("triplet_forward_" + suffix).c_str(),
+      [](const BoundPairs<T>& pairs, double margin, int threads, const Buffer<T>& norms,
+         const Buffer<T>& rows, const Buffer<std::int32_t>& nearest, const Buffer<T>& loss) {
+        T* const scales = norms.holding("norms", pairs.queries());
+        const TripletRows<T> saved = triplet_rows<T>(pairs, rows, nearest);
+        T* const out = loss.holding("loss", pairs.queries());
+        py::gil_scoped_release release;
+        triplet_kernels().of(T()).forward(pairs.problem, margin, threads, scales, saved, out);
+      },
+      py::arg("problem"), py::arg("margin"), py::arg("threads"), py::arg("norms"), py::arg("rows"),
+      py::arg("nearest"), py::arg("loss"));
+  module.def(
+      ("triplet_backward_" + suffix).c_str(),
+      [](const BoundPairs<T>& pairs, double margin, int threads, const Buffer<const T>& norms,
+         const Buffer<T>& rows, const Buffer<std::int32_t>& nearest, const Buffer<const T>& grad,
+         const Buffer<T>& out) {
+        const T* const scales = norms.holding("norms", pairs.queries());
+        const TripletRows<T> saved = triplet_rows<T>(pairs, rows, nearest);
+        const T* const upstream = grad.holding("grad", pairs.queries());
+        T* const to = out.holding("out", pairs.queries() * pairs.dim());
+        py::gil_scoped_release release;
+        triplet_kernels().of(T()).backward(pairs.problem, margin, threads, scales, saved, upstream,
+                                           to);
+      },
+      py::arg("problem"), py::arg("margin"), py::arg("threads"), py::arg("norms"), py::arg("rows"),
+      py::arg("nearest"), py::arg("grad"), py::arg("out"));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "decorrelation/second_moments.h"
+#include "decorrelation/terms.h"
 #include "tsssl/decorrelation.h"
 
 namespace tsssl {
@@ -42,8 +43,8 @@ inline Wide<In> barlow_wide(const Views<In>& views, int v, const BarlowOptions& 
 }
 
 template <class In>
-void forward(const Views<In>& views, const BarlowOptions& options, int threads, double* moments,
-             In* matrices) {
+void forward(const Views<In>& views, const BarlowOptions& options, int threads,
+             const TermValues<In>& values, double* moments, In* matrices) {
   threads = useful_threads(views, threads);
   const std::int64_t n = views.n, dim = views.dim, side = side_of(views), depth = depth_of(views);
   const BarlowMoments<double> out(moments, dim);
@@ -86,23 +87,25 @@ void forward(const Views<In>& views, const BarlowOptions& options, int threads, 
   In* first = matrices;
   In* second = matrices + side * side;
   const double unit = 1 / (double(n) * double(n));
-  if (!views.gram) {
+  if (views.gram) {
+    const double* rows_a = rows.total(0);
+    const double* rows_b = rows.total(1);
+    gram_matrix(b, rows_b, threads, first);
+    gram_matrix(a, rows_a, threads, second);
+    *out.off =
+        difference(gram_product(second, first, rows_a, rows_b, n, threads) * unit, *out.diagonal);
+    if (cancels(views, *out.off, *out.diagonal)) {
+      const Wide<In> wide_a = barlow_wide(views, 0, options, out, threads);
+      const Wide<In> wide_b = barlow_wide(views, 1, options, out, threads);
+      *out.off = difference(wide_a.product(wide_b, threads) * unit, *out.diagonal);
+    }
+  } else {
     *out.off = square(a, b, threads, second, first) * unit;
-    return;
   }
-  const double* rows_a = rows.total(0);
-  const double* rows_b = rows.total(1);
-  gram_matrix(b, rows_b, threads, first);
-  gram_matrix(a, rows_a, threads, second);
-  *out.off =
-      difference(gram_product(second, first, rows_a, rows_b, n, threads) * unit, *out.diagonal);
-  if (cancels(views, *out.off, *out.diagonal)) {
-    const Wide<In> wide_a = barlow_wide(views, 0, options, out, threads);
-    const Wide<In> wide_b = barlow_wide(views, 1, options, out, threads);
-    *out.off = difference(wide_a.product(wide_b, threads) * unit, *out.diagonal);
-  }
+  write_terms({options.on, options.off}, {*out.on, *out.off}, values);
 }
 
+// upstream: d loss / d (on, off).
 template <class In, class T, class S>
 void barlow_view(const Views<In>& views, int v, const BarlowOptions& options,
                  const double* upstream, int threads, const BarlowMoments<const double>& moments,
@@ -131,10 +134,12 @@ void barlow_view(const Views<In>& views, int v, const BarlowOptions& options,
 }
 
 template <class In>
-void backward(const Views<In>& views, const BarlowOptions& options, const double* upstream,
+void backward(const Views<In>& views, const BarlowOptions& options, const TermGradients<In>& outer,
               int threads, const double* moments, const In* matrices, In* const* gradients) {
   threads = useful_threads(views, threads);
   const std::int64_t side = side_of(views), dim = views.dim;
+  double upstream[BarlowOptions::kTerms];
+  raw_gradients({options.on, options.off}, outer, upstream);
   const BarlowMoments<const double> saved(moments, dim);
   if (cancels(views, *saved.off, *saved.diagonal)) {
     for (int v = 0; v < 2; ++v) {

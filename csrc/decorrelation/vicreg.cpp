@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "decorrelation/second_moments.h"
+#include "decorrelation/terms.h"
 #include "tsssl/decorrelation.h"
 
 namespace tsssl {
@@ -36,14 +37,14 @@ inline double vicreg_scale(const VicregOptions& options, double squares) {
 // Packed columns, sums and the matrix of one view after the other: two operands at once would be
 // another half of the inputs' size (at 2048 x 2048 the peak was 3.06 times the inputs).
 template <class In>
-void forward(const Views<In>& views, const VicregOptions& options, int threads, double* moments,
-             In* matrices) {
+void forward(const Views<In>& views, const VicregOptions& options, int threads,
+             const TermValues<In>& values, double* moments, In* matrices) {
   threads = useful_threads(views, threads);
   const std::int64_t n = views.n, dim = views.dim, side = side_of(views), depth = depth_of(views);
   const int count = views.count;
   const VicregMoments<double> out(moments, count, dim);
-  const bool covariance = options.parts & kCovariance;
-  const bool statistics = options.parts & (kVariance | kCovariance);
+  const bool covariance = options.covariance.computed;
+  const bool statistics = options.variance.computed || options.covariance.computed;
   const std::int64_t width = views.gram ? kDepth : kStrip, strips = ceil_div(dim, width);
   const double unit = options.correlation ? 1 : double(n - 1);
   Scratch<In> packed(covariance ? PackedChunks<In>::size(side, depth) : 0);
@@ -60,7 +61,7 @@ void forward(const Views<In>& views, const VicregOptions& options, int threads, 
     parallel_for(strips, threads, [&](std::int64_t strip, int) {
       const std::int64_t c0 = strip * width, c1 = min(c0 + width, dim);
       double* total = sums[strip];
-      for (int b = v + 1; b < count && (options.parts & kInvariance); ++b) {
+      for (int b = v + 1; b < count && options.invariance.computed; ++b) {
         total[0] += squared_distance(view, view_of(views, b), n, c0, c1);
       }
       if (!statistics) {
@@ -86,7 +87,7 @@ void forward(const Views<In>& views, const VicregOptions& options, int threads, 
     double diagonal = 0;
     for (std::int64_t strip = 0; strip < strips; ++strip) {
       *out.pairs += sums[strip][0];
-      if (options.parts & kVariance) out.hinge[v] += sums[strip][1];
+      if (options.variance.computed) out.hinge[v] += sums[strip][1];
       diagonal += sums[strip][2];
     }
     if (!covariance) continue;
@@ -104,9 +105,15 @@ void forward(const Views<In>& views, const VicregOptions& options, int threads, 
     out.off[v] = off / (unit * unit);
     out.diagonal[v] = diagonal / (unit * unit);
   }
+  double hinge = 0, off = 0;
+  for (int v = 0; v < count; ++v) hinge += out.hinge[v];
+  for (int v = 0; v < count; ++v) off += out.off[v];
+  write_terms({options.invariance, options.variance, options.covariance}, {*out.pairs, hinge, off},
+              values);
 }
 
-// Coefficients and matrix of one view, in T arithmetic.
+// Coefficients and matrix of one view, in T arithmetic. upstream: d loss / d (pairs, every hinge,
+// every off).
 template <class In, class T, class S>
 void vicreg_view(const Views<In>& views, int v, const VicregOptions& options,
                  const double* upstream, int threads, const VicregMoments<const double>& moments,
@@ -114,8 +121,8 @@ void vicreg_view(const Views<In>& views, int v, const VicregOptions& options,
   const std::int64_t n = views.n, dim = views.dim;
   const double unit = options.correlation ? 1 : double(n - 1);
   const double off = 4 * upstream[2] / (unit * unit);
-  const bool product = (options.parts & kCovariance) && off != 0;
-  const bool hinge = (options.parts & kVariance) && upstream[1] != 0;
+  const bool product = options.covariance.computed && off != 0;
+  const bool hinge = options.variance.computed && upstream[1] != 0;
   const double* squares = moments.squares + v * dim;
   Columns<T> columns(6, dim);
   const Standardise<T> x = standardise(columns, 0);
@@ -133,7 +140,7 @@ void vicreg_view(const Views<In>& views, int v, const VicregOptions& options,
   const Coefficients<T> k{x,
                           x,
                           T(off),
-                          T(options.parts & kInvariance ? 2 * upstream[0] : 0),
+                          T(options.invariance.computed ? 2 * upstream[0] : 0),
                           inner,
                           nullptr,
                           hinge ? outer : nullptr,
@@ -145,13 +152,15 @@ void vicreg_view(const Views<In>& views, int v, const VicregOptions& options,
 }
 
 template <class In>
-void backward(const Views<In>& views, const VicregOptions& options, const double* upstream,
+void backward(const Views<In>& views, const VicregOptions& options, const TermGradients<In>& outer,
               int threads, const double* moments, const In* matrices, In* const* gradients) {
   threads = useful_threads(views, threads);
   const std::int64_t side = side_of(views), dim = views.dim;
+  double upstream[VicregOptions::kTerms];
+  raw_gradients({options.invariance, options.variance, options.covariance}, outer, upstream);
   const VicregMoments<const double> saved(moments, views.count, dim);
   for (int v = 0; v < views.count; ++v) {
-    if ((options.parts & kCovariance) && cancels(views, saved.off[v], saved.diagonal[v])) {
+    if (options.covariance.computed && cancels(views, saved.off[v], saved.diagonal[v])) {
       const auto scale = [&](std::int64_t c) {
         return vicreg_scale(options, saved.squares[v * dim + c]);
       };

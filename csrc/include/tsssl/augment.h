@@ -19,6 +19,11 @@ struct Draws {
 
 constexpr int kProgramColumns = 24;
 
+// How many parameters a row of a program has for one (view, sample).
+constexpr std::int64_t row_slots(const double* row, std::int64_t channels) {
+  return static_cast<std::int64_t>(row[4]) + static_cast<std::int64_t>(row[5]) * channels;
+}
+
 // n series of c channels and t steps, the same for every view (stride_v 0) or not; strides in
 // elements.
 template <class T>

@@ -65,8 +65,16 @@ struct PairSums {
   // elements of which half are written. nullptr: the backward computes them again.
   T* kept;
 };
+constexpr int kSumRows = 6;  // of PairSums, without statistics
 constexpr int kStatistics = 6;
 constexpr int kKeptPadding = 31;  // no panel has more than 32 rows
+
+// Side of the square in which NT-Xent keeps its exponentials; 0: it does not. A quarter of the
+// arithmetic is then not done twice. Half of the square is written: at most 2.2 MB of float32, or
+// the size of two copies of the views, and the padding.
+constexpr std::int64_t nt_xent_saved_side(std::int64_t rows, std::int64_t dim) {
+  return rows <= 1024 || rows <= 4 * dim ? rows + kKeptPadding : 0;
+}
 
 template <class T>
 struct PairKernels {
@@ -95,6 +103,7 @@ struct NtXentRows {
   T* scale;        // 1 / norm, 0 for rows with norm <= 1e-12
   PairSums<T> sums;
 };
+constexpr int kNtXentRows = 2 + kSumRows;
 
 // Where the forward leaves the gradients (n, dim) for an upstream gradient of 1, from exponentials
 // that lie in working memory; null: not asked for, nor with Reduction::none.

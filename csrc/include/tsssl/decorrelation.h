@@ -19,53 +19,83 @@ struct Views {
   bool gram;
 };
 
-enum VicregPart { kInvariance = 1, kVariance = 2, kCovariance = 4 };
+// One term of a loss: term = factor * its raw sum, loss = sum of weight * term. A weight of 0
+// switches the term off, whatever its value.
+struct Term {
+  double factor, weight;
+};
+
+// The loss and its terms in the options' order. In the gradients null where there is none.
+template <class T>
+struct TermValues {
+  T* loss;
+  T* terms;
+};
+template <class T>
+struct TermGradients {
+  const T* loss;
+  const T* terms;
+};
+
+struct VicregTerm : Term {
+  bool computed;  // else its raw sums are 0
+};
 
 struct VicregOptions {
+  VicregTerm invariance, variance, covariance;
   double gamma;
   double eps;
   bool correlation;  // columns over max(their norm, eps) before the second moments (VIbCReg)
-  int parts;         // VicregPart, those that are wanted; the others' sums are 0
+
+  static constexpr int kTerms = 3;
 };
 
-// Raw sums of VICReg, equations (12) to (15) of the report without their factors. With x the
+// Raw sums of VICReg, without their factors (Bardes et al. 2022, equations 1 to 4). With x the
 // centred columns of a view, SS_j = sum_b x_bj^2, C = x^T x / (n - 1):
 //   pairs  = sum over views a < b of ||z_a - z_b||^2
 //   hinge  = sum_j max(0, gamma - sqrt(SS_j / (n - 1) + eps))        for each view
 //   off    = sum_{i != j} C_ij^2, diagonal = sum_j C_jj^2             for each view
 // With `correlation`, C = u^T u with u_j = x_j / max(||x_j||, eps).
 //   moments: [pairs, hinge[count], off[count], diagonal[count], mean[count][dim], SS[count][dim]]
-//     mean and SS are 0 with kInvariance alone;
+//     mean and SS are 0 with the invariance alone;
 //   square: (count, side, side): x x^T or x^T x (of u with `correlation`), kept for the backward;
-//     written only with kCovariance.
-// backward: for upstream derivatives `upstream` = d loss / d (pairs, every hinge, every off),
-//   gradients[view] (n, dim) contiguous.
+//     written only with the covariance.
+// backward: gradients[view] (n, dim), contiguous.
 template <class T>
 struct VicregKernels {
-  void (*forward)(const Views<T>& views, const VicregOptions& options, int threads, double* moments,
-                  T* square);
-  void (*backward)(const Views<T>& views, const VicregOptions& options, const double* upstream,
-                   int threads, const double* moments, const T* square, T* const* gradients);
+  void (*forward)(const Views<T>& views, const VicregOptions& options, int threads,
+                  const TermValues<T>& values, double* moments, T* square);
+  void (*backward)(const Views<T>& views, const VicregOptions& options,
+                   const TermGradients<T>& upstream, int threads, const double* moments,
+                   const T* square, T* const* gradients);
 };
+constexpr std::int64_t vicreg_moments(std::int64_t views, std::int64_t dim) {
+  return 1 + 3 * views + 2 * views * dim;
+}
 
 struct BarlowOptions {
+  Term on, off;
   double eps;
   bool center;
-  bool unbiased;
+  bool unbiased;  // mean squares over n - 1
+
+  static constexpr int kTerms = 2;
 };
 
-// Raw sums of Barlow Twins, equations (10) and (11): with a, b the columns of the two views
-// (centred on request), a_j / sqrt(sum_b a_bj^2 / m + eps), m = n or n - 1, and C = a^T b / n:
+// Raw sums of Barlow Twins (Zbontar et al. 2021, equations 1 and 2): with a, b the columns of the
+// two views (centred on request), a_j / sqrt(sum_b a_bj^2 / m + eps), m = n or n - 1, and C = a^T b
+// / n:
 //   on = sum_j (1 - C_jj)^2, off = sum_{i != j} C_ij^2, diagonal = sum_j C_jj^2
 //   moments: [on, off, diagonal, mean[2][dim], SS[2][dim], sum_b a_bj b_bj [dim]]
 //   square: (2, side, side): with Gram matrices b b^T, a a^T; else the transpose of a^T b, and it.
-// backward: for upstream derivatives d loss / d (on, off).
 template <class T>
 struct BarlowKernels {
-  void (*forward)(const Views<T>& views, const BarlowOptions& options, int threads, double* moments,
-                  T* square);
-  void (*backward)(const Views<T>& views, const BarlowOptions& options, const double* upstream,
-                   int threads, const double* moments, const T* square, T* const* gradients);
+  void (*forward)(const Views<T>& views, const BarlowOptions& options, int threads,
+                  const TermValues<T>& values, double* moments, T* square);
+  void (*backward)(const Views<T>& views, const BarlowOptions& options,
+                   const TermGradients<T>& upstream, int threads, const double* moments,
+                   const T* square, T* const* gradients);
 };
+constexpr std::int64_t barlow_moments(std::int64_t dim) { return 3 + 5 * dim; }
 
 }  // namespace tsssl

@@ -10,10 +10,6 @@ from tsssl_fast.backends import cpp as native
 from tsssl_fast.ops.augment import spec
 
 
-def _address(x: Tensor | None) -> int:
-    return 0 if x is None else x.data_ptr()
-
-
 def _source(
     program: Tensor,
     seed: Tensor | tuple[int, ...],
@@ -21,8 +17,7 @@ def _source(
     lengths: Tensor | None,
 ) -> tuple[Any, ...]:
     numbers = seed if isinstance(seed, tuple) else tuple(seed.tolist())
-    addresses = (_address(sample_ids), _address(lengths))
-    return (program.data_ptr(), len(program), numbers, *addresses)
+    return program, len(program), numbers, sample_ids, lengths
 
 
 def forward(
@@ -42,8 +37,8 @@ def forward(
     module = native.module()
     kernel = module.augment_forward_f32 if x.dtype == torch.float32 else module.augment_forward_f64
     kernel(
-        *(x.data_ptr(), shape, stride, _source(program, seed, sample_ids, lengths)),
-        *(_address(parameters), views, native.threads(), out.data_ptr()),
+        *(x.data_ptr(), shape, stride, *_source(program, seed, sample_ids, lengths)),
+        *(parameters, views, native.threads(), out),
     )
     return out if number == dtype else out.to(dtype)
 
@@ -64,8 +59,8 @@ def backward(
     single = grad.dtype == torch.float32
     kernel = module.augment_backward_f32 if single else module.augment_backward_f64
     kernel(
-        *(grad.data_ptr(), shape, grad.stride(), _source(program, seed, sample_ids, lengths)),
-        *(_address(parameters), views, native.threads(), sum_views, out.data_ptr()),
+        *(grad.data_ptr(), shape, grad.stride(), *_source(program, seed, sample_ids, lengths)),
+        *(parameters, views, native.threads(), sum_views, out),
     )
     return out.to(dtype)
 
@@ -81,7 +76,7 @@ def sample(
     slots = spec.bounds(program.tolist(), shape[1])[-1]
     out = torch.empty((views, shape[0], slots), dtype=torch.float64)
     native.module().augment_sample(
-        *(tuple(shape), _source(program, seed, sample_ids, lengths), views),
-        *(native.threads(), out.data_ptr()),
+        *(tuple(shape), *_source(program, seed, sample_ids, lengths), views),
+        *(native.threads(), out),
     )
     return out

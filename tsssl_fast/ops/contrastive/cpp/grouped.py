@@ -9,12 +9,21 @@ from tsssl_fast.ops.contrastive.cpp.calls import native_kernel, rows_of
 
 def _groups(
     z1: Tensor, z2: Tensor, lengths: Tensor | None, temperature: float, normalize: bool
-) -> tuple[object, ...]:
+) -> object:
     groups, n, dim = z1.shape
-    return (
-        *(z1.data_ptr(), z2.data_ptr(), z1.stride(1), z2.stride(1), z1.stride(0), z2.stride(0)),
-        *(groups, n, dim, 0 if lengths is None else lengths.data_ptr()),
-        *(1 / temperature, normalize),
+    return native_kernel("GroupedViews", z1.dtype)(
+        z1=z1.data_ptr(),
+        z2=z2.data_ptr(),
+        row_stride1=z1.stride(1),
+        row_stride2=z2.stride(1),
+        group_stride1=z1.stride(0),
+        group_stride2=z2.stride(0),
+        groups=groups,
+        n=n,
+        dim=dim,
+        lengths=lengths,
+        beta=1 / temperature,
+        normalize=normalize,
     )
 
 
@@ -27,7 +36,7 @@ def grouped_forward(
     saved = z1.new_empty((len(spec.NT_XENT_ROWS), *size))
     arguments = _groups(z1, z2, lengths, temperature, normalize)
     kernel = native_kernel("grouped_forward", z1.dtype)
-    kernel(arguments, native.threads(), loss.data_ptr(), saved.data_ptr())
+    kernel(arguments, native.threads(), loss, saved)
     return loss, saved
 
 
@@ -46,8 +55,7 @@ def grouped_backward(
     grad1, grad2 = z1.new_empty(z1.shape), z2.new_empty(z2.shape)
     arguments = _groups(z1, z2, lengths, temperature, normalize)
     native_kernel("grouped_backward", z1.dtype)(
-        *(arguments, native.threads(), saved.data_ptr(), grad.data_ptr()),
-        *(grad1.data_ptr(), grad2.data_ptr()),
+        *(arguments, native.threads(), saved, grad, grad1, grad2)
     )
     return grad1.to(dtype), grad2.to(dtype)
 
@@ -64,8 +72,8 @@ def grouped_pulled(
 ) -> Tensor:
     """Gradients lie as the views do: strides are the same where a size is above 1."""
     loss = z1.new_empty(len(z1))
-    native_kernel("grouped_pulled", z1.dtype)(
+    native_kernel("grouped_fused", z1.dtype)(
         *(_groups(z1, z2, lengths, temperature, normalize), native.threads(), pull),
-        *(loss.data_ptr(), grad1.data_ptr(), grad2.data_ptr()),
+        *(loss, grad1.data_ptr(), grad2.data_ptr()),
     )
     return loss

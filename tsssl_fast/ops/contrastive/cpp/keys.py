@@ -27,9 +27,7 @@ def key_logsumexp(
     jacobian = q.new_empty(q.shape if gradient else (0, q.shape[1]))
     native_kernel("key_logsumexp", q.dtype)(
         *(q.data_ptr(), q.stride(0), len(q), k.data_ptr(), k.stride(0), len(k), q.shape[1]),
-        *(beta, 0 if q_valid is None else q_valid.data_ptr()),
-        *(0 if k_valid is None else k_valid.data_ptr(), native.threads()),
-        *(lse.data_ptr(), jacobian.data_ptr() if gradient else 0),
+        *(beta, q_valid, k_valid, native.threads(), lse, jacobian),
     )
     return lse, jacobian
 

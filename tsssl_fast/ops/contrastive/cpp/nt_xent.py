@@ -7,6 +7,11 @@ from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.cpp.calls import native_kernel, rows_of
 
 
+def saved_side(rows: int, dim: int) -> int:
+    """Side of the square in which the kernel keeps its exponentials; 0: it does not."""
+    return native.module().nt_xent_saved_side(rows, dim)
+
+
 def nt_xent_forward(
     z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool, suffix: str = ""
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -14,14 +19,14 @@ def nt_xent_forward(
     z1, z2 = rows_of(z1), rows_of(z2)
     loss = z1.new_empty(2 * n if reduction == "none" else ())
     saved = z1.new_empty((len(spec.NT_XENT_ROWS), 2 * n))
-    side = spec.kept_rows(2 * n, dim) if keep else 0
-    # With a reduction the gradient is formed here, from exponentials in working memory.
-    formed = side > 0 and reduction != "none"  # spec.GRADIENT_DIMS
-    kept = z1.new_empty((2, n, dim) if formed else side * side)
+    side = saved_side(2 * n, dim) if keep else 0
+    # With a reduction the gradient is computed here, from exponentials in working memory.
+    fused = side > 0 and reduction != "none"  # spec.GRADIENT_DIMS
+    kept = z1.new_empty((2, n, dim) if fused else side * side)
     native_kernel("nt_xent_forward", z1.dtype, suffix)(
         *(z1.data_ptr(), z1.stride(0), z2.data_ptr(), z2.stride(0), n, dim),
         *(1 / temperature, spec.REDUCTIONS.index(reduction), native.threads()),
-        *(loss.data_ptr(), saved.data_ptr(), side, kept.data_ptr()),
+        *(loss, saved, kept),
     )
     return loss, saved, kept
 
@@ -47,7 +52,7 @@ def nt_xent_backward(
     native_kernel("nt_xent_backward", z1.dtype, suffix)(
         *(z1.data_ptr(), z1.stride(0), z2.data_ptr(), z2.stride(0), n, dim),
         *(1 / temperature, spec.REDUCTIONS.index(reduction), native.threads()),
-        *(saved.data_ptr(), kept.data_ptr(), grad.data_ptr()),
-        *(grad.stride(0) if reduction == "none" else 0, grad1.data_ptr(), grad2.data_ptr()),
+        *(saved, kept, grad.data_ptr(), grad.numel(), grad.stride(0) if grad.dim() else 0),
+        *(grad1, grad2),
     )
     return (grad1, grad2) if dtype == z1.dtype else (grad1.to(dtype), grad2.to(dtype))

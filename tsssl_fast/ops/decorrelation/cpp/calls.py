@@ -35,8 +35,7 @@ def native_kernel(name: str, dtype: torch.dtype) -> Any:
 def run_forward(
     name: str,
     rows: Sequence[Tensor],
-    settings: Sequence[float],
-    flags: int,
+    options: Any,
     terms: int,
     moments: int,
     shape: Sequence[int],
@@ -48,35 +47,22 @@ def run_forward(
         first.new_empty(moments, dtype=torch.float64),
         first.new_empty(shape),
     )
-    native_kernel(name, first.dtype)(
-        *(*_arguments(rows), settings, flags, native.threads()),
-        *[t.data_ptr() for t in outputs],
-    )
+    native_kernel(name, first.dtype)(*_arguments(rows), options, native.threads(), *outputs)
     return outputs
 
 
 def run_backward(
     name: str,
-    terms: int,
     grads: Sequence[Tensor | None],
     rows: Sequence[Tensor],
     moments: Tensor,
     second_moments: Tensor,
-    settings: Sequence[float],
-    flags: int,
+    options: Any,
 ) -> list[Tensor]:
-    # The kernel reads addresses: an operator called by hand may be given anything.
-    dtype = second_moments.dtype
-    for grad, count in zip(grads, (1, terms), strict=True):
-        if grad is not None and (grad.dtype != dtype or grad.numel() != count):
-            given = f"{grad.dtype}, {grad.numel()} numbers"
-            raise ValueError(f"gradient: {given}; accepted: {dtype}, {count}")
     grads = [None if g is None else g.contiguous() for g in grads]
     gradients = [torch.empty_like(r, memory_format=torch.contiguous_format) for r in rows]
-    native_kernel(name, dtype)(
-        *(*_arguments(rows), settings, flags, native.threads()),
-        *[0 if g is None else g.data_ptr() for g in grads],
-        *(moments.data_ptr(), second_moments.data_ptr(), [g.data_ptr() for g in gradients]),
+    native_kernel(name, second_moments.dtype)(
+        *(*_arguments(rows), options, native.threads(), *grads, moments, second_moments, gradients)
     )
     return gradients
 

@@ -1,8 +1,8 @@
 """The loss arithmetic of the family in Python: from a kernel's raw sums to the terms and the loss,
 and from their gradients to the raw sums' derivatives.
 
-The C++ kernels do the same beside their sums: at 16 x 16 reading the sums into Python and making
-tensors of the results costs more than the kernel.
+The C++ kernels do the same with the same numbers (csrc/decorrelation/terms.h): at 16 x 16 reading
+the sums into Python and making tensors of the results costs more than the kernel.
 """
 
 import operator

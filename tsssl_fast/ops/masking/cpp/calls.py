@@ -1,4 +1,4 @@
-"""What the calls of the C++ kernels share: addresses, kernels by dtype."""
+"""What the calls of the C++ kernels share: kernels by dtype, what they read."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,10 +8,6 @@ from torch import Tensor
 
 from tsssl_fast.backends import cpp as native
 from tsssl_fast.ops.masking import spec
-
-
-def address(x: Tensor | None) -> int:
-    return 0 if x is None else x.data_ptr()
 
 
 def native_kernel(name: str, dtype: torch.dtype) -> Callable[..., Any]:

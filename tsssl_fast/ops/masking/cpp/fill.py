@@ -5,7 +5,7 @@ from torch import Tensor
 
 from tsssl_fast.backends import cpp as native
 from tsssl_fast.ops.masking import spec
-from tsssl_fast.ops.masking.cpp.calls import address, native_kernel, ready, view_of
+from tsssl_fast.ops.masking.cpp.calls import native_kernel, ready, view_of
 
 
 def fill(
@@ -22,8 +22,8 @@ def fill(
     token = ready(token)
     out = torch.empty_like(x)
     native_kernel("mask_fill", x.dtype)(
-        *(x.data_ptr(), *view_of(mask), x.shape, kind, address(token), address(seed)),
-        *(address(sample_ids), view, native.threads(), out.data_ptr()),
+        *(x, *view_of(mask), x.shape, kind, token, seed),
+        *(sample_ids, view, native.threads(), out),
     )
     return out.to(dtype)
 
@@ -33,7 +33,7 @@ def fill_backward(grad: Tensor, mask: Tensor, token: bool) -> tuple[Tensor, Tens
     grad = grad.to(spec.compute_dtype(dtype)).contiguous()
     gx, gt = torch.empty_like(grad), grad.new_empty(grad.shape[1] if token else 0)
     native_kernel("mask_fill_backward", grad.dtype)(
-        *(grad.data_ptr(), *view_of(mask), grad.shape, native.threads(), gx.data_ptr()),
-        gt.data_ptr() if token else 0,
+        *(grad, *view_of(mask), grad.shape, native.threads(), gx),
+        gt if token else None,
     )
     return gx.to(dtype), gt.to(dtype)

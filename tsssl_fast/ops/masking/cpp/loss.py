@@ -5,7 +5,7 @@ from torch import Tensor
 
 from tsssl_fast.backends import cpp as native
 from tsssl_fast.ops.masking import spec
-from tsssl_fast.ops.masking.cpp.calls import address, native_kernel, ready, view_of
+from tsssl_fast.ops.masking.cpp.calls import native_kernel, ready, view_of
 from tsssl_fast.ops.masking.spec import Reduction
 
 
@@ -25,8 +25,8 @@ def loss(
     value = pred.new_empty((rows,) if reduction == Reduction.NONE else ())
     saved = torch.empty((2, rows), dtype=torch.float64)
     native_kernel("masked_loss", dtype)(
-        *(pred.data_ptr(), target.data_ptr(), *view_of(mask), address(weight), pred.shape),
-        *(kind, delta, reduction, native.threads(), value.data_ptr(), saved.data_ptr()),
+        *(pred, target, *view_of(mask), weight, pred.shape),
+        *(kind, delta, reduction, native.threads(), value, saved),
     )
     return value, saved
 
@@ -46,8 +46,8 @@ def loss_backward(
     weight, grad, saved = ready(weight), grad.to(dtype).contiguous(), saved.contiguous()
     gp, gw = torch.empty_like(pred), pred.new_empty(0 if weight is None else pred.shape)
     native_kernel("masked_loss_backward", dtype)(
-        *(grad.data_ptr(), saved.shape[1], saved.data_ptr(), pred.data_ptr(), target.data_ptr()),
-        *(*view_of(mask), address(weight), pred.shape, kind, delta, native.threads()),
-        *(gp.data_ptr(), 0 if weight is None else gw.data_ptr()),
+        *(grad, saved.shape[1], saved, pred, target),
+        *(*view_of(mask), weight, pred.shape, kind, delta, native.threads()),
+        *(gp, None if weight is None else gw),
     )
     return gp.to(given), gw.to(given)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.backends import cpp as native
-from tsssl_fast.ops.masking.cpp.calls import address
 
 
 def draw_mask(
@@ -19,7 +18,7 @@ def draw_mask(
 ) -> Tensor:
     out = torch.empty((views + intersection, *shape), dtype=torch.bool)
     native.module().mask(
-        *(seed.data_ptr(), address(sample_ids), plan, shape, views, intersection),
-        *(native.threads(), out.data_ptr()),
+        *(seed, sample_ids, plan, shape, views, intersection),
+        *(native.threads(), out),
     )
     return out

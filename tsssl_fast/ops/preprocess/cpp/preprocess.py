@@ -15,7 +15,7 @@ def preprocess(x: Tensor, task: int, first: float, second: float, lengths: Tenso
     module = native.module()
     kernel = module.preprocess_f32 if x.dtype == torch.float32 else module.preprocess_f64
     kernel(
-        *(x.data_ptr(), n * c, c, t, 0 if lengths is None else lengths.data_ptr()),
-        *(task, first, second, native.threads(), out.data_ptr()),
+        *(x, n, c, t, None if lengths is None else lengths.contiguous()),
+        *(task, first, second, native.threads(), out),
     )
     return out.to(dtype)
