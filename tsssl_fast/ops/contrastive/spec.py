@@ -36,7 +36,7 @@ NT_XENT_ROWS = ("share", "scale", *SUM_ROWS)
 
 
 # The kernels shift exponents by one power of two while every exp stays a normal number: unit rows
-# and 2 |beta| below this (kFixedShiftLimit in csrc/contrastive/pairs.h).
+# and 2 |beta| below this (kFixedShiftLimit in csrc/contrastive/tile_walk.h).
 FIXED_SHIFT_LIMIT = {torch.float32: 60.0, torch.float64: 600.0}
 
 # Of each row of the triplet loss: similarity of its hardest negative; number of its positives, 0
@@ -93,7 +93,7 @@ PRECISIONS = ("float32", "bf16")
 BF16_OPERATORS = ("nt_xent_bf16", "nt_xent_bf16_backward")
 BF16_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 BF16_UNIT = 2.0**-8  # largest relative error of rounding to bfloat16
-# Its kernel has one exponent shift for all rows (csrc/contrastive/pairs.h): 2 / tau below 60.
+# Its kernel has one exponent shift for all rows (csrc/contrastive/tile_walk.h): 2 / tau below 60.
 BF16_TEMPERATURE = 1 / 30
 
 

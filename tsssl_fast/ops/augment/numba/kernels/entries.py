@@ -1,4 +1,4 @@
-"""The kernels of the augmentation family in numba: csrc/augment/kernels.cpp. A task is a group of
+"""The kernels of the augmentation family in numba: csrc/augment/augment.cpp. A task is a group of
 (view, sample) items; the parameters are drawn first, then the operations run in order over the
 item's (C, T) block."""
 

@@ -1,4 +1,5 @@
-"""Operations on one channel in numba: rows.h, noise.h and waves.h of csrc/augment, in its dtype.
+"""Operations on one channel in numba: csrc/series/rows.h, csrc/series/noise.h and
+csrc/augment/waves.h, in its dtype.
 
 Constants are cast to that dtype: a float32 times a Python number would be a float64.
 """

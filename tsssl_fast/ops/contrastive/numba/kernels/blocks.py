@@ -1,5 +1,5 @@
 """Blocks of pairs in numba: a tile of similarities by BLAS, then row by row its sums or its
-gradient. csrc/contrastive/pairs.h has the exponent shift that `fixed` and `power` are about."""
+gradient. csrc/contrastive/tile_walk.h has the exponent shift that `fixed` and `power` are about."""
 
 # mypy: disable-error-code=no-untyped-def
 

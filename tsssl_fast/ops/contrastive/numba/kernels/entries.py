@@ -1,4 +1,4 @@
-"""The kernels of the contrastive family in numba: csrc/contrastive/kernels.cpp.
+"""The kernels of the contrastive family in numba: the sources of csrc/contrastive.
 
 A task is the meeting of two blocks of rows. Each block's meetings come in one order, whatever the
 number of threads, so that sums into its rows have one order too; a thread waits until both blocks

@@ -1,4 +1,4 @@
-"""One row of a tile of similarities: csrc/contrastive/pairs.h. Sums over the row come
+"""One row of a tile of similarities: csrc/contrastive/tile_walk.h. Sums over the row come
 back, sums over the columns are added to; nothing of the tile is kept.
 
 Loops without branches or calls, so that they become vectors. `ones` stands in for weights.

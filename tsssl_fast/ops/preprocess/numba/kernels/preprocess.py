@@ -1,4 +1,4 @@
-"""Rows of series in numba: csrc/preprocess/kernels.cpp. Double arithmetic in the definition's
+"""Rows of series in numba: csrc/preprocess/preprocess.cpp. Double arithmetic in the definition's
 order, rounded once; statistics skip NaN and add up in 32 partial sums and a tree."""
 
 # mypy: disable-error-code=no-untyped-def
