@@ -28,6 +28,7 @@ SOURCES = (
     "ops/*/numba/**/*.py",
     "ops/*/spec.py",
     "ops/*/rules.py",
+    "ops/augment/operation_table.py",
     "ops/*/reference/arithmetic.py",
 )
 
@@ -40,7 +41,7 @@ def folder() -> str:
     change in a helper that lies in another one.
     """
     here = Path(__file__).parents[2]
-    # spec.py, rules.py, arithmetic.py: their constants are compiled in.
+    # spec.py, rules.py, the table, arithmetic.py: their constants are compiled in.
     files = [f for pattern in SOURCES for f in sorted(here.glob(pattern))]
     digest = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:16]
     base = numba.config.CACHE_DIR or os.path.expanduser("~/.cache")

@@ -1,17 +1,21 @@
-"""The contract of the augmentation family: dtypes, operation codes, the layout of a program.
+"""The contract of the augmentation family: dtypes, rules of accuracy, limits.
 
 A program is a float64 tensor (rows, COLUMNS), one row per operation; every number in it is exact.
-The parameters of one (view, sample) are `slots` float64 numbers, row after row: slot 0 of a row
-says whether the operation acts, the others are listed in README.md.
+The parameters of one (view, sample) are `slots` float64 numbers, row after row. What stands in a
+row and in its slots is listed in operation_table.py.
 """
 
-import enum
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from tsssl_fast.common.dtypes import compute_dtype as compute_dtype
+from tsssl_fast.ops.augment import operation_table
+from tsssl_fast.ops.augment.operation_table import ACTS as ACTS
+from tsssl_fast.ops.augment.operation_table import ARGUMENTS as ARGUMENTS
+from tsssl_fast.ops.augment.operation_table import COLUMNS as COLUMNS
+from tsssl_fast.ops.augment.operation_table import Code as Code
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -24,55 +28,9 @@ ERROR_FACTOR = 2.0
 FLOAT64_ULPS = 8
 
 
-class Code(enum.IntEnum):
-    """The stream of an operation: never renumber, every golden vector depends on it."""
-
-    TIME_FLIP = 1
-    SIGN_FLIP = 2
-    BLOCKOUT = 3
-    RANDOM_NOISE = 4
-    CROP_RESIZE = 5
-    MAGNITUDE_WARP = 6
-    TIME_WARP = 7
-    SMOOTH = 8
-    GROUP = 9
-    CHANNEL_FLIP = 10
-    BIDIRECTIONAL_FLIP = 11
-    JITTER = 12
-    RANDOM_CROP = 13
-    SCALE = 14
-    TIME_SCALE = 15
-    CHANNEL_PERMUTATION = 16
-    ROTATION = 17
-    SEGMENT_PERMUTATION = 18
-    TIME_SHIFT = 19
-    WINDOW_SLICE = 20
-    WINDOW_WARP = 21
-    DRIFT = 22
-    CHANNEL_DROPOUT = 23
-    TIME_DROPOUT = 24
-    QUANTIZE = 25
-    MAGNITUDE_SPLINE = 26
-    IDENTITY = 27
-    MIXUP = 28  # from here on: operations in plain torch (torch_only.py)
-    CUTMIX = 29
-    FREQUENCY_MASK = 30
-    PHASE_SURROGATE = 31
-    OVERLAPPING_CROPS = 32  # no row of a program
-    MOVING_AVERAGE = 33
-    INDEX_NOISE = 34  # literal forms of published code, which nobody needs fast
-    STEP_SCALE = 35
-    FIRST_CHANNEL_SEGMENTS = 36
-
-
-PLAIN = frozenset(Code) - frozenset(range(Code.MIXUP))
-
-
-# Columns of a row: VIEW -1 means every view; THRESHOLD is the coin's; PARENT is the row of the
-# group that the operation belongs to, or -1, and CHILD its number there. Arguments follow.
-CODE, OCCURRENCE, VIEW, THRESHOLD, FIXED_SLOTS, CHANNEL_SLOTS, PARENT, CHILD = range(8)
-ARGUMENTS = 16
-COLUMNS = 24
+CODE, OCCURRENCE, VIEW, THRESHOLD, FIXED_SLOTS, CHANNEL_SLOTS, PARENT, CHILD = range(
+    len(operation_table.HEADER)
+)
 
 ALWAYS = 2.0**32  # threshold of the coin: it falls below for every 32-bit word
 

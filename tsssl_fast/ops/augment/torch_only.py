@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.common import random
+from tsssl_fast.ops.augment import operation_table as names
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.reference import arithmetic, draws
 from tsssl_fast.ops.augment.reference.pointwise import Call, steps
@@ -21,7 +22,7 @@ from tsssl_fast.ops.augment.spec import Code
 
 def _of_partner(call: Call, values: Tensor) -> Tensor:
     """values (views, N, ...) of the sample that each is mixed with."""
-    return values.gather(1, call.slot(1).long().expand_as(values))
+    return values.gather(1, call.slot(names.MIXUP_SOURCE).long().expand_as(values))
 
 
 def _partner_has(x: Tensor, call: Call) -> Tensor:
@@ -31,45 +32,52 @@ def _partner_has(x: Tensor, call: Call) -> Tensor:
 
 
 def mixup(x: Tensor, call: Call) -> Tensor:
-    share = call.slot(2).to(x.dtype)
-    mixed = x * share + _of_partner(call, x) * (1.0 - share)
+    weight = call.slot(names.MIXUP_WEIGHT).to(x.dtype)
+    mixed = x * weight + _of_partner(call, x) * (1.0 - weight)
     return torch.where(_partner_has(x, call), mixed, x)
 
 
 def cutmix(x: Tensor, call: Call) -> Tensor:
-    step = steps(x, torch.float64)
-    inside = (step >= call.slot(4)) & (step < call.slot(4) + call.slot(3))
+    step, start = steps(x, torch.float64), call.slot(names.CUTMIX_START)
+    inside = (step >= start) & (step < start + call.slot(names.CUTMIX_LENGTH))
     return torch.where(inside & _partner_has(x, call), _of_partner(call, x), x)
 
 
 def moving_average(x: Tensor, call: Call) -> Tensor:
     """Sums from the centre outwards, then one division."""
-    width, last, t = call.slot(1), call.length - 1, steps(x, torch.int64)
+    width, edge = call.slot(names.MOVING_AVERAGE_WIDTH), call.a[names.MOVING_AVERAGE_EDGE]
+    last, t = call.length - 1, steps(x, torch.int64)
     total = x
-    for k in range(1, int(call.a[1]) + 1):
-        pair = _beyond(x, t - k, last, call.a[2]) + _beyond(x, t + k, last, call.a[2])
+    for k in range(1, int(call.a[names.MOVING_AVERAGE_HIGH]) + 1):
+        pair = _beyond(x, t - k, last, edge) + _beyond(x, t + k, last, edge)
         total = torch.where(2 * k < width, total + pair, total)
     return total / width.to(x.dtype)
 
 
 def _beyond(x: Tensor, source: Tensor, last: Tensor, edge: float) -> Tensor:
-    """x at the steps `source`; edge 0 repeats the ends, 1 has zeros beyond them, 2 reflects."""
+    """x at the steps `source`, whatever stands beyond the ends."""
     outside = (source < 0) | (source > last)
-    if edge == 2:
+    if edge == names.MOVING_AVERAGE_REFLECT:
         source = source.abs()
         source = last - (last - source).abs()
     source = source.clamp_min(0).minimum(last).expand(x.shape)
-    return torch.where(outside, 0.0, x.gather(-1, source)) if edge == 1 else x.gather(-1, source)
+    taken = x.gather(-1, source)
+    return torch.where(outside, 0.0, taken) if edge == names.MOVING_AVERAGE_ZERO else taken
 
 
-def _spectral(x: Tensor, call: Call, change: Callable[[Tensor, Tensor, int], Tensor]) -> Tensor:
+def _spectral(
+    x: Tensor,
+    call: Call,
+    per_channel: float,
+    change: Callable[[Tensor, Tensor, int], Tensor],
+) -> Tensor:
     """change(spectrum, a word for every bin, T) of every sample, each over its own length."""
     for length in call.subject.lengths.unique().tolist():
         rows = (call.subject.lengths == length).nonzero()[:, 0]
         subject = dataclasses.replace(
             call.subject,
             ids=call.subject.ids[rows],
-            channels=x.shape[2] if call.a[1] else 1,
+            channels=x.shape[2] if per_channel else 1,
             steps=length // 2 + 1,
         )
         words = subject.elements(call.row)[..., : subject.steps].to(x.device)
@@ -83,22 +91,23 @@ def _spectral(x: Tensor, call: Call, change: Callable[[Tensor, Tensor, int], Ten
 
 def frequency_mask(x: Tensor, call: Call) -> Tensor:
     def change(spectrum: Tensor, words: Tensor, length: int) -> Tensor:
-        removed = words < int(call.a[0])
+        removed = words < int(call.a[names.FREQUENCY_MASK_THRESHOLD])
         removed[..., 0] = False
         return torch.where(removed, 0.0, spectrum)
 
-    return _spectral(x, call, change)
+    return _spectral(x, call, call.a[names.FREQUENCY_MASK_PER_CHANNEL], change)
 
 
 def phase_surrogate(x: Tensor, call: Call) -> Tensor:
     def change(spectrum: Tensor, words: Tensor, length: int) -> Tensor:
-        angle = (random.uniform(words, torch.float64) * 2 - 1) * (torch.pi * call.a[0])
+        most = torch.pi * call.a[names.PHASE_SURROGATE_MAGNITUDE]
+        angle = (random.uniform(words, torch.float64) * 2 - 1) * most
         angle = angle.to(x.dtype)
         turned = spectrum * torch.polar(torch.ones_like(angle), angle)
         bins = torch.arange(spectrum.shape[-1], device=spectrum.device)
         return torch.where((bins == 0) | (2 * bins == length), spectrum, turned)
 
-    return _spectral(x, call, change)
+    return _spectral(x, call, call.a[names.PHASE_SURROGATE_PER_CHANNEL], change)
 
 
 def _step_words(x: Tensor, call: Call) -> Tensor:
@@ -110,7 +119,9 @@ def index_noise(x: Tensor, call: Call) -> Tensor:
     """x at t + s u_t, linearly interpolated, u_t uniform on [0, 1) for every step."""
     last = (call.length - 1).double()
     turns = random.uniform(_step_words(x, call)[..., : x.shape[-1]], torch.float64)
-    position = (steps(x, torch.float64) + call.slot(1) * turns).minimum(last)
+    position = (steps(x, torch.float64) + call.slot(names.INDEX_NOISE_MAGNITUDE) * turns).minimum(
+        last
+    )
     left = position.long().minimum(call.length - 2).clamp_min(0)
     weight = (position - left.double()).to(x.dtype)
     a = x.gather(-1, left.expand(x.shape))
@@ -123,7 +134,7 @@ def step_scale(x: Tensor, call: Call) -> Tensor:
     words = _step_words(x, call)
     pair = arithmetic.normals(words[..., 0::2], words[..., 1::2], x.dtype)
     normal = torch.stack(pair, dim=-1).flatten(-2)[..., : x.shape[-1]]
-    return x * (2.0 + call.slot(1).to(x.dtype) * normal)
+    return x * (2.0 + call.slot(names.STEP_SCALE_MAGNITUDE).to(x.dtype) * normal)
 
 
 def first_channel_segments(x: Tensor, call: Call) -> Tensor:
@@ -132,13 +143,14 @@ def first_channel_segments(x: Tensor, call: Call) -> Tensor:
     The count - 1 borders are the smallest words of the steps 0 to T - 3, as a choice without
     replacement; a border at step 0 leaves the first segment empty.
     """
-    count, t = call.slot(1), steps(x, torch.int64)
+    count, t = call.slot(names.FIRST_CHANNEL_SEGMENTS_SEGMENTS), steps(x, torch.int64)
     words = _step_words(x, call)[..., : x.shape[-1]]
     words = torch.where(t < call.length - 2, words, (1 << 32) + t)
     rank = words.argsort(dim=-1, stable=True).argsort(dim=-1)
     border = (rank < count - 1) & (t < call.length - 2)
     segment = border.long().cumsum(-1)
-    place = call.slots[..., None, 2:].expand(*segment.shape[:-1], -1).gather(-1, segment)
+    order = call.slots[..., None, names.FIRST_CHANNEL_SEGMENTS_ORDER :]
+    place = order.expand(*segment.shape[:-1], -1).gather(-1, segment)
     place = torch.where(t < call.length, place, place.max() + 1)  # padding stays behind
     source = place.argsort(dim=-1, stable=True).expand(x.shape)
     shuffled = x[..., :1, :].expand(x.shape).gather(-1, source)
@@ -202,6 +214,6 @@ def run(
         y = kernels(y)
         slots = table[..., bounds[i] : bounds[i + 1]].to(x.device)
         call = Call(row, slots, subject, length)
-        acts = inside & (call.slot(0) != 0)
+        acts = inside & (call.slot(spec.ACTS) != 0)
         y = torch.where(acts, OPERATIONS[code](y, call), y)
     return kernels(y).to(x.dtype)

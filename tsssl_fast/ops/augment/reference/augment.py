@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tsssl_fast.ops.augment import operation_table as names
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.reference import draws, pointwise
 from tsssl_fast.ops.augment.reference.pointwise import Call, steps
@@ -25,16 +26,16 @@ def _scatter(g: Tensor, source: Tensor) -> Tensor:
 
 
 def _line_positions(x: Tensor, call: Call) -> Tensor:
-    step = (call.slot(1) - 1.0) / (call.length - 1).clamp_min(1)
-    return call.slot(2) + steps(x, torch.float64) * step
+    step = (call.slot(names.CROP_RESIZE_LENGTH) - 1.0) / (call.length - 1).clamp_min(1)
+    return call.slot(names.CROP_RESIZE_START) + steps(x, torch.float64) * step
 
 
 def _scale_positions(x: Tensor, call: Call) -> Tensor:
-    return steps(x, torch.float64) * call.slot(1)
+    return steps(x, torch.float64) * call.slot(names.TIME_SCALE_SPEED)
 
 
 def _warp_positions(x: Tensor, call: Call) -> Tensor:
-    speed = call.slots[..., 2:]
+    speed = call.slots[..., names.TIME_WARP_SPEEDS :]
     segments = speed.shape[-1] - 1
     begin = [torch.zeros_like(speed[..., 0])]
     for k in range(segments):
@@ -55,7 +56,8 @@ def _warp_positions(x: Tensor, call: Call) -> Tensor:
 
 
 def _window_positions(x: Tensor, call: Call) -> Tensor:
-    width, start, factor = call.slot(1), call.slot(2), call.slot(3)
+    width, start = call.slot(names.WINDOW_WARP_LENGTH), call.slot(names.WINDOW_WARP_START)
+    factor = call.slot(names.WINDOW_WARP_FACTOR)
     stretched = width * factor
     whole = (call.length.double() - width) + stretched
     u = steps(x, torch.float64) * ((whole - 1.0) / (call.length - 1).clamp_min(1))
@@ -76,7 +78,7 @@ def _interpolate(x: Tensor, call: Call, adjoint: bool) -> Tensor:
     position = _POSITIONS[call.code](x, call)
     last = (call.length - 1).double()
     cut = torch.zeros_like(position, dtype=torch.bool)
-    if call.code == Code.TIME_SCALE and call.a[2]:
+    if call.code == Code.TIME_SCALE and call.a[names.TIME_SCALE_ZERO]:
         cut = position > last
     position = position.clamp_min(0.0).minimum(last)
     left = position.long().minimum(call.length - 2).clamp_min(0)
@@ -94,9 +96,9 @@ def _interpolate(x: Tensor, call: Call, adjoint: bool) -> Tensor:
 
 
 def _segment_sources(x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
-    order = call.slots[..., 2:].long()
+    order = call.slots[..., names.SEGMENT_PERMUTATION_ORDER :].long()
     most, t = order.shape[-1], steps(x, torch.int64)
-    count = call.slot(1)[..., 0].long()
+    count = call.slot(names.SEGMENT_PERMUTATION_SEGMENTS)[..., 0].long()
     k, length = torch.arange(most, device=x.device), call.length[..., 0]
     begin, end = k * length // count, (k + 1) * length // count
     used = k < count
@@ -115,12 +117,13 @@ def _segment_sources(x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
 
 
 def _shift_sources(x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
-    source = steps(x, torch.int64) - call.slot(1).long()
-    if call.a[3] == 0:
+    source = steps(x, torch.int64) - call.slot(names.TIME_SHIFT_SHIFT).long()
+    edge = call.a[names.TIME_SHIFT_EDGE]
+    if edge == names.TIME_SHIFT_WRAP:
         return source % call.length, torch.zeros_like(source, dtype=torch.bool)
     outside = (source < 0) | (source >= call.length)
     source = source.clamp_min(0).minimum(call.length - 1)
-    return source, outside if call.a[3] == 2 else torch.zeros_like(outside)
+    return source, outside if edge == names.TIME_SHIFT_ZERO else torch.zeros_like(outside)
 
 
 _SOURCES = {Code.SEGMENT_PERMUTATION: _segment_sources, Code.TIME_SHIFT: _shift_sources}
@@ -147,21 +150,23 @@ def _bidirectional_flip(x: Tensor, call: Call, adjoint: bool) -> Tensor:
 
 
 def _channel_permutation(x: Tensor, call: Call, adjoint: bool) -> Tensor:
-    source = call.per_channel(1).long()
+    source = call.per_channel(names.CHANNEL_PERMUTATION_SOURCES).long()
     if adjoint:
         source = source.argsort(-2)
     return x.gather(-2, source.expand(x.shape))
 
 
 def _smooth(x: Tensor, call: Call, adjoint: bool) -> Tensor:
-    centre, side = (1.0 - call.slot(1)).to(x.dtype), (call.slot(1) * 0.5).to(x.dtype)
-    t, last, edge = steps(x, torch.int64), call.length - 1, call.a[3]
-    mirror = (last > 0).long() * int(edge == 2)
+    magnitude, edge = call.slot(names.SMOOTH_MAGNITUDE), call.a[names.SMOOTH_EDGE]
+    centre, side = (1.0 - magnitude).to(x.dtype), (magnitude * 0.5).to(x.dtype)
+    t, last = steps(x, torch.int64), call.length - 1
+    mirror = (last > 0).long() * int(edge == names.SMOOTH_REFLECT)
     before = torch.where(t > 0, (t - 1).clamp_min(0), mirror)
     after = torch.where(t < last, t + 1, last - mirror).clamp_min(0)
     outside = t > last
-    no_left, no_right = (t == 0) & (edge == 1), (t == last) & (edge == 1)
-    for _ in range(int(call.a[2])):
+    zero = edge == names.SMOOTH_ZERO
+    no_left, no_right = (t == 0) & zero, (t == last) & zero
+    for _ in range(int(call.a[names.SMOOTH_PASSES])):
         if adjoint:
             spread = torch.where(outside, 0.0, side * x)
             x = centre * x + (
@@ -179,37 +184,20 @@ def _smooth(x: Tensor, call: Call, adjoint: bool) -> Tensor:
 Operation = Callable[[Tensor, Call, bool], Tensor]
 
 OPERATIONS: dict[Code, Operation] = {
+    **pointwise.OPERATIONS,
     Code.TIME_FLIP: _time_flip,
-    Code.SIGN_FLIP: pointwise.sign_flip,
-    Code.BLOCKOUT: pointwise.blockout,
-    Code.RANDOM_NOISE: pointwise.noise,
     Code.CROP_RESIZE: _interpolate,
-    Code.MAGNITUDE_WARP: pointwise.magnitude_warp,
     Code.TIME_WARP: _interpolate,
     Code.SMOOTH: _smooth,
-    Code.GROUP: pointwise.identity,
     Code.CHANNEL_FLIP: _channel_flip,
     Code.BIDIRECTIONAL_FLIP: _bidirectional_flip,
-    Code.JITTER: pointwise.noise,
-    Code.RANDOM_CROP: pointwise.random_crop,
-    Code.SCALE: pointwise.scale,
     Code.TIME_SCALE: _interpolate,
     Code.CHANNEL_PERMUTATION: _channel_permutation,
-    Code.ROTATION: pointwise.rotation,
     Code.SEGMENT_PERMUTATION: _move_steps,
     Code.TIME_SHIFT: _move_steps,
     Code.WINDOW_SLICE: _interpolate,
     Code.WINDOW_WARP: _interpolate,
-    Code.DRIFT: pointwise.drift,
-    Code.CHANNEL_DROPOUT: pointwise.channel_dropout,
-    Code.TIME_DROPOUT: pointwise.time_dropout,
-    Code.QUANTIZE: pointwise.quantize,
-    Code.MAGNITUDE_SPLINE: pointwise.magnitude_spline,
-    Code.IDENTITY: pointwise.identity,
 }
-
-# What is added counts as a constant, and so does rounding.
-_ADDS = {Code.RANDOM_NOISE, Code.JITTER, Code.DRIFT, Code.QUANTIZE}
 
 
 def augment(
@@ -247,9 +235,9 @@ def _run(
         for row, begin, end in zip(rows, bounds[:-1], bounds[1:], strict=True)
     ]
     for call in reversed(calls) if adjoint else calls:
-        if adjoint and call.code in _ADDS:
+        if adjoint and call.code in pointwise.IDENTITY_DERIVATIVE:
             continue
-        acts = inside & (call.slot(0) != 0)
+        acts = inside & (call.slot(spec.ACTS) != 0)
         y = torch.where(acts, OPERATIONS[call.code](y, call, adjoint), y)
     return y
 

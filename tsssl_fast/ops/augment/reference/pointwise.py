@@ -4,13 +4,14 @@ x is (views, N, C, T); every function has the adjoint's flag: constants that are
 zero, everything else is its own derivative's transpose.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from tsssl_fast.common import random
+from tsssl_fast.ops.augment import operation_table as names
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.reference import arithmetic, draws
 from tsssl_fast.ops.augment.spec import Code
@@ -31,6 +32,7 @@ class Call:
 
     @property
     def a(self) -> Sequence[float]:
+        """Its arguments."""
         return self.row[-spec.ARGUMENTS :]
 
     def slot(self, i: int) -> Tensor:
@@ -79,62 +81,66 @@ def identity(x: Tensor, call: Call, adjoint: bool) -> Tensor:
 def sign_flip(x: Tensor, call: Call, adjoint: bool) -> Tensor:
     if not call.row[spec.CHANNEL_SLOTS]:
         return -x
-    return torch.where(call.per_channel(1) != 0, -x, x)
+    return torch.where(call.per_channel(names.SIGN_FLIP_FLIPS) != 0, -x, x)
 
 
 def blockout(x: Tensor, call: Call, adjoint: bool) -> Tensor:
     t = steps(x, torch.float64)
     c = torch.arange(x.shape[-2], device=x.device, dtype=torch.float64)[:, None]
-    inside = (t >= call.slot(2)) & (t < call.slot(2) + call.slot(1))
-    inside = inside & (c >= call.slot(4)) & (c < call.slot(4) + call.slot(3))
-    fill = torch.full_like(x[..., :1], call.a[3])
-    if call.a[7]:
+    start, first = call.slot(names.BLOCKOUT_START), call.slot(names.BLOCKOUT_FIRST_CHANNEL)
+    inside = (t >= start) & (t < start + call.slot(names.BLOCKOUT_LENGTH))
+    inside = inside & (c >= first) & (c < first + call.slot(names.BLOCKOUT_CHANNELS))
+    fill = torch.full_like(x[..., :1], call.a[names.BLOCKOUT_FILL])
+    if call.a[names.BLOCKOUT_FILL_MEAN]:
         fill = row_mean(x, call.length).to(x.dtype)
     return torch.where(inside, 0.0 if adjoint else fill, x)
 
 
 def random_crop(x: Tensor, call: Call, adjoint: bool) -> Tensor:
-    t = steps(x, torch.float64)
-    inside = (t >= call.slot(2)) & (t < call.slot(2) + call.slot(1))
-    return torch.where(inside, x, 0.0 if adjoint else call.a[3])
+    t, start = steps(x, torch.float64), call.slot(names.RANDOM_CROP_START)
+    inside = (t >= start) & (t < start + call.slot(names.RANDOM_CROP_LENGTH))
+    return torch.where(inside, x, 0.0 if adjoint else call.a[names.RANDOM_CROP_FILL])
 
 
 def channel_dropout(x: Tensor, call: Call, adjoint: bool) -> Tensor:
-    return torch.where(call.per_channel(1) != 0, 0.0 if adjoint else call.a[3], x)
+    dropped = call.per_channel(names.CHANNEL_DROPOUT_DROPPED) != 0
+    return torch.where(dropped, 0.0 if adjoint else call.a[names.CHANNEL_DROPOUT_FILL], x)
 
 
 def time_dropout(x: Tensor, call: Call, adjoint: bool) -> Tensor:
     words = call.subject.elements(call.row)[..., : x.shape[-1]].to(x.device)
-    words = words if call.a[4] else words[..., :1, :]
-    masked = words < int(call.a[1])
-    if call.a[0]:
+    words = words if call.a[names.TIME_DROPOUT_PER_CHANNEL] else words[..., :1, :]
+    masked = words < int(call.a[names.TIME_DROPOUT_THRESHOLD])
+    if call.a[names.TIME_DROPOUT_SPANS]:
+        leave, enter = int(call.a[names.TIME_DROPOUT_LEAVE]), int(call.a[names.TIME_DROPOUT_ENTER])
         column, columns = masked[..., 0], [masked[..., 0]]
         for word in words.unbind(-1)[1:]:
-            column = torch.where(column, word >= int(call.a[2]), word < int(call.a[3]))
+            column = torch.where(column, word >= leave, word < enter)
             columns.append(column)
         masked = torch.stack(columns, dim=-1)
-    return torch.where(masked, 0.0 if adjoint else call.a[5], x)
+    return torch.where(masked, 0.0 if adjoint else call.a[names.TIME_DROPOUT_FILL], x)
 
 
 def scale(x: Tensor, call: Call, adjoint: bool) -> Tensor:
-    return x * call.per_channel(2).to(x.dtype)
+    return x * call.per_channel(names.SCALE_FACTORS).to(x.dtype)
 
 
 def magnitude_warp(x: Tensor, call: Call, adjoint: bool) -> Tensor:
-    amplitude = call.slot(1).to(x.dtype)
-    turns = call.slot(2) / call.length
+    amplitude = call.slot(names.MAGNITUDE_WARP_MAGNITUDE).to(x.dtype)
+    turns = call.slot(names.MAGNITUDE_WARP_PERIODS) / call.length
     step = ((turns - turns.floor()) * 2.0**32 + 0.5).long() & 0xFFFFFFFF
-    theta = (call.per_channel(3) * 2.0**32).long()
+    theta = (call.per_channel(names.MAGNITUDE_WARP_THETA) * 2.0**32).long()
     phase = (theta + step * steps(x, torch.int64)) & 0xFFFFFFFF
     sin, _ = arithmetic.sincos_turns(phase, x.dtype)
-    return x * ((amplitude if call.a[4] else 1.0) + amplitude * sin)
+    offset = amplitude if call.a[names.MAGNITUDE_WARP_LITERAL] else 1.0
+    return x * (offset + amplitude * sin)
 
 
 def _curve(x: Tensor, call: Call) -> Tensor:
     """A cubic through equidistant knots, the ends repeated (Catmull-Rom): (views, N, C, T)."""
     count = int(call.row[spec.CHANNEL_SLOTS])
     segments = count - 1
-    knots = call.slots[..., 2:].unflatten(-1, (x.shape[-2], count))
+    knots = call.slots[..., names.DRIFT_KNOTS :].unflatten(-1, (x.shape[-2], count))
     before = torch.cat([knots[..., :1], knots[..., :-2]], dim=-1)
     after = torch.cat([knots[..., 2:], knots[..., -1:]], dim=-1)
     p0, p1, p2, p3 = before, knots[..., :-1], knots[..., 1:], after
@@ -156,24 +162,25 @@ def _curve(x: Tensor, call: Call) -> Tensor:
 
 
 def magnitude_spline(x: Tensor, call: Call, adjoint: bool) -> Tensor:
-    return x * (call.slot(1).to(x.dtype) * _curve(x, call) + 1.0)
+    magnitude = call.slot(names.MAGNITUDE_SPLINE_MAGNITUDE).to(x.dtype)
+    return x * (magnitude * _curve(x, call) + 1.0)
 
 
 def drift(x: Tensor, call: Call, adjoint: bool) -> Tensor:
-    size = call.slot(1).to(x.dtype)
-    if call.a[2]:
+    size = call.slot(names.DRIFT_MAGNITUDE).to(x.dtype)
+    if call.a[names.DRIFT_RELATIVE]:
         size = size * row_std(x, call.length).to(x.dtype)
     return x + size * _curve(x, call)
 
 
 def noise(x: Tensor, call: Call, adjoint: bool) -> Tensor:
     words = call.subject.elements(call.row).to(x.device)
-    if call.a[2]:
+    if call.a[names.RANDOM_NOISE_NORMAL]:
         z = arithmetic.normals(words[..., 0::2], words[..., 1::2], x.dtype)
         r = torch.stack(z, dim=-1).flatten(-2)
     else:
         r = random.uniform(words, x.dtype) * 2.0 - 1.0
-    amplitude = call.slot(1).to(x.dtype)
+    amplitude = call.slot(names.RANDOM_NOISE_MAGNITUDE).to(x.dtype)
     if call.code == Code.RANDOM_NOISE:
         amplitude = amplitude * row_std(x, call.length).to(x.dtype)
     return x + r[..., : x.shape[-1]] * amplitude
@@ -183,7 +190,7 @@ def quantize(x: Tensor, call: Call, adjoint: bool) -> Tensor:
     inside = steps(x, torch.int64) < call.length
     low = torch.where(inside, x, torch.inf).amin(-1, keepdim=True)
     high = torch.where(inside, x, -torch.inf).amax(-1, keepdim=True)
-    width = (high - low) / (call.slot(1) - 1.0).to(x.dtype)
+    width = (high - low) / (call.slot(names.QUANTIZE_LEVELS) - 1.0).to(x.dtype)
     rounded = low + ((x - low) / width + 0.5).floor() * width
     if x.requires_grad:  # its derivative counts as one
         rounded = rounded.detach() + (x - x.detach())
@@ -191,17 +198,40 @@ def quantize(x: Tensor, call: Call, adjoint: bool) -> Tensor:
 
 
 def rotation(x: Tensor, call: Call, adjoint: bool) -> Tensor:
-    w, i, j, k = (call.slots[..., n] for n in range(2, 6))
+    w, i, j, k = (call.slots[..., names.ROTATION_W + n] for n in range(4))
     m = [
         [1.0 - 2.0 * (j * j + k * k), 2.0 * (i * j - k * w), 2.0 * (i * k + j * w)],
         [2.0 * (i * j + k * w), 1.0 - 2.0 * (i * i + k * k), 2.0 * (j * k - i * w)],
         [2.0 * (i * k - j * w), 2.0 * (j * k + i * w), 1.0 - 2.0 * (i * i + j * j)],
     ]
     rows = list(x.unbind(-2))
-    for n in range(int(call.a[0])):
-        triple = [int(call.a[1 + 3 * n + p]) for p in range(3)]
+    for n in range(int(call.a[names.ROTATION_TRIPLES])):
+        first = names.ROTATION_CHANNELS + 3 * n
+        triple = [int(c) for c in call.a[first : first + 3]]
         old = [rows[c] for c in triple]
         for p in range(3):
             r = [(m[q][p] if adjoint else m[p][q]).to(x.dtype)[..., None] for q in range(3)]
             rows[triple[p]] = (r[0] * old[0] + r[1] * old[1]) + r[2] * old[2]
     return torch.stack(rows, dim=-2)
+
+
+OPERATIONS: dict[Code, Callable[[Tensor, Call, bool], Tensor]] = {
+    Code.SIGN_FLIP: sign_flip,
+    Code.BLOCKOUT: blockout,
+    Code.RANDOM_NOISE: noise,
+    Code.MAGNITUDE_WARP: magnitude_warp,
+    Code.GROUP: identity,
+    Code.JITTER: noise,
+    Code.RANDOM_CROP: random_crop,
+    Code.SCALE: scale,
+    Code.ROTATION: rotation,
+    Code.DRIFT: drift,
+    Code.CHANNEL_DROPOUT: channel_dropout,
+    Code.TIME_DROPOUT: time_dropout,
+    Code.QUANTIZE: quantize,
+    Code.MAGNITUDE_SPLINE: magnitude_spline,
+    Code.IDENTITY: identity,
+}
+
+# What is added counts as a constant, and so does rounding.
+IDENTITY_DERIVATIVE = {Code.RANDOM_NOISE, Code.JITTER, Code.DRIFT, Code.QUANTIZE}
