@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tsssl_fast.backends.numba.compiling import part
+from tsssl_fast.ops.augment import operation_table as names
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.numba.kernels.arithmetic import (
     fold,
@@ -16,23 +17,9 @@ from tsssl_fast.ops.augment.numba.kernels.arithmetic import (
     scattered_words,
     unit,
 )
-from tsssl_fast.ops.augment.spec import Code
 
 A = spec.ARGUMENTS
 _HALF = np.uint32(0x80000000)
-(SIGN_FLIP, BLOCKOUT, CROP_RESIZE, MAGNITUDE_WARP, TIME_WARP, GROUP, RANDOM_CROP, SCALE) = (
-    *(int(Code.SIGN_FLIP), int(Code.BLOCKOUT), int(Code.CROP_RESIZE), int(Code.MAGNITUDE_WARP)),
-    *(int(Code.TIME_WARP), int(Code.GROUP), int(Code.RANDOM_CROP), int(Code.SCALE)),
-)
-(CHANNEL_PERMUTATION, ROTATION, SEGMENT_PERMUTATION, TIME_SHIFT, WINDOW_SLICE, WINDOW_WARP) = (
-    *(int(Code.CHANNEL_PERMUTATION), int(Code.ROTATION), int(Code.SEGMENT_PERMUTATION)),
-    *(int(Code.TIME_SHIFT), int(Code.WINDOW_SLICE), int(Code.WINDOW_WARP)),
-)
-DRIFT, CHANNEL_DROPOUT, QUANTIZE = int(Code.DRIFT), int(Code.CHANNEL_DROPOUT), int(Code.QUANTIZE)
-MAGNITUDE_SPLINE, TIME_SCALE, SMOOTH = (
-    *(int(Code.MAGNITUDE_SPLINE), int(Code.TIME_SCALE), int(Code.SMOOTH)),
-)
-RANDOM_NOISE, JITTER = int(Code.RANDOM_NOISE), int(Code.JITTER)
 
 
 class Subject(NamedTuple):
@@ -80,9 +67,9 @@ def _clamp(x, low, high):
 
 
 @part
-def _length(word, mode, low, high, size):
-    """A length out of `size`: mode 0 is a share of it, 1 a whole number; at least 1."""
-    if mode == 0:
+def _length(word, unit_of, low, high, size):
+    """A length out of `size`: unit 0 is a ratio of it, 1 a whole number; at least 1."""
+    if unit_of == 0:
         length = np.floor(_between(word, low, high) * size + 0.5)
     else:
         length = _whole_between(word, low, high)
@@ -117,65 +104,139 @@ def _normals(words, first, count, slot):
 
 @part
 def _group(a, words, slot):
-    """Which children act: some of them, one by weight, or all."""
-    n = np.int64(a[3])
-    if a[0] == 0:
-        slot[1] = _whole_between(words[1], a[1], a[2])
-        _rank(words[2:], n, slot[2:])
+    """Which members act: some of them, one by weight, or all."""
+    n, first = np.int64(a[names.GROUP_MEMBERS]), names.GROUP_MEMBERS_ACT
+    word = words[names.GROUP_COUNT]
+    if a[names.GROUP_CHOICE] == names.GROUP_SOME:
+        slot[names.GROUP_COUNT] = _whole_between(word, a[names.GROUP_LOW], a[names.GROUP_HIGH])
+        _rank(words[first:], n, slot[first:])
         for i in range(n):
-            slot[2 + i] = 1.0 if slot[2 + i] < slot[1] else 0.0
-    elif a[0] == 1:
-        slot[1] = 1.0
+            slot[first + i] = 1.0 if slot[first + i] < slot[names.GROUP_COUNT] else 0.0
+    elif a[names.GROUP_CHOICE] == names.GROUP_BY_WEIGHT:
+        slot[names.GROUP_COUNT] = 1.0
         chosen = 0
         for i in range(n - 1):
-            if np.float64(words[1]) >= a[4 + i]:
+            if np.float64(word) >= a[names.GROUP_WEIGHTS + i]:
                 chosen += 1
         for i in range(n):
-            slot[2 + i] = 1.0 if i == chosen else 0.0
+            slot[first + i] = 1.0 if i == chosen else 0.0
     else:
-        slot[1] = n
-        slot[2 : 2 + n] = 1.0
+        slot[names.GROUP_COUNT] = n
+        slot[first : first + n] = 1.0
 
 
 @part
 def _blockout(a, subject, words, slot):
     length, channels = np.float64(subject.length), np.float64(subject.channels)
-    if a[0] == 2:
-        side = np.floor(_between(words[1], a[1], a[2]) * channels + 0.5) + 1.0
-        slot[1] = _clamp(side, 1.0, length)
-        slot[3] = _clamp(side, 1.0, channels)
+    low, high = a[names.BLOCKOUT_LENGTH_LOW], a[names.BLOCKOUT_LENGTH_HIGH]
+    word, unit_of = words[names.BLOCKOUT_LENGTH], a[names.BLOCKOUT_LENGTH_UNIT]
+    if unit_of == names.BLOCKOUT_SIDE:
+        side = np.floor(_between(word, low, high) * channels + 0.5) + 1.0
+        slot[names.BLOCKOUT_LENGTH] = _clamp(side, 1.0, length)
+        slot[names.BLOCKOUT_CHANNELS] = _clamp(side, 1.0, channels)
     else:
-        slot[1] = _length(words[1], a[0], a[1], a[2], length)
-        slot[3] = channels if a[4] < 0 else _length(words[3], a[4], a[5], a[6], channels)
-    slot[2] = _start(words[2], slot[1], length)
-    slot[4] = _start(words[4], slot[3], channels)
+        slot[names.BLOCKOUT_LENGTH] = _length(word, unit_of, low, high, length)
+        low, high = a[names.BLOCKOUT_CHANNELS_LOW], a[names.BLOCKOUT_CHANNELS_HIGH]
+        word, unit_of = words[names.BLOCKOUT_CHANNELS], a[names.BLOCKOUT_CHANNELS_UNIT]
+        slot[names.BLOCKOUT_CHANNELS] = (
+            channels if unit_of < 0 else _length(word, unit_of, low, high, channels)
+        )
+    word = words[names.BLOCKOUT_START]
+    slot[names.BLOCKOUT_START] = _start(word, slot[names.BLOCKOUT_LENGTH], length)
+    word = words[names.BLOCKOUT_FIRST_CHANNEL]
+    slot[names.BLOCKOUT_FIRST_CHANNEL] = _start(word, slot[names.BLOCKOUT_CHANNELS], channels)
+
+
+@part
+def _window(a, length, words, slot):
+    """Of RandomCrop and of WindowWarp."""
+    slot[names.RANDOM_CROP_LENGTH] = _length(
+        words[names.RANDOM_CROP_LENGTH],
+        a[names.RANDOM_CROP_LENGTH_UNIT],
+        a[names.RANDOM_CROP_LENGTH_LOW],
+        a[names.RANDOM_CROP_LENGTH_HIGH],
+        length,
+    )
+    word = words[names.RANDOM_CROP_START]
+    slot[names.RANDOM_CROP_START] = _start(word, slot[names.RANDOM_CROP_LENGTH], length)
 
 
 @part
 def _scale(a, channels, words, slot):
-    count = 1 if a[3] == 0 else channels
-    if a[2] == 0:
-        slot[1] = 0.0
-        for c in range(count):
-            slot[2 + c] = _between(words[2 + c], a[0], a[1])
+    count = 1 if a[names.SCALE_PER_CHANNEL] == 0 else channels
+    low, high, first = a[names.SCALE_LOW], a[names.SCALE_HIGH], names.SCALE_FACTORS
+    if a[names.SCALE_NORMAL] == 0:
+        slot[names.SCALE_MAGNITUDE] = 0.0
+        for c in range(first, first + count):
+            slot[c] = _between(words[c], low, high)
     else:
-        slot[1] = _between(words[1], a[0], a[1])
-        _normals(words, 2, count, slot)
-        for c in range(count):
-            slot[2 + c] = 1.0 + slot[1] * slot[2 + c]
-    for c in range(count, channels):
-        slot[2 + c] = slot[2]
+        slot[names.SCALE_MAGNITUDE] = _between(words[names.SCALE_MAGNITUDE], low, high)
+        _normals(words, first, count, slot)
+        for c in range(first, first + count):
+            slot[c] = 1.0 + slot[names.SCALE_MAGNITUDE] * slot[c]
+    for c in range(first + count, first + channels):
+        slot[c] = slot[first]
 
 
 @part
 def _rotation(words, slot):
     """A unit quaternion, uniform on the sphere."""
-    _normals(words, 2, 4, slot)
-    q = slot[2:6]
+    first = names.ROTATION_W
+    _normals(words, first, 4, slot)
+    q = slot[first : first + 4]
     norm = np.sqrt((q[0] * q[0] + q[1] * q[1]) + (q[2] * q[2] + q[3] * q[3]))
     for i in range(4):
         q[i] = q[i] / norm
-    slot[1] = 0.0
+    slot[first - 1] = 0.0
+
+
+@part
+def _segments(a, words, slot):
+    word, first = words[names.SEGMENT_PERMUTATION_SEGMENTS], names.SEGMENT_PERMUTATION_ORDER
+    low, high = a[names.SEGMENT_PERMUTATION_LOW], a[names.SEGMENT_PERMUTATION_HIGH]
+    slot[names.SEGMENT_PERMUTATION_SEGMENTS] = _whole_between(word, low, high)
+    count = np.int64(slot[names.SEGMENT_PERMUTATION_SEGMENTS])
+    _rank(words[first:], count, slot[first:])
+    for i in range(count, len(slot) - first):
+        slot[first + i] = i
+
+
+@part
+def _waves(code, a, channels, words, slot):
+    """Of MagnitudeWarp and of TimeWarp."""
+    if code == names.MAGNITUDE_WARP:
+        low, high = a[names.MAGNITUDE_WARP_MAGNITUDE_LOW], a[names.MAGNITUDE_WARP_MAGNITUDE_HIGH]
+        word = words[names.MAGNITUDE_WARP_MAGNITUDE]
+        slot[names.MAGNITUDE_WARP_MAGNITUDE] = _between(word, low, high)
+        low, high = a[names.MAGNITUDE_WARP_PERIODS_LOW], a[names.MAGNITUDE_WARP_PERIODS_HIGH]
+        word = words[names.MAGNITUDE_WARP_PERIODS]
+        slot[names.MAGNITUDE_WARP_PERIODS] = _between(word, low, high)
+        for c in range(names.MAGNITUDE_WARP_THETA, names.MAGNITUDE_WARP_THETA + channels):
+            slot[c] = np.float64(words[c]) * 2.0**-32
+    else:
+        low, high = a[names.TIME_WARP_LOW], a[names.TIME_WARP_HIGH]
+        strength = _between(words[names.TIME_WARP_MAGNITUDE], low, high)
+        slot[names.TIME_WARP_MAGNITUDE] = strength
+        for k in range(names.TIME_WARP_SPEEDS, len(slot)):
+            slot[k] = 1.0 + strength * (unit(words[k]) * 2.0 - 1.0)
+
+
+@part
+def _crop(a, length, words, slot):
+    """Of CropResize and of WindowSlice, in real steps."""
+    low, high = a[names.CROP_RESIZE_LOW], a[names.CROP_RESIZE_HIGH]
+    crop = _between(words[names.CROP_RESIZE_LENGTH], low, high) * length
+    crop = 1.0 if crop < 1 else crop
+    slot[names.CROP_RESIZE_LENGTH] = crop
+    slot[names.CROP_RESIZE_START] = unit(words[names.CROP_RESIZE_START]) * (length - crop)
+
+
+@part
+def _shift(a, length, word):
+    low, high = a[names.TIME_SHIFT_SHIFT_LOW], a[names.TIME_SHIFT_SHIFT_HIGH]
+    if a[names.TIME_SHIFT_SHIFT_UNIT] == 0:
+        return np.floor(_between(word, low, high) * length + 0.5)
+    return _whole_between(word, low, high)
 
 
 @part
@@ -183,57 +244,48 @@ def _slots(row, subject, words, slot):
     """Slots 1, 2, ... of one operation."""
     code, a, channels = np.int64(row[spec.CODE]), row[-A:], subject.channels
     length = np.float64(subject.length)
-    if code == GROUP:
+    if code == names.GROUP:
         _group(a, words, slot)
-    elif code == SIGN_FLIP:
-        for c in range(channels * np.int64(row[spec.CHANNEL_SLOTS])):
-            slot[1 + c] = 1.0 if words[1 + c] < _HALF else 0.0
-    elif code == BLOCKOUT:
+    elif code == names.SIGN_FLIP:
+        for c in range(names.SIGN_FLIP_FLIPS, len(slot)):
+            slot[c] = 1.0 if words[c] < _HALF else 0.0
+    elif code == names.BLOCKOUT:
         _blockout(a, subject, words, slot)
-    elif code in (RANDOM_CROP, WINDOW_WARP):
-        slot[1] = _length(words[1], a[0], a[1], a[2], length)
-        slot[2] = _start(words[2], slot[1], length)
-        if code == WINDOW_WARP:
-            slot[3] = a[3] if words[3] < _HALF else a[4]
-    elif code in (CROP_RESIZE, WINDOW_SLICE):
-        crop = _between(words[1], a[0], a[1]) * length
-        slot[1] = 1.0 if crop < 1 else crop
-        slot[2] = unit(words[2]) * (length - slot[1])
-    elif code == MAGNITUDE_WARP:
-        slot[1] = _between(words[1], a[0], a[1])
-        slot[2] = _between(words[2], a[2], a[3])
-        for c in range(channels):
-            slot[3 + c] = np.float64(words[3 + c]) * 2.0**-32
-    elif code == TIME_WARP:
-        slot[1] = _between(words[1], a[0], a[1])
-        for k in range(2, np.int64(row[spec.FIXED_SLOTS])):
-            slot[k] = 1.0 + slot[1] * (unit(words[k]) * 2.0 - 1.0)
-    elif code == SCALE:
+    elif code in (names.RANDOM_CROP, names.WINDOW_WARP):
+        _window(a, length, words, slot)
+        if code == names.WINDOW_WARP:
+            first = words[names.WINDOW_WARP_FACTOR] < _HALF
+            factor = a[names.WINDOW_WARP_FACTOR_0] if first else a[names.WINDOW_WARP_FACTOR_1]
+            slot[names.WINDOW_WARP_FACTOR] = factor
+    elif code in (names.CROP_RESIZE, names.WINDOW_SLICE):
+        _crop(a, length, words, slot)
+    elif code in (names.MAGNITUDE_WARP, names.TIME_WARP):
+        _waves(code, a, channels, words, slot)
+    elif code == names.SCALE:
         _scale(a, channels, words, slot)
-    elif code == CHANNEL_PERMUTATION:
-        _rank(words[1:], channels, slot[1:])
-    elif code == ROTATION:
+    elif code == names.CHANNEL_PERMUTATION:
+        first = names.CHANNEL_PERMUTATION_SOURCES
+        _rank(words[first:], channels, slot[first:])
+    elif code == names.ROTATION:
         _rotation(words, slot)
-    elif code == SEGMENT_PERMUTATION:
-        slot[1] = _whole_between(words[1], a[0], a[1])
-        count = np.int64(slot[1])
-        _rank(words[2:], count, slot[2:])
-        for i in range(count, np.int64(row[spec.FIXED_SLOTS]) - 2):
-            slot[2 + i] = i
-    elif code == TIME_SHIFT and a[0] == 0:
-        slot[1] = np.floor(_between(words[1], a[1], a[2]) * length + 0.5)
-    elif code == TIME_SHIFT:
-        slot[1] = _whole_between(words[1], a[1], a[2])
-    elif code in (DRIFT, MAGNITUDE_SPLINE):
-        slot[1] = _between(words[1], a[0], a[1])
-        _normals(words, 2, channels * np.int64(row[spec.CHANNEL_SLOTS]), slot)
-    elif code == CHANNEL_DROPOUT:
-        for c in range(channels):
-            slot[1 + c] = 1.0 if np.float64(words[1 + c]) < a[0] else 0.0
-    elif code == QUANTIZE:
-        slot[1] = _whole_between(words[1], a[0], a[1])
-    elif code in (TIME_SCALE, RANDOM_NOISE, JITTER, SMOOTH):
-        slot[1] = _between(words[1], a[0], a[1])
+    elif code == names.SEGMENT_PERMUTATION:
+        _segments(a, words, slot)
+    elif code == names.TIME_SHIFT:
+        slot[names.TIME_SHIFT_SHIFT] = _shift(a, length, words[names.TIME_SHIFT_SHIFT])
+    elif code in (names.DRIFT, names.MAGNITUDE_SPLINE):
+        word = words[names.DRIFT_MAGNITUDE]
+        slot[names.DRIFT_MAGNITUDE] = _between(word, a[names.DRIFT_LOW], a[names.DRIFT_HIGH])
+        _normals(words, names.DRIFT_KNOTS, len(slot) - names.DRIFT_KNOTS, slot)
+    elif code == names.CHANNEL_DROPOUT:
+        threshold = a[names.CHANNEL_DROPOUT_THRESHOLD]
+        for c in range(names.CHANNEL_DROPOUT_DROPPED, len(slot)):
+            slot[c] = 1.0 if np.float64(words[c]) < threshold else 0.0
+    elif code == names.QUANTIZE:
+        low, high = a[names.QUANTIZE_LOW], a[names.QUANTIZE_HIGH]
+        slot[names.QUANTIZE_LEVELS] = _whole_between(words[names.QUANTIZE_LEVELS], low, high)
+    elif code in names.UNIFORM_CODES:
+        for i in range(spec.ACTS + 1, len(slot)):
+            slot[i] = _between(words[i], a[names.UNIFORM_LOW], a[names.UNIFORM_HIGH])
 
 
 @part
@@ -267,8 +319,9 @@ def draw(program, bounds, subject, everything, plan, words, slots):
         acts = row[spec.VIEW] < 0 or np.uint64(row[spec.VIEW]) == subject.view_word
         if row[spec.PARENT] >= 0:
             group = slots[bounds[np.int64(row[spec.PARENT])] :]
-            acts = acts and group[0] != 0 and group[2 + np.int64(row[spec.CHILD])] != 0
-        acts = acts and np.float64(own[0]) < row[spec.THRESHOLD]
-        slot[0] = 1.0 if acts else 0.0
+            member = names.GROUP_MEMBERS_ACT + np.int64(row[spec.CHILD])
+            acts = acts and group[spec.ACTS] != 0 and group[member] != 0
+        acts = acts and np.float64(own[spec.ACTS]) < row[spec.THRESHOLD]
+        slot[spec.ACTS] = 1.0 if acts else 0.0
         if everything or acts:
             _slots(row, subject, own, slot)

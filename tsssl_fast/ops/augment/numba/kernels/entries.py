@@ -10,6 +10,7 @@ import numpy as np
 
 from tsssl_fast.backends.numba.compiling import part
 from tsssl_fast.backends.numba.launching import kernel, take
+from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.numba.kernels.draws import Subject, draw, plan_words, seed_key
 from tsssl_fast.ops.augment.numba.kernels.operations import (
     Work,
@@ -96,7 +97,7 @@ def _keep_padding(x, length, out):
 def _forward_item(x, draws, subject, slots, work, spare, result):
     swaps = 0
     for r in range(len(draws.program)):
-        if slots[draws.bounds[r]] != 0:
+        if slots[draws.bounds[r] + spec.ACTS] != 0:
             swaps += moves(draws.program[r], subject.length)
     # Start in the buffer from which the last move ends in the output.
     here, there = result, spare
@@ -106,7 +107,7 @@ def _forward_item(x, draws, subject, slots, work, spare, result):
     copied = False
     for r in range(len(draws.program)):
         row, slot = draws.program[r], slots[draws.bounds[r] : draws.bounds[r + 1]]
-        if slot[0] == 0:
+        if slot[spec.ACTS] == 0:
             continue
         passes = moves(row, subject.length)
         for _ in range(passes):
@@ -163,7 +164,7 @@ def backward(counter, thread, grad, draws, memory, total, out):
             _copy(grad[view, sample], here)
             for r in range(len(draws.program) - 1, -1, -1):
                 row, slot = draws.program[r], slots[draws.bounds[r] : draws.bounds[r + 1]]
-                if slot[0] == 0:
+                if slot[spec.ACTS] == 0:
                     continue
                 passes = moves(row, subject.length)
                 for _ in range(passes):

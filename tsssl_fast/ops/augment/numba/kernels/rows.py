@@ -9,6 +9,7 @@ Constants are cast to that dtype: a float32 times a Python number would be a flo
 import numpy as np
 
 from tsssl_fast.backends.numba.compiling import part
+from tsssl_fast.ops.augment import operation_table as names
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.numba.kernels.arithmetic import CHUNK, normals, sin_turns, stream_words
 from tsssl_fast.ops.augment.numba.kernels.positions import segment_end
@@ -78,17 +79,18 @@ def add_noise(x, size, relative, normal, subject, stream, memory):
 
 @part
 def drop_steps(x, length, channel, value, a, subject, stream, words):
-    """Masked steps of a row; a[0]: 0 every step by itself, 1 spans of geometric length."""
+    """Masked steps of a row, every step on its own or in spans of geometric length."""
     masked = False
+    leave, enter = a[names.TIME_DROPOUT_LEAVE], a[names.TIME_DROPOUT_ENTER]
     for t in range(0, length, CHUNK):
         count = min(CHUNK, length - t)
         stream_words(subject, stream, _channel_block(channel, t), 1, count, words)
         for i in range(count):
             word = np.float64(words[i])
-            if a[0] == 0 or t + i == 0:
-                masked = word < a[1]
+            if a[names.TIME_DROPOUT_SPANS] == 0 or t + i == 0:
+                masked = word < a[names.TIME_DROPOUT_THRESHOLD]
             else:
-                masked = word >= a[2] if masked else word < a[3]
+                masked = word >= leave if masked else word < enter
             if masked:
                 x[t + i] = value
 

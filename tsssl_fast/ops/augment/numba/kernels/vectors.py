@@ -27,9 +27,9 @@ def _item(context, builder, kind, array, index):
 
 def _load(builder, address, vector, size):
     """A vector from an array: no more aligned than its elements."""
-    found = builder.load(builder.bitcast(address, vector.as_pointer()))
-    found.align = size
-    return found
+    loaded = builder.load(builder.bitcast(address, vector.as_pointer()))
+    loaded.align = size
+    return loaded
 
 
 def _spread(builder, value, lanes):
@@ -155,9 +155,9 @@ def _interpolate_window(typing, x, y, length, left, weight, t):
             index = builder.add(index, places([1] * WINDOW))
             b = builder.call(permute, [low, index, high])
             w = _load(builder, address(4, t), single, 4)
-            found = builder.fadd(a, builder.fmul(w, builder.fsub(b, a)))
+            value = builder.fadd(a, builder.fmul(w, builder.fsub(b, a)))
             out = builder.bitcast(address(1, t), single.as_pointer())
-            builder.store(found, out, align=4)
+            builder.store(value, out, align=4)
         return near
 
     return types.boolean(x, y, types.int64, left, weight, types.int64), generate
