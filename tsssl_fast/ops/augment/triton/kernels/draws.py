@@ -39,10 +39,10 @@ def _clamp(x, lo, hi):
 
 
 @triton.jit
-def _block_length(word, mode, lo, hi, size):
-    """A length out of `size`: mode 0 is a share of it, 1 a whole number; at least 1."""
-    share = tl.floor(_between(word, lo, hi) * size + 0.5)
-    return _clamp(tl.where(mode == 0, share, _whole_between(word, lo, hi)), 1.0, size)
+def _block_length(word, unit, lo, hi, size):
+    """A length out of `size`: unit 0 is a ratio of it, 1 a whole number; at least 1."""
+    part = tl.floor(_between(word, lo, hi) * size + 0.5)
+    return _clamp(tl.where(unit == 0, part, _whole_between(word, lo, hi)), 1.0, size)
 
 
 @triton.jit
@@ -74,22 +74,86 @@ def _rank(keys, place, first, count, key, stream, lo, hi):
 
 @triton.jit
 def _chosen_by_weight(word, arguments, count):
-    """The member whose share of [0, 2^32) holds the word; thresholds are arguments 4, 5, ..."""
+    """The member whose part of [0, 2^32) holds the word."""
     chosen = tl.full((), 0, tl.int32)
     for k in range(count - 1):
-        chosen += (word.to(tl.float64) >= tl.load(arguments + 4 + k)).to(tl.int32)
+        chosen += (word.to(tl.float64) >= tl.load(arguments + codes.GROUP_WEIGHTS + k)).to(tl.int32)
     return chosen
 
 
 @triton.jit
-def _scalar_slots(code, a, w1, w2, w3, w4, w5, channels, length, MASK: tl.constexpr):
-    """Slots 1 to 5 as far as they are no list; those from `head` on are one.
+def _range(word, a, LOW: tl.constexpr):
+    """Uniform between an argument and the next one."""
+    return _between(word, tl.load(a + LOW), tl.load(a + LOW + 1))
 
-    Also how many words are ranked, and the first of them.
-    """
-    a0, a1, a2 = tl.load(a), tl.load(a + 1), tl.load(a + 2)
+
+@triton.jit
+def _whole_range(word, a, LOW: tl.constexpr):
+    """An integer from an argument to the next one."""
+    return _whole_between(word, tl.load(a + LOW), tl.load(a + LOW + 1))
+
+
+@triton.jit
+def _length_range(word, a, UNIT: tl.constexpr, size):
+    """A length whose unit and ends are three arguments in a row."""
+    lo, hi = tl.load(a + UNIT + 1), tl.load(a + UNIT + 2)
+    return _block_length(word, tl.load(a + UNIT), lo, hi, size)
+
+
+@triton.jit
+def _blockout_slots(a, w1, w2, w3, w4, channels, steps):
+    side = _range(w1, a, codes.BLOCKOUT_LENGTH_LOW)
+    side = tl.floor(side * channels + 0.5) + 1.0
+    is_side = tl.load(a + codes.BLOCKOUT_LENGTH_UNIT) == codes.BLOCKOUT_SIDE
+    long = _length_range(w1, a, codes.BLOCKOUT_LENGTH_UNIT, steps)
+    wide = _length_range(w3, a, codes.BLOCKOUT_CHANNELS_UNIT, channels)
+    wide = tl.where(tl.load(a + codes.BLOCKOUT_CHANNELS_UNIT) < 0, channels, wide)
+    long = tl.where(is_side, _clamp(side, 1.0, steps), long)
+    wide = tl.where(is_side, _clamp(side, 1.0, channels), wide)
+    return long, _start(w2, long, steps), wide, _start(w4, wide, channels)
+
+
+@triton.jit
+def _group_slots(a, w1):
+    """How many members act, and how many there are."""
+    choice, members = tl.load(a + codes.GROUP_CHOICE), tl.load(a + codes.GROUP_MEMBERS)
+    fixed = tl.where(choice == codes.GROUP_BY_WEIGHT, 1.0, members)
+    some = _whole_range(w1, a, codes.GROUP_LOW)
+    return tl.where(choice == codes.GROUP_SOME, some, fixed), members.to(tl.int32)
+
+
+@triton.jit
+def _window_slots(a, w1, w2, w3, steps):
+    """Of RandomCrop, and with a factor of WindowWarp."""
+    length = _length_range(w1, a, codes.RANDOM_CROP_LENGTH_UNIT, steps)
+    first, second = a + codes.WINDOW_WARP_FACTOR_0, a + codes.WINDOW_WARP_FACTOR_1
+    factor = tl.where(w3 < 0x80000000, tl.load(first), tl.load(second))
+    return length, _start(w2, length, steps), factor
+
+
+@triton.jit
+def _quaternion(w2, w3, w4, w5):
+    """A unit quaternion, uniform on the sphere."""
+    w, x = normals(w2, w3, tl.float64)
+    y, z = normals(w4, w5, tl.float64)
+    norm = root((w * w + x * x) + (y * y + z * z))
+    return w / norm, x / norm, y / norm, z / norm
+
+
+@triton.jit
+def _shift(a, w1, steps):
+    part = tl.floor(_range(w1, a, codes.TIME_SHIFT_SHIFT_LOW) * steps + 0.5)
+    whole = _whole_range(w1, a, codes.TIME_SHIFT_SHIFT_LOW)
+    return tl.where(tl.load(a + codes.TIME_SHIFT_SHIFT_UNIT) == 0, part, whole)
+
+
+@triton.jit
+def _scalar_slots(code, a, w1, w2, w3, w4, w5, channels, length, MASK: tl.constexpr):
+    """Slots 1 to 5 from their words, as far as they are no list; where the list begins (`head`),
+    its first word, and how many words are ranked."""
     steps, size = length.to(tl.float64), channels.to(tl.float64)
-    s1 = _between(w1, a0, a1)
+    # What most operations have: a range of slot 1 in the first two arguments.
+    s1 = _range(w1, a, codes.UNIFORM_LOW)
     s2 = tl.full((), 0, tl.float64)
     s3, s4, s5 = s2, s2, s2
     head, first = tl.full((), 2, tl.int32), tl.full((), 2, tl.int32)
@@ -99,24 +163,14 @@ def _scalar_slots(code, a, w1, w2, w3, w4, w5, channels, length, MASK: tl.conste
             head, first = tl.full((), 1, tl.int32), tl.full((), 1, tl.int32)
     if codes.occurs(MASK, codes.GROUP):
         if code == codes.GROUP:
-            ranked = tl.load(a + 3).to(tl.int32)
-            least = tl.where(a0 == 1, 1.0, ranked.to(tl.float64))
-            s1 = tl.where(a0 == 0, _whole_between(w1, a1, a2), least)
+            s1, ranked = _group_slots(a, w1)
     if codes.occurs(MASK, codes.BLOCKOUT):
         if code == codes.BLOCKOUT:
-            a4, a5, a6 = tl.load(a + 4), tl.load(a + 5), tl.load(a + 6)
-            side = tl.floor(_between(w1, a1, a2) * size + 0.5) + 1.0
-            long = _block_length(w1, a0, a1, a2, steps)
-            wide = tl.where(a4 < 0, size, _block_length(w3, a4, a5, a6, size))
-            s1 = tl.where(a0 == 2, _clamp(side, 1.0, steps), long)
-            s3 = tl.where(a0 == 2, _clamp(side, 1.0, size), wide)
-            s2, s4 = _start(w2, s1, steps), _start(w4, s3, size)
+            s1, s2, s3, s4 = _blockout_slots(a, w1, w2, w3, w4, size, steps)
             head = tl.full((), 5, tl.int32)
     if codes.occurs(MASK, codes.RANDOM_CROP, codes.WINDOW_WARP):
         if (code == codes.RANDOM_CROP) | (code == codes.WINDOW_WARP):
-            s1 = _block_length(w1, a0, a1, a2, steps)
-            s2 = _start(w2, s1, steps)
-            s3 = tl.where(w3 < 0x80000000, tl.load(a + 3), tl.load(a + 4))
+            s1, s2, s3 = _window_slots(a, w1, w2, w3, steps)
             head = tl.full((), 4, tl.int32)
     if codes.occurs(MASK, codes.CROP_RESIZE, codes.WINDOW_SLICE):
         if (code == codes.CROP_RESIZE) | (code == codes.WINDOW_SLICE):
@@ -126,42 +180,38 @@ def _scalar_slots(code, a, w1, w2, w3, w4, w5, channels, length, MASK: tl.conste
             head = tl.full((), 3, tl.int32)
     if codes.occurs(MASK, codes.MAGNITUDE_WARP):
         if code == codes.MAGNITUDE_WARP:
-            s2 = _between(w2, a2, tl.load(a + 3))
+            s2 = _range(w2, a, codes.MAGNITUDE_WARP_PERIODS_LOW)
             head = tl.full((), 3, tl.int32)
     if codes.occurs(MASK, codes.SCALE):
         if code == codes.SCALE:
             z, _ = normals(w2, w3, tl.float64)
-            s2 = tl.where(a2 == 0, _between(w2, a0, a1), s1 * z + 1.0)
-            s1 = tl.where(a2 == 0, 0.0, s1)
+            uniform_factors = tl.load(a + codes.SCALE_NORMAL) == 0
+            s2 = tl.where(uniform_factors, _range(w2, a, codes.SCALE_LOW), s1 * z + 1.0)
+            s1 = tl.where(uniform_factors, 0.0, s1)
     if codes.occurs(MASK, codes.CHANNEL_PERMUTATION):
         if code == codes.CHANNEL_PERMUTATION:
             ranked = channels
     if codes.occurs(MASK, codes.ROTATION):
         if code == codes.ROTATION:
-            s2, s3 = normals(w2, w3, tl.float64)
-            s4, s5 = normals(w4, w5, tl.float64)
-            norm = root((s2 * s2 + s3 * s3) + (s4 * s4 + s5 * s5))
             s1 = tl.full((), 0, tl.float64)
-            s2, s3, s4, s5 = s2 / norm, s3 / norm, s4 / norm, s5 / norm
+            s2, s3, s4, s5 = _quaternion(w2, w3, w4, w5)
             head = tl.full((), 6, tl.int32)
     if codes.occurs(MASK, codes.SEGMENT_PERMUTATION):
         if code == codes.SEGMENT_PERMUTATION:
-            s1 = _whole_between(w1, a0, a1)
+            s1 = _whole_range(w1, a, codes.SEGMENT_PERMUTATION_LOW)
             ranked = s1.to(tl.int32)
     if codes.occurs(MASK, codes.TIME_SHIFT):
         if code == codes.TIME_SHIFT:
-            share = tl.floor(_between(w1, a1, a2) * steps + 0.5)
-            s1 = tl.where(a0 == 0, share, _whole_between(w1, a1, a2))
+            s1 = _shift(a, w1, steps)
     if codes.occurs(MASK, codes.QUANTIZE):
         if code == codes.QUANTIZE:
-            s1 = _whole_between(w1, a0, a1)
+            s1 = _whole_range(w1, a, codes.QUANTIZE_LOW)
     return s1, s2, s3, s4, s5, head, first, ranked
 
 
 @triton.jit
 def _list_slots(code, a, i, w1, s1, s2, first, ranked, key, stream, lo, hi, MASK: tl.constexpr):
     """Slots i of the codes whose slots are a list: one per channel, knot, segment or member."""
-    a0 = tl.load(a)
     word, even, odd = _row_words(key, stream, lo, hi, i)
     v = word.to(tl.float64) * (1 / 4294967296.0)  # a phase in turns
     if codes.occurs(MASK, codes.SIGN_FLIP):
@@ -169,10 +219,14 @@ def _list_slots(code, a, i, w1, s1, s2, first, ranked, key, stream, lo, hi, MASK
             v = (word < 0x80000000).to(tl.float64)
     if codes.occurs(MASK, codes.CHANNEL_DROPOUT):
         if code == codes.CHANNEL_DROPOUT:
-            v = (word.to(tl.float64) < a0).to(tl.float64)
+            v = word.to(tl.float64)
+            v = (v < tl.load(a + codes.CHANNEL_DROPOUT_THRESHOLD)).to(tl.float64)
     if codes.occurs(MASK, codes.TIME_WARP):
         if code == codes.TIME_WARP:
             v = s1 * (uniform(word, tl.float64) * 2.0 - 1.0) + 1.0
+    if codes.any_of(MASK, codes.UNIFORMS_BITS):
+        if codes.among(code, codes.UNIFORMS_BITS):
+            v = _range(word, a, codes.UNIFORM_LOW)
     if codes.any_of(MASK, codes.NORMALS_BITS):
         if codes.among(code, codes.NORMALS_BITS):
             z, other = normals(even, odd, tl.float64)
@@ -180,10 +234,9 @@ def _list_slots(code, a, i, w1, s1, s2, first, ranked, key, stream, lo, hi, MASK
             v = z
             if codes.occurs(MASK, codes.SCALE):
                 if code == codes.SCALE:
-                    own = tl.where(
-                        tl.load(a + 2) == 0, _between(word, a0, tl.load(a + 1)), s1 * z + 1.0
-                    )
-                    v = tl.where(tl.load(a + 3) == 0, s2, own)
+                    own = _range(word, a, codes.SCALE_LOW)
+                    own = tl.where(tl.load(a + codes.SCALE_NORMAL) == 0, own, s1 * z + 1.0)
+                    v = tl.where(tl.load(a + codes.SCALE_PER_CHANNEL) == 0, s2, own)
     if codes.any_of(MASK, codes.RANK_BITS):
         if ranked > 0:
             place = i - first
@@ -192,9 +245,12 @@ def _list_slots(code, a, i, w1, s1, s2, first, ranked, key, stream, lo, hi, MASK
             v = tl.where(place < ranked, rank, v)
             if codes.occurs(MASK, codes.GROUP):
                 if code == codes.GROUP:
-                    chosen = _chosen_by_weight(w1, a, tl.where(a0 == 1, ranked, 0))
-                    one = tl.where(a0 == 2, 1.0, (place == chosen).to(tl.float64))
-                    v = tl.where(a0 == 0, (v < s1).to(tl.float64), one)
+                    choice = tl.load(a + codes.GROUP_CHOICE)
+                    by_weight = choice == codes.GROUP_BY_WEIGHT
+                    chosen = _chosen_by_weight(w1, a, tl.where(by_weight, ranked, 0))
+                    one = (place == chosen).to(tl.float64)
+                    one = tl.where(choice == codes.GROUP_ALL, 1.0, one)
+                    v = tl.where(choice == codes.GROUP_SOME, (v < s1).to(tl.float64), one)
     return v
 
 
@@ -204,8 +260,8 @@ def draw_row(
 ):
     """Draws row `r` into table: whether it acts and, where it does or ALL is set, its slots."""
     row = plan + r * codes.PLAN_COLUMNS
-    a = row + codes.A
-    code = tl.load(row).to(tl.int32)
+    a = row + codes.FIRST_ARGUMENT
+    code = tl.load(row + codes.CODE).to(tl.int32)
     slot = table + tl.load(row + codes.OFFSET).to(tl.int64)
     stream = (code << 24 | tl.load(row + codes.OCCURRENCE).to(tl.int32) << 16 | view).to(tl.uint32)
     w0, w1, w2, w3 = words(key, tl.full((), 0, tl.uint32), stream, lo, hi)
@@ -215,8 +271,8 @@ def draw_row(
     parent = tl.load(row + codes.PARENT).to(tl.int32)
     if parent >= 0:
         group = table + tl.load(plan + parent * codes.PLAN_COLUMNS + codes.OFFSET).to(tl.int64)
-        child = tl.load(row + codes.CHILD).to(tl.int64)
-        acts = acts & (tl.load(group) != 0) & (tl.load(group + 2 + child) != 0)
+        member = group + codes.GROUP_MEMBERS_ACT + tl.load(row + codes.CHILD).to(tl.int64)
+        acts = acts & (tl.load(group + codes.ACTS) != 0) & (tl.load(member) != 0)
     if acts | ALL:
         w4, w5, _, _ = words(key, tl.full((), 1, tl.uint32), stream, lo, hi)
         s1, s2, s3, s4, s5, head, first, ranked = _scalar_slots(
@@ -227,7 +283,7 @@ def draw_row(
         for begin in range(0, count, SLOT_BLOCK):
             i = begin + tl.arange(0, SLOT_BLOCK)
             v = tl.where(i == 1, s1, tl.where(i == 2, s2, tl.where(i == 3, s3, s4)))
-            v = tl.where(i == 0, acts.to(tl.float64), tl.where(i == 5, s5, v))
+            v = tl.where(i == codes.ACTS, acts.to(tl.float64), tl.where(i == 5, s5, v))
             if codes.any_of(MASK, codes.LISTED_BITS):
                 listed = _list_slots(
                     code, a, i, w1, s1, s2, first, ranked, key, stream, lo, hi, MASK
@@ -235,4 +291,4 @@ def draw_row(
                 v = tl.where(i < head, v, listed)
             tl.store(slot + i, v, mask=i < count)
     else:
-        tl.store(slot, tl.full((), 0, tl.float64))
+        tl.store(slot + codes.ACTS, tl.full((), 0, tl.float64))

@@ -14,6 +14,7 @@ import triton.language as tl
 from tsssl_fast.backends.triton.interpreter import narrow
 from tsssl_fast.ops.augment.triton.kernels import codes, moves, pointwise
 from tsssl_fast.ops.augment.triton.kernels.arithmetic import words
+from tsssl_fast.ops.augment.triton.kernels.codes import TABLE_DIGEST
 from tsssl_fast.ops.augment.triton.kernels.draws import draw_row
 from tsssl_fast.ops.augment.triton.kernels.moves import at
 
@@ -21,6 +22,7 @@ from tsssl_fast.ops.augment.triton.kernels.moves import at
 @triton.jit
 def _sizes(channels, steps):
     """As tensors: Triton turns an argument that is 1 into a constant, which has no methods."""
+    tl.static_assert(TABLE_DIGEST >= 0)  # part of what the cache on disk is asked for
     return tl.cast(channels, tl.int32), tl.cast(steps, tl.int32)
 
 
@@ -51,54 +53,24 @@ def _times_moved(plan, rows, table, block):
     total = tl.full((), 0, tl.int32)
     for r in range(rows):
         row = plan + r * codes.PLAN_COLUMNS
-        code = tl.load(row).to(tl.int32)
-        if tl.load(table + tl.load(row + codes.OFFSET).to(tl.int64)) != 0:
+        code = tl.load(row + codes.CODE).to(tl.int32)
+        slot = table + tl.load(row + codes.OFFSET).to(tl.int64)
+        if tl.load(slot + codes.ACTS) != 0:
             once = codes.among(code, MOVES).to(tl.int32)
             if codes.among(code, codes.INTERPOLATE_BITS):
                 once = (block[2] > 1).to(tl.int32)
             if code == codes.SMOOTH:
-                once = tl.load(row + codes.A + 2).to(tl.int32)
+                once = tl.load(row + codes.FIRST_ARGUMENT + codes.SMOOTH_PASSES).to(tl.int32)
             total += once
     return total
-
-
-@triton.jit
-def _in_place(
-    x, row, code, slot, key, view, subject, block, CONFIG: tl.constexpr, ADJOINT: tl.constexpr
-):
-    MASK: tl.constexpr = CONFIG[0]
-    occurrence = tl.load(row + codes.OCCURRENCE).to(tl.int32)
-    stream = (code << 24 | occurrence << 16 | codes.ELEMENT_PURPOSE | view).to(tl.uint32)
-    if codes.any_of(MASK, codes.CUT_BITS):
-        if codes.among(code, codes.CUT_BITS):
-            pointwise.cut(x, row, code, slot, block, CONFIG, ADJOINT)
-    if codes.any_of(MASK, codes.DROP_BITS):
-        if code == codes.TIME_DROPOUT:
-            pointwise.drop_steps(x, row, key, stream, subject, block, CONFIG, ADJOINT)
-    if codes.any_of(MASK, codes.MULTIPLY_BITS):
-        if codes.among(code, codes.MULTIPLY_BITS):
-            pointwise.multiply(x, row, code, slot, block, CONFIG)
-    if codes.any_of(MASK, codes.ROTATE_BITS):
-        if code == codes.ROTATION:
-            pointwise.rotate(x, row, slot, block, CONFIG, ADJOINT)
-    if not ADJOINT:  # what is added counts as a constant, and so does rounding
-        if codes.any_of(MASK, codes.NOISE_BITS):
-            if codes.among(code, codes.NOISE_BITS):
-                pointwise.noise(x, row, code, slot, key, stream, subject, block, CONFIG)
-        if codes.any_of(MASK, codes.DRIFT_BITS):
-            if code == codes.DRIFT:
-                pointwise.drift(x, row, slot, block, CONFIG)
-        if codes.any_of(MASK, codes.QUANTIZE_BITS):
-            if code == codes.QUANTIZE:
-                pointwise.quantize(x, slot, block, CONFIG)
 
 
 @triton.jit
 def _apply(x, y, row, slot, key, view, subject, block, CONFIG: tl.constexpr):
     """One operation that acts; returns the block and the other buffer."""
     MASK: tl.constexpr = CONFIG[0]
-    code = tl.load(row).to(tl.int32)
-    _in_place(x, row, code, slot, key, view, subject, block, CONFIG, False)
+    code = tl.load(row + codes.CODE).to(tl.int32)
+    pointwise.in_place(x, row, code, slot, key, view, subject, block, CONFIG, False)
     tl.debug_barrier()
     if codes.any_of(MASK, codes.GATHER_BITS):
         if codes.among(code, codes.GATHER_BITS):
@@ -112,7 +84,7 @@ def _apply(x, y, row, slot, key, view, subject, block, CONFIG: tl.constexpr):
             x, y = y, x
     if codes.any_of(MASK, codes.SMOOTH_BITS):
         if code == codes.SMOOTH:
-            for _ in range(tl.load(row + codes.A + 2).to(tl.int32)):
+            for _ in range(tl.load(row + codes.FIRST_ARGUMENT + codes.SMOOTH_PASSES).to(tl.int32)):
                 moves.smooth(x, y, row, slot, block, CONFIG, False)
                 tl.debug_barrier()
                 x, y = y, x
@@ -122,17 +94,17 @@ def _apply(x, y, row, slot, key, view, subject, block, CONFIG: tl.constexpr):
 @triton.jit
 def _apply_adjoint(x, y, row, slot, key, view, subject, scratch, block, CONFIG: tl.constexpr):
     MASK: tl.constexpr = CONFIG[0]
-    code = tl.load(row).to(tl.int32)
-    _in_place(x, row, code, slot, key, view, subject, block, CONFIG, True)
+    code = tl.load(row + codes.CODE).to(tl.int32)
+    pointwise.in_place(x, row, code, slot, key, view, subject, block, CONFIG, True)
     tl.debug_barrier()
     if codes.any_of(MASK, codes.GATHER_BITS):
         if codes.among(code, codes.GATHER_BITS):
-            edge = tl.load(row + codes.A + 3).to(tl.int32)
-            edge = tl.where(code == codes.TIME_SHIFT, edge, 0)
-            if edge == 0:
+            edge = tl.load(row + codes.FIRST_ARGUMENT + codes.TIME_SHIFT_EDGE).to(tl.int32)
+            edge = tl.where(code == codes.TIME_SHIFT, edge, codes.TIME_SHIFT_WRAP)
+            if edge == codes.TIME_SHIFT_WRAP:
                 moves.gather(x, y, row, code, slot, block, CONFIG, True)
             elif codes.occurs(MASK, codes.TIME_SHIFT):
-                by = tl.load(slot + 1).to(tl.int32)
+                by = tl.load(slot + codes.TIME_SHIFT_SHIFT).to(tl.int32)
                 moves.shift_adjoint(x, y, by, edge, block, CONFIG)
             tl.debug_barrier()
             x, y = y, x
@@ -143,7 +115,7 @@ def _apply_adjoint(x, y, row, slot, key, view, subject, scratch, block, CONFIG: 
             x, y = y, x
     if codes.any_of(MASK, codes.SMOOTH_BITS):
         if code == codes.SMOOTH:
-            for _ in range(tl.load(row + codes.A + 2).to(tl.int32)):
+            for _ in range(tl.load(row + codes.FIRST_ARGUMENT + codes.SMOOTH_PASSES).to(tl.int32)):
                 moves.smooth(x, y, row, slot, block, CONFIG, True)
                 tl.debug_barrier()
                 x, y = y, x
@@ -257,7 +229,7 @@ def augment_forward_kernel(
     for r in range(rows):
         row = plan + r * codes.PLAN_COLUMNS
         slot = own + tl.load(row + codes.OFFSET).to(tl.int64)
-        if tl.load(slot) != 0:
+        if tl.load(slot + codes.ACTS) != 0:
             a, b = _apply(a, b, row, slot, key, view, subject, block, CONFIG)
     if WIDE or HAS_LENGTHS:
         _finish(series, strides, a, out + item * size, block, 0, CONFIG)
@@ -319,7 +291,7 @@ def augment_backward_kernel(
         for k in range(rows):
             row = plan + (rows - 1 - k) * codes.PLAN_COLUMNS
             slot = own + tl.load(row + codes.OFFSET).to(tl.int64)
-            if tl.load(slot) != 0:
+            if tl.load(slot + codes.ACTS) != 0:
                 a, b = _apply_adjoint(a, b, row, slot, key, view, subject, scratch, block, CONFIG)
         _finish(series, strides, a, result, block, n, CONFIG)
         tl.debug_barrier()

@@ -49,7 +49,7 @@ def gather(x, y, row, code, slot, block, CONFIG: tl.constexpr, ADJOINT: tl.const
 
 @triton.jit
 def shift_adjoint(x, y, by, edge, block, CONFIG: tl.constexpr):
-    """Of a shift with zeros, or (edge 1) ends that collect what was copied from them."""
+    """Of a shift with zeros, or with ends that collect what was copied from them."""
     channels, steps, length = block
     CB: tl.constexpr = CONFIG[1]
     TB: tl.constexpr = CONFIG[2]
@@ -59,7 +59,7 @@ def shift_adjoint(x, y, by, edge, block, CONFIG: tl.constexpr):
         after = before
         for t0 in range(0, length, TB):
             t = (t0 + tl.arange(0, TB))[None, :]
-            inside = (c < channels) & (t < length) & (edge + 0 * t == 1)
+            inside = (c < channels) & (t < length) & (edge + 0 * t == codes.TIME_SHIFT_REPEAT)
             v = tl.load(at(x, c, t, steps), mask=inside, other=0.0)
             before += tl.where(t < by, v, 0.0)
             after += tl.where(t - by >= length, v, 0.0)
@@ -127,7 +127,7 @@ def interpolate_adjoint(x, y, row, code, slot, scratch, block, CONFIG: tl.conste
 
 
 @triton.jit
-def _shares(x, weights, c, t, used, steps):
+def _gives(x, weights, c, t, used, steps):
     """What steps t give to their left and to their right neighbour."""
     weight = tl.load(weights + t, mask=used, other=-1.0)
     g = tl.load(at(x, c, t, steps), mask=used, other=0.0)
@@ -156,11 +156,11 @@ def _collect_runs(x, y, scratch, block, CONFIG: tl.constexpr):
             for k in range(longest):
                 t = begin_before + k
                 used = (t < end_before) & (c < channels)
-                total += _shares(x, weights, c, t, used, steps)[1]
+                total += _gives(x, weights, c, t, used, steps)[1]
             for k in range(longest):
                 t = begin + k
                 used = (t < end) & (c < channels)
-                total += _shares(x, weights, c, t, used, steps)[0]
+                total += _gives(x, weights, c, t, used, steps)[0]
             tl.store(at(y, c, j, steps), total, mask=(c < channels) & own)
 
 
@@ -181,12 +181,12 @@ def _scatter_steps(x, y, scratch, block, CONFIG: tl.constexpr):
         for c0 in range(0, channels, SPAN):
             c = c0 + tl.arange(0, SPAN)
             used = c < channels
-            to_left, to_right = _shares(x, scratch[3], c, t + 0 * c, used, steps)
+            to_left, to_right = _gives(x, scratch[3], c, t + 0 * c, used, steps)
             for side in tl.static_range(2):
-                share = to_right if side else to_left
+                part = to_right if side else to_left
                 there = at(y, c, left + side, steps)
                 tl.debug_barrier()
-                v = tl.load(there, mask=used, other=0.0) + share
+                v = tl.load(there, mask=used, other=0.0) + part
                 tl.debug_barrier()
                 tl.store(there, v, mask=used)
 
@@ -198,11 +198,11 @@ def smooth(x, y, row, slot, block, CONFIG: tl.constexpr, ADJOINT: tl.constexpr):
     CB: tl.constexpr = CONFIG[1]
     TB: tl.constexpr = CONFIG[2]
     dtype: tl.constexpr = x.dtype.element_ty
-    strength = tl.load(slot + 1)
-    centre, side = (1.0 - strength).to(dtype), (strength * 0.5).to(dtype)
-    edge = tl.load(row + codes.A + 3).to(tl.int32)
+    magnitude = tl.load(slot + codes.SMOOTH_MAGNITUDE)
+    centre, side = (1.0 - magnitude).to(dtype), (magnitude * 0.5).to(dtype)
+    edge = tl.load(row + codes.FIRST_ARGUMENT + codes.SMOOTH_EDGE).to(tl.int32)
     last = length - 1
-    mirror = ((last > 0) & (edge == 2)).to(tl.int32)
+    mirror = ((last > 0) & (edge == codes.SMOOTH_REFLECT)).to(tl.int32)
     for c0 in range(0, channels, CB):
         c = (c0 + tl.arange(0, CB))[:, None]
         for t0 in range(0, length, TB):
@@ -210,10 +210,10 @@ def smooth(x, y, row, slot, block, CONFIG: tl.constexpr, ADJOINT: tl.constexpr):
             inside = (c < channels) & (t < length)
             v = tl.load(at(x, c, t, steps), mask=inside)
             if ADJOINT:
-                ends = inside & (edge + 0 * t != 1)
+                ends = inside & (edge + 0 * t != codes.SMOOTH_ZERO)
                 before = tl.load(at(x, c, t - 1, steps), mask=inside & (t > 0), other=0.0)
                 after = tl.load(at(x, c, t + 1, steps), mask=inside & (t < last), other=0.0)
-                # What stands beyond the ends gives its share to the step that it repeats.
+                # What stands beyond the ends gives its part to the step that it repeats.
                 first = tl.load(at(x, c, 0 * t, steps), mask=ends & (t == mirror), other=0.0)
                 final = tl.load(
                     at(x, c, 0 * t + last, steps), mask=ends & (t == last - mirror), other=0.0
@@ -222,10 +222,8 @@ def smooth(x, y, row, slot, block, CONFIG: tl.constexpr, ADJOINT: tl.constexpr):
             else:
                 from_left = tl.where(t > 0, t - 1, mirror)
                 from_right = tl.where(t < last, t + 1, tl.maximum(last - mirror, 0))
-                no_left, no_right = (
-                    (t == 0) & (edge + 0 * t == 1),
-                    (t == last) & (edge + 0 * t == 1),
-                )
+                zero = edge + 0 * t == codes.SMOOTH_ZERO
+                no_left, no_right = (t == 0) & zero, (t == last) & zero
                 before = tl.load(
                     at(x, c, from_left, steps), mask=inside & (no_left == 0), other=0.0
                 )

@@ -6,61 +6,22 @@
 import triton
 import triton.language as tl
 
+from tsssl_fast.ops.augment.spec import Code
 from tsssl_fast.ops.augment.triton.kernels import codes
 from tsssl_fast.ops.augment.triton.kernels.arithmetic import (
     divide,
     normals,
-    root,
     sincos_turns,
     uniform,
-    words,
 )
 from tsssl_fast.ops.augment.triton.kernels.moves import at
+from tsssl_fast.ops.augment.triton.kernels.rows import interleave, quads, row_mean, row_std
 
-
-@triton.jit
-def _fixed_sum(x, c, mean, block, SQUARES: tl.constexpr, CB: tl.constexpr):
-    """Sums of rows c in float64, (CB, 1): 32 strided partial sums and then a tree."""
-    channels, steps, length = block
-    part = tl.zeros((CB, codes.PARTIALS), tl.float64)
-    for t0 in range(0, length, codes.PARTIALS):
-        t = (t0 + tl.arange(0, codes.PARTIALS))[None, :]
-        inside = (c < channels) & (t < length)
-        v = tl.load(at(x, c, t, steps), mask=inside, other=0.0).to(tl.float64)
-        if SQUARES:
-            v = (v - mean) * (v - mean)
-        part += tl.where(inside, v, 0.0)
-    for level in tl.static_range(5):
-        halves = tl.reshape(part, (CB, 2, codes.PARTIALS >> (level + 1)))
-        low, high = tl.split(tl.permute(halves, (0, 2, 1)))
-        part = low + high
-    return part
-
-
-@triton.jit
-def _row_mean(x, c, block, CB: tl.constexpr):
-    total = _fixed_sum(x, c, 0.0, block, False, CB)
-    return total / block[2].to(tl.float64)
-
-
-@triton.jit
-def _row_std(x, c, block, CB: tl.constexpr):
-    mean = _row_mean(x, c, block, CB)
-    return root(_fixed_sum(x, c, mean, block, True, CB) / block[2].to(tl.float64))
-
-
-@triton.jit
-def _quads(key, stream, subject, c, q):
-    """Four words for the steps 4 q to 4 q + 3 of channels c."""
-    lo, hi = subject
-    counter = (c.to(tl.uint32) << codes.CHANNEL_SHIFT) + q.to(tl.uint32)
-    return words(key, counter, stream, lo, hi)
-
-
-@triton.jit
-def _interleave(a, b, c, d, CB: tl.constexpr, TB: tl.constexpr):
-    """(CB, TB / 4) each -> (CB, TB): a0 b0 c0 d0 a1 b1 ..."""
-    return tl.reshape(tl.join(tl.join(a, c), tl.join(b, d)), (CB, TB))
+NOISE_BITS = tl.constexpr(codes.bits(Code.RANDOM_NOISE, Code.JITTER))
+CUT_BITS = tl.constexpr(codes.bits(Code.BLOCKOUT, Code.RANDOM_CROP, Code.CHANNEL_DROPOUT))
+MULTIPLY_BITS = tl.constexpr(
+    codes.bits(Code.SIGN_FLIP, Code.SCALE, Code.MAGNITUDE_WARP, Code.MAGNITUDE_SPLINE)
+)
 
 
 @triton.jit
@@ -70,18 +31,18 @@ def noise(x, row, code, slot, key, stream, subject, block, CONFIG: tl.constexpr)
     CB: tl.constexpr = CONFIG[1]
     TB: tl.constexpr = CONFIG[2]
     dtype: tl.constexpr = x.dtype.element_ty
-    scale = tl.load(slot + 1).to(dtype)
-    normal = tl.load(row + codes.A + 2) != 0
+    scale = tl.load(slot + codes.RANDOM_NOISE_MAGNITUDE).to(dtype)
+    normal = tl.load(row + codes.FIRST_ARGUMENT + codes.RANDOM_NOISE_NORMAL) != 0
     for c0 in range(0, channels, CB):
         c = (c0 + tl.arange(0, CB))[:, None]
         amplitude = scale + tl.zeros((CB, 1), dtype)
         if codes.occurs(CONFIG[0], codes.RANDOM_NOISE):
             if code == codes.RANDOM_NOISE:
-                amplitude = scale * _row_std(x, c, block, CB).to(dtype)
+                amplitude = scale * row_std(x, c, block, CB).to(dtype)
                 tl.debug_barrier()
         for t0 in range(0, length, TB):
             q = (t0 // 4 + tl.arange(0, TB // 4))[None, :]
-            w0, w1, w2, w3 = _quads(key, stream, subject, c, q)
+            w0, w1, w2, w3 = quads(key, stream, subject, c, q)
             if normal:
                 z0, z1 = normals(w0, w1, dtype)
                 z2, z3 = normals(w2, w3, dtype)
@@ -91,7 +52,7 @@ def noise(x, row, code, slot, key, stream, subject, block, CONFIG: tl.constexpr)
             t = (t0 + tl.arange(0, TB))[None, :]
             inside = (c < channels) & (t < length)
             v = tl.load(at(x, c, t, steps), mask=inside)
-            v = v + _interleave(z0, z1, z2, z3, CB, TB) * amplitude
+            v = v + interleave(z0, z1, z2, z3, CB, TB) * amplitude
             tl.store(at(x, c, t, steps), v, mask=inside)
 
 
@@ -102,13 +63,21 @@ def cut(x, row, code, slot, block, CONFIG: tl.constexpr, ADJOINT: tl.constexpr):
     CB: tl.constexpr = CONFIG[1]
     TB: tl.constexpr = CONFIG[2]
     dtype: tl.constexpr = x.dtype.element_ty
-    constant = tl.load(row + codes.A + 3).to(dtype)
+    a = row + codes.FIRST_ARGUMENT
+    constant = tl.load(a + codes.BLOCKOUT_FILL)
+    if codes.occurs(CONFIG[0], codes.RANDOM_CROP):
+        if code == codes.RANDOM_CROP:
+            constant = tl.load(a + codes.RANDOM_CROP_FILL)
+    if codes.occurs(CONFIG[0], codes.CHANNEL_DROPOUT):
+        if code == codes.CHANNEL_DROPOUT:
+            constant = tl.load(a + codes.CHANNEL_DROPOUT_FILL)
+    constant = constant.to(dtype)
     for c0 in range(0, channels, CB):
         c = (c0 + tl.arange(0, CB))[:, None]
         fill = constant + tl.zeros((CB, 1), dtype)
         if codes.occurs(CONFIG[0], codes.BLOCKOUT) and not ADJOINT:
-            if (code == codes.BLOCKOUT) & (tl.load(row + codes.A + 7) != 0):
-                fill = _row_mean(x, c, block, CB).to(dtype)
+            if (code == codes.BLOCKOUT) & (tl.load(a + codes.BLOCKOUT_FILL_MEAN) != 0):
+                fill = row_mean(x, c, block, CB).to(dtype)
                 tl.debug_barrier()
         if ADJOINT:
             fill = tl.zeros((CB, 1), dtype)
@@ -116,18 +85,22 @@ def cut(x, row, code, slot, block, CONFIG: tl.constexpr, ADJOINT: tl.constexpr):
             t = (t0 + tl.arange(0, TB))[None, :]
             inside = (c < channels) & (t < length)
             if code == codes.CHANNEL_DROPOUT:
-                hit = tl.load(slot + 1 + c, mask=c < channels, other=0.0) != 0
+                dropped = slot + codes.CHANNEL_DROPOUT_DROPPED + c
+                hit = tl.load(dropped, mask=c < channels, other=0.0) != 0
                 hit = hit & (t >= 0)
             else:
-                begin = tl.load(slot + 2)
+                # Blockout has them in the same slots.
+                begin = tl.load(slot + codes.RANDOM_CROP_START)
+                end = begin + tl.load(slot + codes.RANDOM_CROP_LENGTH)
                 step = t.to(tl.float64)
-                hit = (step >= begin) & (step < begin + tl.load(slot + 1)) & (c >= 0)
+                hit = (step >= begin) & (step < end) & (c >= 0)
                 if code == codes.RANDOM_CROP:
                     hit = hit == 0
                 else:
-                    low = tl.load(slot + 4)
+                    low = tl.load(slot + codes.BLOCKOUT_FIRST_CHANNEL)
+                    high = low + tl.load(slot + codes.BLOCKOUT_CHANNELS)
                     channel = c.to(tl.float64)
-                    hit = hit & (channel >= low) & (channel < low + tl.load(slot + 3))
+                    hit = hit & (channel >= low) & (channel < high)
             tl.store(at(x, c, t, steps), fill + tl.zeros((CB, TB), dtype), mask=inside & hit)
 
 
@@ -148,9 +121,10 @@ def drop_steps(x, row, key, stream, subject, block, CONFIG: tl.constexpr, ADJOIN
     CB: tl.constexpr = CONFIG[1]
     TB: tl.constexpr = CONFIG[2]
     dtype: tl.constexpr = x.dtype.element_ty
-    a = row + codes.A
-    spans, own = tl.load(a) != 0, tl.load(a + 4) != 0
-    fill = tl.load(a + 5).to(dtype)
+    a = row + codes.FIRST_ARGUMENT
+    spans = tl.load(a + codes.TIME_DROPOUT_SPANS) != 0
+    own = tl.load(a + codes.TIME_DROPOUT_PER_CHANNEL) != 0
+    fill = tl.load(a + codes.TIME_DROPOUT_FILL).to(dtype)
     if ADJOINT:
         fill = fill * 0.0
     for c0 in range(0, channels, CB):
@@ -158,12 +132,13 @@ def drop_steps(x, row, key, stream, subject, block, CONFIG: tl.constexpr, ADJOIN
         masked = tl.zeros((CB, 1), tl.int32)
         for t0 in range(0, length, TB):
             q = (t0 // 4 + tl.arange(0, TB // 4))[None, :]
-            w0, w1, w2, w3 = _quads(key, stream, subject, tl.where(own, c, 0), q)
-            word = _interleave(w0, w1, w2, w3, CB, TB).to(tl.float64)
+            w0, w1, w2, w3 = quads(key, stream, subject, tl.where(own, c, 0), q)
+            word = interleave(w0, w1, w2, w3, CB, TB).to(tl.float64)
             t = (t0 + tl.arange(0, TB))[None, :]
-            hit = (word < tl.load(a + 1)).to(tl.int32)
+            hit = (word < tl.load(a + codes.TIME_DROPOUT_THRESHOLD)).to(tl.int32)
             if spans:
-                stays, starts = word >= tl.load(a + 2), word < tl.load(a + 3)
+                stays = word >= tl.load(a + codes.TIME_DROPOUT_LEAVE)
+                starts = word < tl.load(a + codes.TIME_DROPOUT_ENTER)
                 then = stays.to(tl.int32) * 2 + starts.to(tl.int32)
                 then = tl.associative_scan(tl.where(t == 0, hit * 3, then), 1, _then)
                 hit = (then >> masked) & 1
@@ -176,11 +151,13 @@ def drop_steps(x, row, key, stream, subject, block, CONFIG: tl.constexpr, ADJOIN
 def _wave(row, slot, c, t, block, dtype: tl.constexpr):
     """offset + amplitude sin(2 pi (theta + periods t / length))."""
     channels, _, length = block
-    amplitude = tl.load(slot + 1).to(dtype)
-    offset = tl.where(tl.load(row + codes.A + 4) != 0, amplitude, 1.0)
-    turns = tl.load(slot + 2) / length.to(tl.float64)
+    amplitude = tl.load(slot + codes.MAGNITUDE_WARP_MAGNITUDE).to(dtype)
+    literal = tl.load(row + codes.FIRST_ARGUMENT + codes.MAGNITUDE_WARP_LITERAL) != 0
+    offset = tl.where(literal, amplitude, 1.0)
+    turns = tl.load(slot + codes.MAGNITUDE_WARP_PERIODS) / length.to(tl.float64)
     step = ((turns - tl.floor(turns)) * 4294967296.0 + 0.5).to(tl.int64).to(tl.uint32)
-    theta = tl.load(slot + 3 + c, mask=c < channels, other=0.0) * 4294967296.0
+    theta = slot + codes.MAGNITUDE_WARP_THETA + c
+    theta = tl.load(theta, mask=c < channels, other=0.0) * 4294967296.0
     phase = theta.to(tl.int64).to(tl.uint32) + step * t.to(tl.uint32)
     sin, _ = sincos_turns(phase, dtype)
     return offset + amplitude * sin
@@ -195,7 +172,7 @@ def _curve(row, slot, c, t, block, dtype: tl.constexpr):
     w = t.to(tl.float64) * ((count - 1).to(tl.float64) / last)
     segment = tl.minimum(w.to(tl.int32), count - 2)
     f = (w - segment.to(tl.float64)).to(dtype)
-    knot, used = slot + 2 + c.to(tl.int64) * count, (c < channels) & (t < length)
+    knot, used = slot + codes.DRIFT_KNOTS + c.to(tl.int64) * count, (c < channels) & (t < length)
     p0 = tl.load(knot + tl.maximum(segment - 1, 0), mask=used, other=0.0)
     p1 = tl.load(knot + segment, mask=used, other=0.0)
     p2 = tl.load(knot + segment + 1, mask=used, other=0.0)
@@ -222,11 +199,13 @@ def multiply(x, row, code, slot, block, CONFIG: tl.constexpr):
             factor = tl.full((CB, TB), -1.0, dtype)
             if codes.occurs(MASK, codes.SIGN_FLIP):
                 if (code == codes.SIGN_FLIP) & (tl.load(row + codes.CHANNEL_SLOTS) != 0):
-                    flips = tl.load(slot + 1 + c, mask=c < channels, other=0.0) != 0
+                    flips = slot + codes.SIGN_FLIP_FLIPS + c
+                    flips = tl.load(flips, mask=c < channels, other=0.0) != 0
                     factor = tl.where(flips, factor, 1.0)
             if codes.occurs(MASK, codes.SCALE):
                 if code == codes.SCALE:
-                    own = tl.load(slot + 2 + c, mask=c < channels, other=0.0).to(dtype)
+                    own = slot + codes.SCALE_FACTORS + c
+                    own = tl.load(own, mask=c < channels, other=0.0).to(dtype)
                     factor = own + tl.zeros((CB, TB), dtype)
             if codes.occurs(MASK, codes.MAGNITUDE_WARP):
                 if code == codes.MAGNITUDE_WARP:
@@ -234,7 +213,9 @@ def multiply(x, row, code, slot, block, CONFIG: tl.constexpr):
             if codes.occurs(MASK, codes.MAGNITUDE_SPLINE):
                 if code == codes.MAGNITUDE_SPLINE:
                     curve = _curve(row, slot, c, t, block, dtype)
-                    factor = tl.load(slot + 1).to(dtype) * curve + 1.0
+                    factor = (
+                        tl.load(slot + codes.MAGNITUDE_SPLINE_MAGNITUDE).to(dtype) * curve + 1.0
+                    )
             v = tl.load(at(x, c, t, steps), mask=inside)
             tl.store(at(x, c, t, steps), v * factor, mask=inside)
 
@@ -245,12 +226,12 @@ def drift(x, row, slot, block, CONFIG: tl.constexpr):
     CB: tl.constexpr = CONFIG[1]
     TB: tl.constexpr = CONFIG[2]
     dtype: tl.constexpr = x.dtype.element_ty
-    relative = tl.load(row + codes.A + 2) != 0
+    relative = tl.load(row + codes.FIRST_ARGUMENT + codes.DRIFT_RELATIVE) != 0
     for c0 in range(0, channels, CB):
         c = (c0 + tl.arange(0, CB))[:, None]
-        size = tl.load(slot + 1).to(dtype) + tl.zeros((CB, 1), dtype)
+        size = tl.load(slot + codes.DRIFT_MAGNITUDE).to(dtype) + tl.zeros((CB, 1), dtype)
         if relative:
-            size = size * _row_std(x, c, block, CB).to(dtype)
+            size = size * row_std(x, c, block, CB).to(dtype)
             tl.debug_barrier()
         for t0 in range(0, length, TB):
             t = (t0 + tl.arange(0, TB))[None, :]
@@ -267,7 +248,7 @@ def quantize(x, slot, block, CONFIG: tl.constexpr):
     CB: tl.constexpr = CONFIG[1]
     TB: tl.constexpr = CONFIG[2]
     dtype: tl.constexpr = x.dtype.element_ty
-    levels = (tl.load(slot + 1) - 1.0).to(dtype)
+    levels = (tl.load(slot + codes.QUANTIZE_LEVELS) - 1.0).to(dtype)
     for c0 in range(0, channels, CB):
         c = (c0 + tl.arange(0, CB))[:, None]
         low = tl.full((CB, TB), float("inf"), dtype)
@@ -305,7 +286,8 @@ def rotate(x, row, slot, block, CONFIG: tl.constexpr, ADJOINT: tl.constexpr):
     _, steps, length = block
     SPAN: tl.constexpr = CONFIG[1] * CONFIG[2]
     dtype: tl.constexpr = x.dtype.element_ty
-    w, i, j, k = tl.load(slot + 2), tl.load(slot + 3), tl.load(slot + 4), tl.load(slot + 5)
+    w, i = tl.load(slot + codes.ROTATION_W), tl.load(slot + codes.ROTATION_X)
+    j, k = tl.load(slot + codes.ROTATION_Y), tl.load(slot + codes.ROTATION_Z)
     r0 = (1.0 - 2.0 * (j * j + k * k), 2.0 * (i * j - k * w), 2.0 * (i * k + j * w))
     r1 = (2.0 * (i * j + k * w), 1.0 - 2.0 * (i * i + k * k), 2.0 * (j * k - i * w))
     r2 = (2.0 * (i * k - j * w), 2.0 * (j * k + i * w), 1.0 - 2.0 * (i * i + j * j))
@@ -314,8 +296,9 @@ def rotate(x, row, slot, block, CONFIG: tl.constexpr, ADJOINT: tl.constexpr):
     r0 = (r0[0].to(dtype), r0[1].to(dtype), r0[2].to(dtype))
     r1 = (r1[0].to(dtype), r1[1].to(dtype), r1[2].to(dtype))
     r2 = (r2[0].to(dtype), r2[1].to(dtype), r2[2].to(dtype))
-    for n in range(tl.load(row + codes.A).to(tl.int32)):
-        triple = row + codes.A + 1 + 3 * n
+    a = row + codes.FIRST_ARGUMENT
+    for n in range(tl.load(a + codes.ROTATION_TRIPLES).to(tl.int32)):
+        triple = a + codes.ROTATION_CHANNELS + 3 * n
         p0 = x + tl.load(triple).to(tl.int64) * steps
         p1 = x + tl.load(triple + 1).to(tl.int64) * steps
         p2 = x + tl.load(triple + 2).to(tl.int64) * steps
@@ -329,3 +312,35 @@ def rotate(x, row, slot, block, CONFIG: tl.constexpr, ADJOINT: tl.constexpr):
             tl.store(p1 + t, _rotate_row(r1, x0, x1, x2), mask=inside)
             tl.store(p2 + t, _rotate_row(r2, x0, x1, x2), mask=inside)
         tl.debug_barrier()
+
+
+@triton.jit
+def in_place(
+    x, row, code, slot, key, view, subject, block, CONFIG: tl.constexpr, ADJOINT: tl.constexpr
+):
+    """One operation that acts; nothing where it moves steps or channels."""
+    MASK: tl.constexpr = CONFIG[0]
+    occurrence = tl.load(row + codes.OCCURRENCE).to(tl.int32)
+    stream = (code << 24 | occurrence << 16 | codes.ELEMENT_PURPOSE | view).to(tl.uint32)
+    if codes.any_of(MASK, CUT_BITS):
+        if codes.among(code, CUT_BITS):
+            cut(x, row, code, slot, block, CONFIG, ADJOINT)
+    if codes.occurs(MASK, codes.TIME_DROPOUT):
+        if code == codes.TIME_DROPOUT:
+            drop_steps(x, row, key, stream, subject, block, CONFIG, ADJOINT)
+    if codes.any_of(MASK, MULTIPLY_BITS):
+        if codes.among(code, MULTIPLY_BITS):
+            multiply(x, row, code, slot, block, CONFIG)
+    if codes.occurs(MASK, codes.ROTATION):
+        if code == codes.ROTATION:
+            rotate(x, row, slot, block, CONFIG, ADJOINT)
+    if not ADJOINT:  # what is added counts as a constant, and so does rounding
+        if codes.any_of(MASK, NOISE_BITS):
+            if codes.among(code, NOISE_BITS):
+                noise(x, row, code, slot, key, stream, subject, block, CONFIG)
+        if codes.occurs(MASK, codes.DRIFT):
+            if code == codes.DRIFT:
+                drift(x, row, slot, block, CONFIG)
+        if codes.occurs(MASK, codes.QUANTIZE):
+            if code == codes.QUANTIZE:
+                quantize(x, slot, block, CONFIG)

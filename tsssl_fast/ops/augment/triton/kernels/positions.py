@@ -12,8 +12,8 @@ from tsssl_fast.ops.augment.triton.kernels import codes
 @triton.jit
 def _warp_positions(row, slot, t, length):
     """The integral of a speed that is linear between equidistant values."""
-    segments = tl.load(row + codes.FIXED_SLOTS).to(tl.int32) - 3
-    speed = slot + 2
+    segments = tl.load(row + codes.FIXED_SLOTS).to(tl.int32) - codes.TIME_WARP_SPEEDS - 1
+    speed = slot + codes.TIME_WARP_SPEEDS
     total = tl.full((), 0, tl.float64)
     for k in range(segments):
         total = total + (tl.load(speed + k) + tl.load(speed + k + 1)) * 0.5
@@ -34,7 +34,9 @@ def _warp_positions(row, slot, t, length):
 
 @triton.jit
 def _window_positions(slot, t, length):
-    width, start, factor = tl.load(slot + 1), tl.load(slot + 2), tl.load(slot + 3)
+    width = tl.load(slot + codes.WINDOW_WARP_LENGTH)
+    start = tl.load(slot + codes.WINDOW_WARP_START)
+    factor = tl.load(slot + codes.WINDOW_WARP_FACTOR)
     stretched = width * factor
     whole = (length.to(tl.float64) - width) + stretched
     u = t.to(tl.float64) * ((whole - 1.0) / (length - 1).to(tl.float64))
@@ -51,11 +53,12 @@ def interpolated(row, code, slot, t, length, dtype: tl.constexpr, MASK: tl.const
     cut = t < 0
     if codes.occurs(MASK, codes.CROP_RESIZE, codes.WINDOW_SLICE):
         if (code == codes.CROP_RESIZE) | (code == codes.WINDOW_SLICE):
-            position = tl.load(slot + 2) + x * ((tl.load(slot + 1) - 1.0) / last)
+            step = (tl.load(slot + codes.CROP_RESIZE_LENGTH) - 1.0) / last
+            position = tl.load(slot + codes.CROP_RESIZE_START) + x * step
     if codes.occurs(MASK, codes.TIME_SCALE):
         if code == codes.TIME_SCALE:
-            position = x * tl.load(slot + 1)
-            if tl.load(row + codes.A + 2) != 0:
+            position = x * tl.load(slot + codes.TIME_SCALE_SPEED)
+            if tl.load(row + codes.FIRST_ARGUMENT + codes.TIME_SCALE_ZERO) != 0:
                 cut = position > last
     if codes.occurs(MASK, codes.TIME_WARP):
         if code == codes.TIME_WARP:
@@ -72,9 +75,10 @@ def interpolated(row, code, slot, t, length, dtype: tl.constexpr, MASK: tl.const
 @triton.jit
 def _segment_sources(slot, t, length):
     """Segments in their new order: every place's length in turn, until t lies in it."""
-    count = tl.load(slot + 1).to(tl.int32)
+    count = tl.load(slot + codes.SEGMENT_PERMUTATION_SEGMENTS).to(tl.int32)
     k = tl.arange(0, 64)
-    order = tl.load(slot + 2 + k, mask=k < count, other=-1.0).to(tl.int32)
+    order = slot + codes.SEGMENT_PERMUTATION_ORDER
+    order = tl.load(order + k, mask=k < count, other=-1.0).to(tl.int32)
     size = length.to(tl.int64)
     source = t
     end = tl.full((), 0, tl.int32)
@@ -88,13 +92,13 @@ def _segment_sources(slot, t, length):
 
 @triton.jit
 def _shifted(slot, edge, t, length):
-    """edge 0 circular, 1 the ends repeated, 2 zeros."""
-    at = t.to(tl.int64) - tl.load(slot + 1).to(tl.int64)
+    at = t.to(tl.int64) - tl.load(slot + codes.TIME_SHIFT_SHIFT).to(tl.int64)
     size = length.to(tl.int64)
     around = ((at % size) + size) % size
     clamped = tl.minimum(tl.maximum(at, 0), size - 1)
     outside = (at < 0) | (at >= size)
-    return tl.where(edge == 0, around, clamped).to(tl.int32), outside & (edge == 2)
+    source = tl.where(edge == codes.TIME_SHIFT_WRAP, around, clamped).to(tl.int32)
+    return source, outside & (edge == codes.TIME_SHIFT_ZERO)
 
 
 @triton.jit
@@ -110,7 +114,7 @@ def source_steps(row, code, slot, t, length, MASK: tl.constexpr):
             source = _segment_sources(slot, t, length)
     if codes.occurs(MASK, codes.TIME_SHIFT):
         if code == codes.TIME_SHIFT:
-            edge = tl.load(row + codes.A + 3).to(tl.int32)
+            edge = tl.load(row + codes.FIRST_ARGUMENT + codes.TIME_SHIFT_EDGE).to(tl.int32)
             source, zero = _shifted(slot, edge + 0 * t, t, length)
     return source, zero
 
@@ -123,5 +127,6 @@ def source_channels(code, slot, c, channels, MASK: tl.constexpr):
             source = channels - 1 - c
     if codes.occurs(MASK, codes.CHANNEL_PERMUTATION):
         if code == codes.CHANNEL_PERMUTATION:
-            source = tl.load(slot + 1 + c, mask=c < channels, other=0.0).to(tl.int32)
+            sources = slot + codes.CHANNEL_PERMUTATION_SOURCES
+            source = tl.load(sources + c, mask=c < channels, other=0.0).to(tl.int32)
     return source
