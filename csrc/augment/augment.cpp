@@ -127,8 +127,8 @@ void augment_forward(const Series<T>& x, const Draws& draws, const double* param
   const Workspaces<T> workspaces(threads, 1, x.c, x.t);
   const std::int64_t items = views * x.n, group = per_task(x.c * x.t);
   const std::int64_t tasks = (items + group - 1) / group;
-  // Shares: in the next call, as in the pass that reads the views, a thread meets lines that it
-  // wrote itself.
+  // Fixed shares of the tasks: in the next call, as in the pass that reads the views, a thread's
+  // lines are those that it wrote itself.
   parallel_shares(tasks, threads, [&](std::int64_t task, int thread) {
     const Workspace<T> work = workspaces.of(thread);
     const std::int64_t end = (task + 1) * group < items ? (task + 1) * group : items;
@@ -141,7 +141,7 @@ void augment_forward(const Series<T>& x, const Draws& draws, const double* param
       std::int64_t first = program.size();
       int swaps = 0;
       for (std::int64_t r = program.size() - 1; r >= 0; --r) {
-        if (slots[program[r].offset] == 0) continue;
+        if (slots[program[r].offset + kActs] == 0) continue;
         first = r;
         swaps += moves(program[r], s.length);
       }
@@ -165,7 +165,7 @@ void augment_forward(const Series<T>& x, const Draws& draws, const double* param
       for (std::int64_t r = first; r < program.size(); ++r) {
         const double* slot = slots + program[r].offset;
         ahead.fetch(r);
-        if (slot[0] != 0) apply(program[r], slot, s, work, blocks);
+        if (slot[kActs] != 0) apply(program[r], slot, s, work, blocks);
       }
       keep_padding(x, view, sample, s.length, result);
     }
@@ -190,7 +190,7 @@ void augment_backward(const Series<T>& grad, const Draws& draws, const double* p
       load_block(grad, view, sample, blocks.x);
       for (std::int64_t r = program.size() - 1; r >= 0; --r) {
         const double* slot = slots + program[r].offset;
-        if (slot[0] != 0) apply_adjoint(program[r], slot, s, work, blocks);
+        if (slot[kActs] != 0) apply_adjoint(program[r], slot, s, work, blocks);
       }
       keep_padding(grad, view, sample, s.length, blocks.x);
       if (sum && view > 0) {

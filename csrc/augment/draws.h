@@ -1,5 +1,5 @@
 // The parameters of an operation for one (view, sample), in double arithmetic whatever the dtype of
-// the series. The definition is tsssl_fast/ops/augment/draws.py.
+// the series. The definition is tsssl_fast/ops/augment/reference/draws.py.
 #pragma once
 #include "augment/program.h"
 
@@ -26,11 +26,11 @@ TSSSL_DEVICE double clamp(double x, double lo, double hi) {
 
 TSSSL_DEVICE double flag(bool b) { return b ? 1 : 0; }
 
-// A length out of `size`: mode 0 is a share of it, 1 a whole number; range lo to hi; at least 1.
-TSSSL_DEVICE double draw_length(std::uint32_t word, double mode, double lo, double hi,
+// A length out of `size`: unit 0 is a ratio of it, 1 a whole number; range lo to hi; at least 1.
+TSSSL_DEVICE double draw_length(std::uint32_t word, double unit, double lo, double hi,
                                 double size) {
   const double length =
-      mode == 0 ? floor_of(between(word, lo, hi) * size + 0.5) : whole_between(word, lo, hi);
+      unit == 0 ? floor_of(between(word, lo, hi) * size + 0.5) : whole_between(word, lo, hi);
   return clamp(length, 1, size);
 }
 
@@ -73,127 +73,189 @@ TSSSL_DEVICE void draw_normals(const Words& words, std::int64_t first, std::int6
   }
 }
 
-// Which children act. a[0]: 0 some of them, 1 one by weight, 2 all; some: a[1] to a[2] of the a[3]
-// children; by weight: a[4], a[5], ... are the thresholds between them.
+// Which members act.
 TSSSL_DEVICE void draw_group(const Row& row, const Words& words, double* slot, double* spare) {
-  const int n = static_cast<int>(row.a[3]);
-  if (row.a[0] == 0) {
-    slot[1] = whole_between(words(1), row.a[1], row.a[2]);
-    for (int i = 0; i < n; ++i) spare[i] = static_cast<double>(words(2 + i));
-    rank(spare, n, slot + 2);
-    for (int i = 0; i < n; ++i) slot[2 + i] = flag(slot[2 + i] < slot[1]);
-  } else if (row.a[0] == 1) {
-    const double word = static_cast<double>(words(1));
-    slot[1] = 1;
+  const double* a = row.arguments;
+  const int n = static_cast<int>(a[group::kMembers]);
+  double* acts = slot + group::kMembersAct;
+  if (a[group::kChoice] == group::kSome) {
+    slot[group::kCount] = whole_between(words(group::kCount), a[group::kLow], a[group::kHigh]);
+    for (int i = 0; i < n; ++i) spare[i] = static_cast<double>(words(group::kMembersAct + i));
+    rank(spare, n, acts);
+    for (int i = 0; i < n; ++i) acts[i] = flag(acts[i] < slot[group::kCount]);
+  } else if (a[group::kChoice] == group::kByWeight) {
+    const double word = static_cast<double>(words(group::kCount));
+    slot[group::kCount] = 1;
     int chosen = 0;
-    for (int i = 0; i < n - 1; ++i) chosen += word >= row.a[4 + i] ? 1 : 0;
-    for (int i = 0; i < n; ++i) slot[2 + i] = flag(i == chosen);
+    for (int i = 0; i < n - 1; ++i) chosen += word >= a[group::kWeights + i] ? 1 : 0;
+    for (int i = 0; i < n; ++i) acts[i] = flag(i == chosen);
   } else {
-    slot[1] = n;
-    for (int i = 0; i < n; ++i) slot[2 + i] = 1;
+    slot[group::kCount] = n;
+    for (int i = 0; i < n; ++i) acts[i] = 1;
   }
 }
 
-// A block of time, or of channels and time (a[4] 2: a share or number of channels; a[0] 2: the
-// side a[1] c in both directions, ends included).
+// A block of time, or of channels and time. As printed (kSide) it has one side in both directions,
+// counted in channels, ends included.
 TSSSL_DEVICE void draw_blockout(const Row& row, const Subject& s, const Words& words,
                                 double* slot) {
+  using namespace blockout;
+  const double* a = row.arguments;
   const double length = static_cast<double>(s.length), channels = static_cast<double>(s.channels);
-  if (row.a[0] == 2) {
-    const double side = floor_of(between(words(1), row.a[1], row.a[2]) * channels + 0.5) + 1;
-    slot[1] = clamp(side, 1, length);
-    slot[3] = clamp(side, 1, channels);
+  if (a[kLengthUnit] == kSide) {
+    const double side =
+        floor_of(between(words(kLength), a[kLengthLow], a[kLengthHigh]) * channels + 0.5) + 1;
+    slot[kLength] = clamp(side, 1, length);
+    slot[kChannels] = clamp(side, 1, channels);
   } else {
-    slot[1] = draw_length(words(1), row.a[0], row.a[1], row.a[2], length);
-    slot[3] =
-        row.a[4] < 0 ? channels : draw_length(words(3), row.a[4], row.a[5], row.a[6], channels);
+    slot[kLength] =
+        draw_length(words(kLength), a[kLengthUnit], a[kLengthLow], a[kLengthHigh], length);
+    slot[kChannels] = a[kChannelsUnit] < 0
+                          ? channels
+                          : draw_length(words(kChannels), a[kChannelsUnit], a[kChannelsLow],
+                                        a[kChannelsHigh], channels);
   }
-  slot[2] = draw_start(words(2), slot[1], length);
-  slot[4] = draw_start(words(4), slot[3], channels);
+  slot[kStart] = draw_start(words(kStart), slot[kLength], length);
+  slot[kFirstChannel] = draw_start(words(kFirstChannel), slot[kChannels], channels);
 }
 
-// Factors per channel: a[2] 0 uniform from a[0] to a[1], 1 normal around 1 with deviation from the
-// same range; a[3] 0 one for all channels, 1 each its own.
+// Of RandomCrop and of WindowWarp.
+TSSSL_DEVICE void draw_window(const Row& row, const Subject& s, const Words& words, double* slot) {
+  using namespace random_crop;
+  const double* a = row.arguments;
+  const double length = static_cast<double>(s.length);
+  slot[kLength] =
+      draw_length(words(kLength), a[kLengthUnit], a[kLengthLow], a[kLengthHigh], length);
+  slot[kStart] = draw_start(words(kStart), slot[kLength], length);
+}
+
+// Of CropResize and of WindowSlice, in real steps.
+TSSSL_DEVICE void draw_crop(const Row& row, const Subject& s, const Words& words, double* slot) {
+  using namespace crop_resize;
+  const double length = static_cast<double>(s.length);
+  const double crop = between(words(kLength), row.arguments[kLow], row.arguments[kHigh]) * length;
+  slot[kLength] = crop < 1 ? 1 : crop;
+  slot[kStart] = uniform<double>(words(kStart)) * (length - slot[kLength]);
+}
+
+TSSSL_DEVICE void draw_magnitude_warp(const Row& row, const Subject& s, const Words& words,
+                                      double* slot) {
+  using namespace magnitude_warp;
+  const double* a = row.arguments;
+  slot[kMagnitude] = between(words(kMagnitude), a[kMagnitudeLow], a[kMagnitudeHigh]);
+  slot[kPeriods] = between(words(kPeriods), a[kPeriodsLow], a[kPeriodsHigh]);
+  for (std::int64_t c = 0; c < s.channels; ++c) {
+    slot[kTheta + c] = static_cast<double>(words(kTheta + c)) * (1.0 / 4294967296.0);
+  }
+}
+
+TSSSL_DEVICE void draw_time_warp(const Row& row, const Words& words, double* slot) {
+  using namespace time_warp;
+  slot[kMagnitude] = between(words(kMagnitude), row.arguments[kLow], row.arguments[kHigh]);
+  for (int k = kSpeeds; k < row.fixed_slots; ++k) {
+    slot[k] = 1.0 + slot[kMagnitude] * (uniform<double>(words(k)) * 2.0 - 1.0);
+  }
+}
+
+// Factors per channel: uniform, or normal around 1.
 TSSSL_DEVICE void draw_scale(const Row& row, const Subject& s, const Words& words, double* slot) {
-  const std::int64_t count = row.a[3] == 0 ? 1 : s.channels;
-  if (row.a[2] == 0) {
-    slot[1] = 0;
+  using namespace scale;
+  const double* a = row.arguments;
+  const std::int64_t count = a[kPerChannel] == 0 ? 1 : s.channels;
+  double* factors = slot + kFactors;
+  if (a[kNormal] == 0) {
+    slot[kMagnitude] = 0;
     for (std::int64_t c = 0; c < count; ++c) {
-      slot[2 + c] = between(words(2 + c), row.a[0], row.a[1]);
+      factors[c] = between(words(kFactors + c), a[kLow], a[kHigh]);
     }
   } else {
-    slot[1] = between(words(1), row.a[0], row.a[1]);
-    draw_normals(words, 2, count, slot);
-    for (std::int64_t c = 0; c < count; ++c) slot[2 + c] = 1.0 + slot[1] * slot[2 + c];
+    slot[kMagnitude] = between(words(kMagnitude), a[kLow], a[kHigh]);
+    draw_normals(words, kFactors, count, slot);
+    for (std::int64_t c = 0; c < count; ++c) factors[c] = 1.0 + slot[kMagnitude] * factors[c];
   }
-  for (std::int64_t c = count; c < s.channels; ++c) slot[2 + c] = slot[2];
+  for (std::int64_t c = count; c < s.channels; ++c) factors[c] = factors[0];
 }
 
 // A unit quaternion, uniform on the sphere.
 TSSSL_DEVICE void draw_rotation(const Words& words, double* slot) {
-  draw_normals(words, 2, 4, slot);
-  double* q = slot + 2;
+  draw_normals(words, rotation::kW, 4, slot);
+  double* q = slot + rotation::kW;
   const double norm = root((q[0] * q[0] + q[1] * q[1]) + (q[2] * q[2] + q[3] * q[3]));
   for (int i = 0; i < 4; ++i) q[i] = q[i] / norm;
-  slot[1] = 0;
+  slot[rotation::kW - 1] = 0;
 }
 
 TSSSL_DEVICE void draw_segments(const Row& row, const Words& words, double* slot, double* spare) {
-  const int most = row.fixed_slots - 2;
-  slot[1] = whole_between(words(1), row.a[0], row.a[1]);
-  const int count = static_cast<int>(slot[1]);
-  for (int i = 0; i < most; ++i) spare[i] = static_cast<double>(words(2 + i));
-  rank(spare, count, slot + 2);
-  for (int i = count; i < most; ++i) slot[2 + i] = i;
+  using namespace segment_permutation;
+  const int most = row.fixed_slots - kOrder;
+  slot[kSegments] = whole_between(words(kSegments), row.arguments[kLow], row.arguments[kHigh]);
+  const int count = static_cast<int>(slot[kSegments]);
+  for (int i = 0; i < most; ++i) spare[i] = static_cast<double>(words(kOrder + i));
+  rank(spare, count, slot + kOrder);
+  for (int i = count; i < most; ++i) slot[kOrder + i] = i;
+}
+
+TSSSL_DEVICE void draw_shift(const Row& row, const Subject& s, const Words& words, double* slot) {
+  using namespace time_shift;
+  const double* a = row.arguments;
+  const double length = static_cast<double>(s.length);
+  slot[kShift] = a[kShiftUnit] == 0
+                     ? floor_of(between(words(kShift), a[kShiftLow], a[kShiftHigh]) * length + 0.5)
+                     : whole_between(words(kShift), a[kShiftLow], a[kShiftHigh]);
+}
+
+// Size and knots of Drift and of MagnitudeSpline.
+TSSSL_DEVICE void draw_curve(const Row& row, const Subject& s, const Words& words, double* slot) {
+  const double low = row.arguments[drift::kLow], high = row.arguments[drift::kHigh];
+  slot[drift::kMagnitude] = between(words(drift::kMagnitude), low, high);
+  draw_normals(words, drift::kKnots, row.channel_slots * s.channels, slot);
+}
+
+TSSSL_DEVICE void draw_uniform(const Row& row, const Subject& s, const Words& words, double* slot) {
+  const double low = row.arguments[uniform::kLow], high = row.arguments[uniform::kHigh];
+  const std::int64_t count = row.fixed_slots + row.channel_slots * s.channels;
+  for (std::int64_t i = kActs + 1; i < count; ++i) slot[i] = between(words(i), low, high);
 }
 
 // Slots 1, 2, ... of one operation; `spare` has room for the channels and for 64 more.
 TSSSL_DEVICE void draw_slots(const Row& row, const Subject& s, const Words& words, double* slot,
                              double* spare) {
-  const double length = static_cast<double>(s.length);
   switch (row.code) {
     case kGroup:
       draw_group(row, words, slot, spare);
       break;
     case kSignFlip:
       for (std::int64_t c = 0; c < s.channels * row.channel_slots; ++c) {
-        slot[1 + c] = flag(words(1 + c) < 0x80000000u);
+        slot[sign_flip::kFlips + c] = flag(words(sign_flip::kFlips + c) < 0x80000000u);
       }
       break;
     case kBlockout:
       draw_blockout(row, s, words, slot);
       break;
     case kRandomCrop:
-      slot[1] = draw_length(words(1), row.a[0], row.a[1], row.a[2], length);
-      slot[2] = draw_start(words(2), slot[1], length);
+      draw_window(row, s, words, slot);
       break;
     case kCropResize:
-    case kWindowSlice: {
-      const double crop = between(words(1), row.a[0], row.a[1]) * length;
-      slot[1] = crop < 1 ? 1 : crop;
-      slot[2] = uniform<double>(words(2)) * (length - slot[1]);
+    case kWindowSlice:
+      draw_crop(row, s, words, slot);
       break;
-    }
     case kMagnitudeWarp:
-      slot[1] = between(words(1), row.a[0], row.a[1]);
-      slot[2] = between(words(2), row.a[2], row.a[3]);
-      for (std::int64_t c = 0; c < s.channels; ++c) {
-        slot[3 + c] = static_cast<double>(words(3 + c)) * (1.0 / 4294967296.0);
-      }
+      draw_magnitude_warp(row, s, words, slot);
       break;
     case kTimeWarp:
-      slot[1] = between(words(1), row.a[0], row.a[1]);
-      for (int k = 2; k < row.fixed_slots; ++k) {
-        slot[k] = 1.0 + slot[1] * (uniform<double>(words(k)) * 2.0 - 1.0);
-      }
+      draw_time_warp(row, words, slot);
       break;
     case kScale:
       draw_scale(row, s, words, slot);
       break;
-    case kChannelPermutation:
-      for (std::int64_t c = 0; c < s.channels; ++c) spare[c] = static_cast<double>(words(1 + c));
-      rank(spare, s.channels, slot + 1);
+    case kChannelPermutation: {
+      constexpr int kFirst = channel_permutation::kSources;
+      for (std::int64_t c = 0; c < s.channels; ++c) {
+        spare[c] = static_cast<double>(words(kFirst + c));
+      }
+      rank(spare, s.channels, slot + kFirst);
       break;
+    }
     case kRotation:
       draw_rotation(words, slot);
       break;
@@ -201,34 +263,31 @@ TSSSL_DEVICE void draw_slots(const Row& row, const Subject& s, const Words& word
       draw_segments(row, words, slot, spare);
       break;
     case kTimeShift:
-      slot[1] = row.a[0] == 0 ? floor_of(between(words(1), row.a[1], row.a[2]) * length + 0.5)
-                              : whole_between(words(1), row.a[1], row.a[2]);
+      draw_shift(row, s, words, slot);
       break;
     case kWindowWarp:
-      slot[1] = draw_length(words(1), row.a[0], row.a[1], row.a[2], length);
-      slot[2] = draw_start(words(2), slot[1], length);
-      slot[3] = words(3) < 0x80000000u ? row.a[3] : row.a[4];
+      draw_window(row, s, words, slot);
+      slot[window_warp::kFactor] =
+          row.arguments[words(window_warp::kFactor) < 0x80000000u ? window_warp::kFactor0
+                                                                  : window_warp::kFactor1];
       break;
     case kDrift:
     case kMagnitudeSpline:
-      slot[1] = between(words(1), row.a[0], row.a[1]);
-      draw_normals(words, 2, row.channel_slots * s.channels, slot);
+      draw_curve(row, s, words, slot);
       break;
     case kChannelDropout:
       for (std::int64_t c = 0; c < s.channels; ++c) {
-        slot[1 + c] = flag(static_cast<double>(words(1 + c)) < row.a[0]);
+        const double word = static_cast<double>(words(channel_dropout::kDropped + c));
+        slot[channel_dropout::kDropped + c] =
+            flag(word < row.arguments[channel_dropout::kThreshold]);
       }
       break;
     case kQuantize:
-      slot[1] = whole_between(words(1), row.a[0], row.a[1]);
-      break;
-    case kTimeScale:
-    case kRandomNoise:
-    case kJitter:
-    case kSmooth:
-      slot[1] = between(words(1), row.a[0], row.a[1]);
+      slot[quantize::kLevels] = whole_between(
+          words(quantize::kLevels), row.arguments[quantize::kLow], row.arguments[quantize::kHigh]);
       break;
     default:
+      if (draws_uniform(row.code)) draw_uniform(row, s, words, slot);
       break;
   }
 }
@@ -242,15 +301,15 @@ TSSSL_DEVICE void draw(const Row* rows, std::int64_t r, const Subject& s, bool a
   bool acts = row.view < 0 || row.view == static_cast<std::int64_t>(s.view);
   if (row.parent >= 0) {
     const double* group = slots + rows[row.parent].offset;
-    acts = acts && group[0] != 0 && group[2 + row.child] != 0;
+    acts = acts && group[kActs] != 0 && group[group::kMembersAct + row.child] != 0;
   }
   if (!acts && !all) {
-    slot[0] = 0;
+    slot[kActs] = 0;
     return;
   }
   const Words words(all_words + row.words);
-  acts = acts && words(0) < row.threshold;
-  slot[0] = flag(acts);
+  acts = acts && words(kActs) < row.threshold;
+  slot[kActs] = flag(acts);
   if (all || acts) draw_slots(row, s, words, slot, spare);
 }
 

@@ -40,7 +40,7 @@ inline std::int64_t interpolate_windows(const float* x, float* y, std::int64_t s
       }
       continue;
     }
-    const Vec<float> w = load(weight + t);
+    const Vec<float> fraction = load(weight + t);
     const IntVec<float> index_after = index + 1;
 #pragma GCC unroll 3
     for (int r = 0; r < kRows; ++r) {
@@ -48,7 +48,7 @@ inline std::int64_t interpolate_windows(const float* x, float* y, std::int64_t s
       const Vec<float> low = load(from), high = load(from + kLanes);
       const Vec<float> a = __builtin_shuffle(low, high, index);
       const Vec<float> b = __builtin_shuffle(low, high, index_after);
-      store(y + r * stride + t, a + w * (b - a));
+      store(y + r * stride + t, a + fraction * (b - a));
     }
   }
   return length;

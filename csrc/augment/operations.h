@@ -25,7 +25,7 @@ TSSSL_DEVICE bool gathers(int code) { return code == kSegmentPermutation || code
 // How many times an operation moves the block to the other buffer.
 TSSSL_DEVICE int moves(const Row& row, std::int64_t length) {
   if (interpolates(row.code)) return length > 1 ? 1 : 0;
-  if (row.code == kSmooth) return static_cast<int>(row.a[2]);
+  if (row.code == kSmooth) return static_cast<int>(row.arguments[smooth::kPasses]);
   return gathers(row.code) || row.code == kTimeFlip || row.code == kChannelFlip ||
          row.code == kBidirectionalFlip || row.code == kChannelPermutation;
 }
@@ -35,39 +35,46 @@ inline void time_map(const Row& row, const double* slot, std::int64_t length,
                      const Workspace<T>& work) {
   switch (row.code) {
     case kTimeWarp:
-      warp_positions(slot + 2, row.fixed_slots - 2, length, work.left, work.weight);
+      warp_positions(slot + time_warp::kSpeeds, row.fixed_slots - time_warp::kSpeeds, length,
+                     work.left, work.weight);
       break;
     case kTimeScale:
-      line_positions(0.0, slot[1], length, work.left, work.weight);
+      line_positions(0.0, slot[time_scale::kSpeed], length, work.left, work.weight);
       break;
     case kWindowWarp:
-      window_positions(slot[1], slot[2], slot[3], length, work.left, work.weight);
+      window_positions(slot[window_warp::kLength], slot[window_warp::kStart],
+                       slot[window_warp::kFactor], length, work.left, work.weight);
       break;
     case kSegmentPermutation:
-      segment_sources(slot + 2, static_cast<int>(slot[1]), length, work.left);
+      segment_sources(slot + segment_permutation::kOrder,
+                      static_cast<int>(slot[segment_permutation::kSegments]), length, work.left);
       break;
     case kTimeShift:
-      shift_sources(slot[1], static_cast<int>(row.a[3]), length, work.left);
+      shift_sources(slot[time_shift::kShift], static_cast<int>(row.arguments[time_shift::kEdge]),
+                    length, work.left);
       break;
     default:
-      line_positions(slot[2], (slot[1] - 1.0) / static_cast<double>(length - 1), length, work.left,
-                     work.weight);
+      line_positions(slot[crop_resize::kStart],
+                     (slot[crop_resize::kLength] - 1.0) / static_cast<double>(length - 1), length,
+                     work.left, work.weight);
   }
 }
 
 // First step that a stretched series does not reach and that is to be zero.
 TSSSL_DEVICE std::int64_t reach(const Row& row, const double* slot, std::int64_t length) {
-  if (row.code != kTimeScale || row.a[2] == 0) return length;
+  if (row.code != kTimeScale || row.arguments[time_scale::kZero] == 0) return length;
   std::int64_t t = length;
-  while (t > 0 && step_number(t - 1) * slot[1] > static_cast<double>(length - 1)) --t;
+  while (t > 0 && step_number(t - 1) * slot[time_scale::kSpeed] > static_cast<double>(length - 1))
+    --t;
   return t;
 }
 
 TSSSL_DEVICE std::int64_t source_channel(const Row& row, const double* slot, std::int64_t channels,
                                          std::int64_t c) {
   if (row.code == kTimeFlip) return c;
-  return row.code == kChannelPermutation ? static_cast<std::int64_t>(slot[1 + c])
-                                         : channels - 1 - c;
+  return row.code == kChannelPermutation
+             ? static_cast<std::int64_t>(slot[channel_permutation::kSources + c])
+             : channels - 1 - c;
 }
 
 // Operations that move steps or channels; each swaps the buffers as often as `moves` says.
@@ -76,8 +83,9 @@ inline void move_block(const Row& row, const double* slot, const Subject& s, boo
                        const Workspace<T>& work, DoubleBuffer<T>& b) {
   const std::int64_t length = s.length;
   if (row.code == kSmooth) {
-    const T side = static_cast<T>(slot[1] * 0.5), centre = static_cast<T>(1.0 - slot[1]);
-    const Edge edge = static_cast<Edge>(static_cast<int>(row.a[3]));
+    const double magnitude = slot[smooth::kMagnitude];
+    const T side = static_cast<T>(magnitude * 0.5), centre = static_cast<T>(1.0 - magnitude);
+    const Edge edge = static_cast<Edge>(static_cast<int>(row.arguments[smooth::kEdge]));
     for (int pass = 0; pass < moves(row, length); ++pass) {
       b.each_channel(s.channels, [&](const T* x, T* y) {
         adjoint ? smooth_adjoint(x, y, length, centre, side, edge)

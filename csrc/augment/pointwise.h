@@ -54,9 +54,11 @@ inline void scale_row(T* x, std::int64_t length, T factor) {
   for (std::int64_t t = 0; t < length; ++t) x[t] = x[t] * factor;
 }
 
-// Masked steps of a row; a[0]: 0 every step by itself, 1 spans of geometric length.
+// Masked steps of a row, every step on its own or in spans of geometric length.
 template <class T>
 inline void drop_steps(const Row& row, const Subject& s, std::int64_t channel, T value, T* x) {
+  using namespace time_dropout;
+  const double* a = row.arguments;
   const WordStream stream{s.keys, row.stream | kElementPurpose | s.view, s.id_lo, s.id_hi};
   std::uint32_t words[kChunk];
   bool masked = false;
@@ -66,10 +68,10 @@ inline void drop_steps(const Row& row, const Subject& s, std::int64_t channel, T
                  (count + 63) / 64 * 16, words);
     for (int i = 0; i < count; ++i) {
       const double word = static_cast<double>(words[i]);
-      if (row.a[0] == 0 || t + i == 0) {
-        masked = word < row.a[1];
+      if (a[kSpans] == 0 || t + i == 0) {
+        masked = word < a[kThreshold];
       } else {
-        masked = masked ? word >= row.a[2] : word < row.a[3];
+        masked = masked ? word >= a[kLeave] : word < a[kEnter];
       }
       if (masked) x[t + i] = value;
     }
@@ -79,26 +81,35 @@ inline void drop_steps(const Row& row, const Subject& s, std::int64_t channel, T
 template <class T>
 inline void blockout(const Row& row, const double* slot, const Subject& s, bool adjoint,
                      const DoubleBuffer<T>& b) {
-  const std::int64_t begin = static_cast<std::int64_t>(slot[2]);
-  const std::int64_t end = begin + static_cast<std::int64_t>(slot[1]);
-  const std::int64_t channel = static_cast<std::int64_t>(slot[4]);
-  for (std::int64_t c = channel; c < channel + static_cast<std::int64_t>(slot[3]); ++c) {
+  using namespace blockout;
+  const std::int64_t begin = static_cast<std::int64_t>(slot[kStart]);
+  const std::int64_t end = begin + static_cast<std::int64_t>(slot[kLength]);
+  const std::int64_t first = static_cast<std::int64_t>(slot[kFirstChannel]);
+  for (std::int64_t c = first; c < first + static_cast<std::int64_t>(slot[kChannels]); ++c) {
     T* x = b.x + c * b.t;
-    T value = static_cast<T>(row.a[3]);
-    if (row.a[7] != 0) value = static_cast<T>(row_mean(x, s.length));
+    T value = static_cast<T>(row.arguments[kFill]);
+    if (row.arguments[kFillMean] != 0) value = static_cast<T>(row_mean(x, s.length));
     fill(x, begin, end, adjoint ? T(0) : value);
   }
 }
 
 template <class T>
+inline void keep_window(const double* slot, std::int64_t length, T value, T* x) {
+  using namespace random_crop;
+  fill(x, 0, static_cast<std::int64_t>(slot[kStart]), value);
+  fill(x, static_cast<std::int64_t>(slot[kStart] + slot[kLength]), length, value);
+}
+
+template <class T>
 inline void magnitude_warp(const Row& row, const double* slot, const Subject& s,
                            const DoubleBuffer<T>& b) {
-  const T amplitude = static_cast<T>(slot[1]);
-  const T offset = row.a[4] == 0 ? T(1) : amplitude;
-  const std::uint32_t step = phase_step(slot[2], s.length);
+  using namespace magnitude_warp;
+  const T amplitude = static_cast<T>(slot[kMagnitude]);
+  const T offset = row.arguments[kLiteral] == 0 ? T(1) : amplitude;
+  const std::uint32_t step = phase_step(slot[kPeriods], s.length);
   for (std::int64_t c = 0; c < s.channels; ++c) {
     const std::uint32_t theta =
-        static_cast<std::uint32_t>(static_cast<std::int64_t>(slot[3 + c] * 4294967296.0));
+        static_cast<std::uint32_t>(static_cast<std::int64_t>(slot[kTheta + c] * 4294967296.0));
     multiply_wave(b.x + c * b.t, s.length, theta, step, offset, amplitude);
   }
 }
@@ -106,7 +117,8 @@ inline void magnitude_warp(const Row& row, const double* slot, const Subject& s,
 template <class T>
 inline void rotate(const Row& row, const double* slot, const Subject& s, bool adjoint,
                    const DoubleBuffer<T>& b) {
-  const double w = slot[2], i = slot[3], j = slot[4], k = slot[5];
+  using namespace rotation;
+  const double w = slot[kW], i = slot[kX], j = slot[kY], k = slot[kZ];
   double m[9] = {
       1.0 - 2.0 * (j * j + k * k), 2.0 * (i * j - k * w),       2.0 * (i * k + j * w),
       2.0 * (i * j + k * w),       1.0 - 2.0 * (i * i + k * k), 2.0 * (j * k - i * w),
@@ -116,10 +128,11 @@ inline void rotate(const Row& row, const double* slot, const Subject& s, bool ad
     for (int q = 0; q < 3; ++q)
       r[3 * p + q] = static_cast<T>(adjoint ? m[3 * q + p] : m[3 * p + q]);
   }
-  for (int n = 0; n < static_cast<int>(row.a[0]); ++n) {
-    T* x0 = b.x + static_cast<std::int64_t>(row.a[1 + 3 * n]) * b.t;
-    T* x1 = b.x + static_cast<std::int64_t>(row.a[2 + 3 * n]) * b.t;
-    T* x2 = b.x + static_cast<std::int64_t>(row.a[3 + 3 * n]) * b.t;
+  for (int n = 0; n < static_cast<int>(row.arguments[kTriples]); ++n) {
+    const double* triple = row.arguments + kChannels + 3 * n;
+    T* x0 = b.x + static_cast<std::int64_t>(triple[0]) * b.t;
+    T* x1 = b.x + static_cast<std::int64_t>(triple[1]) * b.t;
+    T* x2 = b.x + static_cast<std::int64_t>(triple[2]) * b.t;
     for (std::int64_t t = 0; t < s.length; ++t) {
       const T a0 = x0[t], a1 = x1[t], a2 = x2[t];
       x0[t] = (r[0] * a0 + r[1] * a1) + r[2] * a2;
@@ -134,7 +147,9 @@ template <class T>
 inline void in_place(const Row& row, const double* slot, const Subject& s, bool adjoint,
                      const DoubleBuffer<T>& b) {
   const std::int64_t length = s.length;
-  const T value = adjoint ? T(0) : static_cast<T>(row.a[3]);
+  const auto fill_value = [&](int argument) {
+    return adjoint ? T(0) : static_cast<T>(row.arguments[argument]);
+  };
   switch (row.code) {
     case kBlockout:
       blockout(row, slot, s, adjoint, b);
@@ -146,11 +161,11 @@ inline void in_place(const Row& row, const double* slot, const Subject& s, bool 
       rotate(row, slot, s, adjoint, b);
       return;
     case kMagnitudeSpline: {
-      const T sigma = static_cast<T>(slot[1]);
-      along_curves<T>(slot + 2, row.channel_slots, s.channels, length,
+      const T magnitude = static_cast<T>(slot[magnitude_spline::kMagnitude]);
+      along_curves<T>(slot + magnitude_spline::kKnots, row.channel_slots, s.channels, length,
                       [&](std::int64_t c, std::int64_t t, T v) {
                         T* x = b.x + c * b.t;
-                        x[t] = x[t] * (T(1) + sigma * v);
+                        x[t] = x[t] * (T(1) + magnitude * v);
                       });
       return;
     }
@@ -161,22 +176,24 @@ inline void in_place(const Row& row, const double* slot, const Subject& s, bool 
     T* x = b.x + c * b.t;
     switch (row.code) {
       case kSignFlip:
-        if (row.channel_slots == 0 || slot[1 + c] != 0) {
+        if (row.channel_slots == 0 || slot[sign_flip::kFlips + c] != 0) {
           for (std::int64_t t = 0; t < length; ++t) x[t] = -x[t];
         }
         break;
       case kRandomCrop:
-        fill(x, 0, static_cast<std::int64_t>(slot[2]), value);
-        fill(x, static_cast<std::int64_t>(slot[2] + slot[1]), length, value);
+        keep_window(slot, length, fill_value(random_crop::kFill), x);
         break;
       case kScale:
-        scale_row(x, length, static_cast<T>(slot[2 + c]));
+        scale_row(x, length, static_cast<T>(slot[scale::kFactors + c]));
         break;
       case kChannelDropout:
-        if (slot[1 + c] != 0) fill(x, 0, length, value);
+        if (slot[channel_dropout::kDropped + c] != 0) {
+          fill(x, 0, length, fill_value(channel_dropout::kFill));
+        }
         break;
       case kTimeDropout:
-        drop_steps(row, s, row.a[4] == 0 ? 0 : c, adjoint ? T(0) : static_cast<T>(row.a[5]), x);
+        drop_steps(row, s, row.arguments[time_dropout::kPerChannel] == 0 ? 0 : c,
+                   fill_value(time_dropout::kFill), x);
         break;
       default:
         break;
@@ -194,8 +211,9 @@ inline void add(const Row& row, const double* slot, const Subject& s, const Doub
   if (!adds(row.code)) return;
   const WordStream stream{s.keys, row.stream | kElementPurpose | s.view, s.id_lo, s.id_hi};
   const StreamBlocks blocks(stream);
-  const T scale = static_cast<T>(slot[1]);
-  const bool relative = row.code == kRandomNoise || (row.code == kDrift && row.a[2] != 0);
+  const T amplitude = static_cast<T>(slot[random_noise::kMagnitude]);
+  const bool relative =
+      row.code == kRandomNoise || (row.code == kDrift && row.arguments[drift::kRelative] != 0);
   const std::int64_t group = relative ? kRowGroup : s.channels;
   double std[kRowGroup];
   for (std::int64_t first = 0; first < s.channels; first += group) {
@@ -203,11 +221,11 @@ inline void add(const Row& row, const double* slot, const Subject& s, const Doub
     T* rows = b.x + first * b.t;
     if (relative) row_stds(rows, b.t, static_cast<int>(count), s.length, std);
     const auto size = [&](std::int64_t c) {
-      return relative ? scale * static_cast<T>(std[c]) : scale;
+      return relative ? amplitude * static_cast<T>(std[c]) : amplitude;
     };
     if (row.code == kDrift) {
-      along_curves<T>(slot + 2 + first * row.channel_slots, row.channel_slots, count, s.length,
-                      [&](std::int64_t c, std::int64_t t, T v) {
+      along_curves<T>(slot + drift::kKnots + first * row.channel_slots, row.channel_slots, count,
+                      s.length, [&](std::int64_t c, std::int64_t t, T v) {
                         T* x = rows + c * b.t;
                         x[t] = x[t] + size(c) * v;
                       });
@@ -216,9 +234,10 @@ inline void add(const Row& row, const double* slot, const Subject& s, const Doub
     for (std::int64_t c = 0; c < count; ++c) {
       T* x = rows + c * b.t;
       if (row.code == kQuantize) {
-        quantize(x, s.length, slot[1]);
+        quantize(x, s.length, slot[quantize::kLevels]);
       } else if (row.code == kRandomNoise || row.code == kJitter) {
-        add_noise(x, s.length, first + c, size(c), row.a[2] != 0, blocks);
+        add_noise(x, s.length, first + c, size(c), row.arguments[random_noise::kNormal] != 0,
+                  blocks);
       }
     }
   }

@@ -1,0 +1,1 @@
+"""Source files that are written by programs, from what the package declares."""
