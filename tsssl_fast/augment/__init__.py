@@ -8,85 +8,36 @@ The same seed, epoch, step, rank, sample id and view give the same bits on every
 batch, with any number of threads.
 """
 
-from tsssl_fast.augment import presets
-from tsssl_fast.augment.channels import (
-    BidirectionalFlip,
-    ChannelFlip,
-    ChannelPermutation,
-    Rotation,
+from tsssl_fast.augment import (
+    channels,
+    crops,
+    filters,
+    groups,
+    masks,
+    mixing,
+    presets,
+    time,
+    values,
 )
+from tsssl_fast.augment.channels import *
 from tsssl_fast.augment.compose import Compose, PerView
-from tsssl_fast.augment.crops import Crops, OverlappingCrops
-from tsssl_fast.augment.filters import FrequencyMask, MovingAverage, PhaseSurrogate
-from tsssl_fast.augment.groups import OneOf, RandomApply, SomeOf
-from tsssl_fast.augment.masks import Blockout, ChannelDropout, RandomCrop, TimeDropout
-from tsssl_fast.augment.mixing import CutMix, Mixed, MixUp
+from tsssl_fast.augment.crops import *
+from tsssl_fast.augment.filters import *
+from tsssl_fast.augment.groups import *
+from tsssl_fast.augment.masks import *
+from tsssl_fast.augment.mixing import *
 from tsssl_fast.augment.parameters import Parameters
-from tsssl_fast.augment.time import (
-    CropResize,
-    SegmentPermutation,
-    Smooth,
-    TimeFlip,
-    TimeScale,
-    TimeShift,
-    TimeWarp,
-    WindowSlice,
-    WindowWarp,
-)
+from tsssl_fast.augment.time import *
 from tsssl_fast.augment.transform import Transform
-from tsssl_fast.augment.values import (
-    Drift,
-    Identity,
-    Jitter,
-    MagnitudeSpline,
-    MagnitudeWarp,
-    Quantize,
-    RandomNoise,
-    Scale,
-    SignFlip,
-)
+from tsssl_fast.augment.values import *
 
-__all__ = [
-    "BidirectionalFlip",
-    "Blockout",
-    "ChannelDropout",
-    "ChannelFlip",
-    "ChannelPermutation",
-    "Compose",
-    "CropResize",
-    "Crops",
-    "CutMix",
-    "Drift",
-    "FrequencyMask",
-    "Identity",
-    "Jitter",
-    "MagnitudeSpline",
-    "MagnitudeWarp",
-    "MixUp",
-    "Mixed",
-    "MovingAverage",
-    "OneOf",
-    "OverlappingCrops",
-    "Parameters",
-    "PerView",
-    "PhaseSurrogate",
-    "Quantize",
-    "RandomApply",
-    "RandomCrop",
-    "RandomNoise",
-    "Rotation",
-    "Scale",
-    "SegmentPermutation",
-    "SignFlip",
-    "Smooth",
-    "SomeOf",
-    "TimeDropout",
-    "TimeFlip",
-    "TimeScale",
-    "TimeShift",
-    "TimeWarp",
-    "Transform",
-    "WindowSlice",
-    "WindowWarp",
-    "presets",
-]
+# Of every operation where it is defined.
+__all__ = ["Compose", "Parameters", "PerView", "Transform", "presets"]
+__all__ += channels.__all__
+__all__ += crops.__all__
+__all__ += filters.__all__
+__all__ += groups.__all__
+__all__ += masks.__all__
+__all__ += mixing.__all__
+__all__ += time.__all__
+__all__ += values.__all__

@@ -7,6 +7,13 @@ from tsssl_fast.augment.transform import Transform
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.spec import Code
 
+__all__ = [
+    "BidirectionalFlip",
+    "ChannelFlip",
+    "ChannelPermutation",
+    "Rotation",
+]
+
 
 class ChannelFlip(Transform):
     """The channels in reverse order: x~[c, t] = x[C-1-c, t].
@@ -53,7 +60,6 @@ class Rotation(Transform):
 
     triples: tuple[tuple[int, int, int], ...] = ((0, 1, 2),)
     code: ClassVar[Code] = Code.ROTATION
-    names: ClassVar[tuple[str, ...]] = ("unused", "w", "x", "y", "z")
 
     def check_arguments(self) -> None:
         triples = self.triples if isinstance(self.triples, tuple | list) else ()

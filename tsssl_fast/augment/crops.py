@@ -14,6 +14,11 @@ from tsssl_fast.common import checks, random
 from tsssl_fast.ops.augment.reference.draws import Subject
 from tsssl_fast.ops.augment.spec import Code
 
+__all__ = [
+    "Crops",
+    "OverlappingCrops",
+]
+
 
 class Crops(NamedTuple):
     """first: (N, C, L1), second: (N, C, L2); start: (N, 2) int64, where they begin in the series.

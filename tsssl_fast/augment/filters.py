@@ -15,6 +15,12 @@ from tsssl_fast.common import checks
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.spec import Code
 
+__all__ = [
+    "FrequencyMask",
+    "MovingAverage",
+    "PhaseSurrogate",
+]
+
 
 class _Filter(TorchOnly):
     def forward(self, x: Any, views: int | None = None, **arguments: Any) -> Any:
@@ -93,7 +99,6 @@ class MovingAverage(_Filter):
     width: int | tuple[int, int] = (3, 9)
     edge: str = "repeat"
     code: ClassVar[Code] = Code.MOVING_AVERAGE
-    names: ClassVar[tuple[str, ...]] = ("width",)
 
     def check_arguments(self) -> None:
         validation.whole_interval("width", self.width, 3, spec.MAX_WIDTH)

@@ -5,10 +5,14 @@ from typing import ClassVar
 
 from tsssl_fast.augment import validation
 from tsssl_fast.augment.transform import Transform
-from tsssl_fast.ops.augment import spec
+from tsssl_fast.ops.augment import operation_table, spec
 from tsssl_fast.ops.augment.spec import Code
 
-_SOME, _ONE, _ALL = range(3)
+__all__ = [
+    "OneOf",
+    "RandomApply",
+    "SomeOf",
+]
 
 
 class Group(Transform):
@@ -35,6 +39,9 @@ class Group(Transform):
     def members(self) -> Sequence[Transform]:
         return self.transforms
 
+    def parameter_names(self) -> tuple[str, ...]:
+        return ()  # the count is one of the values, as it always was
+
     def slots(self) -> tuple[int, int]:
         return 1 + len(self.transforms), 0
 
@@ -52,7 +59,7 @@ class RandomApply(Group):
 
     def row_arguments(self) -> Sequence[float]:
         n = len(self.transforms)
-        return (_ALL, n, n, n)
+        return (operation_table.GROUP_ALL, n, n, n)
 
 
 class OneOf(Group):
@@ -85,12 +92,12 @@ class OneOf(Group):
     def row_arguments(self) -> Sequence[float]:
         n = len(self.transforms)
         if self.weights is None:
-            return (_SOME, 1, 1, n)
+            return (operation_table.GROUP_SOME, 1, 1, n)
         total, thresholds = 0.0, []
         for weight in self.weights[:-1]:
             total += weight
             thresholds.append(float(round(total / sum(self.weights) * spec.ALWAYS)))
-        return (_ONE, 1, 1, n, *thresholds)
+        return (operation_table.GROUP_BY_WEIGHT, 1, 1, n, *thresholds)
 
 
 class SomeOf(Group):
@@ -108,4 +115,4 @@ class SomeOf(Group):
         validation.whole_interval("count", self.count, 0, len(self.transforms))
 
     def row_arguments(self) -> Sequence[float]:
-        return (_SOME, *validation.pair(self.count), len(self.transforms))
+        return (operation_table.GROUP_SOME, *validation.pair(self.count), len(self.transforms))

@@ -10,6 +10,13 @@ from tsssl_fast.common import checks
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.spec import Code
 
+__all__ = [
+    "Blockout",
+    "ChannelDropout",
+    "RandomCrop",
+    "TimeDropout",
+]
+
 
 def _check_steps(name: str, value: Range, steps: int) -> None:
     longest = validation.pair(value)[1]
@@ -41,7 +48,6 @@ class Blockout(Transform):
     channels: Range | None = None
     form: str = "block"
     code: ClassVar[Code] = Code.BLOCKOUT
-    names: ClassVar[tuple[str, ...]] = ("length", "start", "channels", "first_channel")
 
     def check_arguments(self) -> None:
         checks.choice("form", self.form, ("block", "literal"))
@@ -89,7 +95,6 @@ class RandomCrop(Transform):
     length: Range = 0.5
     fill: float = 0.0
     code: ClassVar[Code] = Code.RANDOM_CROP
-    names: ClassVar[tuple[str, ...]] = ("length", "start")
 
     def check_arguments(self) -> None:
         validation.size("length", self.length, spec.MAX_STEPS)

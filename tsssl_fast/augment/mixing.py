@@ -13,6 +13,12 @@ from tsssl_fast.augment.validation import Range
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.spec import Code
 
+__all__ = [
+    "CutMix",
+    "MixUp",
+    "Mixed",
+]
+
 
 class Mixed(NamedTuple):
     """x: as called, with `views` (views, N, C, T). source: (N,) or (views, N) int64, row of the
@@ -73,7 +79,6 @@ class MixUp(_Mixing):
 
     weight: Range = (0.0, 1.0)
     code: ClassVar[Code] = Code.MIXUP
-    names: ClassVar[tuple[str, ...]] = ("source", "weight")
 
     def check_arguments(self) -> None:
         validation.interval("weight", self.weight, 0, 1)
@@ -96,7 +101,6 @@ class CutMix(_Mixing):
 
     length: Range = (0.1, 0.5)
     code: ClassVar[Code] = Code.CUTMIX
-    names: ClassVar[tuple[str, ...]] = ("source", "weight", "length", "start")
 
     def check_arguments(self) -> None:
         validation.size("length", self.length, 1 << 31)

@@ -10,6 +10,18 @@ from tsssl_fast.common import checks
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.spec import Code
 
+__all__ = [
+    "CropResize",
+    "SegmentPermutation",
+    "Smooth",
+    "TimeFlip",
+    "TimeScale",
+    "TimeShift",
+    "TimeWarp",
+    "WindowSlice",
+    "WindowWarp",
+]
+
 
 class TimeFlip(Transform):
     """Time reversal: x~[c, t] = x[c, T-1-t].
@@ -35,7 +47,6 @@ class CropResize(Transform):
     length: Range = (0.5, 1.0)
     code: ClassVar[Code] = Code.CROP_RESIZE
     renamed: ClassVar[Mapping[str, str]] = {"scale": "length"}
-    names: ClassVar[tuple[str, ...]] = ("length", "start")
 
     def check_arguments(self) -> None:
         validation.share("length", self.length)
@@ -56,7 +67,6 @@ class WindowSlice(Transform):
     length: Range = 0.9
     code: ClassVar[Code] = Code.WINDOW_SLICE
     renamed: ClassVar[Mapping[str, str]] = {"ratio": "length"}
-    names: ClassVar[tuple[str, ...]] = ("length", "start")
 
     def check_arguments(self) -> None:
         validation.share("length", self.length)
@@ -83,7 +93,6 @@ class WindowWarp(Transform):
     length: Range = 0.1
     factors: tuple[float, float] = (0.5, 2.0)
     code: ClassVar[Code] = Code.WINDOW_WARP
-    names: ClassVar[tuple[str, ...]] = ("length", "start", "factor")
 
     def check_arguments(self) -> None:
         validation.size("length", self.length, spec.MAX_STEPS)
@@ -129,7 +138,6 @@ class TimeWarp(Transform):
     form: str = "smooth"
     code: ClassVar[Code] = Code.TIME_WARP
     renamed: ClassVar[Mapping[str, str]] = {"strength": "magnitude"}
-    names: ClassVar[tuple[str, ...]] = ("magnitude",)
 
     def check_arguments(self) -> None:
         validation.interval("magnitude", self.magnitude, 0, 1, open_high=True)
@@ -162,7 +170,6 @@ class TimeScale(Transform):
     speed: Range = (0.8, 1.2)
     edge: str = "repeat"
     code: ClassVar[Code] = Code.TIME_SCALE
-    names: ClassVar[tuple[str, ...]] = ("speed",)
 
     def check_arguments(self) -> None:
         validation.interval("speed", self.speed, 0, 1e6, open_low=True)
@@ -186,7 +193,6 @@ class TimeShift(Transform):
     shift: Range = 0.2
     edge: str = "wrap"
     code: ClassVar[Code] = Code.TIME_SHIFT
-    names: ClassVar[tuple[str, ...]] = ("shift",)
 
     def _range(self) -> tuple[float, float]:
         low, high = validation.pair(self.shift)
@@ -223,7 +229,6 @@ class SegmentPermutation(Transform):
     segments: int | tuple[int, int] = (2, 5)
     form: str = "equal"
     code: ClassVar[Code] = Code.SEGMENT_PERMUTATION
-    names: ClassVar[tuple[str, ...]] = ("segments",)
 
     def check_arguments(self) -> None:
         validation.whole_interval("segments", self.segments, 1, spec.MAX_SEGMENTS)
@@ -259,7 +264,6 @@ class Smooth(Transform):
     edge: str = "repeat"
     code: ClassVar[Code] = Code.SMOOTH
     renamed: ClassVar[Mapping[str, str]] = {"strength": "magnitude"}
-    names: ClassVar[tuple[str, ...]] = ("magnitude",)
 
     def check_arguments(self) -> None:
         validation.interval("magnitude", self.magnitude, 0, 1)

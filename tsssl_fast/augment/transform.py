@@ -7,6 +7,7 @@ from typing import ClassVar
 from tsssl_fast.augment import validation
 from tsssl_fast.augment.program import Builder
 from tsssl_fast.augment.run import Pipeline
+from tsssl_fast.ops.augment import operation_table
 from tsssl_fast.ops.augment.spec import Code
 
 
@@ -21,7 +22,6 @@ class Transform(Pipeline):
 
     p: float = field(default=1.0, kw_only=True)
     code: ClassVar[Code]
-    names: ClassVar[tuple[str, ...]] = ()  # of its parameters, in the order of their slots
 
     def check(self) -> None:
         validation.probability("p", self.p)
@@ -40,11 +40,11 @@ class Transform(Pipeline):
 
     def parameter_names(self) -> tuple[str, ...]:
         """Of its parameters in the order of their slots; "unused" for a slot that has none."""
-        return self.names
+        return tuple(operation_table.TABLE[self.row_code()].slots)
 
     def slots(self) -> tuple[int, int]:
         """Parameters besides the flag of slot 0: (in all, per channel)."""
-        return len(self.names), 0
+        return len(self.parameter_names()), 0
 
     def members(self) -> Sequence["Transform"]:
         """The operations of a group."""

@@ -16,6 +16,18 @@ from tsssl_fast.common import checks
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.spec import Code
 
+__all__ = [
+    "Drift",
+    "Identity",
+    "Jitter",
+    "MagnitudeSpline",
+    "MagnitudeWarp",
+    "Quantize",
+    "RandomNoise",
+    "Scale",
+    "SignFlip",
+]
+
 _DISTRIBUTIONS = ("uniform", "normal")
 
 
@@ -129,7 +141,6 @@ class MagnitudeWarp(Transform):
     form: str = "1+sin"
     code: ClassVar[Code] = Code.MAGNITUDE_WARP
     renamed: ClassVar[Mapping[str, str]] = {"amplitude": "magnitude"}
-    names: ClassVar[tuple[str, ...]] = ("magnitude", "periods")
 
     def check_arguments(self) -> None:
         validation.interval("magnitude", self.magnitude, 0)
@@ -162,7 +173,6 @@ class MagnitudeSpline(Transform):
     knots: int = 4
     code: ClassVar[Code] = Code.MAGNITUDE_SPLINE
     renamed: ClassVar[Mapping[str, str]] = {"sigma": "magnitude"}
-    names: ClassVar[tuple[str, ...]] = ("magnitude",)
 
     def check_arguments(self) -> None:
         validation.interval("magnitude", self.magnitude, 0)
@@ -195,7 +205,6 @@ class Drift(Transform):
     relative: bool = True
     code: ClassVar[Code] = Code.DRIFT
     renamed: ClassVar[Mapping[str, str]] = {"scale": "magnitude"}
-    names: ClassVar[tuple[str, ...]] = ("magnitude",)
 
     def check_arguments(self) -> None:
         validation.interval("magnitude", self.magnitude, 0)
@@ -228,7 +237,6 @@ class RandomNoise(Transform):
     distribution: str = "uniform"
     code: ClassVar[Code] = Code.RANDOM_NOISE
     renamed: ClassVar[Mapping[str, str]] = {"scale": "magnitude"}
-    names: ClassVar[tuple[str, ...]] = ("magnitude",)
 
     def check_arguments(self) -> None:
         validation.interval("magnitude", self.magnitude, 0)
@@ -254,7 +262,6 @@ class Jitter(Transform):
     distribution: str = "normal"
     code: ClassVar[Code] = Code.JITTER
     renamed: ClassVar[Mapping[str, str]] = {"sigma": "magnitude"}
-    names: ClassVar[tuple[str, ...]] = ("magnitude",)
 
     def check_arguments(self) -> None:
         validation.interval("magnitude", self.magnitude, 0)
@@ -278,7 +285,6 @@ class Quantize(Transform):
 
     levels: int | tuple[int, int] = (8, 32)
     code: ClassVar[Code] = Code.QUANTIZE
-    names: ClassVar[tuple[str, ...]] = ("levels",)
 
     def check_arguments(self) -> None:
         validation.whole_interval("levels", self.levels, 2, 1 << 16)

@@ -45,7 +45,7 @@ UNIFORMS_BITS = tl.constexpr(LISTED_BITS.value & bits(*map(Code, names.UNIFORM_C
 
 # A row of the plan is a row of the program, then the number of its first slot.
 FIRST_ARGUMENT = tl.constexpr(spec.COLUMNS - spec.ARGUMENTS)
-OFFSET = tl.constexpr(spec.COLUMNS)
+FIRST_SLOT = tl.constexpr(spec.COLUMNS)
 PLAN_COLUMNS = tl.constexpr(spec.COLUMNS + 1)
 ELEMENT_PURPOSE = tl.constexpr(spec.ELEMENT_PURPOSE)
 CHANNEL_SHIFT = tl.constexpr(spec.CHANNEL_SHIFT)

@@ -262,7 +262,7 @@ def draw_row(
     row = plan + r * codes.PLAN_COLUMNS
     a = row + codes.FIRST_ARGUMENT
     code = tl.load(row + codes.CODE).to(tl.int32)
-    slot = table + tl.load(row + codes.OFFSET).to(tl.int64)
+    slot = table + tl.load(row + codes.FIRST_SLOT).to(tl.int64)
     stream = (code << 24 | tl.load(row + codes.OCCURRENCE).to(tl.int32) << 16 | view).to(tl.uint32)
     w0, w1, w2, w3 = words(key, tl.full((), 0, tl.uint32), stream, lo, hi)
     acts = w0.to(tl.float64) < tl.load(row + codes.THRESHOLD)
@@ -270,7 +270,7 @@ def draw_row(
     acts = acts & ((only < 0) | (only == view))
     parent = tl.load(row + codes.PARENT).to(tl.int32)
     if parent >= 0:
-        group = table + tl.load(plan + parent * codes.PLAN_COLUMNS + codes.OFFSET).to(tl.int64)
+        group = table + tl.load(plan + parent * codes.PLAN_COLUMNS + codes.FIRST_SLOT).to(tl.int64)
         member = group + codes.GROUP_MEMBERS_ACT + tl.load(row + codes.CHILD).to(tl.int64)
         acts = acts & (tl.load(group + codes.ACTS) != 0) & (tl.load(member) != 0)
     if acts | ALL:

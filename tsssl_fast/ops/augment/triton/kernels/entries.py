@@ -54,7 +54,7 @@ def _times_moved(plan, rows, table, block):
     for r in range(rows):
         row = plan + r * codes.PLAN_COLUMNS
         code = tl.load(row + codes.CODE).to(tl.int32)
-        slot = table + tl.load(row + codes.OFFSET).to(tl.int64)
+        slot = table + tl.load(row + codes.FIRST_SLOT).to(tl.int64)
         if tl.load(slot + codes.ACTS) != 0:
             once = codes.among(code, MOVES).to(tl.int32)
             if codes.among(code, codes.INTERPOLATE_BITS):
@@ -228,7 +228,7 @@ def augment_forward_kernel(
     tl.debug_barrier()
     for r in range(rows):
         row = plan + r * codes.PLAN_COLUMNS
-        slot = own + tl.load(row + codes.OFFSET).to(tl.int64)
+        slot = own + tl.load(row + codes.FIRST_SLOT).to(tl.int64)
         if tl.load(slot + codes.ACTS) != 0:
             a, b = _apply(a, b, row, slot, key, view, subject, block, CONFIG)
     if WIDE or HAS_LENGTHS:
@@ -290,7 +290,7 @@ def augment_backward_kernel(
         tl.debug_barrier()
         for k in range(rows):
             row = plan + (rows - 1 - k) * codes.PLAN_COLUMNS
-            slot = own + tl.load(row + codes.OFFSET).to(tl.int64)
+            slot = own + tl.load(row + codes.FIRST_SLOT).to(tl.int64)
             if tl.load(slot + codes.ACTS) != 0:
                 a, b = _apply_adjoint(a, b, row, slot, key, view, subject, scratch, block, CONFIG)
         _finish(series, strides, a, result, block, n, CONFIG)
