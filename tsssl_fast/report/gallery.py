@@ -12,7 +12,10 @@ from tsssl_fast.common import checks
 
 
 def operations(channels: int) -> Mapping[str, Any]:
-    """Every operation that works on so many channels, by name, strong enough to be seen."""
+    """Every operation that works on so many channels, by name, strong enough to be seen.
+
+    What has no setting here is shown by its defaults.
+    """
     shown: dict[str, Any] = {
         "TimeFlip": augment.TimeFlip(),
         "SignFlip": augment.SignFlip(),
@@ -46,6 +49,10 @@ def operations(channels: int) -> Mapping[str, Any]:
     }
     if channels >= 3:
         shown["Rotation"] = augment.Rotation()
+    for file in (augment.channels, augment.filters, augment.masks, augment.time, augment.values):
+        for name in file.__all__:
+            if name not in (*shown, "Identity", "Rotation"):
+                shown[name] = getattr(augment, name)()
     return shown
 
 
