@@ -27,6 +27,7 @@ DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 ERROR_FACTOR = 2.0
 FLOAT64_ULPS = 8
 
+names = operation_table  # what backends' kernels take their constants from
 
 CODE, OCCURRENCE, VIEW, THRESHOLD, FIXED_SLOTS, CHANNEL_SLOTS, PARENT, CHILD = range(
     len(operation_table.HEADER)

@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tsssl_fast.ops.augment import operation_table as names
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.reference import draws, pointwise
 from tsssl_fast.ops.augment.reference.pointwise import Call, steps
-from tsssl_fast.ops.augment.spec import Code
+from tsssl_fast.ops.augment.spec import Code, names
 
 
 def _gather(x: Tensor, source: Tensor) -> Tensor:

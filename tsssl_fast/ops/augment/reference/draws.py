@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.common import random
-from tsssl_fast.ops.augment import operation_table as names
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.reference import arithmetic
-from tsssl_fast.ops.augment.spec import Code
+from tsssl_fast.ops.augment.spec import Code, names
 
 
 @dataclass(frozen=True)

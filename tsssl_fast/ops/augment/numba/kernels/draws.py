@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from tsssl_fast.backends.numba.compiling import part
-from tsssl_fast.ops.augment import operation_table as names
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.numba.kernels.arithmetic import (
     fold,
@@ -17,6 +16,7 @@ from tsssl_fast.ops.augment.numba.kernels.arithmetic import (
     scattered_words,
     unit,
 )
+from tsssl_fast.ops.augment.spec import names
 
 A = spec.ARGUMENTS
 _HALF = np.uint32(0x80000000)

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from tsssl_fast.backends.numba.compiling import part
-from tsssl_fast.ops.augment import operation_table as names
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.numba.kernels import positions, rows, vectors
 from tsssl_fast.ops.augment.numba.kernels.draws import A, stream_of
+from tsssl_fast.ops.augment.spec import names
 
 _ELEMENTS = np.uint64(spec.ELEMENT_PURPOSE)
 

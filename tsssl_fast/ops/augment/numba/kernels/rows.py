@@ -9,11 +9,11 @@ Constants are cast to that dtype: a float32 times a Python number would be a flo
 import numpy as np
 
 from tsssl_fast.backends.numba.compiling import part
-from tsssl_fast.ops.augment import operation_table as names
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.numba.kernels.arithmetic import CHUNK, normals, sin_turns, stream_words
 from tsssl_fast.ops.augment.numba.kernels.positions import segment_end
 from tsssl_fast.ops.augment.numba.kernels.vectors import row_std
+from tsssl_fast.ops.augment.spec import names
 
 
 @part

@@ -8,9 +8,8 @@ import zlib
 import triton
 import triton.language as tl
 
-from tsssl_fast.ops.augment import operation_table as names
 from tsssl_fast.ops.augment import spec
-from tsssl_fast.ops.augment.spec import Code
+from tsssl_fast.ops.augment.spec import Code, names
 
 # Every code, argument, slot and choice of the table, and the columns of a row, by name.
 globals().update({name: tl.constexpr(number) for name, number in names.constants().items()})
