@@ -93,6 +93,12 @@ def test_programs_have_the_slots_of_the_table():
     assert len(seen) > 30
 
 
+def test_triton_has_the_constants_of_the_table():
+    codes = pytest.importorskip("tsssl_fast.ops.augment.triton.kernels.codes")
+    given = {name: getattr(codes, name).value for name in names.constants()}
+    assert given == names.constants()
+
+
 def test_kernels_use_names_of_the_table():
     known = set(names.constants()) | {"UNIFORM_CODES", "KERNELS"}
     used = set()

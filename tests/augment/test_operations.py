@@ -274,7 +274,7 @@ def test_docstrings_say_what_every_argument_is():
     assert len(classes) > 30
     for cls in classes:
         assert cls.__doc__
-        for field in dataclasses.fields(cls):
+        for field in dataclasses.fields(cls.Config):
             # The probability is Transform's.
             assert field.name == "p" or f"{field.name}:" in cls.__doc__, (cls, field.name)
 
@@ -292,7 +292,7 @@ def test_docstrings_have_formula_source_units_and_the_literal_variant():
         assert re.search(r"Source: \w", text), (cls, "source")
         assert re.search(r"Units: *\n? *\w", text), (cls, "units")
         # Defaults come first, the literal form where there is one is named and explained.
-        has_form = any(field.name == "form" for field in dataclasses.fields(cls))
+        has_form = any(field.name == "form" for field in dataclasses.fields(cls.Config))
         assert ('form="literal"' in text or '"literal" for' in text) == has_form, cls
 
 
