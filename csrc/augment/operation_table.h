@@ -3,6 +3,7 @@
 #pragma once
 
 namespace tsssl {
+namespace {
 
 enum Code : int {
   kTimeFlip = 1,
@@ -261,4 +262,5 @@ constexpr bool draws_uniform(int code) {
   }
 }
 
+}  // namespace
 }  // namespace tsssl

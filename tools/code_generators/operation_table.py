@@ -20,6 +20,7 @@ _START = """\
 #pragma once
 
 namespace tsssl {
+namespace {
 """
 
 
@@ -62,7 +63,7 @@ def header() -> str:
     lines += ["constexpr bool draws_uniform(int code) {", "  switch (code) {"]
     lines += [f"    case {constant(c.name)}:" for c in table.KERNELS if table.TABLE[c].uniform]
     lines += ["      return true;", "    default:", "      return false;", "  }", "}"]
-    return _START + "\n".join(lines) + "\n\n}  // namespace tsssl\n"
+    return _START + "\n".join(lines) + "\n\n}  // namespace\n}  // namespace tsssl\n"
 
 
 if __name__ == "__main__":
