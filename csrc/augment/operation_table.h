@@ -33,6 +33,7 @@ enum Code : int {
   kQuantize = 25,
   kMagnitudeSpline = 26,
   kIdentity = 27,
+  kOffset = 37,
 };
 
 constexpr int kArguments = 16;
@@ -244,6 +245,12 @@ constexpr int kMagnitude = 1;
 constexpr int kKnots = 2;
 }  // namespace magnitude_spline
 
+namespace offset {
+constexpr int kLow = 0;
+constexpr int kHigh = 1;
+constexpr int kOffsets = 1;
+}  // namespace offset
+
 namespace uniform {
 constexpr int kLow = 0;
 constexpr int kHigh = 1;
@@ -256,6 +263,7 @@ constexpr bool draws_uniform(int code) {
     case kSmooth:
     case kJitter:
     case kTimeScale:
+    case kOffset:
       return true;
     default:
       return false;

@@ -202,7 +202,8 @@ inline void in_place(const Row& row, const double* slot, const Subject& s, bool 
 }
 
 TSSSL_DEVICE bool adds(int code) {
-  return code == kRandomNoise || code == kJitter || code == kDrift || code == kQuantize;
+  return code == kRandomNoise || code == kJitter || code == kDrift || code == kQuantize ||
+         code == kOffset;
 }
 
 // Operations whose derivative is the identity: they add what counts as a constant, or round.
@@ -233,7 +234,11 @@ inline void add(const Row& row, const double* slot, const Subject& s, const Doub
     }
     for (std::int64_t c = 0; c < count; ++c) {
       T* x = rows + c * b.t;
-      if (row.code == kQuantize) {
+      if (row.code == kOffset) {
+        const std::int64_t own = row.channel_slots == 0 ? 0 : first + c;
+        const T value = static_cast<T>(slot[offset::kOffsets + own]);
+        for (std::int64_t t = 0; t < s.length; ++t) x[t] = x[t] + value;
+      } else if (row.code == kQuantize) {
         quantize(x, s.length, slot[quantize::kLevels]);
       } else if (row.code == kRandomNoise || row.code == kJitter) {
         add_noise(x, s.length, first + c, size(c), row.arguments[random_noise::kNormal] != 0,

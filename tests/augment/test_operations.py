@@ -251,6 +251,17 @@ def test_time_dropout_rate_and_span(span):
     assert torch.equal(shared[:, 0], shared[:, 1])
 
 
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_offset(per_channel):
+    drawn = []
+    for x, y, named, values in cases(augment.Offset((-2.0, 3.0), per_channel=per_channel)):
+        offsets = values[:, None] if per_channel else np.full((3, 1), named["offset"])
+        np.testing.assert_array_equal(y, x + offsets)
+        drawn += offsets[:, 0].tolist() if per_channel else [named["offset"]]
+    assert -2 <= min(drawn) < 0 < max(drawn) < 3
+    assert len(set(drawn)) == len(drawn)
+
+
 def test_quantize():
     for x, y, named, _ in cases(augment.Quantize((2, 9))):
         for before, after in zip(x, y, strict=True):

@@ -52,6 +52,8 @@ OPERATIONS = {
     "channel_dropout": augment.ChannelDropout(rate=0.4, fill=0.5),
     "time_dropout": augment.TimeDropout(rate=0.3, per_channel=True),
     "time_dropout_spans": augment.TimeDropout(rate=0.3, span=3.0),
+    "offset": augment.Offset(offset=(-1.0, 0.5)),
+    "offset_per_channel": augment.Offset(per_channel=True),
     "quantize": augment.Quantize(levels=(2, 9)),
     "one_of": augment.OneOf([augment.TimeFlip(), augment.Jitter(), augment.Identity()]),
     "one_of_weighted": augment.OneOf([augment.SignFlip(), augment.Smooth()], weights=(1.0, 3.0)),

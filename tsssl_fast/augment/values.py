@@ -22,6 +22,7 @@ __all__ = [
     "Jitter",
     "MagnitudeSpline",
     "MagnitudeWarp",
+    "Offset",
     "Quantize",
     "RandomNoise",
     "Scale",
@@ -269,6 +270,35 @@ class Jitter(Transform):
 
     def row_arguments(self) -> Sequence[float]:
         return (*validation.pair(self.magnitude), float(self.distribution == "normal"))
+
+
+class Offset(Transform):
+    """Another baseline: x~[c, t] = x[c, t] + b, b uniform on the range `offset`.
+
+    Source: Mohsenvand, Izadi, Maes, ML4H 2020 (the DC shift of EEG). Units: offset in those of the
+    series.
+
+    Args:
+        offset: range of b; a number is added as it is.
+        per_channel: every channel has its own b; else one for the series.
+    """
+
+    offset: Range = (-0.1, 0.1)
+    per_channel: bool = False
+    code: ClassVar[Code] = Code.OFFSET
+
+    def check_arguments(self) -> None:
+        validation.interval("offset", self.offset, -validation.INFINITY)
+        validation.boolean("per_channel", self.per_channel)
+
+    def row_arguments(self) -> Sequence[float]:
+        return validation.pair(self.offset)
+
+    def parameter_names(self) -> tuple[str, ...]:
+        return () if self.per_channel else ("offset",)
+
+    def slots(self) -> tuple[int, int]:
+        return (0, 1) if self.per_channel else (1, 0)
 
 
 class Quantize(Transform):

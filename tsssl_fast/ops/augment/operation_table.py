@@ -76,6 +76,7 @@ class Code(enum.IntEnum):
     INDEX_NOISE = 34
     STEP_SCALE = 35
     FIRST_CHANNEL_SEGMENTS = 36
+    OFFSET = 37
 
 
 @dataclass(frozen=True)
@@ -328,6 +329,12 @@ TABLE: dict[Code, Operation] = {
         _SEGMENTS.slots,
         _SEGMENTS.slot_list,
         torch_only=True,
+    ),
+    Code.OFFSET: Operation(
+        "x + offset",
+        _between("low", "high", "offset"),
+        slot_list=("offsets", "one, or one per channel; units of the series"),
+        uniform=True,
     ),
 }
 

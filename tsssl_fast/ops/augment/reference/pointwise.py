@@ -185,6 +185,12 @@ def noise(x: Tensor, call: Call, adjoint: bool) -> Tensor:
     return x + r[..., : x.shape[-1]] * amplitude
 
 
+def offset(x: Tensor, call: Call, adjoint: bool) -> Tensor:
+    own = call.row[spec.CHANNEL_SLOTS] != 0
+    offsets = (call.per_channel if own else call.slot)(names.OFFSET_OFFSETS)
+    return x + offsets.to(x.dtype)
+
+
 def quantize(x: Tensor, call: Call, adjoint: bool) -> Tensor:
     inside = steps(x, torch.int64) < call.length
     low = torch.where(inside, x, torch.inf).amin(-1, keepdim=True)
@@ -230,7 +236,8 @@ OPERATIONS: dict[Code, Callable[[Tensor, Call, bool], Tensor]] = {
     Code.QUANTIZE: quantize,
     Code.MAGNITUDE_SPLINE: magnitude_spline,
     Code.IDENTITY: identity,
+    Code.OFFSET: offset,
 }
 
 # What is added counts as a constant, and so does rounding.
-IDENTITY_DERIVATIVE = {Code.RANDOM_NOISE, Code.JITTER, Code.DRIFT, Code.QUANTIZE}
+IDENTITY_DERIVATIVE = {Code.RANDOM_NOISE, Code.JITTER, Code.DRIFT, Code.QUANTIZE, Code.OFFSET}

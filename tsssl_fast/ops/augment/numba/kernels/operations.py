@@ -257,6 +257,11 @@ def add_block(row, slot, subject, work, x):
             rows.curve(slot[first : first + knots], length, work.weight)
             for t in range(length):
                 x[c, t] = x[c, t] + size * work.weight[t]
+    elif code == names.OFFSET:
+        for c in range(subject.channels):
+            value = number(slot[names.OFFSET_OFFSETS + (c if knots != 0 else 0)])
+            for t in range(length):
+                x[c, t] = x[c, t] + value
     elif code == names.QUANTIZE:
         for c in range(subject.channels):
             rows.quantize(x[c], length, slot[names.QUANTIZE_LEVELS])

@@ -242,6 +242,25 @@ def drift(x, row, slot, block, CONFIG: tl.constexpr):
 
 
 @triton.jit
+def offset(x, row, slot, block, CONFIG: tl.constexpr):
+    """x plus a constant, one for all channels or each its own."""
+    channels, steps, length = block
+    CB: tl.constexpr = CONFIG[1]
+    TB: tl.constexpr = CONFIG[2]
+    dtype: tl.constexpr = x.dtype.element_ty
+    own = tl.load(row + codes.CHANNEL_SLOTS).to(tl.int32)
+    for c0 in range(0, channels, CB):
+        c = (c0 + tl.arange(0, CB))[:, None]
+        value = slot + codes.OFFSET_OFFSETS + c * own
+        value = tl.load(value, mask=c < channels, other=0.0).to(dtype)
+        for t0 in range(0, length, TB):
+            t = (t0 + tl.arange(0, TB))[None, :]
+            inside = (c < channels) & (t < length)
+            v = tl.load(at(x, c, t, steps), mask=inside)
+            tl.store(at(x, c, t, steps), v + value, mask=inside)
+
+
+@triton.jit
 def quantize(x, slot, block, CONFIG: tl.constexpr):
     """Rounds to equidistant values from the least to the greatest of a row without NaN."""
     channels, steps, length = block
@@ -341,6 +360,9 @@ def in_place(
         if codes.occurs(MASK, codes.DRIFT):
             if code == codes.DRIFT:
                 drift(x, row, slot, block, CONFIG)
+        if codes.occurs(MASK, codes.OFFSET):
+            if code == codes.OFFSET:
+                offset(x, row, slot, block, CONFIG)
         if codes.occurs(MASK, codes.QUANTIZE):
             if code == codes.QUANTIZE:
                 quantize(x, slot, block, CONFIG)
