@@ -40,6 +40,7 @@ def operations(channels: int) -> Mapping[str, Any]:
         "ChannelPermutation": augment.ChannelPermutation(),
         "ChannelDropout": augment.ChannelDropout(0.5),
         "TimeDropout": augment.TimeDropout(0.3, span=8.0),
+        "Offset": augment.Offset(0.7),
         "Quantize": augment.Quantize(6),
         "MovingAverage": augment.MovingAverage(25),
         "FrequencyMask": augment.FrequencyMask(rate=0.4),
