@@ -1,12 +1,9 @@
 """VICReg and Barlow Twins as registered operators.
 
-README.md has the derivation; spec.py the contract. All give (loss, terms, moments, square): terms
-are the loss's unweighted parts; moments and square are saved for the backward and carry the
-statistics of `tsssl_fast.functional.collapse`.
-
-Two views have an operator of their own, and numbers travel in one list: a list of tensors costs 40
-microseconds more forward and backward, and every argument of the schema some 3. The
-functions in `operators/` are the same operators without the dispatcher where nothing is traced.
+README.md has the derivation, spec.py the contract. All return `spec.Outputs`. Two views have an
+operator of their own, and numbers travel in one list: a list of tensors costs 40 microseconds more
+forward and backward, and every argument of the schema some 3. The functions in `operators/` are the
+same operators without the dispatcher where nothing is traced.
 """
 
 from tsssl_fast.backends import dispatch
