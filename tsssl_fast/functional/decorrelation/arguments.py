@@ -16,10 +16,13 @@ _PAIR = ("z1", "z2")
 def convention_of(
     name: str, table: Mapping[str, Convention], renamed: Mapping[str, str]
 ) -> Convention:
-    if name in renamed:
-        raise ValueError(f"convention: {name!r} is now {renamed[name]!r}")
-    checks.choice("convention", name, tuple(table))
-    return table[name]
+    try:
+        return table[name]
+    except (KeyError, TypeError):
+        if name in tuple(renamed):
+            raise ValueError(f"convention: {name!r} is now {renamed[name]!r}") from None
+        checks.choice("convention", name, tuple(table))
+        raise
 
 
 def check_views(

@@ -5,7 +5,6 @@ Every backend takes every convention and every dtype of DTYPES; others, and devi
 is not made for, are declined with a reason.
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -126,7 +125,8 @@ def cancels_in_float32(n: int, dim: int, dtype: torch.dtype) -> bool:
 
 def second_moments(views: int, n: int, dim: int) -> tuple[int, int, int]:
     """Shape of the second moments that are saved."""
-    return views, side(n, dim), side(n, dim)
+    m = side(n, dim)
+    return views, m, m
 
 
 class VICRegMoments(NamedTuple):
@@ -190,8 +190,7 @@ class BarlowTwinsMoments(NamedTuple):
         return 3 + 5 * dim
 
 
-@dataclass(frozen=True)
-class VICRegConvention:
+class VICRegConvention(NamedTuple):
     """How published codes scale the three terms; V views, n x d.
 
     invariance_over_dim: squared distances over n d instead of n.
@@ -217,8 +216,7 @@ VICREG = {
 }
 
 
-@dataclass(frozen=True)
-class BarlowTwinsConvention:
+class BarlowTwinsConvention(NamedTuple):
     """How published codes standardise the columns and scale the loss."""
 
     lambd: float
