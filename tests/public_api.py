@@ -5,7 +5,7 @@
 
 Public is what stands in the `__all__` of tsssl_fast, of its subpackages and of the modules named
 there (of a module without `__all__`: its functions and classes), with the methods and properties of
-public classes, each at the class that has it. Types are mypy's matter and left out.
+public classes beyond what they inherit from public ones. Types are mypy's matter and left out.
 """
 
 import argparse
@@ -53,25 +53,40 @@ def _module(module: ModuleType) -> Iterator[tuple[str, Any]]:
 
 
 def _names(module: ModuleType) -> list[str]:
-    own = (n for n, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__)
-    return getattr(module, "__all__", [name for name in own if not name.startswith("_")])
+    def own(value: Any) -> bool:
+        kind = inspect.isclass(value) or inspect.isfunction(value)
+        return kind and value.__module__ == module.__name__
+
+    functions = [n for n, v in vars(module).items() if own(v) and not n.startswith("_")]
+    return getattr(module, "__all__", functions)
 
 
-def _members(full: str, of: type, public: Collection[type]) -> Iterator[tuple[str, str]]:
-    """What a class has of its own, or from a class of the package that is not public."""
-    found: dict[str, Any] = {}
-    for base in reversed(of.__mro__):
-        if base.__module__.startswith("tsssl_fast") and (base is of or base not in public):
-            found |= vars(base)
-    for name, value in found.items():
-        if name.startswith("_") and name not in SPECIAL:
-            continue
-        if isinstance(value, property):
-            yield f"{full}.{name}", "property"
-        elif isinstance(value, (staticmethod, classmethod)) or inspect.isfunction(value):
-            yield f"{full}.{name}", _signature(getattr(of, name))
+def _members(full: str, of: type, public: Collection[type]) -> dict[str, str]:
+    """What a class has beyond the public classes that it inherits from."""
+    known: dict[str, str] = {}
+    for base in reversed(of.__mro__[1:]):
+        if base in public:
+            known |= {name: _member(base, name) for name in dir(base)}
+    own = (base for base in of.__mro__ if base.__module__.startswith("tsssl_fast"))
+    names = {name for base in own for name in vars(base)}
+    shown = {n: _member(of, n) for n in names if not n.startswith("_") or n in SPECIAL}
     if issubclass(of, enum.Enum):
-        yield from ((f"{full}.{member.name}", repr(member.value)) for member in of)
+        shown |= {member.name: repr(member.value) for member in of}
+    said = re.findall(r"\w+", _signature(of))  # arguments that can be read
+    return {
+        f"{full}.{n}": what
+        for n, what in shown.items()
+        if what and known.get(n) != what and not (what == "property" and n in said)
+    }
+
+
+def _member(of: type, name: str) -> str:
+    value = inspect.getattr_static(of, name)
+    if isinstance(value, property):
+        return "property"
+    if isinstance(value, (staticmethod, classmethod)) or inspect.isfunction(value):
+        return _signature(getattr(of, name))
+    return ""
 
 
 def _signature(value: Any) -> str:
