@@ -5,8 +5,11 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +22,7 @@ FOUND = [
     *(str(Path(__file__).parents[1] / folder) for folder in ("tests", "tools")),
     *filter(None, [os.environ.get("PYTHONPATH")]),
 ]
-INTERPRETER_FILES = sorted(p.name for p in INTERPRETER.glob("test_*.py"))
+FILES = sorted(p.name for p in INTERPRETER.glob("test_*.py"))
 
 COMPILE = """
 import pickle, sys
@@ -37,12 +40,54 @@ class Result(NamedTuple):
     error: str
 
 
+class Outcome(NamedTuple):
+    """Of one test in Triton's interpreter: passed, failed, error or skipped, and why."""
+
+    kind: str
+    why: str
+
+
+@cache
+def interpreter_cases() -> list[str]:
+    """FILE::NAME of every test in tests/interpreter, in order; collected in a process of its own,
+    because Triton reads TRITON_INTERPRET when it is imported."""
+    files = [str(INTERPRETER / file) for file in FILES]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "--color=no", *files],
+        cwd=INTERPRETER,
+        env=_environment(TRITON_INTERPRET="1"),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    if done.returncode:
+        raise RuntimeError(f"tests/interpreter: no collection:\n{done.stdout}{done.stderr}")
+    ids = [line for line in done.stdout.splitlines() if "::" in line]
+    return [f"{Path(file).name}::{name}" for file, _, name in (x.partition("::") for x in ids)]
+
+
+def outcomes(report: str, file: str) -> dict[str, Outcome]:
+    """FILE::NAME -> outcome, from pytest's report in JUnit's format."""
+    found = {}
+    for case in ElementTree.fromstring(report).iter("testcase"):
+        problems = [e for e in case if e.tag in ("failure", "error", "skipped")]
+        kind = problems[0].tag.replace("failure", "failed") if problems else "passed"
+        why = "\n".join(f"{e.get('message', '')}\n{e.text or ''}" for e in problems)
+        found[f"{file}::{case.get('name')}"] = Outcome(kind, why)
+    return found
+
+
+def _environment(**variables: str) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join(FOUND)} | variables
+
+
 class Beside:
     """Processes in the order in which they are asked for."""
 
     warmed: Future[Result]
     facts: Future[dict[Case, Facts]]
-    _interpreted: dict[str, Future[Result]]
+    _cases: dict[str, list[str]]
+    _interpreted: dict[str, Future[Mapping[str, Outcome]]]
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[bytes]] = set()
@@ -57,19 +102,38 @@ class Beside:
         """Compiles these cases into Triton's cache on disk and finds their facts."""
         self.facts = self._thread.submit(self._compile, cases)
 
-    def interpret(self, files: Iterable[str]) -> None:
-        """Will run these files of tests/interpreter."""
-        self._interpreted = {file: self._thread.submit(self._interpret, file) for file in files}
+    def interpret(self, cases: Sequence[str]) -> None:
+        """Will run these of `interpreter_cases`, a process a file, the last file first."""
+        self._cases = {file: [c for c in cases if c.startswith(f"{file}::")] for file in FILES}
+        self._interpreted = {
+            file: self._thread.submit(self._interpret, file)
+            for file in reversed(FILES)
+            if self._cases[file]
+        }
 
-    def interpreted(self, file: str) -> Result:
-        """Run here, beside the others, where its turn has not come."""
+    def interpreted(self, case: str) -> Outcome:
+        """Its file is run here, beside the others, where its turn has not come."""
+        file = case.partition("::")[0]
         run = self._interpreted[file]
-        return self._interpret(file) if run.cancel() else run.result(timeout=1800)
+        if run.cancel():
+            run = self._interpreted[file] = Future()
+            run.set_result(self._interpret(file))
+        found = run.result(timeout=1800)
+        return found.get(case, found.get("", Outcome("error", "it was not run")))
 
-    def _interpret(self, file: str) -> Result:
-        """Triton reads TRITON_INTERPRET at import."""
-        command = ("-m", "pytest", "-q", "--color=no", str(INTERPRETER / file))
-        return self._run(*command, TRITON_INTERPRET="1", OMP_NUM_THREADS="1")
+    def _interpret(self, file: str) -> Mapping[str, Outcome]:
+        """The outcomes of a file's tests; those that did not come to one have that of ""."""
+        with tempfile.TemporaryDirectory() as folder:
+            report = Path(folder) / "report.xml"
+            result = self._run(
+                *("-m", "pytest", "-q", "--color=no", f"--junitxml={report}"),
+                *(str(INTERPRETER / case) for case in self._cases[file]),
+                TRITON_INTERPRET="1",
+                OMP_NUM_THREADS="1",
+            )
+            found = outcomes(report.read_text(), file) if report.exists() else {}
+        closing = f"status {result.status}\n{result.out.decode()[-8000:]}{result.error[-2000:]}"
+        return found | {"": Outcome("error", closing)}
 
     def _compile(self, cases: Sequence[Case]) -> dict[Case, Facts]:
         if not cases:
@@ -84,7 +148,7 @@ class Beside:
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=INTERPRETER,  # in front of sys.path: not the source tree
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(FOUND)} | variables,
+            env=_environment(**variables),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -31,10 +32,42 @@ def pytest_sessionstart() -> None:
         )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--device",
+        choices=tuple(KERNELS),
+        default="cpu",
+        help="of the tensors in tests of backends (fixtures kernel, compiled, on_device)",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The backends of the device, for those who ask for one."""
+    names = KERNELS[metafunc.config.getoption("--device")]
+    if "kernel" in metafunc.fixturenames:
+        metafunc.parametrize("kernel", names, indirect=True)
+    if "compiled" in metafunc.fixturenames:
+        others = [name for name in names if name != "reference"]
+        metafunc.parametrize("compiled", others, indirect=True)
+
+
+def _parameters(item: pytest.Item) -> dict[str, Any]:
+    return item.callspec.params if hasattr(item, "callspec") else {}
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if "numba" in (value for value in _parameters(item).values() if isinstance(value, str)):
+        item.add_marker(pytest.mark.after_numba)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files last that want what is compiled beside the tests: Numba's kernels, then Triton's."""
-    numba = {item.path for item in items if "numba" in item.nodeid}
-    items.sort(key=lambda item: (item.path.name.startswith("test_triton"), item.path in numba))
+
+    def marked(name: str) -> set[Path]:
+        return {item.path for item in items if item.get_closest_marker(name)}
+
+    numba, triton = marked("after_numba"), marked("after_triton")
+    items.sort(key=lambda item: (item.path in triton, item.path in numba))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -42,17 +75,30 @@ def beside(request: pytest.FixtureRequest) -> Iterator[Beside]:
     """Started before the first test, with what the selected tests will ask for."""
     runs, items = Beside(), request.session.items
 
-    def selected(file: str, name: str) -> list[Any]:
-        return [item.callspec.params[name] for item in items if item.path.name == file]
+    def selected(test: str) -> list[Any]:
+        return [_parameters(i)["case"] for i in items if getattr(i, "originalname", "") == test]
 
     if any(item.name == "test_warm_leaves_nothing_to_compile" for item in items):
         runs.warm_numba()
     if find_spec("triton"):
-        runs.compile_triton(selected("backends/test_triton_compiled.py", "case"))
+        runs.compile_triton(selected("test_machine_code"))
         # The tests ask from the other end: what has not begun by then they run themselves.
-        runs.interpret(reversed(selected("backends/test_triton_interpreter.py", "file")))
+        runs.interpret(selected("test_interpreted"))
     yield runs
     runs.stop()
+
+
+@pytest.fixture
+def on_device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
+    """The device of --device, on which the test's tensors are made."""
+    device = torch.device(request.config.getoption("--device"))
+    if device.type == "cpu":
+        yield device
+        return
+    if not torch.cuda.is_available():
+        pytest.skip("--device cuda: torch sees no GPU")
+    with device:
+        yield device
 
 
 @pytest.fixture(autouse=True)
@@ -94,14 +140,14 @@ def poisoned_memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
                 monkeypatch.setattr(owner, name, _poisoned(getattr(owner, name)))
 
 
-@pytest.fixture(params=KERNELS)
-def kernel(request: pytest.FixtureRequest) -> Iterator[str]:
+@pytest.fixture
+def kernel(request: pytest.FixtureRequest, on_device: torch.device) -> Iterator[str]:
     """Name of a backend; the C++ one comes once for every instruction set that it is built for."""
     yield from _named(request.param)
 
 
-@pytest.fixture(params=[name for name in KERNELS if name != "reference"])
-def compiled(request: pytest.FixtureRequest) -> Iterator[str]:
+@pytest.fixture
+def compiled(request: pytest.FixtureRequest, on_device: torch.device) -> Iterator[str]:
     """The same without the reference, for tests that compare with it."""
     yield from _named(request.param)
 

@@ -86,14 +86,12 @@ class _Recorder(TorchDispatchMode):
 def record(use: str, backend: str) -> dict[str, tuple[Any, tuple[Any, ...]]]:
     """Operator name -> (operator, arguments) of everything that a use calls on a backend.
 
-    Empty where the use does not run on the backend.
+    Raises BackendUnavailableError where the use does not run on the backend.
     """
     with _Recorder() as recorder:
-        try:
-            with tsssl_fast.use_backend(backend):
-                result = USES[use]()
-        except tsssl_fast.BackendUnavailableError:
-            return {}
+        with tsssl_fast.use_backend(backend):
+            result = USES[use]()
         if result is not None and result.requires_grad:
             result.sum().backward()
+    assert recorder.calls
     return recorder.calls

@@ -20,6 +20,8 @@ from tsssl_fast import functional
 from tsssl_fast.backends.numba import blas, launching
 from tsssl_fast.ops.decorrelation import spec
 
+pytestmark = pytest.mark.after_numba
+
 SMALL = """
 import torch
 from tsssl_fast import functional

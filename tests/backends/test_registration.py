@@ -1,5 +1,7 @@
 """Every operator as torch sees it: schema, fake kernel, autograd, compile, autocast."""
 
+import contextlib
+
 import pytest
 import torch
 from samples import USES, record
@@ -16,7 +18,11 @@ BACKENDS = sorted({b.name for backends in dispatch.families().values() for b in 
 
 
 def test_every_registered_operator_is_used() -> None:
-    used = {op for backend in BACKENDS for use in USES for op in record(use, backend)}
+    used = set()
+    for use in USES:
+        for backend in BACKENDS:
+            with contextlib.suppress(tsssl_fast.BackendUnavailableError):
+                used |= record(use, backend).keys()
     lacking = spec.BF16_OPERATORS if native.module().why_not_bf16() else ()
     assert used == set(registration.OPERATORS) - set(lacking)
 
@@ -24,8 +30,12 @@ def test_every_registered_operator_is_used() -> None:
 @pytest.mark.clean_memory
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("use", USES)
-def test_opcheck(use: str, backend: str) -> None:
-    for op, arguments in record(use, backend).values():
+def test_opcheck(use: str, backend: str, on_device: torch.device) -> None:
+    try:
+        recorded = record(use, backend)
+    except tsssl_fast.BackendUnavailableError as error:
+        pytest.skip(str(error))
+    for op, arguments in recorded.values():
         *inputs, _ = arguments
         torch.library.opcheck(op, (*inputs, backend))
 

@@ -14,6 +14,8 @@ from gpu_objects import augment as configs
 from gpu_objects.compiled import compile_for
 from gpu_objects.targets import TARGETS
 
+pytestmark = pytest.mark.after_triton
+
 # Forms that backends/test_triton_compiled.py compiles too: one compilation serves both.
 FORMS = {
     f"{s.name} {target}": (s, TARGETS[target])

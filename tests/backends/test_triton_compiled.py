@@ -10,6 +10,8 @@ from gpu_objects.table import Case, cases, row
 pytest.importorskip("triton")
 
 
+pytestmark = pytest.mark.after_triton
+
 # Where sizes are multiples of 16 Triton compiles other forms. All of them take three minutes more
 # (`python tools/gpu_objects --aligned`); these have spilled.
 ALIGNED = cases(["sm_80", "sm_90"], "finish", aligned=True)

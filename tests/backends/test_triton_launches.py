@@ -14,6 +14,8 @@ from tsssl_fast.ops.contrastive.reference.pairs import PLAIN
 
 triton = pytest.importorskip("triton")
 
+pytestmark = pytest.mark.after_triton
+
 TYPES = {
     **{torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16"},
     **{torch.int64: "*i64", torch.uint8: "*u8"},
