@@ -1,7 +1,7 @@
 """Crops of different lengths that share a stretch of time."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -50,6 +50,10 @@ class OverlappingCrops(Configured):
     def check(self) -> None:
         validation.integer("min_overlap", self.min_overlap, 1, 1 << 31)
 
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Tensor | Array, **arguments: Any) -> Crops: ...
+
     def forward(
         self,
         x: Tensor | Array,
@@ -58,7 +62,7 @@ class OverlappingCrops(Configured):
         sample_ids: Tensor | Array | None = None,
         epoch: Number = 0,
         step: Number = 0,
-        rank: int = 0,
+        rank: Number = 0,
     ) -> Crops:
         """x: (N, C, T) with T >= min_overlap, a tensor or an array. Others as Compose's call."""
         if not isinstance(x, Tensor):
@@ -74,7 +78,7 @@ class OverlappingCrops(Configured):
         sample_ids: Tensor | Array | None,
         epoch: Number,
         step: Number,
-        rank: int,
+        rank: Number,
     ) -> Crops:
         checks.floating("x", x)
         inputs.check_series(x, "NCT")

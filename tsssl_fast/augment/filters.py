@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from tsssl_fast.augment import validation
+from tsssl_fast.augment.run import Number
 from tsssl_fast.augment.torch_only import TorchOnly
 from tsssl_fast.common import checks
 from tsssl_fast.ops.augment import spec
@@ -23,7 +24,7 @@ __all__ = [
 
 
 class _Filter(TorchOnly):
-    def forward(self, x: Any, views: int | None = None, **arguments: Any) -> Any:
+    def forward(self, x: Any, views: Number | None = None, **arguments: Any) -> Any:
         """As Compose's call; or (views, N, C, T) from a pipeline, with the arguments that it draws
         from. Differentiable with respect to x.
         """

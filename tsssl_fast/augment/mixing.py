@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tsssl_fast.augment import inputs, validation
 from tsssl_fast.augment.inputs import Array
+from tsssl_fast.augment.run import Number
 from tsssl_fast.augment.torch_only import TorchOnly
 from tsssl_fast.augment.validation import Range
 from tsssl_fast.ops.augment import spec
@@ -42,9 +43,9 @@ class _Mixing(TorchOnly):
 
     if TYPE_CHECKING:
 
-        def __call__(self, x: Any, views: int | None = None, **arguments: Any) -> Mixed: ...  # type: ignore[override]
+        def __call__(self, x: Any, views: Number | None = None, **arguments: Any) -> Mixed: ...  # type: ignore[override]
 
-    def forward(self, x: Tensor | Array, views: int | None = None, **arguments: Any) -> Mixed:
+    def forward(self, x: Tensor | Array, views: Number | None = None, **arguments: Any) -> Mixed:
         """x: (N, C, T), a tensor or an array; or (views, N, C, T) from a pipeline.
 
         views: None keeps the shape. Others: seed, sample_ids, epoch, step, rank as in Compose.

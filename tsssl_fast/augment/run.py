@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypedDict, overload
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +20,9 @@ from tsssl_fast.ops.augment.operators import augment as augment_operator
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-Seed = int | torch.Generator | Tensor | None
+Seed = SupportsIndex | torch.Generator | None
 _MIXING = {int(spec.Code.MIXUP), int(spec.Code.CUTMIX)}
-Number = int | Tensor  # of a step or an epoch; a tensor has no dimension
+Number = SupportsIndex  # an integer of any type, numpy's too, or a tensor without dimensions
 
 
 class Arguments(TypedDict, total=False):
@@ -30,11 +30,11 @@ class Arguments(TypedDict, total=False):
 
     seed: Seed
     sample_ids: Tensor | Array | None
-    sample_id: int | Tensor | None
+    sample_id: Number | None
     epoch: Number
     step: Number
-    rank: int
-    lengths: Tensor | Array | int | None
+    rank: Number
+    lengths: Tensor | Array | Number | None
     layout: str
     nan: str
     backend: str | None
@@ -129,7 +129,7 @@ class Pipeline(Configured):
         def __call__(
             self,
             x: Series,
-            views: int | None = None,
+            views: Number | None = None,
             *,
             return_params: Literal[False] = False,
             **arguments: Unpack[Arguments],
@@ -139,26 +139,26 @@ class Pipeline(Configured):
         def __call__(
             self,
             x: Series,
-            views: int | None = None,
+            views: Number | None = None,
             *,
             return_params: Literal[True],
             **arguments: Unpack[Arguments],
         ) -> tuple[Series, Parameters]: ...
 
-        def __call__(self, x: Any, views: int | None = None, **arguments: Any) -> Any: ...
+        def __call__(self, x: Any, views: Number | None = None, **arguments: Any) -> Any: ...
 
     def forward(
         self,
         x: Tensor | Array,
-        views: int | None = None,
+        views: Number | None = None,
         *,
         seed: Seed = None,
         sample_ids: Tensor | Array | None = None,
-        sample_id: int | Tensor | None = None,
+        sample_id: Number | None = None,
         epoch: Number = 0,
         step: Number = 0,
-        rank: int = 0,
-        lengths: Tensor | Array | int | None = None,
+        rank: Number = 0,
+        lengths: Tensor | Array | Number | None = None,
         layout: str = "NCT",
         nan: str = "propagate",
         return_params: bool = False,
@@ -184,13 +184,12 @@ class Pipeline(Configured):
         series = x if layout == "NCT" else x.transpose(1, 2)
         keep = views is None and self._views is None
         count = 1 if keep else self._number_of_views(views)
-        n = len(series)
         if sample_id is not None:
             raise ValueError(f"sample_id: {sample_id}; accepted: None with (N, C, T); sample_ids")
         if sample_ids is not None:
-            sample_ids = inputs.per_sample("sample_ids", sample_ids, n)
+            sample_ids = inputs.per_sample("sample_ids", sample_ids, len(series))
         if lengths is not None:
-            lengths = inputs.per_sample("lengths", lengths, n)
+            lengths = inputs.per_sample("lengths", lengths, len(series))
         name = dispatch.check_name(backend, "backend") if backend else ""
         params, numbers = None, None
         if untraced and nan == "propagate" and not return_params and self._whole:
@@ -240,7 +239,7 @@ class Pipeline(Configured):
             y = inputs.mark_missing(y, x, params)
         return y, params
 
-    def _of_other(self, x: Any, views: int | None, settings: dict[str, Any]) -> Any:
+    def _of_other(self, x: Any, views: Number | None, settings: dict[str, Any]) -> Any:
         """One series, (C, T), or a numpy array: what the call gives for the batch it stands for."""
         if not isinstance(x, Tensor):
             return inputs.as_arrays(self.forward(inputs.from_array("x", x), views, **settings))
@@ -266,13 +265,13 @@ class Pipeline(Configured):
         n: int,
         c: int,
         t: int,
-        views: int | None = None,
+        views: Number | None = None,
         *,
         seed: Seed = None,
         sample_ids: Tensor | Array | None = None,
         epoch: Number = 0,
         step: Number = 0,
-        rank: int = 0,
+        rank: Number = 0,
         lengths: Tensor | Array | None = None,
         backend: str | None = None,
     ) -> Parameters:
@@ -345,17 +344,17 @@ class Pipeline(Configured):
                 "draws is not known"
             )
 
-    def _number_of_views(self, views: int | None) -> int:
+    def _number_of_views(self, views: Number | None) -> int:
         if views is None:
             return self._views or 1
         if isinstance(views, bool):
             raise TypeError("views: bool; accepted: an integer")
         try:
-            views = operator.index(views)
+            count = operator.index(views)
         except TypeError:
             raise TypeError(f"views: {type(views).__name__}; accepted: an integer") from None
-        if not 1 <= views <= spec.MAX_VIEWS:
+        if not 1 <= count <= spec.MAX_VIEWS:
             raise ValueError(f"views: {views}; accepted: 1 to {spec.MAX_VIEWS}")
-        if self._views is not None and views != self._views:
+        if self._views is not None and count != self._views:
             raise ValueError(f"views: {views}; accepted: {self._views}, one per pipeline")
-        return views
+        return count

@@ -2,13 +2,13 @@
 
 from torch import Tensor
 
-from tsssl_fast.augment import inputs, validation
+from tsssl_fast.augment import inputs
 from tsssl_fast.augment.inputs import Array
 from tsssl_fast.augment.program import Builder
 from tsssl_fast.augment.run import Number, Seed
 from tsssl_fast.augment.transform import Transform
 from tsssl_fast.common import checks, random
-from tsssl_fast.ops.augment import spec, torch_only
+from tsssl_fast.ops.augment import torch_only
 from tsssl_fast.ops.augment.reference import draws
 
 
@@ -18,13 +18,13 @@ class TorchOnly(Transform):
     def run(
         self,
         x: Tensor,
-        views: int | None,
+        views: Number | None,
         *,
         seed: Seed = None,
         sample_ids: Tensor | Array | None = None,
         epoch: Number = 0,
         step: Number = 0,
-        rank: int = 0,
+        rank: Number = 0,
     ) -> tuple[Tensor, Tensor]:
         """(N, C, T) or (views, N, C, T) -> (views, N, C, T), and its slots (views, N, slots)."""
         checks.floating("x", x)
@@ -32,11 +32,10 @@ class TorchOnly(Transform):
             raise ValueError(
                 f"x: shape {tuple(x.shape)}; accepted: (N, C, T) or (views, N, C, T), all >= 1"
             )
-        if views is not None:
-            validation.integer("views", views, 1, spec.MAX_VIEWS)
+        count = None if views is None else self._number_of_views(views)
         if x.dim() == 3:
-            x = x.expand(views or 1, *x.shape)
-        if views is not None and views != len(x):
+            x = x.expand(count or 1, *x.shape)
+        if count is not None and count != len(x):
             raise ValueError(f"views: {views}; accepted: None or {len(x)}, those of x")
         self.check_shape(x.shape[2], x.shape[3])
         ids = inputs.per_sample("sample_ids", sample_ids, x.shape[1])

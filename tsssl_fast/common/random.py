@@ -10,7 +10,7 @@ cipher, where adding would let (seed, epoch + 1) and (seed + 1, epoch) share a s
 """
 
 import operator
-from typing import Any, TypeVar
+from typing import Any, SupportsIndex, TypeVar
 
 import torch
 from torch import Tensor
@@ -74,10 +74,10 @@ def seed_numbers(seed: Any, epoch: Any, step: Any, rank: Any) -> tuple[int, ...]
 
 
 def seed_tensor(
-    seed: "int | torch.Generator | Tensor | None",
-    epoch: "int | Tensor" = 0,
-    step: "int | Tensor" = 0,
-    rank: int = 0,
+    seed: SupportsIndex | torch.Generator | None,
+    epoch: SupportsIndex = 0,
+    step: SupportsIndex = 0,
+    rank: SupportsIndex = 0,
 ) -> Tensor:
     """(4,) int64: seed, epoch, step, rank, as the operators take them.
 
