@@ -144,6 +144,7 @@ def test_automatic_fallback_is_told_once(
 ) -> None:
     monkeypatch.setattr(_native, "C", None)
     monkeypatch.setattr(_native, "ERROR", ImportError("not built"))
+    monkeypatch.setattr(dispatch, "_found", {})
     monkeypatch.setattr(dispatch, "_told", set())
     with caplog.at_level(logging.WARNING, logger="tsssl_fast"):
         functional.nt_xent_loss(CPU, CPU)

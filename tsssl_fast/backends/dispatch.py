@@ -25,8 +25,11 @@ AUTOMATIC = "automatic"  # asked and answered: no backend was asked for by name
 
 logger = logging.getLogger("tsssl_fast")
 _requested: contextvars.ContextVar[str] = contextvars.ContextVar("tsssl_backend", default="")
+in_context = _requested.get  # the name that `use_backend` asks for, or ""
 _families: dict[str, tuple["Backend", ...]] = {}
 _family_of: dict[str, str] = {}
+# What the automatic choice found for CPU tensors of one dtype, where nothing else decides.
+_found: dict[tuple[str, torch.dtype], Callable[..., Any]] = {}
 _told: set[tuple[str, str, str]] = set()
 
 
@@ -42,6 +45,7 @@ class Backend:
     why_not: (operator name, its tensors) -> reasons why this backend can not run them.
     devices: device types that it is meant for; on others it is passed over without a word.
     warm: uses every kernel once, where kernels are compiled at their first use.
+    by_dtype: of tensors on its devices, why_not looks at the dtypes alone, and never changes.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Backend:
     why_not: Callable[[str, Sequence[Tensor]], list[str]]
     devices: frozenset[str]
     warm: Callable[[], None] | None = None
+    by_dtype: bool = False
 
     def extended(self, kernels: Mapping[str, Callable[..., Any]]) -> "Backend":
         """The same backend with these kernels."""
@@ -120,6 +125,7 @@ class Explanation:
 def register_family(family: str, ops: Sequence[str], backends: Sequence[Backend]) -> None:
     """Declares a family's operators and its backends in order of preference."""
     _families[family] = tuple(backends)
+    _found.clear()
     for op in ops:
         _family_of[op] = family
 
@@ -145,7 +151,7 @@ def requested(argument: str | None = None) -> str:
         return "" if argument == AUTOMATIC else check_name(argument, "backend")
     if name := _requested.get():
         return name
-    name = environment.backend()
+    name = environment.backend() or ""
     return check_name(name, "TSSSL_BACKEND") if name else ""
 
 
@@ -174,6 +180,15 @@ def use_backend(name: str) -> Iterator[None]:
 
 def select(op: str, tensors: Sequence[Tensor], backend: str = "") -> Callable[..., Any]:
     """The kernel that runs `op` on these tensors."""
+    if backend == AUTOMATIC:
+        dtype = tensors[0].dtype
+        kernel = _found.get((op, dtype))
+        if kernel is not None:
+            for tensor in tensors:
+                if not tensor.is_cpu or tensor.dtype is not dtype:
+                    break
+            else:
+                return kernel
     backends = _families[_family_of[op]]
     name = requested(backend)
     if name:
@@ -189,6 +204,9 @@ def select(op: str, tensors: Sequence[Tensor], backend: str = "") -> Callable[..
     for candidate in backends:
         why = candidate.reasons(op, tensors)
         if not why:
+            dtype = tensors[0].dtype
+            if candidate.by_dtype and all(t.is_cpu and t.dtype == dtype for t in tensors):
+                _found[op, dtype] = candidate.kernels[op]
             return candidate.kernels[op]
         if all(t.device.type in candidate.devices for t in tensors):
             _tell(op, candidate.name, "; ".join(why))

@@ -10,12 +10,11 @@
 Read but not ours: TRITON_INTERPRET, by which Triton runs its kernels in an interpreter on the CPU.
 """
 
+import functools
 import os
 
-
-def backend() -> str:
-    """Name in TSSSL_BACKEND, or "" where it is unset."""
-    return os.environ.get("TSSSL_BACKEND", "")
+# Name in TSSSL_BACKEND, or "" where it is unset.
+backend = functools.partial(os.environ.get, "TSSSL_BACKEND", "")
 
 
 def triton_interpreter() -> bool:

@@ -1,7 +1,10 @@
 """The only user of torch.library: one namespace, one way to define an operator.
 
-`define`/`impl` instead of `custom_op`: 3.7 against 11 microseconds a call (measured for 1024
-floats). The backend is chosen inside the operator, so that a compiled graph stays whole.
+An operator has two routes, both made by `define`: the operator of torch.library, for whatever
+traces or watches (a compiler, a mode, a subclass), and past the dispatcher one autograd.Function of
+the same functions. `define`/`impl` instead of `custom_op`: 3.7 against 11 microseconds a call
+(measured for 1024 floats). The backend is chosen inside the operator, so that a compiled graph
+stays whole.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,8 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
-from tsssl_fast.backends import dispatch
+from tsssl_fast.backends import dispatch, environment
 
 _LIBRARY = torch.library.Library("tsssl_fast", "DEF")
 OPERATORS: list[str] = []  # names, in the order of definition
@@ -24,21 +28,89 @@ def define(
     *,
     setup_context: Callable[..., None] | None = None,
     backward: Callable[..., Any] | None = None,
-) -> None:
-    """Registers `tsssl_fast::<name of the schema>`.
+    differentiated: Callable[..., Any] | None = None,
+) -> Callable[..., Any]:
+    """Registers `tsssl_fast::<name of the schema>`, whose last argument is the backend asked for.
 
     run: the implementation on every device; fake: shapes and dtypes of the result;
-    setup_context, backward: as in torch.library.register_autograd.
+    setup_context, backward: as in torch.library.register_autograd. differentiated: what takes the
+    place of `run` where a backward follows and nothing is traced.
+
+    Returns:
+        The operator to call: directly where it can be.
     """
     name = schema.split("(", 1)[0]
     OPERATORS.append(name)
     _LIBRARY.define(schema, tags=(torch.Tag.needs_fixed_stride_order,))
     _LIBRARY.impl(name, run, "CompositeExplicitAutograd")
     torch.library.register_fake(f"tsssl_fast::{name}", fake, lib=_LIBRARY)
-    if backward is not None:
-        torch.library.register_autograd(
-            f"tsssl_fast::{name}", backward, setup_context=setup_context, lib=_LIBRARY
-        )
+    op = getattr(torch.ops.tsssl_fast, name)
+    if backward is None:
+        return op
+    torch.library.register_autograd(
+        f"tsssl_fast::{name}", backward, setup_context=setup_context, lib=_LIBRARY
+    )
+    return _direct(op, run, differentiated or run, setup_context or _keep_nothing, backward)
+
+
+def _keep_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    pass
+
+
+def _direct(
+    op: Callable[..., Any],
+    run: Callable[..., Any],
+    differentiated: Callable[..., Any],
+    setup_context: Callable[..., None],
+    backward: Callable[..., Any],
+) -> Callable[..., Any]:
+    """`op`, past the dispatcher where nothing is traced: the same functions, called directly.
+
+    VICReg's operator at 16 x 16 takes 153 microseconds forward and backward, called directly 101.
+    It is also the way of torch.func.grad, which the operators of torch.library do not have.
+    """
+    parts = {"forward": differentiated, "setup_context": setup_context, "backward": backward}
+    function = type(
+        "Direct", (Function,), {name: staticmethod(part) for name, part in parts.items()}
+    )
+    # Function.apply inspects the signature at every call, which only torch.func needs: 25 of 85
+    # microseconds.
+    apply = super(Function, function).apply  # type: ignore[misc]
+
+    def call(*args: Any) -> Any:
+        if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:
+            return op(*args)
+        gradient = False
+        for x in args:
+            if isinstance(x, Tensor):
+                if type(x) not in _PLAIN:
+                    return op(*args)
+                gradient = gradient or x.requires_grad
+        # Settled once for `run` and for the backward, which runs where its forward was asked to.
+        backend = args[-1] or dispatch.in_context()
+        if not backend and (backend := environment.backend()):
+            dispatch.check_name(backend, "TSSSL_BACKEND")
+        args = (*args[:-1], backend or dispatch.AUTOMATIC)
+        if torch._C._are_functorch_transforms_active():
+            return function.apply(*args)  # type: ignore[attr-defined]
+        return apply(*args) if gradient and torch.is_grad_enabled() else run(*args)
+
+    return call
+
+
+def eager(
+    op: Callable[..., Any],
+    run: Callable[..., Any],
+    setup_context: Callable[..., None],
+    backward: Callable[..., Any],
+) -> Callable[..., Any]:
+    """The direct route of an operator, as `define` returns it."""
+    return _direct(op, run, run, setup_context, backward)
+
+
+def first_order(op: Callable[..., Any], run: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The same of a backward operator, whose own derivative is an error in words."""
+    return _direct(op, run, run, _keep_nothing, no_second_derivative(name))
 
 
 def traced(tensors: Sequence[Tensor]) -> bool:
@@ -54,89 +126,6 @@ def plain(x: Tensor) -> bool:
     if traced((x,)) or torch._C._are_functorch_transforms_active():
         return False
     return not (x.requires_grad and torch.is_grad_enabled())
-
-
-def eager(
-    op: Callable[..., Any],
-    run: Callable[..., Any],
-    setup_context: Callable[..., None],
-    backward: Callable[..., Any],
-) -> Callable[..., Any]:
-    """`op`, past the dispatcher where nothing is traced: the same functions, called directly.
-
-    The last argument of every operator is the backend that was asked for.
-
-    VICReg's operator at 16 x 16 takes 153 microseconds forward and backward, called directly 101.
-    It is also the way of torch.func.grad, which the operators of torch.library do not have.
-    """
-
-    class Direct(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, *args: Any) -> Any:
-            output = run(*args)
-            setup_context(ctx, args, output)
-            return output
-
-        @staticmethod
-        def backward(ctx: Any, *grads: Any) -> Any:
-            return backward(ctx, *grads)
-
-    transformable = _transformable(run, setup_context, backward)
-
-    def call(*args: Any) -> Any:
-        tensors = [a for a in args if isinstance(a, Tensor)]
-        if traced(tensors):
-            return op(*args)
-        args = (*args[:-1], dispatch.resolve(args[-1]))  # once for `run` and `setup_context`
-        if torch._C._are_functorch_transforms_active():
-            return transformable.apply(*args)
-        if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-            return Direct.apply(*args)
-        return run(*args)
-
-    return call
-
-
-def first_order(op: Callable[..., Any], run: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """The same for a backward operator: `run` directly where nothing can differentiate or trace
-    it, else `op`, whose own derivative is an error in words."""
-
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        pass
-
-    transformable = _transformable(run, setup_context, no_second_derivative(name))
-
-    def call(*args: Any) -> Any:
-        tensors = [a for a in args if isinstance(a, Tensor)]
-        if traced(tensors):
-            return op(*args)
-        if torch._C._are_functorch_transforms_active():
-            return transformable.apply(*args)
-        return op(*args) if torch.is_grad_enabled() else run(*args)
-
-    return call
-
-
-def _transformable(
-    run: Callable[..., Any], setup: Callable[..., None], derivative: Callable[..., Any]
-) -> Any:
-    """The form of an autograd.Function that torch.func asks for; torch inspects its signature at
-    every call, so it serves only there."""
-
-    class Transformable(torch.autograd.Function):
-        @staticmethod
-        def forward(*args: Any) -> Any:
-            return run(*args)
-
-        @staticmethod
-        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-            setup(ctx, inputs, output)
-
-        @staticmethod
-        def backward(ctx: Any, *grads: Any) -> Any:
-            return derivative(ctx, *grads)
-
-    return Transformable
 
 
 def no_second_derivative(op: str) -> Callable[..., Any]:

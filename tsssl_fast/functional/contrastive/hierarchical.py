@@ -8,6 +8,7 @@ from tsssl_fast.functional.contrastive import arguments
 from tsssl_fast.functional.contrastive.sides import embedded
 from tsssl_fast.functional.contrastive.solve import backend_name
 from tsssl_fast.ops.contrastive.operators import hierarchical as operator
+from tsssl_fast.ops.contrastive.operators.grouped import grouped_nt_xent
 
 __all__ = ["grouped_nt_xent_loss", "hierarchical_contrastive_loss"]
 
@@ -103,9 +104,7 @@ def _grouped(
         z1, z2 = (embedded(z, None, normalize) for z in (z1, z2))
         root = temperature.to(z1.dtype).rsqrt()
         z1, z2, temperature, normalize = z1 * root, z2 * root, 1.0, False
-    operator = torch.ops.tsssl_fast.grouped_nt_xent
-    loss, _ = operator(z1, z2, lengths, float(temperature), normalize, backend)
-    return loss
+    return grouped_nt_xent(z1, z2, lengths, float(temperature), normalize, backend)[0]
 
 
 def _check_views(z1: Tensor, z2: Tensor) -> None:

@@ -4,6 +4,8 @@
 devices than the CPU for the latter two, are declined with a reason.
 """
 
+import functools
+
 import torch
 
 from tsssl_fast.common.dtypes import compute_dtype as compute_dtype
@@ -53,6 +55,7 @@ REDUCTIONS = ("none", "sum", "mean")  # of nt_xent, in the order of csrc's Reduc
 GRADIENT_DIMS = 3
 
 
+@functools.lru_cache
 def kept_rows(rows: int, dim: int) -> int:
     """Side of the square in which nt_xent keeps its exponentials; 0: it does not.
 

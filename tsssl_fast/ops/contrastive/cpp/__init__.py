@@ -48,4 +48,5 @@ BACKEND = Backend(
     },
     why_not=_why_not,
     devices=frozenset({"cpu"}),
+    by_dtype=True,
 )

@@ -1,31 +1,29 @@
 """`nt_xent` on torch tensors, by the C++ kernels."""
 
+import torch
 from torch import Tensor
 
 from tsssl_fast.backends import cpp as native
 from tsssl_fast.ops.contrastive import spec
-from tsssl_fast.ops.contrastive.cpp.calls import native_kernel, rows_of
-
-
-def saved_side(rows: int, dim: int) -> int:
-    """Side of the square in which the kernel keeps its exponentials; 0: it does not."""
-    return native.module().nt_xent_saved_side(rows, dim)
+from tsssl_fast.ops.contrastive.cpp.calls import SUFFIX, native_kernel, rows_of
 
 
 def nt_xent_forward(
     z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool, suffix: str = ""
 ) -> tuple[Tensor, Tensor, Tensor]:
     n, dim = z1.shape
-    z1, z2 = rows_of(z1), rows_of(z2)
+    if z1.dtype not in SUFFIX or z1.stride(1) != 1 or z2.stride(1) != 1:
+        z1, z2 = rows_of(z1), rows_of(z2)
     loss = z1.new_empty(2 * n if reduction == "none" else ())
     saved = z1.new_empty((len(spec.NT_XENT_ROWS), 2 * n))
-    side = saved_side(2 * n, dim) if keep else 0
+    # The side of the square of exponentials that the kernel keeps, 0: none.
+    side = native.C.nt_xent_saved_side(2 * n, dim) if keep else 0
     # With a reduction the gradient is computed here, from exponentials in working memory.
     fused = side > 0 and reduction != "none"  # spec.GRADIENT_DIMS
     kept = z1.new_empty((2, n, dim) if fused else side * side)
-    native_kernel("nt_xent_forward", z1.dtype, suffix)(
+    getattr(native.C, f"nt_xent_forward_{suffix or SUFFIX[z1.dtype]}")(
         *(z1.data_ptr(), z1.stride(0), z2.data_ptr(), z2.stride(0), n, dim),
-        *(1 / temperature, spec.REDUCTIONS.index(reduction), native.threads()),
+        *(1 / temperature, spec.REDUCTIONS.index(reduction), torch.get_num_threads()),
         *(loss, saved, kept),
     )
     return loss, saved, kept

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
@@ -62,22 +61,20 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 
 def _differentiate(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
     z1, z2, saved, lengths = ctx.saved_tensors
-    g1, g2 = torch.ops.tsssl_fast.grouped_nt_xent_backward(
-        grad, z1, z2, saved, lengths, ctx.temperature, ctx.normalize, ctx.backend
-    )
+    g1, g2 = _first_order(grad, z1, z2, saved, lengths, ctx.temperature, ctx.normalize, ctx.backend)
     return g1, g2, None, None, None, None
 
 
 _TAIL = "Tensor? lengths, float temperature, bool normalize, str backend"
 
-registration.define(
+grouped_nt_xent = registration.define(
     f"grouped_nt_xent(Tensor z1, Tensor z2, {_TAIL}) -> (Tensor, Tensor)",
     _forward,
     _forward_fake,
     setup_context=_setup_context,
     backward=_differentiate,
 )
-registration.define(
+_first_order = registration.define(
     f"grouped_nt_xent_backward(Tensor grad, Tensor z1, Tensor z2, Tensor saved, {_TAIL}) "
     "-> (Tensor, Tensor)",
     _backward,

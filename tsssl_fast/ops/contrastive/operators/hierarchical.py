@@ -201,15 +201,11 @@ def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     return g1, g2, *[None] * 6
 
 
-registration.define(
+_operator = registration.define(
     "hierarchical_nt_xent(Tensor z1, Tensor z2, Tensor? lengths, float alpha, float temperature, "
     "bool normalize, bool gradient, str backend) -> (Tensor, Tensor)",
     _forward,
     _forward_fake,
     setup_context=_setup_context,
     backward=_differentiate,
-)
-
-_operator = registration.eager(
-    torch.ops.tsssl_fast.hierarchical_nt_xent, _forward, _setup_context, _differentiate
 )

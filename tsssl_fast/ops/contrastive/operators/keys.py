@@ -89,15 +89,11 @@ def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     return (torch.where(jacobian == 0, 0, found).to(q.dtype), *(None,) * 7)
 
 
-registration.define(
+_operator = registration.define(
     "key_logsumexp(Tensor q, Tensor k, Tensor? q_valid, Tensor? k_valid, float beta, "
     "bool normalize, bool gradient, str backend) -> (Tensor, Tensor)",
     _forward,
     _forward_fake,
     setup_context=_setup_context,
     backward=_differentiate,
-)
-
-_operator = registration.eager(
-    torch.ops.tsssl_fast.key_logsumexp, _forward, _setup_context, _differentiate
 )

@@ -9,24 +9,20 @@ from tsssl_fast.backends import dispatch, registration
 from tsssl_fast.ops.contrastive import spec
 
 
-def nt_xent(z1: Tensor, z2: Tensor, temperature: float, reduction: str, backend: str) -> Tensor:
-    """The reduced loss; arguments checked by functional.nt_xent."""
-    if registration.traced((z1, z2)):
-        # Keeps no exponentials: what an operator returns may not depend on the backend.
-        arguments = (z1, z2, temperature, reduction, False, backend)
-        return torch.ops.tsssl_fast.nt_xent(*arguments)[0]
-    keep = torch.is_grad_enabled() and (z1.requires_grad or z2.requires_grad)
-    arguments = (z1, z2, temperature, reduction, keep, dispatch.resolve(backend))
-    if keep and not torch._C._are_functorch_transforms_active():
-        return _Short.apply(*arguments)
-    return _direct(*arguments)[0]
-
-
 def _nt_xent(
     z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool, backend: str
 ) -> tuple[Tensor, Tensor, Tensor]:
     kernel = dispatch.select("nt_xent", (z1, z2), backend)
     return kernel(z1, z2, temperature, reduction, keep)
+
+
+def _with_gradient(
+    z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool, backend: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same before a backward: keeps exponentials, or the gradient itself. A traced operator
+    does not, whose results may not depend on the backend."""
+    kernel = dispatch.select("nt_xent", (z1, z2), backend)
+    return kernel(z1, z2, temperature, reduction, True)
 
 
 def _nt_xent_fake(
@@ -60,7 +56,8 @@ def _nt_xent_backward_fake(
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     z1, z2, ctx.temperature, ctx.reduction, _, backend = inputs
-    ctx.backend = dispatch.resolve(backend)  # the backward runs where the forward was asked to
+    # The backward runs where the forward was asked to.
+    ctx.backend = backend or dispatch.resolve("")
     _, saved, kept = output
     ctx.mark_non_differentiable(saved, kept)
     ctx.set_materialize_grads(False)  # else zeros as large as what is kept
@@ -80,40 +77,21 @@ def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     return g1, g2, None, None, None, None
 
 
-registration.define(
+# (z1, z2, temperature, reduction, False, backend) -> loss, and what the backward reads; the
+# arguments are checked by functional.nt_xent_loss.
+nt_xent = registration.define(
     "nt_xent(Tensor z1, Tensor z2, float temperature, str reduction, bool keep, str backend) "
     "-> (Tensor, Tensor, Tensor)",
     _nt_xent,
     _nt_xent_fake,
     setup_context=_setup_context,
     backward=_differentiate,
+    differentiated=_with_gradient,
 )
-registration.define(
+_first_order = registration.define(
     "nt_xent_backward(Tensor grad, Tensor z1, Tensor z2, Tensor saved, Tensor kept, "
     "float temperature, str reduction, str backend) -> (Tensor, Tensor)",
     _nt_xent_backward,
     _nt_xent_backward_fake,
     backward=registration.no_second_derivative("nt_xent"),
-)
-
-
-class _Short(torch.autograd.Function):
-    """The operator with the loss as its only output: what every further output costs shows in a
-    loss of 32 series."""
-
-    @staticmethod
-    def forward(ctx: Any, *arguments: Any) -> Tensor:
-        z1, z2, ctx.temperature, ctx.reduction, _, ctx.backend = arguments
-        loss, saved, kept = _nt_xent(*arguments)
-        ctx.save_for_backward(z1, z2, saved, kept)
-        return loss
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        return _differentiate(ctx, grad)
-
-
-_direct = registration.eager(torch.ops.tsssl_fast.nt_xent, _nt_xent, _setup_context, _differentiate)
-_first_order = registration.first_order(
-    torch.ops.tsssl_fast.nt_xent_backward, _nt_xent_backward, "nt_xent"
 )

@@ -3,7 +3,6 @@ and keeps no exponentials."""
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
@@ -69,7 +68,7 @@ def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     return g1, g2, None, None, None
 
 
-registration.define(
+_direct = registration.define(
     "nt_xent_bf16(Tensor z1, Tensor z2, float temperature, str reduction, str backend) "
     "-> (Tensor, Tensor)",
     _nt_xent_bf16,
@@ -77,17 +76,10 @@ registration.define(
     setup_context=_setup_context,
     backward=_differentiate,
 )
-registration.define(
+_first_order = registration.define(
     "nt_xent_bf16_backward(Tensor grad, Tensor z1, Tensor z2, Tensor saved, float temperature, "
     "str reduction, str backend) -> (Tensor, Tensor)",
     _nt_xent_bf16_backward,
     _nt_xent_bf16_backward_fake,
     backward=registration.no_second_derivative("nt_xent_bf16"),
-)
-
-_direct = registration.eager(
-    torch.ops.tsssl_fast.nt_xent_bf16, _nt_xent_bf16, _setup_context, _differentiate
-)
-_first_order = registration.first_order(
-    torch.ops.tsssl_fast.nt_xent_bf16_backward, _nt_xent_bf16_backward, "nt_xent_bf16"
 )

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
@@ -109,7 +108,7 @@ def _differentiate(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
     return dq, keys, d_beta, *[None] * 14
 
 
-registration.define(
+_operator = registration.define(
     f"pair_logsumexp(Tensor q, Tensor? k, Tensor beta, {_RULES}, bool statistics, str backend) "
     "-> (Tensor, Tensor, Tensor, Tensor)",
     _forward,
@@ -117,17 +116,10 @@ registration.define(
     setup_context=_setup_context,
     backward=_differentiate,
 )
-registration.define(
+_first_order = registration.define(
     "pair_logsumexp_backward(Tensor grad, Tensor q, Tensor? k, Tensor beta, Tensor sums, "
     f"Tensor scale, bool key_gradient, {_RULES}, str backend) -> (Tensor, Tensor, Tensor)",
     _backward,
     _backward_fake,
     backward=registration.no_second_derivative("pair_logsumexp"),
-)
-
-_operator = registration.eager(
-    torch.ops.tsssl_fast.pair_logsumexp, _forward, _setup_context, _differentiate
-)
-_first_order = registration.first_order(
-    torch.ops.tsssl_fast.pair_logsumexp_backward, _backward, "pair_logsumexp"
 )

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from tsssl_fast.backends import registration
@@ -12,14 +11,12 @@ def _run(grad: Tensor, formed: Tensor, z1: Tensor, z2: Tensor | None, backend: s
     return formed * grad
 
 
-registration.define(
+_scaled = registration.define(
     "formed_backward(Tensor grad, Tensor formed, Tensor z1, Tensor? z2, str backend) -> Tensor",
     _run,
     _run,
     backward=registration.no_second_derivative("formed_backward"),
 )
-
-_scaled = registration.first_order(torch.ops.tsssl_fast.formed_backward, _run, "formed_backward")
 
 
 def formed_gradient(grad: Tensor, formed: Tensor, z1: Tensor, z2: Tensor | None = None) -> Any:

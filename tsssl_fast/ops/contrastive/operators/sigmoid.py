@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
@@ -86,7 +85,7 @@ def _differentiate(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
     return dq, dk if keys else None, d_scale, d_bias, *[None] * 6
 
 
-registration.define(
+_operator = registration.define(
     f"sigmoid_pairs(Tensor q, Tensor k, Tensor scale, Tensor bias, {_RULES}, str backend) "
     "-> (Tensor, Tensor)",
     _forward,
@@ -94,18 +93,11 @@ registration.define(
     setup_context=_setup_context,
     backward=_differentiate,
 )
-registration.define(
+_first_order = registration.define(
     "sigmoid_pairs_backward(Tensor grad, Tensor q, Tensor k, Tensor scale, Tensor bias, "
     f"Tensor norms, bool key_gradient, {_RULES}, str backend) "
     "-> (Tensor, Tensor, Tensor, Tensor)",
     _backward,
     _backward_fake,
     backward=registration.no_second_derivative("sigmoid_pairs"),
-)
-
-_operator = registration.eager(
-    torch.ops.tsssl_fast.sigmoid_pairs, _forward, _setup_context, _differentiate
-)
-_first_order = registration.first_order(
-    torch.ops.tsssl_fast.sigmoid_pairs_backward, _backward, "sigmoid_pairs"
 )

@@ -69,7 +69,7 @@ def _differentiate(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
     return dz, *[None] * 5
 
 
-registration.define(
+_operator = registration.define(
     "triplet(Tensor z, Tensor labels, Tensor? valid, float margin, bool normalize, str backend) "
     "-> (Tensor, Tensor, Tensor, Tensor)",
     _forward,
@@ -77,15 +77,10 @@ registration.define(
     setup_context=_setup_context,
     backward=_differentiate,
 )
-registration.define(
+_first_order = registration.define(
     "triplet_backward(Tensor grad, Tensor z, Tensor labels, Tensor? valid, Tensor rows, "
     "Tensor nearest, Tensor norms, float margin, bool normalize, str backend) -> Tensor",
     _backward,
     _backward_fake,
     backward=registration.no_second_derivative("triplet"),
 )
-
-_operator = registration.eager(
-    torch.ops.tsssl_fast.triplet, _forward, _setup_context, _differentiate
-)
-_first_order = registration.first_order(torch.ops.tsssl_fast.triplet_backward, _backward, "triplet")
