@@ -78,7 +78,11 @@ def _direct(
     apply = super(Function, function).apply  # type: ignore[misc]
 
     def call(*args: Any) -> Any:
-        if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:
+        if (
+            torch.compiler.is_compiling()
+            or torch._C._len_torch_dispatch_stack() > 0
+            or torch._C._get_tracing_state()
+        ):
             return op(*args)
         gradient = False
         for x in args:
@@ -114,8 +118,10 @@ def first_order(op: Callable[..., Any], run: Callable[..., Any], name: str) -> C
 
 
 def traced(tensors: Sequence[Tensor]) -> bool:
-    """Whether anything watches these tensors' operators: a compiler, a mode, a subclass."""
+    """Whether anything watches these tensors: a compiler, a tracer, a mode, a subclass."""
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:
+        return True
+    if torch._C._get_tracing_state():
         return True
     return any([type(t) not in _PLAIN for t in tensors])  # a list: faster than a generator
 
