@@ -14,6 +14,7 @@ from torch.nn.functional import pad
 from torch.utils.checkpoint import checkpoint
 
 from tsssl_fast.functional.contrastive.problem import Problem
+from tsssl_fast.functional.contrastive.reweighting import Sums, reweighted
 from tsssl_fast.functional.contrastive.row_losses import Rows, RowStatistics
 from tsssl_fast.functional.contrastive.sides import Side, rows_of, sides, temperature_of_pairs
 from tsssl_fast.ops.contrastive import spec
@@ -141,21 +142,28 @@ def _flags(like: Tensor, valid: Tensor | None) -> Tensor:
 
 
 def _rows(b: Block, problem: Problem) -> Tensor:
-    """(4, rows): negative, positive, gap, pairwise loss; with statistics six more."""
+    """(4, rows): negative, positive, gap, pairwise loss, 0 where the loss does not ask for them;
+    with statistics six more."""
     a = b.similarity * b.beta
+    own = problem.denominator == "own_positive" and b.targets is None
+    rows = b.targets is None and not own  # the loss is one of rows
     negative = _log_sum(a, b.negative, b.weight)
-    positive = _log_sum(a, b.positive, b.weight)
-    share = b.positive.to(a.dtype) if b.weight is None else b.positive * b.weight
-    count = share.sum(dim=1)
-    share = share / torch.where(count == 0, 1.0, count)[:, None]
-    mean = torch.where(b.positive, a * share, 0.0).sum(dim=1)
-    gap = torch.where(count == 0, 0.0, torch.where(count == 0, 0.0, positive) - mean)
+    if rows or problem.debias or problem.statistics:
+        positive = _log_sum(a, b.positive, b.weight)
+    else:
+        positive = torch.where(b.positive.any(dim=1), 0.0 * negative.detach(), -torch.inf)
+        positive = torch.where(positive.isnan(), 0.0, positive)
+    gap = pairwise = torch.zeros_like(negative)
+    share = _share(b) if rows or own or problem.statistics else b.positive
+    if rows:
+        mean = torch.where(b.positive, a * share, 0.0).sum(dim=1)
+        some = b.positive.any(dim=1)
+        gap = torch.where(some, torch.where(some, positive, 0.0) - mean, 0.0)
     if problem.hardness or problem.debias:
-        negative = _reweighted(a, b, negative, positive, count, problem)
-    pairwise = torch.zeros_like(gap)
+        negative = reweighted(_sums(a, b, negative, positive, problem), problem)
     if b.targets is not None:
         pairwise = _soft_targets(a, b, negative, problem.denominator)
-    elif problem.denominator == "own_positive":
+    elif own:
         pairwise = _own_positive(a, b, negative, share)
     out = [negative, positive, gap, pairwise]
     if problem.statistics:
@@ -163,48 +171,38 @@ def _rows(b: Block, problem: Problem) -> Tensor:
     return torch.stack(out)
 
 
+def _share(b: Block) -> Tensor:
+    """Each positive's share in a mean over the row's."""
+    share = b.positive.to(b.similarity.dtype) if b.weight is None else b.positive * b.weight
+    count = share.sum(dim=1, keepdim=True)
+    return share / torch.where(count == 0, 1.0, count)
+
+
 def _log_sum(a: Tensor, keep: Tensor, weight: Tensor | None) -> Tensor:
     """log sum of m exp(a) over `keep`; -inf with zero gradient where that is empty."""
-    top = a.detach().masked_fill(~keep, -torch.inf).amax(dim=1, keepdim=True)
+    a = torch.where(keep, a, -torch.inf)
+    top = a.detach().amax(dim=1, keepdim=True)
     top = torch.where(top == -torch.inf, 0.0, top)
-    e = torch.where(keep, a - top, 0.0).exp() * keep
+    e = (a - top).exp()
     total = (e if weight is None else e * weight).sum(dim=1)
     some = total != 0  # NaN counts as some
     return torch.where(some, torch.where(some, total, 1.0).log() + top[:, 0], -torch.inf)
 
 
-def _reweighted(
-    a: Tensor, b: Block, negative: Tensor, positive: Tensor, positives: Tensor, problem: Problem
-) -> Tensor:
-    """The negatives' log-sum by Robinson et al. (ICLR 2021) and Chuang et al. (NeurIPS 2020).
+def _sums(a: Tensor, b: Block, negative: Tensor, positive: Tensor, problem: Problem) -> Sums:
+    def log_sum(x: Tensor) -> Tensor:
+        return _log_sum(x.expand_as(a), b.negative, b.weight)
 
-    With h = hardness and n the number of the row's negatives, each negative weighs
-    exp(h a) / mean(exp(h a)):   R = sum exp((1 + h) a) / (sum exp(h a) / n).
-    With t = debias, the prior probability that a negative is a positive, and p the mean of exp(a)
-    over the positives:   max((R - t n p) / (1 - t), sum exp(-1 / tau)), the least of a cosine.
-    """
-    log_n = _finite(_log_sum(torch.zeros_like(a), b.negative, b.weight))
-    out = negative
-    if problem.hardness:
-        harder = _log_sum((1 + problem.hardness) * a, b.negative, b.weight)
-        out = _finite(harder) - _finite(_log_sum(problem.hardness * a, b.negative, b.weight))
-        out = out + log_n
-    if problem.debias:
-        has = positives != 0  # else p is 0
-        log_mean = _finite(positive) - torch.where(has, positives, 1.0).log()
-        out = _finite(out)
-        top = torch.where(has, torch.maximum(out, log_mean + log_n), out).detach()
-        taken = torch.where(has, (log_mean + log_n - top).exp(), 0.0)
-        rest = (out - top).exp() - problem.debias * taken
-        enough = rest.clamp_min(torch.finfo(rest.dtype).tiny).log() + top
-        enough = enough - torch.log1p(torch.full_like(rest, -problem.debias))
-        least = _finite(_log_sum((-b.beta).expand_as(a), b.negative, b.weight))
-        out = torch.maximum(torch.where(rest > 0, enough, -torch.inf), least)
-    return torch.where(negative == -torch.inf, negative, out)
-
-
-def _finite(x: Tensor) -> Tensor:
-    return torch.where(x == -torch.inf, 0.0, x)
+    h, none = problem.hardness, a.new_zeros(())
+    return Sums(
+        negative,
+        log_sum((1 + h) * a) if h else None,
+        log_sum(h * a) if h else None,
+        log_sum(none),
+        log_sum(-b.beta) if problem.debias else none,
+        positive,
+        _log_sum(none.expand_as(a), b.positive, b.weight) if problem.debias else none,
+    )
 
 
 def _logits(a: Tensor, b: Block) -> Tensor:

@@ -8,8 +8,9 @@ not: `why_not` names what is left to it.
 import torch
 from torch import Tensor
 
-from tsssl_fast.functional.contrastive import definition
+from tsssl_fast.functional.contrastive import definition, soft_targets
 from tsssl_fast.functional.contrastive.problem import PairTemperature, Problem, inverse
+from tsssl_fast.functional.contrastive.reweighting import Sums, reweighted
 from tsssl_fast.functional.contrastive.row_losses import Rows, RowStatistics
 from tsssl_fast.functional.contrastive.sides import embedded, embedded_keys, query_keys_valid
 from tsssl_fast.ops.contrastive import spec
@@ -22,24 +23,54 @@ from tsssl_fast.ops.contrastive.rules import GROUP_RULES, Rules
 def why_not(problem: Problem) -> list[str]:
     """What no kernel takes; empty: the kernels compute this problem."""
     p = problem
-    why = []
-    if p.sparse_weight is not None:
-        why.append("pair_weight: sparse")
-    if p.targets is not None:
-        why.append("targets")
-    if p.denominator == "own_positive":
-        why.append("denominator='own_positive'")
-    if p.hardness or p.debias:
-        why.append("hardness, debias")
-    if p.statistics:
-        several = isinstance(p.temperature, PairTemperature) or p.query_temperature is not None
-        more = p.rules.weight is not None or p.negatives is not None or p.query_keys is not None
-        if several or more:
-            why.append("return_stats with pair_weight, further keys or several temperatures")
-    return why
+    several = isinstance(p.temperature, PairTemperature) or p.query_temperature is not None
+    more = p.rules.weight is not None or p.negatives is not None or p.query_keys is not None
+    reasons = (
+        ("pair_weight: sparse", p.sparse_weight is not None),
+        ("denominator='own_positive'", p.denominator == "own_positive"),
+        ("hardness, debias with several temperatures", bool(p.hardness or p.debias) and several),
+        ("return_stats with hardness, debias", bool(p.hardness or p.debias) and p.statistics > 0),
+        ("return_stats with pair_weight, further keys or several temperatures",
+         p.statistics > 0 and (several or more)),
+    )  # fmt: skip
+    why = [reason for reason, here in reasons if here]
+    return why if p.targets is None else why + soft_targets.why_not(p)
 
 
 def row_statistics(q: Tensor, k: Tensor | None, problem: Problem) -> Rows:
+    """The rows of a problem that `why_not` has nothing against."""
+    if problem.targets is not None:
+        return soft_targets.row_statistics(q, k, problem, _classes)
+    if problem.hardness or problem.debias:
+        return _reweighted(q, k, problem)
+    return _classes(q, k, problem)
+
+
+def _reweighted(q: Tensor, k: Tensor | None, problem: Problem) -> Rows:
+    """Log-sums at other temperatures: tau / (1 + h), tau / h, and infinity, which counts."""
+    tau, h = problem.temperature, problem.hardness
+    assert not isinstance(tau, PairTemperature)
+    plain = problem._replace(hardness=0.0, debias=0.0)
+
+    def at(temperature: float | Tensor) -> Rows:
+        return _classes(q, k, plain._replace(temperature=temperature))
+
+    found = _classes(q, k, plain)
+    count = at(torch.inf)
+    sums = Sums(
+        found.negative,
+        at(tau / (1 + h)).negative if h else None,
+        at(tau / h).negative if h else None,
+        count.negative.detach(),
+        count.negative.detach() - inverse(tau, q).to(count.negative.dtype),
+        found.positive,
+        count.positive.detach(),
+    )
+    return found._replace(negative=reweighted(sums, problem))
+
+
+def _classes(q: Tensor, k: Tensor | None, problem: Problem) -> Rows:
+    """Log-sums over both classes of pairs, further keys among the negatives."""
     tau, rules, backend = problem.temperature, problem.rules, problem.backend
     if isinstance(tau, Tensor) and tau.dim():
         return _per_query(q, k, tau, problem)
@@ -162,7 +193,7 @@ def _per_query(q: Tensor, k: Tensor | None, tau: Tensor, problem: Problem) -> Ro
         query_keys=embedded_keys(problem.query_keys, query_keys_valid(problem), normalize),
     )
     k = embedded(k, rules.k_valid, normalize)
-    return row_statistics(q / tau[:, None].to(q.dtype), k, scaled)
+    return _classes(q / tau[:, None].to(q.dtype), k, scaled)
 
 
 def _own_keys(q: Tensor, tau: float | Tensor, problem: Problem) -> Tensor:
