@@ -105,7 +105,7 @@ def test_simsiam_is_its_formula_and_stops_the_targets_gradient():
 def test_moco_is_its_formula_with_a_queue_of_past_keys():
     torch.manual_seed(0)
     method = METHODS["moco"](Mean(), Jitter(), temperature=0.3, momentum=0.9, queue=12).double()
-    method.momentum_encoder.linear.weight.mul_(1.1)
+    method.momentum_encoder.module.linear.weight.mul_(1.1)
     past, past_ids = torch.empty(0, 128).double(), torch.empty(0, dtype=torch.int64)
     for step in range(4):
         # Series 2 and 3 come again: their own earlier keys are no negatives of theirs.
@@ -130,12 +130,12 @@ def test_moco_is_its_formula_with_a_queue_of_past_keys():
 def test_mocos_teacher_follows():
     torch.manual_seed(0)
     method = METHODS["moco"](Mean(), Jitter(), momentum=0.75)
-    before = method.momentum_encoder.linear.weight.clone()
+    before = method.momentum_encoder.module.linear.weight.clone()
     assert torch.equal(before, method.encoder.linear.weight)
     with torch.no_grad():
         method.encoder.linear.weight.add_(1)
     method.after_step()
-    assert torch.allclose(method.momentum_encoder.linear.weight, before + 0.25)
+    assert torch.allclose(method.momentum_encoder.module.linear.weight, before + 0.25)
     with pytest.raises(ValueError, match="momentum: 1"):
         METHODS["moco"](Mean(), Jitter(), momentum=1)
 

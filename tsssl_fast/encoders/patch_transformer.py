@@ -60,15 +60,15 @@ class PatchTransformer(nn.Module):
         return x.unfold(2, self.patch, self.patch).transpose(1, 2).flatten(2)
 
     def embed(
-        self, patches: Tensor, mask: Tensor | None = None, token: Tensor | None = None
+        self, patches: Tensor, hidden: Tensor | None = None, token: Tensor | None = None
     ) -> Tensor:
         """(N, L, C * patch) -> tokens (N, L, width) with positions.
 
-        mask: (N, L) bool, where `token` (width,) stands in place of the patch.
+        hidden: (N, L) bool, where `token` (width,) stands in place of the patch.
         """
         tokens = self.embedding(patches)
-        if mask is not None and token is not None:
-            tokens = torch.where(mask[..., None], token, tokens)
+        if hidden is not None and token is not None:
+            tokens = torch.where(hidden[..., None], token, tokens)
         return tokens + positions(tokens.shape[1], tokens)
 
     def feature_map(self, x: Tensor) -> Tensor:

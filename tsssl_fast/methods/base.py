@@ -77,7 +77,50 @@ class Method(nn.Module, ABC):
         """Called after each optimizer step; momentum encoders and queues update here."""
 
 
-def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+class TwoViewMethod(Method):
+    """A method that compares the embeddings of two views of each series.
+
+        z_i = projector(encoder(view_i));  loss = criterion(z_1, z_2)
+
+    A subclass is its formula, and `loss` where it is not the line above.
+
+    Args:
+        encoder: (N, C, T) -> (N, F).
+        projector: (N, F) -> (N, D).
+        views: x, seed, sample_ids -> (2, N, C, T).
+        loss: (N, D), (N, D) -> scalar; the subclass says where it takes something else, or none.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        projector: nn.Module,
+        views: Views,
+        loss: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.projector = projector
+        self.views = views
+        self.criterion: Any = loss
+
+    def embed(self, batch: Batch) -> Tensor:
+        """(2N, D): the embeddings of the first views, then of the second."""
+        z: Tensor = self.projector(self.encode(two_views(self.views, batch)))
+        return z
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
+        z1, z2 = self.embed(batch).chunk(2)
+        return self.criterion(z1, z2), {"alignment": alignment(z1, z2)}
+
+
+def out_features(encoder: nn.Module) -> int:
+    """F of an encoder (N, C, T) -> (N, F)."""
+    features: Any = encoder.out_features
+    return int(features)
+
+
+def mlp(inputs: int, hidden: int = 256, outputs: int = 128) -> nn.Sequential:
     """A projector with one hidden layer: linear, BN, relu, linear."""
     return nn.Sequential(
         nn.Linear(inputs, hidden, bias=False),
@@ -85,6 +128,13 @@ def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
         nn.ReLU(),
         nn.Linear(hidden, outputs),
     )
+
+
+def labels_of(batch: Batch, what: str) -> Tensor:
+    """The labels that `what` needs. Raises ValueError where there are none."""
+    if batch.labels is None:
+        raise ValueError(f"batch.labels: None; {what} needs labels")
+    return batch.labels
 
 
 def at_least(rows: int, batch: Batch) -> None:

@@ -16,9 +16,8 @@ class BEiT(Method):
         c(patch) = the nearest of K k-means centres;  h = blocks(tokens with hidden ones replaced)
         loss = mean over hidden patches of cross_entropy(classifier(h), c(patch))
 
-    Source: the report's BEiT (tokens as targets); Bao et al., ICLR 2022. Deviations: the codebook
-    is k-means over the patches of the first batch, and stays, in place of a discrete VAE trained
-    before; 40 % are hidden, as in the paper, where the report says 25 %.
+    Source: Bao et al., ICLR 2022, which hides 40 %. Deviation: the codebook is k-means over the
+    patches of the first batch, and stays, in place of a discrete VAE trained before.
 
     Args:
         encoder: a PatchTransformer.
@@ -53,11 +52,11 @@ class BEiT(Method):
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         patches = self.encoder.patches(one_view(self.views, batch))
         codes = self.codes_of(patches)
-        mask = hidden_patches(batch, patches.shape[1], self.ratio)[0]
-        h = self.encode(self.encoder.embed(patches, mask, self.token), self.encoder.blocks)
-        logits = self.classifier(h[mask])
-        accuracy = (logits.detach().argmax(1) == codes[mask]).float().mean()
-        return cross_entropy(logits, codes[mask]), {"code_accuracy": accuracy}
+        hidden = hidden_patches(batch, patches.shape[1], self.ratio)[0]
+        h = self.encode(self.encoder.embed(patches, hidden, self.token), self.encoder.blocks)
+        logits = self.classifier(h[hidden])
+        accuracy = (logits.detach().argmax(1) == codes[hidden]).float().mean()
+        return cross_entropy(logits, codes[hidden]), {"code_accuracy": accuracy}
 
     @torch.no_grad()
     def codes_of(self, patches: Tensor) -> Tensor:

@@ -9,7 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from tsssl_fast.functional import clip_loss
-from tsssl_fast.methods.base import Batch, Logs, Method, Views, alignment, at_least, mlp, one_view
+from tsssl_fast.methods.base import (
+    Batch,
+    Logs,
+    Method,
+    Views,
+    alignment,
+    at_least,
+    labels_of,
+    mlp,
+    one_view,
+    out_features,
+)
 
 MAX_SCALE = 100.0
 Pair = Callable[[Tensor, Batch], tuple[Tensor, Any]]
@@ -26,9 +37,7 @@ def label_text(texts: Sequence[str]) -> Pair:
     """The second modality is a text for every class, which the other encoder takes as a list."""
 
     def pair(x: Tensor, batch: Batch) -> tuple[Tensor, Any]:
-        if batch.labels is None:
-            raise ValueError("batch.labels: None; label texts need labels")
-        return x, [texts[label] for label in batch.labels.tolist()]
+        return x, [texts[label] for label in labels_of(batch, "a text for every class").tolist()]
 
     return pair
 
@@ -47,8 +56,8 @@ class CLIP(Method):
         q = projector(encoder(x));  k = other_projector(other_encoder(other))
         loss = (InfoNCE(q, k) + InfoNCE(k, q)) / 2 with logits s <q, k> of unit vectors; s learned
 
-    Source: the report's CLIP for a series and another sensor, or text; Radford et al., ICML 2021
-    (scale s starts at 1 / 0.07 and stays below 100). Deviation: any second modality and encoder.
+    Source: Radford et al., ICML 2021 (scale s starts at 1 / 0.07 and stays below 100). Deviation:
+    any second modality and encoder, such as another sensor, or text.
 
     Args:
         encoder: (N, C, T) -> (N, F).
@@ -80,8 +89,8 @@ class CLIP(Method):
     @classmethod
     def recipe(cls, encoder: nn.Module, views: Views | None) -> "CLIP":
         """Two sensors: half of the channels each, a copy of the encoder for the second half."""
-        features: Any = encoder.out_features
-        projectors = (mlp(features, 256, 128), mlp(features, 256, 128))
+        features = out_features(encoder)
+        projectors = (mlp(features), mlp(features))
         return cls(encoder, copy.deepcopy(encoder), *projectors, views, two_sensors)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:

@@ -1,13 +1,22 @@
 """Contrastive and masked learning in one step."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
+from tsssl_fast.common import checks
 from tsssl_fast.encoders import PatchTransformer
 from tsssl_fast.losses import NTXentLoss
-from tsssl_fast.methods.base import Batch, Logs, Method, Views, alignment, at_least, mlp, one_view
+from tsssl_fast.methods.base import (
+    Batch,
+    Logs,
+    Method,
+    Views,
+    alignment,
+    at_least,
+    mlp,
+    one_view,
+    out_features,
+)
 from tsssl_fast.methods.masked_autoencoder import MaskedAutoencoder
 from tsssl_fast.methods.tokens import hidden_patches
 
@@ -40,14 +49,12 @@ class ContrastiveMasked(Method):
         weight: float = 1.0,
     ) -> None:
         super().__init__()
-        if not weight >= 0:
-            raise ValueError(f"weight: {weight}; accepted: a number >= 0")
         self.encoder = autoencoder.encoder
         self.autoencoder = autoencoder
         self.projector = projector
         self.criterion = loss
         self.views = views
-        self.weight = weight
+        self.weight = checks.non_negative("weight", weight)
 
     @classmethod
     def recipe(
@@ -59,19 +66,17 @@ class ContrastiveMasked(Method):
         weight: float = 1.0,
     ) -> "ContrastiveMasked":
         """The masked autoencoder's recipe and a 256-128 projector."""
-        features: Any = encoder.out_features
         autoencoder = MaskedAutoencoder.recipe(encoder, None, ratio)
-        return cls(
-            autoencoder, mlp(features, 256, 128), NTXentLoss(temperature=temperature), views, weight
-        )
+        loss = NTXentLoss(temperature=temperature)
+        return cls(autoencoder, mlp(out_features(encoder)), loss, views, weight)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         at_least(2, batch)
         self.autoencoder.bf16 = self.bf16
         patches = self.encoder.patches(one_view(self.views, batch))
-        masks = hidden_patches(batch, patches.shape[1], self.autoencoder.ratio, views=2)
+        hidden = hidden_patches(batch, patches.shape[1], self.autoencoder.ratio, views=2)
         rebuilt, visible = self.autoencoder.reconstruct(
-            patches.repeat(2, 1, 1), masks.flatten(0, 1)
+            patches.repeat(2, 1, 1), hidden.flatten(0, 1)
         )
         z1, z2 = self.projector(torch.cat([visible.mean(1), visible.amax(1)], 1)).chunk(2)
         contrast = self.criterion(z1, z2)

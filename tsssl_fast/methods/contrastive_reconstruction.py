@@ -2,20 +2,27 @@
 time.
 """
 
-from typing import Any
-
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from tsssl_fast import masking
+from tsssl_fast.common import checks
 from tsssl_fast.encoders.pool import mean_max
 from tsssl_fast.losses import NTXentLoss
-from tsssl_fast.methods.base import Batch, Logs, Method, Views, alignment, mlp, two_views
-from tsssl_fast.methods.masked_reconstruction import Steps
+from tsssl_fast.methods.base import (
+    Batch,
+    Logs,
+    TwoViewMethod,
+    Views,
+    alignment,
+    mlp,
+    out_features,
+    two_views,
+)
+from tsssl_fast.methods.masked_reconstruction import Steps, reconstruct
 from tsssl_fast.methods.tokens import check_hides, check_ratio
 
 
-class ContrastiveReconstruction(Method):
+class ContrastiveReconstruction(TwoViewMethod):
     """Two views of a series, each with gaps: both are rebuilt, and their features agree.
 
         x1, x2 = views(x);  x~_i = x_i with hidden steps 0;  h_i = feature_map(x~_i)
@@ -47,17 +54,11 @@ class ContrastiveReconstruction(Method):
         size: int = 8,
         weight: float = 1.0,
     ) -> None:
-        super().__init__()
-        if not weight >= 0:
-            raise ValueError(f"weight: {weight}; accepted: a number >= 0")
-        self.encoder = encoder
-        self.projector = projector
+        super().__init__(encoder, projector, views, loss)
         self.head = head
-        self.views = views
-        self.criterion = loss
         self.ratio = check_ratio(ratio)
         self.size = size
-        self.weight = weight
+        self.weight = checks.non_negative("weight", weight)
 
     @classmethod
     def recipe(
@@ -70,19 +71,16 @@ class ContrastiveReconstruction(Method):
         weight: float = 1.0,
     ) -> "ContrastiveReconstruction":
         """SimCLR's 256-128 projector and the linear head of `MaskedReconstruction`."""
-        parts: Any = encoder
-        features: int = parts.out_features
-        head = Steps(features // 2, parts.channels)
-        criterion = NTXentLoss(temperature=temperature)
-        projector = mlp(features, 256, 128)
-        return cls(encoder, projector, head, views, criterion, ratio, int(size), weight)
+        loss = NTXentLoss(temperature=temperature)
+        projector, head = mlp(out_features(encoder)), Steps.of(encoder)
+        return cls(encoder, projector, head, views, loss, ratio, int(size), weight)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         x = two_views(self.views, batch)
-        mask = masking.random_mask(
+        hidden = masking.random_mask(
             batch.x.shape,
             check_hides(self.ratio, x.shape[2], "geometric"),
-            "geometric",
+            mode="geometric",
             size=self.size,
             per_channel=True,
             views=2,
@@ -90,10 +88,7 @@ class ContrastiveReconstruction(Method):
             sample_ids=batch.sample_ids,
             device=x.device,
         ).flatten(0, 1)
-        encoder: Any = self.encoder
-        h = self.encode(masking.fill(x, mask), encoder.feature_map)
-        rebuilt = interpolate(self.head(h.squeeze(2)), x.shape[-1], mode="linear")
-        reconstruction = masking.masked_loss(rebuilt, x.detach(), mask)
+        reconstruction, h = reconstruct(self, self.head, x, hidden)
         z1, z2 = self.projector(mean_max(h)).chunk(2)
         logs = {"reconstruction": reconstruction.detach(), "alignment": alignment(z1, z2)}
         return self.criterion(z1, z2) + self.weight * reconstruction, logs

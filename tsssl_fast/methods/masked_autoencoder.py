@@ -15,9 +15,9 @@ class MaskedAutoencoder(Method):
         h = blocks(tokens of visible patches);  y = decoder([h, m, m, ...] in their places)
         loss = mean over hidden patches of (head(y) - patch)^2
 
-    m is a learned token. Source: the report's MAE (75 % masked, values as targets, masked tokens
-    dropped); He et al., CVPR 2022. Deviations: patches of time in place of image patches; targets
-    are not standardised per patch, because the level of a sensor means something.
+    m is a learned token. Source: He et al., CVPR 2022 (75 % hidden, hidden tokens dropped).
+    Deviations: patches of time in place of image patches; targets are not standardised per patch,
+    because the level of a sensor means something.
 
     Args:
         encoder: a PatchTransformer.
@@ -56,15 +56,15 @@ class MaskedAutoencoder(Method):
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         patches = self.encoder.patches(one_view(self.views, batch))
-        mask = hidden_patches(batch, patches.shape[1], self.ratio)[0]
-        loss, _ = self.reconstruct(patches, mask)
+        hidden = hidden_patches(batch, patches.shape[1], self.ratio)[0]
+        loss, _ = self.reconstruct(patches, hidden)
         return loss, {}
 
-    def reconstruct(self, patches: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def reconstruct(self, patches: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, and the visible tokens' features (N, K, width of the encoder)."""
-        keep = keep_indices(mask)
+        keep = keep_indices(hidden)
         visible = self.encode(gather(self.encoder.embed(patches), keep), self.encoder.blocks)
-        y = restore(self.narrow(visible), keep, mask.shape[1], self.token)
+        y = restore(self.narrow(visible), keep, hidden.shape[1], self.token)
         rebuilt = self.head(self.decoder(y + positions(y.shape[1], y)))
-        loss = masked_loss(rebuilt, patches.detach(), mask[..., None].expand_as(patches))
+        loss = masked_loss(rebuilt, patches.detach(), hidden[..., None].expand_as(patches))
         return loss, visible

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from tsssl_fast import masking
-from tsssl_fast.methods.base import Batch, Logs, Method, Views, one_view
+from tsssl_fast.methods.base import Batch, Logs, Method, Views, one_view, out_features
 from tsssl_fast.methods.tokens import check_hides, check_ratio
 
 
@@ -15,9 +15,8 @@ class MaskedReconstruction(Method):
 
         x~ = x with hidden steps 0;  loss = mean over hidden steps of (head(feature_map(x~)) - x)^2
 
-    Source: the report's masked image modelling (40 to 70 % masked); Zerveas et al., KDD 2021, whose
-    runs of geometric length with mean 3 are the default masks. Deviation from the report's snippet:
-    the loss is taken over hidden steps alone, single steps being too easy to interpolate.
+    Source: Zerveas et al., KDD 2021, whose runs of geometric length with mean 3 are the default
+    masks and whose loss is taken over hidden steps alone.
 
     Args:
         encoder: with `feature_map`: (N, C, T) -> (N, F, 1, L).
@@ -52,26 +51,32 @@ class MaskedReconstruction(Method):
         cls, encoder: nn.Module, views: Views | None, ratio: float = 0.5, size: float = 8
     ) -> "MaskedReconstruction":
         """A linear head that gives every feature 8 steps; masks shorter than `size` on average."""
-        parts: Any = encoder
-        head = Steps(parts.out_features // 2, parts.channels)
-        return cls(encoder, head, views, ratio, size=int(size))
+        return cls(encoder, Steps.of(encoder), views, ratio, size=int(size))
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         x = one_view(self.views, batch)
-        mask = masking.random_mask(
+        hidden = masking.random_mask(
             x.shape,
             check_hides(self.ratio, x.shape[1 if self.mode == "channel" else 2], self.mode),
-            self.mode,
+            mode=self.mode,
             size=self.size,
             per_channel=self.per_channel,
             seed=batch.seed,
             sample_ids=batch.sample_ids,
             device=x.device,
         )
-        encoder: Any = self.encoder
-        h = self.encode(masking.fill(x, mask), encoder.feature_map)
-        rebuilt = interpolate(self.head(h.squeeze(2)), x.shape[-1], mode="linear")
-        return masking.masked_loss(rebuilt, x.detach(), mask), {}
+        return reconstruct(self, self.head, x, hidden)[0], {}
+
+
+def reconstruct(
+    method: Method, head: nn.Module, x: Tensor, hidden: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The loss of rebuilding hidden steps of x (N, C, T), and the features (N, F, 1, L) of the
+    rest."""
+    encoder: Any = method.encoder
+    h = method.encode(masking.fill(x, hidden), encoder.feature_map)
+    rebuilt = interpolate(head(h.squeeze(2)), x.shape[-1], mode="linear")
+    return masking.masked_loss(rebuilt, x.detach(), hidden), h
 
 
 class Steps(nn.Module):
@@ -80,6 +85,12 @@ class Steps(nn.Module):
     def __init__(self, features: int, channels: int) -> None:
         super().__init__()
         self.linear = nn.Conv1d(features, 8 * channels, 1)
+
+    @classmethod
+    def of(cls, encoder: nn.Module) -> "Steps":
+        """For the feature map of an encoder with `channels`."""
+        channels: Any = encoder.channels
+        return cls(out_features(encoder) // 2, channels)
 
     def forward(self, h: Tensor) -> Tensor:
         y: Tensor = self.linear(h)

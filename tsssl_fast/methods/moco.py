@@ -1,37 +1,41 @@
 """MoCo on time series."""
 
-import copy
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from tsssl_fast.common import checks
 from tsssl_fast.functional import contrastive_loss
 from tsssl_fast.losses import FeatureQueue
-from tsssl_fast.methods.base import Batch, Logs, Method, Views, alignment, mlp, two_views
+from tsssl_fast.methods.base import (
+    Batch,
+    Logs,
+    TwoViewMethod,
+    Views,
+    alignment,
+    mlp,
+    out_features,
+    two_views,
+)
+from tsssl_fast.methods.teacher import MomentumTeacher, Schedule
 
 
-class MoCo(Method):
+class MoCo(TwoViewMethod):
     """MoCo v2: a view against the other view's momentum embedding and a queue of past ones.
 
         q = projector(encoder(view_1));  k = momentum_projector(momentum_encoder(view_2))
         loss_i = -log( exp(<q_i, k_i> / tau) / sum_j exp(<q_i, k_j> / tau) )
         after each step: momentum weights <- m momentum weights + (1 - m) weights
 
-    Source: the report's MoCo v1 and v2 (v1 with SimCLR's projector); He et al., CVPR 2020; Chen et
-    al., 2020. Deviations: j runs over the batch and the queue, but not over earlier keys of series
-    i, which a data set smaller than the queue would have as negatives of themselves; no shuffled
-    batch statistics, both networks normalise by their own batch. The logged loss may rise while the
-    queue fills and the teacher settles: older keys are easier to tell apart.
+    Source: He et al., CVPR 2020; Chen et al., arXiv 2003.04297 (v2), 2020. Deviations: j runs over
+    the batch and the queue, but not over earlier keys of series i, which a data set smaller than
+    the queue would have as negatives of themselves; no shuffled batch statistics, both networks
+    normalise by their own batch. The logged loss may rise while the queue fills and the teacher
+    settles: older keys are easier to tell apart.
 
-    Args:
-        encoder: (N, C, T) -> (N, F).
-        projector: (N, F) -> (N, D).
-        views: x, seed, sample_ids -> (2, N, C, T).
+    Args: as `TwoViewMethod` without loss, but
         queue: of columns D.
         temperature: tau > 0.
-        momentum: m in [0, 1).
+        momentum: m in [0, 1), or a schedule of `methods.teacher`.
     """
 
     queue_ids: Tensor
@@ -43,19 +47,14 @@ class MoCo(Method):
         views: Views,
         queue: FeatureQueue,
         temperature: float,
-        momentum: float,
+        momentum: float | Schedule,
     ) -> None:
-        super().__init__()
-        checks.fraction("momentum", momentum)
-        self.encoder = encoder
-        self.projector = projector
-        self.momentum_encoder = copy.deepcopy(encoder).requires_grad_(False)
-        self.momentum_projector = copy.deepcopy(projector).requires_grad_(False)
-        self.views = views
+        super().__init__(encoder, projector, views)
+        self.momentum_encoder = MomentumTeacher(encoder, momentum)
+        self.momentum_projector = MomentumTeacher(projector, momentum)
         self.queue = queue
         self.register_buffer("queue_ids", torch.full((len(queue.features),), -1))
         self.temperature = checks.positive("temperature", temperature)
-        self.momentum = momentum
 
     @classmethod
     def recipe(
@@ -71,15 +70,13 @@ class MoCo(Method):
         The paper's momentum of 0.999 would leave the teacher near its start in a run of a few
         hundred steps.
         """
-        features: Any = encoder.out_features
         memory = FeatureQueue(128, queue)
-        return cls(encoder, mlp(features, 256, 128), views, memory, temperature, momentum)
+        return cls(encoder, mlp(out_features(encoder)), views, memory, temperature, momentum)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         v1, v2 = two_views(self.views, batch).chunk(2)
         q = self.projector(self.encode(v1))
-        with torch.no_grad():
-            k = self.momentum_projector(self.encode(v2, self.momentum_encoder))
+        k = self.momentum_projector(self.encode(v2, self.momentum_encoder))
         rows = torch.arange(len(q), device=q.device)
         valid = torch.cat([torch.ones_like(rows, dtype=torch.bool), self.queue.valid()])
         loss = contrastive_loss(
@@ -104,12 +101,6 @@ class MoCo(Method):
         self.queue_ids[slots[-size:]] = ids[-size:]
         self.queue.push(k)
 
-    @torch.no_grad()
     def after_step(self) -> None:
-        for teacher, student in (
-            (self.momentum_encoder, self.encoder),
-            (self.momentum_projector, self.projector),
-        ):
-            torch._foreach_lerp_(
-                list(teacher.parameters()), list(student.parameters()), 1 - self.momentum
-            )
+        self.momentum_encoder.update(self.encoder)
+        self.momentum_projector.update(self.projector)

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate, softplus
 from torch.nn.utils.parametrizations import spectral_norm
 
-from tsssl_fast.methods.base import Batch, Logs, Method, Views, at_least, one_view
+from tsssl_fast.methods.base import Batch, Logs, Method, Views, at_least, one_view, out_features
 from tsssl_fast.methods.transform_prediction import TRANSFORMS, Transform, transformed
 
 
@@ -40,12 +40,11 @@ class SSGAN(Method):
         L_G = -E[log D(G(z))]                    - alpha E[log Q(r | G(z)^r)]
         loss = L_D + L_G, of which the discriminator sees L_D alone and the generator L_G alone
 
-    Source: equations (18) to (20) of the report; Chen et al., CVPR 2019. Deviations: the report
-    prints L_G = -V - ... and L_D = V - ..., by which the generator would help the discriminator and
-    the discriminator fail; the signs here are the paper's, with the generator's term in its
-    non-saturating form. Rotations are the transforms of `TransformPrediction`. D and Q are linear
-    on one encoder; both players move in the same step, and the output is not squashed by a tanh,
-    because standardised series leave [-1, 1].
+    Source: Chen et al., Self-Supervised GANs via Auxiliary Rotation Loss, CVPR 2019, with the
+    generator's term in its non-saturating form (Goodfellow et al., NeurIPS 2014). Deviations:
+    rotations are the transforms of `TransformPrediction`; D and Q are linear on one encoder; both
+    players move in the same step; the output is not squashed by a tanh, because standardised series
+    leave [-1, 1].
 
     Args:
         encoder: (N, C, T) -> (N, F), the body of the discriminator.
@@ -83,10 +82,10 @@ class SSGAN(Method):
         cls, encoder: nn.Module, views: Views | None, alpha: float = 0.2, beta: float = 1.0
     ) -> "SSGAN":
         """A convolutional generator and linear heads, D's with spectral norm 1 as in the paper."""
-        parts: Any = encoder
-        judge = spectral_norm(nn.Linear(parts.out_features, 1))
-        classifier = nn.Linear(parts.out_features, len(TRANSFORMS))
-        return cls(encoder, Generator(parts.channels), judge, classifier, views, alpha, beta)
+        features, channels = out_features(encoder), cast(int, encoder.channels)
+        judge = spectral_norm(nn.Linear(features, 1))
+        classifier = nn.Linear(features, len(TRANSFORMS))
+        return cls(encoder, Generator(channels), judge, classifier, views, alpha, beta)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         at_least(2, batch)

@@ -1,18 +1,15 @@
 """Supervised training: the baseline beside every method, and full fine-tuning."""
 
-from typing import Any
-
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from tsssl_fast.methods.base import Batch, Logs, Method, Views
+from tsssl_fast.methods.base import Batch, Logs, Method, Views, labels_of, out_features
 
 
 class Supervised(Method):
     """loss = cross_entropy(classifier(encoder(view(x))), label), averaged over the views.
 
-    From a random encoder this is the supervised baseline; from a pre-trained one, full fine-tuning
-    (the classifier of Algorithm 1 of the SimCLR-TS report with the encoder not frozen).
+    From a random encoder this is the supervised baseline; from a pre-trained one, full fine-tuning.
 
     Args:
         encoder: (N, C, T) -> (N, F).
@@ -39,13 +36,10 @@ class Supervised(Method):
     @classmethod
     def recipe(cls, encoder: nn.Module, classes: int, views: Views | None = None) -> "Supervised":
         """A linear classifier on an encoder that has `out_features`."""
-        features: Any = encoder.out_features
-        return cls(encoder, nn.Linear(features, classes), views)
+        return cls(encoder, nn.Linear(out_features(encoder), classes), views)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
-        if batch.labels is None:
-            raise ValueError("batch.labels: None; supervised training needs labels")
-        x, labels = batch.x, batch.labels
+        x, labels = batch.x, labels_of(batch, "supervised training")
         if self.views is not None:
             views = self.views(x, views=2, seed=batch.seed, sample_ids=batch.sample_ids)
             x, labels = views.flatten(0, 1), labels.repeat(len(views))

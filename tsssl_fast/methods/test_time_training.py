@@ -20,9 +20,8 @@ class TestTimeTraining(Method):
         testing:   w' = w after a few steps w <- w - lr grad reconstruction(x_test)
                    features(x_test) = encoder(x_test; w'), and w stays for the next batch
 
-    Source: the report's TTT ("combining with MAE works even better"); Sun et al., ICML 2020;
-    Gandelsman et al., NeurIPS 2022, for the masked autoencoder. Deviation: the classifier on the
-    features is trained afterwards, on a frozen encoder.
+    Source: Sun et al., ICML 2020; Gandelsman et al., NeurIPS 2022, for the masked autoencoder.
+    Deviation: the classifier on the features is trained afterwards, on a frozen encoder.
 
     Args:
         method: what reconstructs: MaskedAutoencoder, or MaskedReconstruction for the form without.

@@ -1,13 +1,12 @@
 """Predicting which transform a series went through: rotation and jigsaw, in one dimension."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from tsssl_fast.methods.base import Batch, Logs, Method, Views, one_view
+from tsssl_fast.methods.base import Batch, Logs, Method, Views, one_view, out_features
 
 Transform = Callable[[Tensor], Tensor]
 
@@ -39,9 +38,9 @@ class TransformPrediction(Method):
 
         k_i uniform in 0..K-1;  loss = cross_entropy(classifier(encoder(transform_{k_i}(x_i))), k_i)
 
-    Source: the report's context-based pretexts (rotation, jigsaw; Gidaris et al., ICLR 2018), whose
-    equation (3) it does not print. Deviation: a series has no angle; as it stands, time reversed,
-    sign flipped and halves swapped take the place of the four rotations.
+    Source: Gidaris et al., ICLR 2018 (rotations); Noroozi and Favaro, ECCV 2016 (jigsaw).
+    Deviation: a series has no angle; as it stands, time reversed, sign flipped and halves swapped
+    take the place of the four rotations.
 
     Args:
         encoder: (N, C, T) -> (N, F).
@@ -66,8 +65,7 @@ class TransformPrediction(Method):
     @classmethod
     def recipe(cls, encoder: nn.Module, views: Views) -> "TransformPrediction":
         """A linear classifier of the four transforms on an encoder that has `out_features`."""
-        features: Any = encoder.out_features
-        return cls(encoder, nn.Linear(features, len(TRANSFORMS)), views)
+        return cls(encoder, nn.Linear(out_features(encoder), len(TRANSFORMS)), views)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         x = one_view(self.views, batch)

@@ -1,36 +1,22 @@
 """VICReg on time series."""
 
-from typing import Any
-
-from torch import Tensor, nn
+from torch import nn
 
 from tsssl_fast.losses import VICRegLoss
-from tsssl_fast.methods.base import Batch, Logs, Method, Views, alignment, mlp, two_views
+from tsssl_fast.methods.base import TwoViewMethod, Views, mlp, out_features
 
 
-class VICReg(Method):
+class VICReg(TwoViewMethod):
     """Two views agree, every dimension keeps its spread, no two dimensions say the same.
 
         z_i = projector(encoder(view_i))
-        loss = 25 invariance(z1, z2) + 25 variance(z1, z2) + covariance(z1, z2)
+        loss = 25 invariance(z_1, z_2) + 25 variance(z_1, z_2) + covariance(z_1, z_2)
 
-    Source: Bardes et al., ICLR 2022, equations 1 to 6, weighted and scaled as in its code.
+    Source: Bardes et al., ICLR 2022, equations (1) to (6), whose weights and scaling these are; the
+    projector is its expander.
 
-    Args:
-        encoder: (N, C, T) -> (N, F).
-        projector: (N, F) -> (N, D); called the expander in the paper.
-        views: x, seed, sample_ids -> (2, N, C, T).
-        loss: (N, D), (N, D) -> scalar.
+    Args: as `TwoViewMethod`.
     """
-
-    def __init__(
-        self, encoder: nn.Module, projector: nn.Module, views: Views, loss: nn.Module
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.projector = projector
-        self.views = views
-        self.criterion = loss
 
     @classmethod
     def recipe(
@@ -43,14 +29,9 @@ class VICReg(Method):
         covariance_weight: float = 1.0,
     ) -> "VICReg":
         """A width-width projector around an encoder that has `out_features`."""
-        features: Any = encoder.out_features
         loss = VICRegLoss(
             invariance_weight=invariance_weight,
             variance_weight=variance_weight,
             covariance_weight=covariance_weight,
         )
-        return cls(encoder, mlp(features, width, width), views, loss)
-
-    def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
-        z1, z2 = self.projector(self.encode(two_views(self.views, batch))).chunk(2)
-        return self.criterion(z1, z2), {"alignment": alignment(z1, z2)}
+        return cls(encoder, mlp(out_features(encoder), width, width), views, loss)
