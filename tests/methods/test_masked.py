@@ -186,7 +186,10 @@ def test_clip_is_its_formula_and_learns_its_scale():
         assert g.numpy() == pytest.approx(e.numpy(), abs=1e-9)
     with torch.no_grad():
         method.log_scale.fill_(10.0)
-    assert method.loss(given)[1]["scale"] == 100
+    method.after_step()  # the parameter itself is held back, so its gradient lives on
+    loss, logs = method.loss(given)
+    assert logs["scale"].item() == pytest.approx(100)
+    assert torch.autograd.grad(loss, method.log_scale)[0] != 0
     with pytest.raises(ValueError, match=r"batch\.other: None; CLIP needs"):
         method.loss(wide())
 

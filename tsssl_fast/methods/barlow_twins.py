@@ -3,10 +3,10 @@
 from torch import nn
 
 from tsssl_fast.losses import BarlowTwinsLoss
-from tsssl_fast.methods.base import TwoViewMethod, Views, mlp, out_features
+from tsssl_fast.methods.base import Siamese, Views, projector
 
 
-class BarlowTwins(TwoViewMethod):
+class BarlowTwins(Siamese):
     """The cross-correlation of two views' embeddings over the batch approaches the identity.
 
         z_i = projector(encoder(view_i));  C = correlation of the columns of z_1 with those of z_2
@@ -15,7 +15,7 @@ class BarlowTwins(TwoViewMethod):
     Source: Zbontar et al., ICML 2021, equations (1) and (2); columns are centred, as in the
     authors' code.
 
-    Args: as `TwoViewMethod`.
+    Args: as `Siamese`.
     """
 
     @classmethod
@@ -24,4 +24,4 @@ class BarlowTwins(TwoViewMethod):
     ) -> "BarlowTwins":
         """A width-width projector around an encoder that has `out_features`."""
         loss = BarlowTwinsLoss(lambd=lambd)
-        return cls(encoder, mlp(out_features(encoder), width, width), views, loss)
+        return cls(encoder, projector(encoder, width, width), views, loss)

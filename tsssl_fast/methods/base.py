@@ -77,8 +77,8 @@ class Method(nn.Module, ABC):
         """Called after each optimizer step; momentum encoders and queues update here."""
 
 
-class TwoViewMethod(Method):
-    """A method that compares the embeddings of two views of each series.
+class Siamese(Method):
+    """One encoder and one projector for two views of each series, and a loss of the embeddings.
 
         z_i = projector(encoder(view_i));  loss = criterion(z_1, z_2)
 
@@ -120,14 +120,19 @@ def out_features(encoder: nn.Module) -> int:
     return int(features)
 
 
-def mlp(inputs: int, hidden: int = 256, outputs: int = 128) -> nn.Sequential:
-    """A projector with one hidden layer: linear, BN, relu, linear."""
+def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """One hidden layer: linear, BN, relu, linear."""
     return nn.Sequential(
         nn.Linear(inputs, hidden, bias=False),
         nn.BatchNorm1d(hidden),
         nn.ReLU(),
         nn.Linear(hidden, outputs),
     )
+
+
+def projector(encoder: nn.Module, hidden: int = 256, outputs: int = 128) -> nn.Sequential:
+    """The usual head of a recipe: `mlp` on the features of an encoder."""
+    return mlp(out_features(encoder), hidden, outputs)
 
 
 def labels_of(batch: Batch, what: str) -> Tensor:

@@ -17,9 +17,8 @@ from tsssl_fast.methods.base import (
     alignment,
     at_least,
     labels_of,
-    mlp,
     one_view,
-    out_features,
+    projector,
 )
 
 MAX_SCALE = 100.0
@@ -89,8 +88,7 @@ class CLIP(Method):
     @classmethod
     def recipe(cls, encoder: nn.Module, views: Views | None) -> "CLIP":
         """Two sensors: half of the channels each, a copy of the encoder for the second half."""
-        features = out_features(encoder)
-        projectors = (mlp(features), mlp(features))
+        projectors = (projector(encoder), projector(encoder))
         return cls(encoder, copy.deepcopy(encoder), *projectors, views, two_sensors)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:

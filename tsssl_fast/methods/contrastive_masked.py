@@ -13,9 +13,8 @@ from tsssl_fast.methods.base import (
     Views,
     alignment,
     at_least,
-    mlp,
     one_view,
-    out_features,
+    projector,
 )
 from tsssl_fast.methods.masked_autoencoder import MaskedAutoencoder
 from tsssl_fast.methods.tokens import hidden_patches
@@ -68,7 +67,7 @@ class ContrastiveMasked(Method):
         """The masked autoencoder's recipe and a 256-128 projector."""
         autoencoder = MaskedAutoencoder.recipe(encoder, None, ratio)
         loss = NTXentLoss(temperature=temperature)
-        return cls(autoencoder, mlp(out_features(encoder)), loss, views, weight)
+        return cls(autoencoder, projector(encoder), loss, views, weight)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         at_least(2, batch)

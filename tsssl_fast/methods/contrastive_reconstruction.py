@@ -8,21 +8,12 @@ from tsssl_fast import masking
 from tsssl_fast.common import checks
 from tsssl_fast.encoders.pool import mean_max
 from tsssl_fast.losses import NTXentLoss
-from tsssl_fast.methods.base import (
-    Batch,
-    Logs,
-    TwoViewMethod,
-    Views,
-    alignment,
-    mlp,
-    out_features,
-    two_views,
-)
+from tsssl_fast.methods.base import Batch, Logs, Siamese, Views, alignment, projector, two_views
 from tsssl_fast.methods.masked_reconstruction import Steps, reconstruct
 from tsssl_fast.methods.tokens import check_hides, check_ratio
 
 
-class ContrastiveReconstruction(TwoViewMethod):
+class ContrastiveReconstruction(Siamese):
     """Two views of a series, each with gaps: both are rebuilt, and their features agree.
 
         x1, x2 = views(x);  x~_i = x_i with hidden steps 0;  h_i = feature_map(x~_i)
@@ -72,8 +63,8 @@ class ContrastiveReconstruction(TwoViewMethod):
     ) -> "ContrastiveReconstruction":
         """SimCLR's 256-128 projector and the linear head of `MaskedReconstruction`."""
         loss = NTXentLoss(temperature=temperature)
-        projector, head = mlp(out_features(encoder)), Steps.of(encoder)
-        return cls(encoder, projector, head, views, loss, ratio, int(size), weight)
+        heads = projector(encoder), Steps.of(encoder)
+        return cls(encoder, *heads, views, loss, ratio, int(size), weight)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         x = two_views(self.views, batch)

@@ -6,20 +6,11 @@ from torch import Tensor, nn
 from tsssl_fast.common import checks
 from tsssl_fast.functional import contrastive_loss
 from tsssl_fast.losses import FeatureQueue
-from tsssl_fast.methods.base import (
-    Batch,
-    Logs,
-    TwoViewMethod,
-    Views,
-    alignment,
-    mlp,
-    out_features,
-    two_views,
-)
+from tsssl_fast.methods.base import Batch, Logs, Siamese, Views, alignment, projector, two_views
 from tsssl_fast.methods.teacher import MomentumTeacher, Schedule
 
 
-class MoCo(TwoViewMethod):
+class MoCo(Siamese):
     """MoCo v2: a view against the other view's momentum embedding and a queue of past ones.
 
         q = projector(encoder(view_1));  k = momentum_projector(momentum_encoder(view_2))
@@ -32,7 +23,7 @@ class MoCo(TwoViewMethod):
     normalise by their own batch. The logged loss may rise while the queue fills and the teacher
     settles: older keys are easier to tell apart.
 
-    Args: as `TwoViewMethod` without loss, but
+    Args: as `Siamese` without loss, but
         queue: of columns D.
         temperature: tau > 0.
         momentum: m in [0, 1), or a schedule of `methods.teacher`.
@@ -71,7 +62,7 @@ class MoCo(TwoViewMethod):
         hundred steps.
         """
         memory = FeatureQueue(128, queue)
-        return cls(encoder, mlp(out_features(encoder)), views, memory, temperature, momentum)
+        return cls(encoder, projector(encoder), views, memory, temperature, momentum)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         v1, v2 = two_views(self.views, batch).chunk(2)

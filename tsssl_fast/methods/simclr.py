@@ -3,10 +3,10 @@
 from torch import nn
 
 from tsssl_fast.losses import NTXentLoss
-from tsssl_fast.methods.base import TwoViewMethod, Views, mlp, out_features
+from tsssl_fast.methods.base import Siamese, Views, projector
 
 
-class SimCLR(TwoViewMethod):
+class SimCLR(Siamese):
     """Two augmented views of one series attract, all others of the batch repel.
 
         x_1, x_2 = views(x);  z_i = projector(encoder(x_i));  loss = NTXent(z_1, z_2)
@@ -14,11 +14,11 @@ class SimCLR(TwoViewMethod):
     Source: Chen et al., ICML 2020, Algorithm 1 and equation (1). `projector=nn.Identity()` applies
     the loss to the encoder's output.
 
-    Args: as `TwoViewMethod`.
+    Args: as `Siamese`.
     """
 
     @classmethod
     def recipe(cls, encoder: nn.Module, views: Views, temperature: float = 0.2) -> "SimCLR":
         """A 256-128 projector and NT-Xent, around an encoder that has `out_features`."""
         loss = NTXentLoss(temperature=temperature)
-        return cls(encoder, mlp(out_features(encoder)), views, loss)
+        return cls(encoder, projector(encoder), views, loss)

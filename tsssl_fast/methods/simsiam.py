@@ -3,18 +3,10 @@
 from torch import Tensor, nn
 
 from tsssl_fast.functional import negative_cosine_similarity
-from tsssl_fast.methods.base import (
-    Batch,
-    Logs,
-    TwoViewMethod,
-    Views,
-    alignment,
-    mlp,
-    out_features,
-)
+from tsssl_fast.methods.base import Batch, Logs, Siamese, Views, alignment, mlp, projector
 
 
-class SimSiam(TwoViewMethod):
+class SimSiam(Siamese):
     """Each view's prediction points where the other view's embedding does, which does not move.
 
         z_i = projector(encoder(view_i));  p_i = predictor(z_i)
@@ -23,7 +15,7 @@ class SimSiam(TwoViewMethod):
     No negatives, no momentum encoder: the predictor and the stopped gradient keep it from
     collapsing. Source: Chen and He, CVPR 2021, equation (4).
 
-    Args: as `TwoViewMethod` without loss, but
+    Args: as `Siamese` without loss, but
         projector: ends in batch statistics.
         predictor: (N, D) -> (N, D), with a bottleneck.
     """
@@ -39,9 +31,8 @@ class SimSiam(TwoViewMethod):
         cls, encoder: nn.Module, views: Views, width: int = 256, bottleneck: int = 64
     ) -> "SimSiam":
         """A width-width projector that ends in BN, and a predictor, around `out_features`."""
-        layers = mlp(out_features(encoder), width, width)
-        projector = nn.Sequential(*layers, nn.BatchNorm1d(width, affine=False))
-        return cls(encoder, projector, mlp(width, bottleneck, width), views)
+        layers = (*projector(encoder, width, width), nn.BatchNorm1d(width, affine=False))
+        return cls(encoder, nn.Sequential(*layers), mlp(width, bottleneck, width), views)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         z = self.embed(batch)

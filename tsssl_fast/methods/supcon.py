@@ -3,19 +3,10 @@
 from torch import Tensor, nn
 
 from tsssl_fast.losses import SupConLoss
-from tsssl_fast.methods.base import (
-    Batch,
-    Logs,
-    TwoViewMethod,
-    Views,
-    alignment,
-    labels_of,
-    mlp,
-    out_features,
-)
+from tsssl_fast.methods.base import Batch, Logs, Siamese, Views, alignment, labels_of, projector
 
 
-class SupCon(TwoViewMethod):
+class SupCon(Siamese):
     """All views of all series of a class attract each other; everything else of the batch repels.
 
         z = projector(encoder([view_1; view_2]));  P(i) = other rows with i's label
@@ -24,7 +15,7 @@ class SupCon(TwoViewMethod):
 
     Source: Khosla et al., NeurIPS 2020, its L_out.
 
-    Args: as `TwoViewMethod`, but
+    Args: as `Siamese`, but
         loss: (2N, D), (2N,) labels -> scalar.
     """
 
@@ -34,7 +25,7 @@ class SupCon(TwoViewMethod):
     def recipe(cls, encoder: nn.Module, views: Views, temperature: float = 0.2) -> "SupCon":
         """A 256-128 projector around an encoder that has `out_features`."""
         loss = SupConLoss(temperature=temperature)
-        return cls(encoder, mlp(out_features(encoder)), views, loss)
+        return cls(encoder, projector(encoder), views, loss)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         labels = labels_of(batch, "SupCon").repeat(2)

@@ -3,10 +3,10 @@
 from torch import nn
 
 from tsssl_fast.losses import VICRegLoss
-from tsssl_fast.methods.base import TwoViewMethod, Views, mlp, out_features
+from tsssl_fast.methods.base import Siamese, Views, projector
 
 
-class VICReg(TwoViewMethod):
+class VICReg(Siamese):
     """Two views agree, every dimension keeps its spread, no two dimensions say the same.
 
         z_i = projector(encoder(view_i))
@@ -15,7 +15,7 @@ class VICReg(TwoViewMethod):
     Source: Bardes et al., ICLR 2022, equations (1) to (6), whose weights and scaling these are; the
     projector is its expander.
 
-    Args: as `TwoViewMethod`.
+    Args: as `Siamese`.
     """
 
     @classmethod
@@ -34,4 +34,4 @@ class VICReg(TwoViewMethod):
             variance_weight=variance_weight,
             covariance_weight=covariance_weight,
         )
-        return cls(encoder, mlp(out_features(encoder), width, width), views, loss)
+        return cls(encoder, projector(encoder, width, width), views, loss)
