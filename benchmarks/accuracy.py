@@ -263,13 +263,13 @@ def trained(
     elif chosen.method == "supervised" or chosen.method.startswith("finetuned_"):
         torch.manual_seed(config.seed)
         method: Any = Supervised.recipe(encoder, len(data.classes), PRESETS[config.views]())
-        fit(method, x["train"], config.settings(), labels=data.y_train)
+        fit(method, x["train"], config, labels=data.y_train)
         with torch.inference_mode():
             parts = [method.classifier(encoder(part)).argmax(1) for part in x["test"].split(512)]
         classified = torch.cat(parts)
     else:
         method = config.build(data.channels, data.length)
-        fit(method, x["train"], config.settings(), labels=data.y_train)
+        fit(method, x["train"], config, labels=data.y_train)
         encoder = method.encoder
         if chosen.method == "clip":
             encoder = TwoTowers(encoder, method.other_encoder)

@@ -97,7 +97,7 @@ def train(config: Config, data: Dataset, plain: bool, profile: StepProfile) -> t
     if plain:
         method.criterion = PlainNTXent()
     scaling = Scaling.fit(data.x_train, config.scaling, config.scale_group)
-    fit(method, scaling(data.x_train), config.settings(), profile=profile)
+    fit(method, scaling(data.x_train), config, profile=profile)
     return method.encoder, scaling
 
 

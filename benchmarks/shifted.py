@@ -56,7 +56,7 @@ def main() -> None:
         method: Any = config.build(data.channels, data.length)
         scaling = Scaling.fit(data.x_train, config.scaling, config.scale_group)
         x_train, x_test = scaling(data.x_train), scaling(data.x_test)
-        fit(method, x_train, config.settings())
+        fit(method, x_train, config)
         train_z = evaluate.features(method.encoder, x_train)
         for name, shift in SHIFTS.items():
             x = shift(x_test)

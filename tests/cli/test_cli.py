@@ -11,9 +11,11 @@ import pytest
 import torch
 from toy import dataset
 
-from tsssl_fast import cli
+from tsssl_fast import cli, encoders
+from tsssl_fast.data import SCALINGS
 from tsssl_fast.methods import METHODS
-from tsssl_fast.training import checkpoint, load_encoder
+from tsssl_fast.training import Config, checkpoint, load_encoder
+from tsssl_fast.training.views import PRESETS
 
 
 @pytest.fixture(autouse=True)
@@ -150,6 +152,22 @@ def test_what_the_library_says_is_a_line_on_stderr(command, monkeypatch):
     status, text, notes = command("info")
     assert (status, text) == (0, "the report\n")
     assert notes == "tsssl-fast: note: from the logger\ntsssl-fast: warning: from warnings\n"
+
+
+def test_help_shows_what_the_settings_declare(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    _, text, _ = command("pretrain", "--help")
+    text = " ".join(text.split())
+    for name in Config.__dataclass_fields__.keys() - {"options"}:
+        assert f"--{name.replace('_', '-')} " in text
+    assert "[default: (simclr)]" in text
+    assert "[default: (by size, 10 to 60)]" in text
+    for choices in (METHODS, encoders.ENCODERS, SCALINGS, PRESETS):
+        assert all(choice in text for choice in choices)
+    assert "One of auto, 32, bf16" in text
+    _, text, _ = command("finetune", "--help")
+    assert "[default: 40]" in text
+    assert "--warmup" not in text
 
 
 def bad(result, message, status=1):

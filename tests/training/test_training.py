@@ -320,6 +320,12 @@ def test_bad_runs_write_nothing(tmp_path, config):
         with pytest.raises(ValueError, match=message):
             pretrain(dataset(), replace(config, **change), out)
     assert not out.exists()
+    method = config.build(3, 40)
+    with pytest.raises(ValueError, match=r"settings: left open .*Config\.resolved\(data\)"):
+        fit(method, dataset().x_train, replace(config, lr=None))
+    strange = State(1, {"encoder.other": torch.zeros(1)}, {})
+    with pytest.raises(ValueError, match="state: not of this SimCLR"):
+        fit(method, dataset().x_train, replace(config, lr=0.1), state=strange)
     with pytest.raises(ValueError, match="labels: None; Supervised needs them"):
         fit(Supervised(nn.Flatten(), nn.Linear(120, 3)), dataset().x_train, Settings(batch_size=8))
 

@@ -7,12 +7,14 @@ from typing import Annotated, Any
 import typer
 
 from tsssl_fast.cli.commands import app
-from tsssl_fast.cli.options import Column, Data, Device, Missing, Unequal, pairs
+from tsssl_fast.cli.options import Column, Data, Missing, Unequal, pairs, with_settings
 
 Checkpoint = Annotated[Path, typer.Option(help="The folder of a run, or its checkpoint.pt.")]
 Adapt = Annotated[
     bool, typer.Option(help="Fit series of other channels or another length to the encoder.")
 ]
+# A few labelled series want less than pre-training.
+TUNED = {"epochs": 40, "batch_size": 32, "lr": 1e-3, "seed": 0, "device": "auto"}
 
 
 @app.command()
@@ -65,6 +67,7 @@ def evaluate(
 
 
 @app.command()
+@with_settings(*TUNED, **TUNED)
 def finetune(
     checkpoint: Checkpoint,
     data: Data,
@@ -75,18 +78,15 @@ def finetune(
     ] = False,
     adapt: Adapt = False,
     views: Annotated[
-        str | None, typer.Option(help="Augmentation [default: of pre-training]; none: as they are.")
+        str | None,
+        typer.Option(help="Augmentation; none: as they are.", show_default="that of pre-training"),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1)] = 40,
-    batch_size: Annotated[int, typer.Option(min=1, help="At most the labelled rows.")] = 32,
-    lr: Annotated[float, typer.Option()] = 1e-3,
     smoothing: Annotated[float, typer.Option(help="Of the labels, in [0, 1).")] = 0.1,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    device: Device = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the run in --out.")] = False,
     missing: Missing = "raise",
     unequal: Unequal = "raise",
     column: Column = None,
+    **given: Any,
 ) -> None:
     """Train encoder and classifier on labels, from a checkpoint; score the test split."""
     from tsssl_fast import training
@@ -106,11 +106,9 @@ def finetune(
         encoder = config.build_encoder(*trained)
         encoder = training.adapt(encoder, trained, training.series_shape(content))
     encoder, scaling = _fitted(encoder, scaling, content, series, adapt)
-    settings = training.Settings(
-        epochs, batch_size, lr, config.weight_decay, seed=seed, device=device or "auto"
-    )
+    settings = training.Settings(**given, weight_decay=config.weight_decay)
     pipeline = None if views == "none" else preset(views or config.views)
-    with EpochsBar(f"{config.method}, fine-tuning", epochs) as progress:
+    with EpochsBar(f"{config.method}, fine-tuning", settings.epochs) as progress:
         tuned = training.fine_tune(
             encoder,
             scaling,
@@ -122,7 +120,7 @@ def finetune(
             on_epoch=lambda row, _: progress(row),
         )
     saved = replace(config, options=dict(config.options))
-    training.write_finetuned(out, tuned, saved, content["data"], scaling, series, epochs)
+    training.write_finetuned(out, tuned, saved, content["data"], scaling, series, settings.epochs)
     m = tuned.metrics
     print(
         f"{config.method}, {'from scratch' if from_scratch else 'fine-tuned'} on {series.name} "

@@ -9,11 +9,11 @@ import typer
 from tsssl_fast.cli.options import (
     Column,
     Data,
-    Device,
     Missing,
     Unequal,
     numbers,
     pairs,
+    with_settings,
 )
 
 app = typer.Typer(
@@ -49,37 +49,12 @@ def demo(
 
 
 @app.command()
+@with_settings()
 def pretrain(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for checkpoint.pt and log.csv.")],
-    method: Annotated[str | None, typer.Option(help="[default: simclr]")] = None,
-    encoder: Annotated[
-        str | None, typer.Option(help="auto, resnet, inception, causal or patch_transformer.")
-    ] = None,
-    views: Annotated[
-        str | None, typer.Option(help="forward, wearable, noise or simclr_ts.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="[default: by size, 10 to 60]")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="[default: up to 256]")] = None,
-    lr: Annotated[float | None, typer.Option(help="[default: 0.003]")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="[default: 0.001]")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="[default: 0]")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, 32 or bf16.")] = None,
-    device: Device = None,
-    scaling: Annotated[
-        str | None, typer.Option(help="Per channel: standard, scale (keeps zero) or none.")
-    ] = None,
-    scale_group: Annotated[
-        int | None, typer.Option(min=1, help="Channels that share a scale, 3 for a sensor's axes.")
-    ] = None,
     option: Annotated[
         list[str] | None, typer.Option(help="NAME=NUMBER of the method, such as temperature=0.2.")
-    ] = None,
-    accumulate: Annotated[
-        int | None, typer.Option(min=1, help="Batches per step of the optimizer [default: 1]")
-    ] = None,
-    devices: Annotated[
-        int | None, typer.Option(min=1, help="Processes of data-parallel training [default: 1]")
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="A YAML file of these settings; flags win over it.")
@@ -98,6 +73,7 @@ def pretrain(
     ] = True,
     tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard events, too.")] = False,
     profile: Annotated[bool, typer.Option(help="Print where a step's time goes.")] = False,
+    **given: Any,
 ) -> None:
     """Pre-train an encoder on the train split's series and keep it in a folder."""
     from tsssl_fast import training
@@ -105,29 +81,9 @@ def pretrain(
     from tsssl_fast.data import load
     from tsssl_fast.training import checkpoint
 
-    given: dict[str, Any] = {
-        "method": method,
-        "encoder": encoder,
-        "views": views,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "lr": lr,
-        "weight_decay": weight_decay,
-        "seed": seed,
-        "precision": precision,
-        "device": device,
-        "scaling": scaling,
-        "scale_group": scale_group,
-        "accumulate": accumulate,
-        "devices": devices,
-        "options": numbers(option) if option else None,
-    }
-    settings = training.Config()
-    if resume and checkpoint.locate(out).is_file():
-        settings = training.Config(**checkpoint.read(out)["config"])
-    if config is not None:
-        settings = replace(settings, **training.read_settings(config))
-    settings = replace(settings, **{k: v for k, v in given.items() if v is not None})
+    if option:
+        given["options"] = numbers(option)
+    settings = _settings(out if resume else None, config, given)
     series = load(
         data, missing=missing, labels=not unlabelled, unequal=unequal, columns=pairs(column)
     )
@@ -154,6 +110,19 @@ def pretrain(
     )
     if steps is not None:
         print(steps.table())
+
+
+def _settings(run: Path | None, config: Path | None, given: dict[str, Any]) -> Any:
+    """What is given, above what the file says, above what the run to go on with had."""
+    from tsssl_fast import training
+    from tsssl_fast.training import checkpoint
+
+    settings = training.Config()
+    if run is not None and checkpoint.locate(run).is_file():
+        settings = training.Config(**checkpoint.read(run)["config"])
+    if config is not None:
+        settings = replace(settings, **training.read_settings(config))
+    return replace(settings, **{k: v for k, v in given.items() if v is not None})
 
 
 @app.command()

@@ -54,7 +54,7 @@ def _run(out: Path, seed: int) -> None:
         fit(
             supervised,
             trained.scaling(data.x_train),
-            config.settings(),
+            config,
             labels=data.y_train,
             on_epoch=lambda row, _: progress(row),
         )

@@ -96,7 +96,7 @@ class Siamese(Method):
         encoder: nn.Module,
         projector: nn.Module,
         views: Views,
-        loss: nn.Module | None = None,
+        loss: nn.Module | None,
     ) -> None:
         super().__init__()
         self.encoder = encoder

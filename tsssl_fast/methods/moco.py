@@ -40,7 +40,7 @@ class MoCo(Siamese):
         temperature: float,
         momentum: float | Schedule,
     ) -> None:
-        super().__init__(encoder, projector, views)
+        super().__init__(encoder, projector, views, None)
         self.momentum_encoder = MomentumTeacher(encoder, momentum)
         self.momentum_projector = MomentumTeacher(projector, momentum)
         self.queue = queue

@@ -23,7 +23,7 @@ class SimSiam(Siamese):
     def __init__(
         self, encoder: nn.Module, projector: nn.Module, predictor: nn.Module, views: Views
     ) -> None:
-        super().__init__(encoder, projector, views)
+        super().__init__(encoder, projector, views, None)
         self.predictor = predictor
 
     @classmethod

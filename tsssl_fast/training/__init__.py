@@ -5,10 +5,11 @@ from tsssl_fast.training.checkpoint import load_encoder, locate, read, series_sh
 from tsssl_fast.training.config import Config, read_settings
 from tsssl_fast.training.export import export
 from tsssl_fast.training.finetune import FineTuned, fine_tune, write_finetuned
-from tsssl_fast.training.loop import Settings, State, fit
+from tsssl_fast.training.loop import State, fit
 from tsssl_fast.training.monitor import CollapseWarning, Monitor
 from tsssl_fast.training.pretrain import pretrain
 from tsssl_fast.training.profile import StepProfile
+from tsssl_fast.training.settings import Settings
 
 __all__ = [
     "Adapted",

@@ -1,7 +1,7 @@
 """What a run is: everything needed to build its method again, in plain values."""
 
 import inspect
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,46 +12,46 @@ from tsssl_fast import encoders
 from tsssl_fast.common import checks
 from tsssl_fast.data import SCALINGS, Dataset
 from tsssl_fast.methods import METHODS, NEEDS_TOKENS, Method, Views
-from tsssl_fast.training.loop import Settings, fold
+from tsssl_fast.training.loop import fold
+from tsssl_fast.training.settings import Settings, kinds, setting
 from tsssl_fast.training.views import PRESETS
 
+DECLARED = Settings.__dataclass_fields__
 
-@dataclass(frozen=True)
-class Config:
-    """method, encoder: names; options: keyword arguments of the method's recipe; the rest:
-    `Settings`.
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Settings):
+    """The settings of `fit`, and what it trains: method, encoder, views by name; options: keyword
+    arguments of the method's recipe.
 
     epochs = 0: as many as 300 steps hold, but 10 to 60; batch_size = 0: 256, or all series where
     there are fewer; lr = None: 0.003, or 0.001 for a patch transformer. `resolved` replaces these,
     and encoder="auto", by what a data set makes of them.
     """
 
-    method: str = "simclr"
-    encoder: str = "auto"
-    epochs: int = 0
-    batch_size: int = 0
-    lr: float | None = None
-    weight_decay: float = 1e-3
-    warmup: float = 0.05
-    seed: int = 0
-    precision: str = "auto"
-    device: str = "auto"
-    views: str = "forward"
-    scaling: str = "standard"
-    scale_group: int = 1
-    accumulate: int = 1
-    devices: int = 1
-    options: dict[str, Any] = field(default_factory=dict)
+    method: str = setting("simclr", "What is learnt.", choices=lambda: tuple(METHODS))
+    encoder: str = setting(
+        "auto",
+        "auto: by length and method.",
+        choices=lambda: ("auto", *encoders.ENCODERS),
+    )
+    views: str = setting("forward", "Augmentation.", choices=lambda: tuple(PRESETS))
+    epochs: int = setting(0, shown="by size, 10 to 60", like=DECLARED["epochs"])
+    batch_size: int = setting(0, shown="up to 256", like=DECLARED["batch_size"])
+    lr: float | None = setting(  # type: ignore[assignment]
+        None, shown="0.003, of a patch transformer 0.001", like=DECLARED["lr"]
+    )
+    scaling: str = setting(
+        "standard", "Per channel; scale keeps the zero.", choices=lambda: SCALINGS
+    )
+    scale_group: int = setting(1, "Channels that share a scale, 3 for a sensor's axes.", least=1)
+    options: dict[str, Any] = field(default_factory=dict, metadata=setting({}).metadata)
 
     def __post_init__(self) -> None:
-        checks.choice("method", self.method, tuple(METHODS))
+        super().__post_init__()
         accepted = list(inspect.signature(METHODS[self.method]).parameters)[2:]
         for name in self.options:
             checks.choice(f"option of {self.method}", name, accepted)
-        checks.choice("encoder", self.encoder, ("auto", *encoders.ENCODERS))
-        checks.choice("views", self.views, tuple(PRESETS))
-        checks.choice("scaling", self.scaling, SCALINGS)
-        self.settings()
 
     def resolved(self, data: Dataset) -> "Config":
         batch = self.batch_size or min(256, len(data.x_train) // self.accumulate)
@@ -61,21 +61,6 @@ class Config:
         name = encoders.resolve(self.encoder, data.length, self.method in NEEDS_TOKENS)
         lr = (1e-3 if name == "patch_transformer" else 3e-3) if self.lr is None else self.lr
         return replace(self, batch_size=batch, epochs=epochs, encoder=name, lr=lr)
-
-    def settings(self) -> Settings:
-        """Raises ValueError for a value out of range."""
-        return Settings(
-            self.epochs or 1,
-            self.batch_size or self.devices,
-            3e-3 if self.lr is None else self.lr,
-            self.weight_decay,
-            self.warmup,
-            self.seed,
-            self.precision,
-            self.device,
-            self.accumulate,
-            self.devices,
-        )
 
     def build(self, channels: int, length: int, views: Views | None = None) -> Method:
         """The method with its initial weights, which are a function of the seed.
@@ -96,6 +81,10 @@ class Config:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+# In the order for readers: what is trained, then how.
+NAMES = tuple(sorted(Config.__dataclass_fields__, key=lambda name: name in DECLARED))
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
@@ -119,10 +108,9 @@ def read_settings(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"config: {path}: not YAML ({error})") from error
     if not isinstance(content, dict):
         raise ValueError(f"config: {path}: no settings; accepted: lines such as method: simclr")
-    types: dict[str, Any] = {f.name: type(f.default) for f in fields(Config)}
-    types |= {"options": dict, "lr": float}
+    types = kinds(Config)
     for name, value in content.items():
-        checks.choice(f"setting in {path}", name, tuple(types))
+        checks.choice(f"setting in {path}", name, NAMES)
         wanted = types[name]
         number = wanted is float and isinstance(value, int) and not isinstance(value, bool)
         if not number and (not isinstance(value, wanted) or isinstance(value, bool)):

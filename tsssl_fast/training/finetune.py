@@ -16,8 +16,9 @@ from tsssl_fast.methods import Supervised
 from tsssl_fast.methods.base import Views
 from tsssl_fast.training import checkpoint
 from tsssl_fast.training.config import Config
-from tsssl_fast.training.loop import Settings, State, fit, fold
+from tsssl_fast.training.loop import State, fit, fold
 from tsssl_fast.training.pretrain import describe
+from tsssl_fast.training.settings import Settings
 
 __all__ = ["FineTuned", "classify", "fine_tune", "write_finetuned"]
 

@@ -15,53 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tsssl_fast.common import checks
 from tsssl_fast.methods.base import Batch, Method
 from tsssl_fast.training.monitor import Monitor
 from tsssl_fast.training.profile import StepProfile
-
-PRECISIONS = ("auto", "32", "bf16")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How `fit` optimises: AdamW, linear warm-up, then half a cosine to zero, stepwise.
-
-    batch_size: rows of a loss; the incomplete batch at the end of an epoch is left out, and every
-    epoch has its own order. accumulate: batches whose mean gradient makes one step of the
-    optimizer; each has its own loss and negatives. warmup: share of all steps. weight_decay: not on
-    1-D parameters (biases, norms). precision: "bf16" runs the encoder under bfloat16 autocast,
-    "auto" does where the hardware has it. device: "auto", "cpu" or "cuda". devices: processes, each
-    with batch_size / devices rows of a batch and negatives among its own (DDP; gloo on the CPU).
-    """
-
-    epochs: int = 100
-    batch_size: int = 256
-    lr: float = 3e-3
-    weight_decay: float = 1e-3
-    warmup: float = 0.05
-    seed: int = 0
-    precision: str = "auto"
-    device: str = "auto"
-    accumulate: int = 1
-    devices: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulate", "devices"):
-            if not (isinstance(value := getattr(self, name), int) and value >= 1):
-                raise ValueError(f"{name}: {value}; accepted: an integer >= 1")
-        if self.batch_size % self.devices:
-            raise ValueError(
-                f"batch_size: {self.batch_size}; accepted: a multiple of the {self.devices} devices"
-            )
-        checks.positive("lr", self.lr)
-        for name, high in (("weight_decay", math.inf), ("warmup", 1.0)):
-            if not 0 <= getattr(self, name) <= high or not math.isfinite(getattr(self, name)):
-                raise ValueError(f"{name}: {getattr(self, name)}; accepted: 0 to {high}")
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed: {self.seed}; accepted: 0 to 2^63 - 1")
-        checks.choice("precision", self.precision, PRECISIONS)
-        checks.choice("device", self.device, ("auto", "cpu", "cuda"))
+from tsssl_fast.training.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -110,6 +67,8 @@ def adamw(module: nn.Module, settings: Settings) -> torch.optim.AdamW:
 
 
 def check_rows(method: Method, n: int, settings: Settings) -> None:
+    if not (settings.epochs and settings.batch_size and settings.lr):
+        raise ValueError("settings: left open for a data set; accepted: `Config.resolved(data)`")
     if settings.batch_size > n:
         raise ValueError(
             f"batch_size: {settings.batch_size}; accepted: at most the {n} train series"
@@ -161,49 +120,17 @@ def fit(
         profile.attach(method)
     module, optimizer = fabric.setup(method, adamw(method, settings))
     if state is not None:
-        method.load_state_dict(state.model)
-        optimizer.load_state_dict(state.optimizer)
-    x = fabric.to_device(x)
-    labels = None if labels is None else fabric.to_device(labels)
-    per_epoch = len(x) // (settings.batch_size * settings.accumulate)
-    total = settings.epochs * per_epoch
+        _restore(method, optimizer, state)
+    x, labels = fabric.to_device(x), None if labels is None else fabric.to_device(labels)
+    run = _Run(fabric, method, module, optimizer, settings, x, labels, profile)
     with torch.random.fork_rng():
         for epoch in range(state.epoch if state else 0, settings.epochs):
-            start = time.perf_counter()
-            module.train()
-            sums: dict[str, Tensor] = {}
-            rows = order(len(x), settings.seed, epoch).to(x.device)
-            batches = rows.split(settings.batch_size)
-            for index in range(per_epoch):
-                lr = rate(epoch * per_epoch + index, total, settings)
-                for group in optimizer.param_groups:
-                    group["lr"] = lr
-                optimizer.zero_grad()
-                for part in range(settings.accumulate):
-                    if profile is not None:
-                        profile.begin()
-                    number = index * settings.accumulate + part
-                    ids = batches[number][fabric.global_rank :: fabric.world_size]
-                    seed = fold(settings.seed, epoch, number)
-                    torch.manual_seed(seed)  # for dropout and the like
-                    batch = Batch(x[ids], ids, seed, None if labels is None else labels[ids])
-                    last = part == settings.accumulate - 1
-                    logs = _step(fabric, module, optimizer, method, batch, settings, last, profile)
-                    for name, value in logs.items():
-                        sums[name] = sums.get(name, 0) + value
-            means = _means(fabric, sums, per_epoch * settings.accumulate)
-            if not math.isfinite(means["loss"]):
-                raise FloatingPointError(
-                    f"the loss of epoch {epoch} is {means['loss']}; a smaller lr may help"
-                )
-            done = epoch + 1
-            seconds = time.perf_counter() - start
-            row = {"epoch": epoch, "step": done * per_epoch, "lr": lr, "seconds": seconds} | means
+            row = run.epoch(epoch)
             if fabric.is_global_zero:
                 if monitor is not None:
                     row |= monitor(method.encoder, method.bf16)
                 if on_epoch is not None:
-                    on_epoch(row, partial(_state, method, optimizer, done))
+                    on_epoch(row, partial(_state, method, optimizer, epoch + 1))
             fabric.barrier()
     module.eval()
 
@@ -225,37 +152,77 @@ def launch(settings: Settings) -> Any:
     return fabric
 
 
-def _step(
-    fabric: Any,
-    module: Any,
-    optimizer: Any,
-    method: Method,
-    batch: Batch,
-    settings: Settings,
-    last: bool,
-    profile: StepProfile | None,
-) -> dict[str, Tensor]:
-    """Adds the gradient of a batch, and after the last of a step moves the weights."""
+@dataclass(frozen=True)
+class _Run:
+    """What every epoch works on; x and labels are on the device."""
 
-    def forward() -> tuple[Tensor, dict[str, Tensor]]:
-        loss, logs = module(batch)
-        return loss, {"loss": loss.detach(), **logs}
+    fabric: Any
+    method: Method
+    module: Any
+    optimizer: Any
+    settings: Settings
+    x: Tensor
+    labels: Tensor | None
+    profile: StepProfile | None
 
-    def backward(result: tuple[Tensor, dict[str, Tensor]]) -> None:
-        fabric.backward(result[0] / settings.accumulate if settings.accumulate > 1 else result[0])
+    def epoch(self, epoch: int) -> dict[str, float]:
+        """One pass over the rows, and its means."""
+        settings, start = self.settings, time.perf_counter()
+        self.module.train()
+        sums: dict[str, Tensor] = {}
+        rows = order(len(self.x), settings.seed, epoch).to(self.x.device)
+        batches = rows.split(settings.batch_size)
+        steps = len(rows) // (settings.batch_size * settings.accumulate)
+        for index in range(steps):
+            lr = rate(epoch * steps + index, settings.epochs * steps, settings)
+            for group in self.optimizer.param_groups:
+                group["lr"] = lr
+            self.optimizer.zero_grad()
+            for part in range(settings.accumulate):
+                if self.profile is not None:
+                    self.profile.begin()
+                number = index * settings.accumulate + part
+                batch = self._batch(batches[number], fold(settings.seed, epoch, number))
+                for name, value in self._step(batch, part == settings.accumulate - 1).items():
+                    sums[name] = sums.get(name, 0) + value
+        means = _means(self.fabric, sums, steps * settings.accumulate)
+        if not math.isfinite(means["loss"]):
+            raise FloatingPointError(
+                f"the loss of epoch {epoch} is {means['loss']}; a smaller lr may help"
+            )
+        seconds = time.perf_counter() - start
+        return {"epoch": epoch, "step": (epoch + 1) * steps, "lr": lr, "seconds": seconds} | means
 
-    def update() -> None:
-        if last:
-            optimizer.step()
-            method.after_step()
+    def _batch(self, ids: Tensor, seed: int) -> Batch:
+        """This process's share of the rows `ids`."""
+        ids = ids[self.fabric.global_rank :: self.fabric.world_size]
+        torch.manual_seed(seed)  # for dropout and the like
+        return Batch(self.x[ids], ids, seed, None if self.labels is None else self.labels[ids])
 
-    with fabric.no_backward_sync(module, enabled=not last):
-        if profile is not None:
-            return profile.step(forward, backward, update)[1]
-        result = forward()
-        backward(result)
-    update()
-    return result[1]
+    def _step(self, batch: Batch, last: bool) -> dict[str, Tensor]:
+        """Adds the gradient of a batch, and after the last of a step moves the weights."""
+        accumulate = self.settings.accumulate
+
+        def forward() -> tuple[Tensor, dict[str, Tensor]]:
+            loss, logs = self.module(batch)
+            return loss, {"loss": loss.detach(), **logs}
+
+        def backward(result: tuple[Tensor, dict[str, Tensor]]) -> None:
+            self.fabric.backward(result[0] / accumulate if accumulate > 1 else result[0])
+
+        def update() -> None:
+            if last:
+                self.optimizer.step()
+                self.method.after_step()
+
+        with self.fabric.no_backward_sync(self.module, enabled=not last):
+            if self.profile is not None:
+                logs: dict[str, Tensor] = self.profile.step(forward, backward, update)[1]
+                return logs
+            result = forward()
+            backward(result)
+        update()
+        return result[1]
 
 
 def _means(fabric: Any, sums: dict[str, Tensor], count: int) -> dict[str, float]:
@@ -267,3 +234,13 @@ def _means(fabric: Any, sums: dict[str, Tensor], count: int) -> dict[str, float]
 
 def _state(method: Method, optimizer: Any, epoch: int) -> State:
     return State(epoch, method.state_dict(), optimizer.state_dict())
+
+
+def _restore(method: Method, optimizer: Any, state: State) -> None:
+    try:
+        method.load_state_dict(state.model)
+    except RuntimeError as error:
+        raise ValueError(
+            f"state: not of this {type(method).__name__} ({' '.join(str(error).split())[:160]})"
+        ) from error
+    optimizer.load_state_dict(state.optimizer)

@@ -68,7 +68,7 @@ def pretrain(
         raise ValueError("resume, overwrite: both are True; accepted: one of them")
     config = config.resolved(data)
     method = config.build(data.channels, data.length)
-    check_rows(method, len(data.x_train), config.settings())
+    check_rows(method, len(data.x_train), config)
     if method.needs_labels and not data.classes:
         raise ValueError(f"data: no labels; method {config.method} needs them")
     scaling = Scaling.fit(data.x_train, config.scaling, config.scale_group)
@@ -97,7 +97,7 @@ def pretrain(
     fit(
         method,
         x,
-        config.settings(),
+        config,
         labels=labels,
         state=state,
         on_epoch=on_epoch,
