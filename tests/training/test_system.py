@@ -56,7 +56,10 @@ from toy import dataset, plain
 from tsssl_fast.training import Settings, fit
 data, method = dataset(), plain()
 rows = []
-fit(method, data.x_train, Settings(3, 12, seed=1, precision="32", device="cpu", devices={devices}),
+settings = Settings(
+    epochs=3, batch_size=12, seed=1, precision="32", device="cpu", devices={devices}
+)
+fit(method, data.x_train, settings,
     labels=data.y_train, on_epoch=lambda row, _: rows.append(row))
 import torch.distributed as dist
 rank = dist.get_rank() if dist.is_initialized() else 0
