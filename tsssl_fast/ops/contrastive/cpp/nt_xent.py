@@ -17,7 +17,7 @@ def nt_xent_forward(
     loss = z1.new_empty(2 * n if reduction == "none" else ())
     saved = z1.new_empty((len(spec.NT_XENT_ROWS), 2 * n))
     # The side of the square of exponentials that the kernel keeps, 0: none.
-    side = native.C.nt_xent_saved_side(2 * n, dim) if keep else 0
+    side = native.C.nt_xent_saved_side(2 * n, dim) if keep else 0  # type: ignore[union-attr]
     # With a reduction the gradient is computed here, from exponentials in working memory.
     fused = side > 0 and reduction != "none"  # spec.GRADIENT_DIMS
     kept = z1.new_empty((2, n, dim) if fused else side * side)
