@@ -74,6 +74,13 @@ def test_helpers_are_named_in_the_readme(family: str) -> None:
     assert [str(f.relative_to(OPS)) for f in helpers(family) if f.stem not in named] == []
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_helpers_in_the_readme_are_there(family: str) -> None:
+    text = (OPS / family / "README.md").read_text()
+    named = re.findall(rf"`((?:{'|'.join(BACKENDS)})/\w+\.py)`", text)
+    assert [name for name in named if not (OPS / family / name).exists()] == []
+
+
 def test_every_package_folder_has_an_init() -> None:
     """The build would install a folder without one, and hide that it is missing."""
     packages = [PACKAGE, ROOT / "tools/gpu_objects"]

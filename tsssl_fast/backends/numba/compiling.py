@@ -26,6 +26,7 @@ FUSED = frozenset({"contract"})
 SOURCES = (
     "backends/numba/*.py",
     "ops/*/numba/**/*.py",
+    "common/dtypes.py",
     "ops/*/spec.py",
     "ops/*/rules.py",
     "ops/augment/operation_table.py",
