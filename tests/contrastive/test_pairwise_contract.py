@@ -20,8 +20,7 @@ from variants import THREADS
 import tsssl_fast
 from tsssl_fast import functional
 from tsssl_fast.backends import dispatch
-from tsssl_fast.ops.contrastive.reference import every_backend
-from tsssl_fast.ops.contrastive.reference import sigmoid as reference_sigmoid
+from tsssl_fast.ops.contrastive.reference import every_backend, sides
 
 LAYOUTS = {
     "transposed": lambda x: x.T.contiguous().T,
@@ -92,15 +91,15 @@ def test_only_one_input_requires_a_gradient(kernel: str, which: int) -> None:
 
 def test_row_blocks_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several blocks, the last one shorter."""
-    monkeypatch.setattr(reference_sigmoid, "BLOCK_ELEMENTS", 200)
+    monkeypatch.setattr(sides, "BLOCK_ELEMENTS", 200)
     check_sigmoid("reference", sigmoid_draws(61, 40, 7, 9.0, -3.0), **keys_of(61, 40))
     check_triplet("reference", triplet_draws(61, 7), ids(61), 0.5)
 
 
 def test_a_backend_without_these_kernels_runs_row_blocks() -> None:
     bare = dispatch.Backend("numba", {}, lambda op, tensors: [], frozenset({"cpu"}))
-    assert every_backend.complete(bare, {}).kernels == every_backend.KERNELS
-    own = every_backend.complete(bare, {"triplet": print}).kernels
+    assert every_backend.complete(bare).kernels == every_backend.KERNELS
+    own = every_backend.complete(bare.extended({"triplet": print})).kernels
     assert own["triplet"] is print
     for name in every_backend.KERNELS:
         for backend in dispatch.families()["contrastive"]:
