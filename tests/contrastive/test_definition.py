@@ -1,6 +1,7 @@
 """The definition in blocks of rows: every combination of options, whether a kernel takes it or
 not, in several blocks, compiled, and under torch.func."""
 
+import logging
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from contrastive import crossed, draws
 from torch import Tensor
 
 from tsssl_fast import functional
+from tsssl_fast.backends import dispatch
 from tsssl_fast.functional.contrastive import kernels
 from tsssl_fast.ops.contrastive import spec
 
@@ -66,3 +68,17 @@ def test_a_backend_by_name_that_can_not_run_the_inputs_says_so() -> None:
     options = {"q_ids": torch.arange(7, device="meta"), "denominator": "own_positive"}
     with pytest.raises(RuntimeError, match="backend 'cpp' was asked for and can not run"):
         functional.contrastive_loss(z, **options, backend="cpp")
+
+
+def test_row_blocks_of_torch_are_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(dispatch, "_told", set())
+    z = torch.randn(7, 4)
+    with caplog.at_level(logging.WARNING, logger="tsssl_fast"):
+        for backend in (None, "cpp", "cpp"):
+            loss(z, denominator="own_positive", backend=backend)
+    assert caplog.messages == [
+        "contrastive_loss: row blocks of torch (backend cpp): no kernel takes "
+        "denominator='own_positive'"
+    ]

@@ -30,7 +30,7 @@ _families: dict[str, tuple["Backend", ...]] = {}
 _family_of: dict[str, str] = {}
 # What the automatic choice found for CPU tensors of one dtype, where nothing else decides.
 _found: dict[tuple[str, torch.dtype], Callable[..., Any]] = {}
-_told: set[tuple[str, str, str]] = set()
+_told: set[tuple[str, ...]] = set()
 
 
 class BackendUnavailableError(RuntimeError):
@@ -209,14 +209,15 @@ def select(op: str, tensors: Sequence[Tensor], backend: str = "") -> Callable[..
                 _found[op, dtype] = candidate.kernels[op]
             return candidate.kernels[op]
         if all(t.device.type in candidate.devices for t in tensors):
-            _tell(op, candidate.name, "; ".join(why))
+            tell_once("%s: not on backend %s: %s", op, candidate.name, "; ".join(why))
     raise BackendUnavailableError(str(explain(op, *tensors)))
 
 
-def _tell(op: str, backend: str, why: str) -> None:
-    if (op, backend, why) not in _told:
-        _told.add((op, backend, why))
-        logger.warning("%s: not on backend %s: %s", op, backend, why)
+def tell_once(message: str, *words: str, level: int = logging.WARNING) -> None:
+    """To the package's log, the first time."""
+    if (message, *words) not in _told:
+        _told.add((message, *words))
+        logger.log(level, message, *words)
 
 
 def explain(op: str, *tensors: Tensor) -> Explanation:

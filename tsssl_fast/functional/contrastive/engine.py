@@ -134,8 +134,8 @@ def contrastive_loss(
             those "with_positive". Rows without a positive or without a negative contribute 0.
         return_stats: also a ContrastiveStats; its top-k accuracy is of k = top_k, and costs one
             more product for top_k > 1.
-        backend: see the package. What none of its kernels takes (`explain_contrastive`) runs as row
-            blocks of torch, whichever backend was asked for.
+        backend: see the package. What no kernel takes runs as row blocks of torch, whichever
+            backend was asked for; the log tells it once, with the options that are the reason.
 
     Returns:
         Scalar, or (M,) ((M + P,) for symmetric) with reduction="none"; float32 for 16-bit inputs.

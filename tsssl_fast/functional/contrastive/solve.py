@@ -1,5 +1,7 @@
 """The way of every contrastive loss: row statistics, the rows' losses, the reduction."""
 
+import logging
+
 import torch
 from torch import Tensor
 
@@ -31,11 +33,16 @@ def solve(q: Tensor, k: Tensor | None, problem: Problem) -> Loss:
 
 def row_statistics(q: Tensor, k: Tensor | None, problem: Problem) -> Rows:
     """By the kernels where they take the problem, else by the definition."""
-    if not kernels.why_not(problem):
+    why = kernels.why_not(problem)
+    if not why:
         return kernels.row_statistics(q, k, problem)
     if problem.backend:
         # Asked for by name: an error where it could not run these inputs, whatever the options.
         dispatch.select("pair_logsumexp", (q,) if k is None else (q, k), problem.backend)
+    if not torch.compiler.is_compiling():
+        told = "contrastive_loss: row blocks of torch (backend %s): no kernel takes %s"
+        level = logging.WARNING if problem.backend else logging.INFO
+        dispatch.tell_once(told, problem.backend or "any", "; ".join(why), level=level)
     return definition.row_statistics(q, k, problem)
 
 
