@@ -99,7 +99,7 @@ def test_gradients_that_the_kernel_could_not_read_are_refused() -> None:
     _, terms, *saved = torch.ops.tsssl_fast.vicreg(*z, *options)
     backward = torch.ops.tsssl_fast.vicreg_backward
     for grads in ((terms.new_ones((), dtype=torch.float64), None), (None, terms[:2])):
-        with pytest.raises(ValueError, match="gradient: "):
+        with pytest.raises(ValueError, match=r"grad_(loss|terms): "):
             backward(*grads, z, *saved, *options)
 
 
@@ -126,13 +126,9 @@ def test_modules_take_the_options_of_their_functions(
 
 
 def test_the_contract_is_that_of_the_kernels() -> None:
-    """Constants that C++ has on its own."""
-    source = Path(__file__).parents[2] / "csrc"
-    header = (source / "include/tsssl/decorrelation.h").read_text()
-    for name in ("INVARIANCE", "VARIANCE", "COVARIANCE"):
-        assert f"k{name.capitalize()} = {spec.VICRegFlag[name].value}" in header
-    moments = (source / "decorrelation/second_moments.h").read_text()
-    assert f"kMaxCancellation = {spec.MAX_CANCELLATION};" in moments
+    """What C++ has on its own; sizes and settings it is given, and refuses others."""
+    moments = Path(__file__).parents[2] / "csrc/decorrelation/second_moments.h"
+    assert f"kMaxCancellation = {spec.MAX_CANCELLATION};" in moments.read_text()
 
 
 def test_meta_tensors() -> None:
