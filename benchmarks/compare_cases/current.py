@@ -98,7 +98,7 @@ def jitter(x: Tensor) -> Tensor:
 
 
 def mask(x: Tensor, mode: str) -> Tensor:
-    return masking.random_mask(x.shape, 0.5, mode, seed=0)
+    return masking.random_mask(x.shape, 0.5, mode=mode, seed=0)
 
 
 def masked_step(prediction: Tensor, x: Tensor) -> Tensor:

@@ -34,7 +34,11 @@ def filled(x, mask, how, **options):
 def test_fills_have_the_definitions_bits(kernel, dtype, how):
     for shape in SHAPES:
         x = series(shape, dtype)
-        for mask in (half(shape), half(shape, False), masking.random_mask(shape, 0.5, "channel")):
+        for mask in (
+            half(shape),
+            half(shape, False),
+            masking.random_mask(shape, 0.5, mode="channel"),
+        ):
             expected = filled(x, mask, how, backend="reference")
             got = filled(x, mask, how, backend=kernel)
             assert got.dtype == dtype
@@ -153,13 +157,13 @@ def test_loss_is_its_formula_with_all_gradients(kernel, dtype, kind, reduction):
 @pytest.mark.parametrize("kind", KINDS)
 def test_loss_without_weights(kernel, kind):
     shape = (3, 2, 67)
-    for mask in (half(shape), half(shape, False), masking.random_mask(shape, 0.5, "channel")):
+    for mask in (half(shape), half(shape, False), masking.random_mask(shape, 0.5, mode="channel")):
         draws = [
             ([series(shape, seed=2 * s), series(shape, seed=2 * s + 1)], None) for s in range(6)
         ]
         accept_all(
             lambda p, t, mask=mask: masking.masked_loss(
-                p, t, mask, kind, delta=0.7, backend=kernel
+                p, t, mask, kind=kind, delta=0.7, backend=kernel
             ),
             lambda p, t, mask=mask: naive(p, t, mask, None, kind, 0.7, "mean"),
             draws,
@@ -221,7 +225,7 @@ def test_threads_change_no_bit():
     def everything():
         token, pred = (v.clone().requires_grad_() for v in (x[0, :, 0], x))
         y = masking.fill(pred, mask, token)
-        loss = masking.masked_loss(y, target, mask, "huber", weight=target.abs())
+        loss = masking.masked_loss(y, target, mask, kind="huber", weight=target.abs())
         tokens, keep = pred.mT, masking.keep_indices(half((70, 333)))
         back = masking.restore(masking.gather(tokens, keep), keep, 333, token).square().sum()
         return (y, loss, *torch.autograd.grad(loss + back, (pred, token)))
@@ -261,7 +265,7 @@ def test_tokens_gradients(kernel, dtype):
         lambda x, token: masking.restore(
             masking.gather(x, keep, backend=kernel), keep, 9, token, backend=kernel
         ),
-        lambda x, token: reference.restore(reference.gather(x, keep), keep, 9, token),
+        lambda x, token: reference.restore_tokens(reference.gather_tokens(x, keep), keep, 9, token),
         draws,
         SPEC.ERROR_FACTOR,
     )
@@ -280,7 +284,7 @@ def test_gradients_by_finite_differences():
         for reduction in ("mean", "none", "sum"):
             assert torch.autograd.gradcheck(
                 lambda *a, kind=kind, reduction=reduction: masking.masked_loss(
-                    *a[:2], mask, kind, weight=a[2], reduction=reduction, backend="reference"
+                    *a[:2], mask, kind=kind, weight=a[2], reduction=reduction, backend="reference"
                 ),
                 (pred, target, weight),
             )
@@ -293,19 +297,31 @@ def test_gradients_by_finite_differences():
 X, M = series((2, 3, 8)), half((2, 3, 8))
 KEEP = torch.tensor([[0, 2], [1, 3]])
 BAD = {
-    "mask float": (masking.fill, (X, M.float()), {}, TypeError, "mask: torch.float32; accepted"),
-    "mask shape": (masking.fill, (X, M[:, :1]), {}, ValueError, r"mask: shape \(2, 1, 8\); acc"),
+    "mask float": (masking.fill, (X, M.float()), {}, TypeError, "hidden: torch.float32; accepted"),
+    "mask shape": (masking.fill, (X, M[:, :1]), {}, ValueError, r"hidden: shape \(2, 1, 8\); acc"),
     "fill name": (masking.fill, (X, M, "median"), {}, ValueError, "value: 'median'; accepted"),
     "token shape": (masking.fill, (X, M, X[0, :2, 0]), {}, ValueError, r"value: shape \(2,\); a"),
     "token dtype": (masking.fill, (X, M, X[0, :, 0].double()), {}, TypeError, "value: dtype"),
     "x integer": (masking.fill, (X.long(), M), {}, TypeError, "x: dtype torch.int64; accepted"),
     "x flat": (masking.fill, (X[0], M[0]), {}, ValueError, r"x: shape \(3, 8\); accepted"),
     "view": (masking.fill, (X, M, "noise"), {"view": -1}, ValueError, "view: -1; accepted"),
-    "kind": (masking.masked_loss, (X, X, M, "l3"), {}, ValueError, "kind: 'l3'; accepted: mse"),
+    "kind": (
+        masking.masked_loss,
+        (X, X, M),
+        {"kind": "l3"},
+        ValueError,
+        "kind: 'l3'; accepted: mse",
+    ),
     "target": (masking.masked_loss, (X, X[:1], M), {}, ValueError, "target: shape"),
     "dtypes": (masking.masked_loss, (X, X.double(), M), {}, TypeError, "target: dtype"),
     "weight": (masking.masked_loss, (X, X, M), {"weight": X[0]}, ValueError, "weight: shape"),
-    "delta": (masking.masked_loss, (X, X, M, "huber"), {"delta": 0.0}, ValueError, "delta: 0.0; "),
+    "delta": (
+        masking.masked_loss,
+        (X, X, M),
+        {"kind": "huber", "delta": 0.0},
+        ValueError,
+        "delta: 0.0; ",
+    ),
     "reduction": (masking.masked_loss, (X, X, M), {"reduction": "avg"}, ValueError, "reduction: "),
     "four axes": (masking.masked_loss, (X[None], X[None], M[None]), {}, ValueError, "pred: shape"),
     "keep range": (masking.gather, (X, KEEP), {}, ValueError, "keep: 0 to 3; accepted: 0 to 2"),

@@ -1,9 +1,5 @@
 """Pipelines from the literature, with every deviation declared."""
 
-import functools
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
-
 from tsssl_fast.augment.channels import BidirectionalFlip, Rotation
 from tsssl_fast.augment.compose import Compose, PerView
 from tsssl_fast.augment.crops import OverlappingCrops
@@ -18,25 +14,7 @@ from tsssl_fast.augment.time import (
     WindowWarp,
 )
 from tsssl_fast.augment.values import Jitter, MagnitudeSpline, MagnitudeWarp, RandomNoise, Scale
-
-Arguments = ParamSpec("Arguments")
-Made = TypeVar("Made")
-
-
-def _renamed(**names: str) -> Callable[[Callable[Arguments, Made]], Callable[Arguments, Made]]:
-    """Old names of arguments, each with the present one."""
-
-    def decorate(preset: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
-        @functools.wraps(preset)
-        def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Made:
-            for old, new in names.items():
-                if old in kwargs:
-                    raise TypeError(f"{old}: not an argument of {preset.__name__}; accepted: {new}")
-            return preset(*args, **kwargs)
-
-        return checked
-
-    return decorate
+from tsssl_fast.common.renaming import renamed
 
 
 def simclr_ts(p: float = 0.5, literal: bool = False) -> Compose:
@@ -78,7 +56,7 @@ def simclr_ts(p: float = 0.5, literal: bool = False) -> Compose:
     )
 
 
-@_renamed(jitter_scale="scale_magnitude", jitter="jitter_magnitude")
+@renamed(jitter_scale="scale_magnitude", jitter="jitter_magnitude")
 def ts_tcc(
     scale_magnitude: float = 1.1,
     jitter_magnitude: float = 0.8,

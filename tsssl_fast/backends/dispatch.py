@@ -11,7 +11,7 @@ import copy
 import functools
 import importlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +72,15 @@ class Backend:
                     f"device={tensor.device.type} (supported: {', '.join(sorted(self.devices))})"
                 ]
         return self.why_not(op, tensors)
+
+
+def wrong_dtypes(tensors: Sequence[Tensor], accepted: Collection[torch.dtype]) -> list[str]:
+    """Why a backend can not take these tensors, looking at those of floating dtype."""
+    wrong = {t.dtype for t in tensors if t.is_floating_point()} - set(accepted)
+    if not wrong:
+        return []
+    names = ", ".join(sorted(map(str, wrong)))
+    return [f"dtype={names} (supported: {', '.join(map(str, accepted))})"]
 
 
 def lazily(module: str, name: str) -> Callable[..., Any]:
@@ -143,6 +152,14 @@ def check_name(name: str, source: str) -> str:
     if name not in NAMES:
         raise ValueError(f"{source}={name!r}: no such backend; accepted: {', '.join(NAMES)}")
     return name
+
+
+def backend_name(backend: str | None) -> str:
+    """The argument `backend` of a public function as operators take it, "" for None.
+
+    Raises ValueError for an unknown name.
+    """
+    return check_name(backend, "backend") if backend else ""
 
 
 def requested(argument: str | None = None) -> str:
@@ -218,6 +235,12 @@ def tell_once(message: str, *words: str, level: int = logging.WARNING) -> None:
     if (message, *words) not in _told:
         _told.add((message, *words))
         logger.log(level, message, *words)
+
+
+def run(op: str, *args: Any) -> Any:
+    """Operator `op` on its arguments, by the backend that the last of them asks for."""
+    *given, backend = args
+    return select(op, [x for x in given if isinstance(x, Tensor)], backend)(*given)
 
 
 def explain(op: str, *tensors: Tensor) -> Explanation:

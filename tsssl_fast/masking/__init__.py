@@ -1,8 +1,10 @@
 """Masked modelling: what to hide, what to write there, and the loss over what was hidden.
 
     from tsssl_fast import masking
-    mask = masking.random_mask(x.shape, 0.5, "patch", size=8, seed=0)   # True = hidden
-    loss = masking.masked_loss(model(masking.fill(x, mask)), x, mask)
+    hidden = masking.random_mask(x.shape, 0.5, mode="patch", size=8, seed=0)
+    loss = masking.masked_loss(model(masking.fill(x, hidden)), x, hidden)
+
+A mask is True where a step is hidden.
 
 `keep_indices`, `gather` and `restore` are the masked autoencoder's: it encodes the visible tokens
 alone. Masks come from the same random streams as the augmentations (seed, epoch, step, rank, sample

@@ -6,28 +6,30 @@ from torch import Tensor
 from tsssl_fast.augment import inputs, validation
 from tsssl_fast.backends import dispatch
 from tsssl_fast.common import checks, random
+from tsssl_fast.common.renaming import renamed
 from tsssl_fast.masking.masks import Seed
 from tsssl_fast.ops.augment.spec import MAX_VIEWS
 from tsssl_fast.ops.masking.operators.fill import mask_fill
 from tsssl_fast.ops.masking.spec import Fill
 
 
-def check_mask(mask: Tensor, x: Tensor, name: str = "x") -> None:
-    """A bool mask of the shape and on the device of x."""
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        given = getattr(mask, "dtype", type(mask).__name__)
-        raise TypeError(f"mask: {given}; accepted: a bool tensor, True where hidden")
-    if mask.shape != x.shape:
+def check_hidden(hidden: Tensor, x: Tensor, name: str = "x") -> None:
+    """A bool tensor of the shape and on the device of x."""
+    if not isinstance(hidden, Tensor) or hidden.dtype != torch.bool:
+        given = getattr(hidden, "dtype", type(hidden).__name__)
+        raise TypeError(f"hidden: {given}; accepted: a bool tensor, True where hidden")
+    if hidden.shape != x.shape:
         raise ValueError(
-            f"mask: shape {tuple(mask.shape)}; accepted: {tuple(x.shape)} as {name} (expand it)"
+            f"hidden: shape {tuple(hidden.shape)}; accepted: {tuple(x.shape)} as {name} (expand it)"
         )
-    if mask.device != x.device:
-        raise ValueError(f"mask: device {mask.device}; accepted: {x.device} as {name}")
+    if hidden.device != x.device:
+        raise ValueError(f"hidden: device {hidden.device}; accepted: {x.device} as {name}")
 
 
+@renamed(mask="hidden")
 def fill(
     x: Tensor,
-    mask: Tensor,
+    hidden: Tensor,
     value: str | Tensor = "zero",
     *,
     seed: Seed = None,
@@ -47,7 +49,7 @@ def fill(
 
     Args:
         x: (N, C, T) floating.
-        mask: (N, C, T) bool, True where hidden.
+        hidden: (N, C, T) bool, True where hidden.
         value: "zero", "mean", "noise" or a token (C,) of x's dtype, which gets its gradient.
         seed, sample_ids, view, epoch, step, rank: the stream of "noise".
 
@@ -55,11 +57,11 @@ def fill(
     """
     checks.floating("x", x)
     inputs.check_series(x, "NCT")
-    check_mask(mask, x)
+    check_hidden(hidden, x)
     token, source, ids = None, None, None
     if isinstance(value, Tensor):
         token, kind = value, Fill.TOKEN
-        _check_token(token, x, x.shape[1], "C")
+        check_token(token, x, x.shape[1], "C")
     else:
         checks.choice("value", value, ("zero", "mean", "noise"))
         kind = Fill[value.upper()]
@@ -67,12 +69,12 @@ def fill(
         source = random.seed_tensor(seed, epoch, step, rank)
         ids = inputs.per_sample("sample_ids", sample_ids, len(x))
     validation.integer("view", view, 0, MAX_VIEWS - 1)
-    name = dispatch.check_name(backend, "backend") if backend else ""
-    filled: Tensor = mask_fill(x, mask, int(kind), token, source, view, ids, name)
+    name = dispatch.backend_name(backend)
+    filled: Tensor = mask_fill(x, hidden, int(kind), token, source, view, ids, name)
     return filled
 
 
-def _check_token(token: Tensor, x: Tensor, width: int, letter: str, name: str = "value") -> None:
+def check_token(token: Tensor, x: Tensor, width: int, letter: str, name: str = "value") -> None:
     checks.floating(name, token)
     if token.shape != (width,):
         raise ValueError(f"{name}: shape {tuple(token.shape)}; accepted: ({letter},) = ({width},)")

@@ -4,17 +4,19 @@ from torch import Tensor
 
 from tsssl_fast.backends import dispatch
 from tsssl_fast.common import checks
-from tsssl_fast.masking.fills import check_mask
+from tsssl_fast.common.renaming import renamed
+from tsssl_fast.masking.fills import check_hidden
 from tsssl_fast.ops.masking.operators.loss import masked_loss as _masked_loss
 from tsssl_fast.ops.masking.spec import Loss, Reduction
 
 
+@renamed(mask="hidden")
 def masked_loss(
     pred: Tensor,
     target: Tensor,
-    mask: Tensor,
-    kind: str = "mse",
+    hidden: Tensor,
     *,
+    kind: str = "mse",
     weight: Tensor | None = None,
     delta: float = 1.0,
     reduction: str = "mean",
@@ -28,7 +30,7 @@ def masked_loss(
 
     Args:
         pred, target: (N, C, T) or (N, L) floating, one dtype.
-        mask: bool of their shape, True where hidden.
+        hidden: bool of their shape, True where hidden.
         weight: of their shape and dtype, >= 0; None: all 1.
         delta: of "huber".
         reduction: "mean" over the batch (weighted, as torch's losses), "none" for the weighted mean
@@ -44,7 +46,7 @@ def masked_loss(
         raise ValueError(
             f"pred: shape {tuple(pred.shape)}; accepted: (N, C, T) or (N, L), all sizes >= 1"
         )
-    check_mask(mask, pred, "pred")
+    check_hidden(hidden, pred, "pred")
     if weight is not None:
         checks.floating("weight", weight)
         checks.alike(("pred", "weight"), (pred, weight))
@@ -52,13 +54,9 @@ def masked_loss(
     delta = checks.positive("delta", delta)
     checks.choice("reduction", reduction, checks.REDUCTIONS)
     if pred.dim() == 2:
-        pred, target, mask = pred[:, None], target[:, None], mask[:, None]
+        pred, target, hidden = pred[:, None], target[:, None], hidden[:, None]
         weight = None if weight is None else weight[:, None]
-    value: Tensor = _masked_loss(
-        *(pred, target, mask, weight, int(Loss[kind.upper()]), delta),
-        *(
-            int(Reduction[reduction.upper()]),
-            dispatch.check_name(backend, "backend") if backend else "",
-        ),
-    )[0]
+    how = int(Loss[kind.upper()]), delta, int(Reduction[reduction.upper()])
+    name = dispatch.backend_name(backend)
+    value: Tensor = _masked_loss(pred, target, hidden, weight, *how, name)[0]
     return value

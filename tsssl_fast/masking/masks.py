@@ -10,7 +10,7 @@ from tsssl_fast.augment import inputs, validation
 from tsssl_fast.backends import dispatch
 from tsssl_fast.common import checks, random
 from tsssl_fast.ops.augment.spec import MAX_CHANNELS, MAX_STEPS, MAX_VIEWS
-from tsssl_fast.ops.masking.operators.mask import draw_mask
+from tsssl_fast.ops.masking.operators.mask import mask as draw_mask
 from tsssl_fast.ops.masking.spec import Code
 
 MODES = ("point", "patch", "span", "geometric", "channel")
@@ -29,8 +29,8 @@ class MaskPair(NamedTuple):
 def random_mask(
     shape: Sequence[int],
     ratio: float,
-    mode: str = "point",
     *,
+    mode: str = "point",
     size: int | None = None,
     per_channel: bool = False,
     views: int | None = None,
@@ -79,8 +79,8 @@ def random_mask(
 def mask_pair(
     shape: Sequence[int],
     ratio: float,
-    mode: str = "point",
     *,
+    mode: str = "point",
     size: int | None = None,
     per_channel: bool = False,
     seed: Seed = None,
@@ -138,7 +138,7 @@ def _masks(
     masks = draw_mask(
         *((n, rows, units), seed, _plan(mode, ratio, length, units), views, intersection),
         inputs.per_sample("sample_ids", sample_ids, n),
-        dispatch.check_name(backend, "backend") if backend else "",
+        dispatch.backend_name(backend),
     )
     masks = masks.mT if mode == "channel" else masks
     return masks.expand(-1, n, c, t) if len(given) == 3 else masks[:, :, 0]

@@ -5,27 +5,30 @@ from torch import Tensor
 
 from tsssl_fast.backends import dispatch
 from tsssl_fast.common import checks
-from tsssl_fast.masking.fills import _check_token
+from tsssl_fast.common.renaming import renamed
+from tsssl_fast.masking.fills import check_token
 from tsssl_fast.ops.masking.operators.tokens import gather_tokens, restore_tokens
 
 
-def keep_indices(mask: Tensor) -> Tensor:
+@renamed(mask="hidden")
+def keep_indices(hidden: Tensor) -> Tensor:
     """Where the visible tokens are: (N, L) bool to (N, K) int64, ascending.
 
     Raises ValueError where rows hide different numbers of tokens, or all of them.
     """
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.dim() != 2:
-        given = f"{mask.dtype} {tuple(mask.shape)}" if isinstance(mask, Tensor) else type(mask)
-        raise ValueError(f"mask: {given}; accepted: (N, L) bool, True where hidden")
-    visible = ~mask
+    if not isinstance(hidden, Tensor) or hidden.dtype != torch.bool or hidden.dim() != 2:
+        shape = tuple(getattr(hidden, "shape", ()))
+        given = f"{getattr(hidden, 'dtype', type(hidden).__name__)} {shape}"
+        raise ValueError(f"hidden: {given}; accepted: (N, L) bool, True where hidden")
+    visible = ~hidden
     counts = visible.sum(1)
     least, most = int(counts.min()), int(counts.max())
     if least != most or least == 0:
         raise ValueError(
-            f"mask: rows with {least} to {most} visible tokens; accepted: the same number >= 1 in "
-            "every row"
+            f"hidden: rows with {least} to {most} visible tokens; accepted: the same number >= 1 "
+            "in every row"
         )
-    return visible.nonzero()[:, 1].view(len(mask), most)
+    return visible.nonzero()[:, 1].view(len(hidden), most)
 
 
 def _check_tokens(name: str, x: Tensor, keep: Tensor) -> None:
@@ -48,7 +51,7 @@ def gather(tokens: Tensor, keep: Tensor, *, backend: str | None = None) -> Tenso
         keep: ascending in every row, as of `keep_indices`.
     """
     _check_tokens("tokens", tokens, keep)
-    name = dispatch.check_name(backend, "backend") if backend else ""
+    name = dispatch.backend_name(backend)
     taken: Tensor = gather_tokens(tokens, keep, name)
     return taken
 
@@ -75,7 +78,7 @@ def restore(
             f"keep: shape {tuple(keep.shape)}; accepted: (N, K) = {tuple(visible.shape[:2])}"
         )
     if token is not None:
-        _check_token(token, visible, visible.shape[2], "D", "token")
-    name = dispatch.check_name(backend, "backend") if backend else ""
+        check_token(token, visible, visible.shape[2], "D", "token")
+    name = dispatch.backend_name(backend)
     restored: Tensor = restore_tokens(visible, keep, length, token, name)
     return restored

@@ -50,7 +50,7 @@ def _run(
     inputs.check_series(x, "NCT")
     return torch.ops.tsssl_fast.preprocess(
         *(x.detach(), int(task), first, second, inputs.per_sample("lengths", lengths, len(x))),
-        dispatch.check_name(backend, "backend") if backend else "",
+        dispatch.backend_name(backend),
     )
 
 

@@ -7,6 +7,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.dispatch import wrong_dtypes
+
 EXTRA = "pip install 'tsssl_fast[numba]'"
 
 
@@ -23,11 +25,7 @@ def _error() -> Exception | None:
 
 def why_not(tensors: Sequence[Tensor], dtypes: Collection[torch.dtype]) -> list[str]:
     """Reasons why a family's kernels can not run on these tensors; empty where they can."""
-    why = []
-    wrong = {t.dtype for t in tensors} - set(dtypes)
-    if wrong:
-        names = ", ".join(sorted(map(str, wrong)))
-        why.append(f"dtype={names} (supported: {', '.join(map(str, dtypes))})")
+    why = wrong_dtypes(tensors, dtypes)
     error = _error()
     if error is not None:
         why.append(f"numba did not load ({type(error).__name__}: {error}); {EXTRA}")

@@ -7,10 +7,18 @@ most FLOAT64_ULPS ulp of the largest component.
 """
 
 import enum
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 import torch
 
 from tsssl_fast.common.dtypes import compute_dtype as compute_dtype
+
+OPERATORS = (
+    *("mask", "mask_fill", "mask_fill_backward", "masked_loss", "masked_loss_backward"),
+    *("gather_tokens", "restore_tokens", "restore_tokens_backward"),
+)
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 ERROR_FACTOR = 2.0
@@ -58,3 +66,8 @@ class Reduction(enum.IntEnum):
     NONE = 0
     MEAN = 1
     SUM = 2
+
+
+def kernels(*modules: ModuleType) -> dict[str, Callable[..., Any]]:
+    """What a backend's files define under the operators' names."""
+    return {op: getattr(m, op) for m in modules for op in OPERATORS if hasattr(m, op)}

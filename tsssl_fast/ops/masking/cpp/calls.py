@@ -20,5 +20,5 @@ def ready(x: Tensor | None) -> Tensor | None:
     return None if x is None else x.to(spec.compute_dtype(x.dtype)).contiguous()
 
 
-def view_of(mask: Tensor) -> tuple[int, tuple[int, ...]]:
-    return mask.data_ptr(), mask.stride()
+def view_of(hidden: Tensor) -> tuple[int, tuple[int, ...]]:
+    return hidden.data_ptr(), hidden.stride()

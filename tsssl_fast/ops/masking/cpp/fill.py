@@ -8,9 +8,9 @@ from tsssl_fast.ops.masking import spec
 from tsssl_fast.ops.masking.cpp.calls import native_kernel, ready, view_of
 
 
-def fill(
+def mask_fill(
     x: Tensor,
-    mask: Tensor,
+    hidden: Tensor,
     kind: int,
     token: Tensor | None,
     seed: Tensor | None,
@@ -22,18 +22,18 @@ def fill(
     token = ready(token)
     out = torch.empty_like(x)
     native_kernel("mask_fill", x.dtype)(
-        *(x, *view_of(mask), x.shape, kind, token, seed),
+        *(x, *view_of(hidden), x.shape, kind, token, seed),
         *(sample_ids, view, native.threads(), out),
     )
     return out.to(dtype)
 
 
-def fill_backward(grad: Tensor, mask: Tensor, token: bool) -> tuple[Tensor, Tensor]:
+def mask_fill_backward(grad: Tensor, hidden: Tensor, token: bool) -> tuple[Tensor, Tensor]:
     dtype = grad.dtype
     grad = grad.to(spec.compute_dtype(dtype)).contiguous()
     gx, gt = torch.empty_like(grad), grad.new_empty(grad.shape[1] if token else 0)
     native_kernel("mask_fill_backward", grad.dtype)(
-        *(grad, *view_of(mask), grad.shape, native.threads(), gx),
+        *(grad, *view_of(hidden), grad.shape, native.threads(), gx),
         gt if token else None,
     )
     return gx.to(dtype), gt.to(dtype)

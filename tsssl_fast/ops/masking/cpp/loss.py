@@ -9,10 +9,10 @@ from tsssl_fast.ops.masking.cpp.calls import native_kernel, ready, view_of
 from tsssl_fast.ops.masking.spec import Reduction
 
 
-def loss(
+def masked_loss(
     pred: Tensor,
     target: Tensor,
-    mask: Tensor,
+    hidden: Tensor,
     weight: Tensor | None,
     kind: int,
     delta: float,
@@ -25,18 +25,18 @@ def loss(
     value = pred.new_empty((rows,) if reduction == Reduction.NONE else ())
     saved = torch.empty((2, rows), dtype=torch.float64)
     native_kernel("masked_loss", dtype)(
-        *(pred, target, *view_of(mask), weight, pred.shape),
+        *(pred, target, *view_of(hidden), weight, pred.shape),
         *(kind, delta, reduction, native.threads(), value, saved),
     )
     return value, saved
 
 
-def loss_backward(
+def masked_loss_backward(
     grad: Tensor,
     saved: Tensor,
     pred: Tensor,
     target: Tensor,
-    mask: Tensor,
+    hidden: Tensor,
     weight: Tensor | None,
     kind: int,
     delta: float,
@@ -47,7 +47,7 @@ def loss_backward(
     gp, gw = torch.empty_like(pred), pred.new_empty(0 if weight is None else pred.shape)
     native_kernel("masked_loss_backward", dtype)(
         *(grad, saved.shape[1], saved, pred, target),
-        *(*view_of(mask), weight, pred.shape, kind, delta, native.threads()),
+        *(*view_of(hidden), weight, pred.shape, kind, delta, native.threads()),
         *(gp, None if weight is None else gw),
     )
     return gp.to(given), gw.to(given)

@@ -8,7 +8,7 @@ from torch import Tensor
 from tsssl_fast.backends import cpp as native
 
 
-def draw_mask(
+def mask(
     shape: Sequence[int],
     seed: Tensor,
     plan: Sequence[int],

@@ -7,7 +7,7 @@ from tsssl_fast.ops.masking import spec
 from tsssl_fast.ops.masking.cpp.calls import native_kernel
 
 
-def gather(x: Tensor, keep: Tensor) -> Tensor:
+def gather_tokens(x: Tensor, keep: Tensor) -> Tensor:
     x, keep = x.contiguous(), keep.contiguous()
     n, length, d = x.shape
     out = x.new_empty((*keep.shape, d))
@@ -18,7 +18,7 @@ def gather(x: Tensor, keep: Tensor) -> Tensor:
     return out
 
 
-def restore(visible: Tensor, keep: Tensor, length: int, token: Tensor | None) -> Tensor:
+def restore_tokens(visible: Tensor, keep: Tensor, length: int, token: Tensor | None) -> Tensor:
     visible, keep = visible.contiguous(), keep.contiguous()
     token = None if token is None else token.contiguous()
     n, k, d = visible.shape
@@ -30,11 +30,11 @@ def restore(visible: Tensor, keep: Tensor, length: int, token: Tensor | None) ->
     return out
 
 
-def restore_backward(grad: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
+def restore_tokens_backward(grad: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
     wide, keep = grad.to(spec.compute_dtype(grad.dtype)).contiguous(), keep.contiguous()
     gt = wide.new_empty(grad.shape[2])
     native_kernel("token_gradient", wide.dtype)(
         *(wide, keep, wide.shape, keep.shape[1], native.threads()),
         gt,
     )
-    return gather(grad, keep), gt.to(grad.dtype)
+    return gather_tokens(grad, keep), gt.to(grad.dtype)

@@ -8,9 +8,9 @@ from tsssl_fast.ops.masking.numba.calls import identities, key, words
 from tsssl_fast.ops.masking.numba.loss import added
 
 
-def fill(
+def mask_fill(
     x: Tensor,
-    mask: Tensor,
+    hidden: Tensor,
     kind: int,
     token: Tensor | None,
     seed: Tensor | None,
@@ -28,14 +28,14 @@ def fill(
     threads = launching.threads(x.numel() // draws.TASK_ELEMENTS)
     partial = torch.empty((threads, draws.PARTIALS), dtype=torch.float64)
     launching.run(
-        *(kernels.fill, threads, arrays.array(x), arrays.flags(mask), kind, arrays.array(token)),
+        *(kernels.fill, threads, arrays.array(x), arrays.flags(hidden), kind, arrays.array(token)),
         *(key(seed), identities(len(x), sample_ids), view, words(threads, x.shape[2])),
         *(arrays.array(partial), arrays.array(out)),
     )
     return out.to(dtype)
 
 
-def fill_backward(grad: Tensor, mask: Tensor, token: bool) -> tuple[Tensor, Tensor]:
+def mask_fill_backward(grad: Tensor, hidden: Tensor, token: bool) -> tuple[Tensor, Tensor]:
     from tsssl_fast.backends.numba import arrays, launching
     from tsssl_fast.ops.masking.numba.kernels import fill as kernels
     from tsssl_fast.ops.masking.numba.kernels.mask import TASK_ELEMENTS
@@ -45,7 +45,7 @@ def fill_backward(grad: Tensor, mask: Tensor, token: bool) -> tuple[Tensor, Tens
     gx, sums = torch.empty_like(grad), torch.empty(grad.shape[:2], dtype=torch.float64)
     launching.run(
         *(kernels.fill_backward, launching.threads(grad.numel() // TASK_ELEMENTS)),
-        *(arrays.array(grad), arrays.flags(mask), arrays.array(gx), arrays.array(sums)),
+        *(arrays.array(grad), arrays.flags(hidden), arrays.array(gx), arrays.array(sums)),
     )
     gt = added(sums) if token else grad.new_empty(0)
     return gx.to(dtype), gt.to(grad.dtype).to(dtype)

@@ -22,10 +22,10 @@ def _flat(x: Tensor | None, like: Tensor) -> Any:
     return arrays.array(x.to(spec.compute_dtype(x.dtype)).contiguous().view(len(x), -1))
 
 
-def loss(
+def masked_loss(
     pred: Tensor,
     target: Tensor,
-    mask: Tensor,
+    hidden: Tensor,
     weight: Tensor | None,
     kind: int,
     delta: float,
@@ -37,7 +37,7 @@ def loss(
 
     pred = pred.to(spec.compute_dtype(pred.dtype))
     sums = torch.empty((len(pred), 2), dtype=torch.float64)
-    flags = arrays.flags(mask).reshape(len(pred), -1)
+    flags = arrays.flags(hidden).reshape(len(pred), -1)
     threads = launching.threads(pred.numel() // TASK_ELEMENTS)
     partial = torch.empty((threads, 2, PARTIALS), dtype=torch.float64)
     launching.run(
@@ -57,12 +57,12 @@ def loss(
     return (value if reduction == Reduction.NONE else value[0].clone()), saved
 
 
-def loss_backward(
+def masked_loss_backward(
     grad: Tensor,
     saved: Tensor,
     pred: Tensor,
     target: Tensor,
-    mask: Tensor,
+    hidden: Tensor,
     weight: Tensor | None,
     kind: int,
     delta: float,
@@ -78,7 +78,7 @@ def loss_backward(
     factors, means = (v.expand(n).to(pred.dtype) for v in (factor, mean))
     gp = pred.new_empty((n, pred[0].numel()))
     gw = pred.new_empty((0, 0)) if weight is None else torch.empty_like(gp)
-    flags = arrays.flags(mask).reshape(n, -1)
+    flags = arrays.flags(hidden).reshape(n, -1)
     launching.run(
         *(kernels.loss_backward, launching.threads(pred.numel() // TASK_ELEMENTS)),
         *(

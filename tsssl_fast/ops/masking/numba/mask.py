@@ -8,7 +8,7 @@ from torch import Tensor
 from tsssl_fast.ops.masking.numba.calls import identities, key, words
 
 
-def draw_mask(
+def mask(
     shape: Sequence[int],
     seed: Tensor,
     plan: Sequence[int],

@@ -16,7 +16,7 @@ def _bits(x: Tensor) -> Any:
     return arrays.array(x.detach().contiguous().view(torch.int16))
 
 
-def gather(x: Tensor, keep: Tensor) -> Tensor:
+def gather_tokens(x: Tensor, keep: Tensor) -> Tensor:
     from tsssl_fast.backends.numba import arrays, launching
     from tsssl_fast.ops.masking.numba.kernels import loss, tokens
 
@@ -26,7 +26,7 @@ def gather(x: Tensor, keep: Tensor) -> Tensor:
     return out
 
 
-def restore(visible: Tensor, keep: Tensor, length: int, token: Tensor | None) -> Tensor:
+def restore_tokens(visible: Tensor, keep: Tensor, length: int, token: Tensor | None) -> Tensor:
     from tsssl_fast.backends.numba import arrays, launching
     from tsssl_fast.ops.masking.numba.kernels import loss, tokens
 
@@ -39,7 +39,7 @@ def restore(visible: Tensor, keep: Tensor, length: int, token: Tensor | None) ->
     return out
 
 
-def restore_backward(grad: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
+def restore_tokens_backward(grad: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
     from tsssl_fast.backends.numba import arrays, launching
     from tsssl_fast.ops.masking.numba.kernels import loss, tokens
 
@@ -48,4 +48,4 @@ def restore_backward(grad: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
     threads = launching.threads(grad.numel() // loss.TASK_ELEMENTS)
     arguments = (arrays.array(wide), arrays.array(keep), arrays.array(sums))
     launching.run(tokens.token_gradient, threads, *arguments)
-    return gather(grad, keep), added(sums).to(wide.dtype).to(grad.dtype)
+    return gather_tokens(grad, keep), added(sums).to(wide.dtype).to(grad.dtype)

@@ -1,11 +1,11 @@
 """The operators `gather_tokens` and `restore_tokens`, with the backward of the latter."""
 
+from functools import partial
 from typing import Any
 
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
-from tsssl_fast.ops.masking.operators.mask import OPS, present
 
 
 def _check_keep(keep: Tensor, length: int) -> None:
@@ -19,7 +19,8 @@ def _check_keep(keep: Tensor, length: int) -> None:
 
 def _gather(x: Tensor, keep: Tensor, backend: str) -> Tensor:
     _check_keep(keep, x.shape[1])
-    return dispatch.select("gather_tokens", (x, keep), backend)(x, keep)
+    taken: Tensor = dispatch.run("gather_tokens", x, keep, backend)
+    return taken
 
 
 def _gather_fake(x: Tensor, keep: Tensor, backend: str) -> Tensor:
@@ -42,8 +43,8 @@ def _restore(
     visible: Tensor, keep: Tensor, length: int, token: Tensor | None, backend: str
 ) -> Tensor:
     _check_keep(keep, length)
-    kernel = dispatch.select("restore_tokens", present(visible, keep, token), backend)
-    return kernel(visible, keep, length, token)
+    restored: Tensor = dispatch.run("restore_tokens", visible, keep, length, token, backend)
+    return restored
 
 
 def _restore_fake(visible: Tensor, keep: Tensor, length: int, *_: Any) -> Tensor:
@@ -61,42 +62,31 @@ def _restore_differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     (keep,) = ctx.saved_tensors
     if not ctx.token:
         return gather_tokens(grad, keep, ctx.backend), None, None, None, None
-    gv, gt = _first_restore(grad, keep, ctx.backend)
+    gv, gt = _restore_backward(grad, keep, ctx.backend)
     return gv, None, None, gt, None
-
-
-def _restore_backward(grad: Tensor, keep: Tensor, backend: str) -> tuple[Tensor, Tensor]:
-    return dispatch.select("restore_tokens_backward", (grad, keep), backend)(grad, keep)
 
 
 def _restore_backward_fake(grad: Tensor, keep: Tensor, backend: str) -> tuple[Tensor, Tensor]:
     return grad.new_empty((*keep.shape, grad.shape[2])), grad.new_empty(grad.shape[2])
 
 
-registration.define(
+gather_tokens = registration.define(
     "gather_tokens(Tensor x, Tensor keep, str backend) -> Tensor",
     _gather,
     _gather_fake,
     setup_context=_gather_setup,
     backward=_gather_differentiate,
 )
-registration.define(
+restore_tokens = registration.define(
     "restore_tokens(Tensor visible, Tensor keep, int length, Tensor? token, str backend) -> Tensor",
     _restore,
     _restore_fake,
     setup_context=_restore_setup,
     backward=_restore_differentiate,
 )
-registration.define(
+_restore_backward = registration.define(
     "restore_tokens_backward(Tensor grad, Tensor keep, str backend) -> (Tensor, Tensor)",
-    _restore_backward,
+    partial(dispatch.run, "restore_tokens_backward"),
     _restore_backward_fake,
     backward=registration.no_second_derivative("restore_tokens"),
-)
-gather_tokens = registration.eager(OPS.gather_tokens, _gather, _gather_setup, _gather_differentiate)
-restore_tokens = registration.eager(
-    OPS.restore_tokens, _restore, _restore_setup, _restore_differentiate
-)
-_first_restore = registration.first_order(
-    OPS.restore_tokens_backward, _restore_backward, "restore_tokens"
 )

@@ -21,9 +21,9 @@ def _noise(x: Tensor, seed: Tensor, view: int, sample_ids: Tensor | None) -> Ten
     return torch.stack(pairs, dim=-1).flatten(-2)[..., :t].to(x.device)
 
 
-def fill(
+def mask_fill(
     x: Tensor,
-    mask: Tensor,
+    hidden: Tensor,
     kind: int,
     token: Tensor | None,
     seed: Tensor | None,
@@ -39,7 +39,7 @@ def fill(
     elif kind == Fill.ZERO:
         value = torch.zeros((), dtype=x.dtype, device=x.device)
     else:
-        known = ~mask & ~x.isnan()
+        known = ~hidden & ~x.isnan()
         wide = x.detach().double()
         count = fixed_sum(known.double())
         n = torch.where(count > 0, count, 1.0)
@@ -50,13 +50,13 @@ def fill(
             d = wide - mean
             std = arithmetic.root(fixed_sum(torch.where(known, d * d, 0.0)) / n).to(x.dtype)
             value = value + std * _noise(x, seed, view, sample_ids)
-    return torch.where(mask, value, x).to(dtype).contiguous()
+    return torch.where(hidden, value, x).to(dtype).contiguous()
 
 
-def fill_backward(grad: Tensor, mask: Tensor, token: bool) -> tuple[Tensor, Tensor]:
-    """Gradients of `fill` in x and in the token, (0,) without one."""
-    gx = torch.where(mask, 0.0, grad).contiguous()
+def mask_fill_backward(grad: Tensor, hidden: Tensor, token: bool) -> tuple[Tensor, Tensor]:
+    """Gradients of `mask_fill` in x and in the token, (0,) without one."""
+    gx = torch.where(hidden, 0.0, grad).contiguous()
     if not token:
         return gx, grad.new_zeros(0)
     wide = grad.to(spec.compute_dtype(grad.dtype))
-    return gx, torch.where(mask, wide, 0.0).sum((0, 2)).to(grad.dtype)
+    return gx, torch.where(hidden, wide, 0.0).sum((0, 2)).to(grad.dtype)

@@ -23,10 +23,10 @@ def slope(d: Tensor, kind: int, delta: float) -> Tensor:
     return d.sign() if kind == Loss.L1 else d.clamp(-delta, delta)
 
 
-def loss(
+def masked_loss(
     pred: Tensor,
     target: Tensor,
-    mask: Tensor,
+    hidden: Tensor,
     weight: Tensor | None,
     kind: int,
     delta: float,
@@ -38,23 +38,23 @@ def loss(
     e = penalty(pred.to(dtype) - target.to(dtype), kind, delta)
     w = torch.ones_like(e) if weight is None else weight.to(dtype)
     axes = (1, 2) if reduction == Reduction.NONE else (0, 1, 2)
-    total = torch.where(mask, w * e, 0.0).sum(axes)
+    total = torch.where(hidden, w * e, 0.0).sum(axes)
     if reduction == Reduction.SUM:
         return total, torch.stack([torch.zeros_like(total), torch.ones_like(total)]).double()[
             :, None
         ]
-    divisor = torch.where(mask, w, 0.0).sum(axes)
+    divisor = torch.where(hidden, w, 0.0).sum(axes)
     value = torch.where(divisor == 0, 0.0, total / torch.where(divisor == 0, 1.0, divisor))
     saved = torch.stack([value.detach().double(), divisor.detach().double()])
     return value, saved.view(2, -1)
 
 
-def loss_backward(
+def masked_loss_backward(
     grad: Tensor,
     saved: Tensor,
     pred: Tensor,
     target: Tensor,
-    mask: Tensor,
+    hidden: Tensor,
     weight: Tensor | None,
     kind: int,
     delta: float,
@@ -65,8 +65,8 @@ def loss_backward(
     value, divisor = (row.to(dtype).view(-1, 1, 1) for row in saved)
     factor = torch.where(divisor == 0, 0.0, grad.to(dtype).reshape(-1, 1, 1) / divisor)
     w = 1.0 if weight is None else weight.to(dtype)
-    gp = torch.where(mask, factor * w * slope(d, kind, delta), 0.0).to(pred.dtype)
+    gp = torch.where(hidden, factor * w * slope(d, kind, delta), 0.0).to(pred.dtype)
     if weight is None:
         return gp, pred.new_zeros(0)
-    gw = torch.where(mask, factor * (penalty(d, kind, delta) - value), 0.0)
+    gw = torch.where(hidden, factor * (penalty(d, kind, delta) - value), 0.0)
     return gp, gw.to(weight.dtype)

@@ -13,7 +13,8 @@ def _preprocess(
     if lengths is not None and not 1 <= int(lengths.min()) <= int(lengths.max()) <= x.shape[-1]:
         low, high = int(lengths.min()), int(lengths.max())
         raise ValueError(f"lengths: {low} to {high}; accepted: 1 to T = {x.shape[-1]}")
-    return dispatch.select("preprocess", (x,), backend)(x, task, first, second, lengths)
+    y: Tensor = dispatch.run("preprocess", x, task, first, second, lengths, backend)
+    return y
 
 
 def _fake(x: Tensor, *_: Any) -> Tensor:
