@@ -31,7 +31,9 @@ def test_accumulated_batches_make_the_step_of_one_large_batch():
     data, weights = dataset(), {}
     for accumulate, batch in ((1, 12), (3, 4), (1, 4)):
         method = plain()
-        settings = Settings(3, batch, accumulate=accumulate, seed=1, precision="32")
+        settings = Settings(
+            epochs=3, batch_size=batch, accumulate=accumulate, seed=1, precision="32"
+        )
         rows = []
         fit(
             method,
@@ -45,7 +47,12 @@ def test_accumulated_batches_make_the_step_of_one_large_batch():
     assert weights[3, 4] == pytest.approx(weights[1, 12], abs=1e-5)
     assert weights[1, 4] != pytest.approx(weights[1, 12], abs=1e-3)
     with pytest.raises(ValueError, match="accumulate: 4 batches of 8; accepted: at most the 24"):
-        fit(plain(), data.x_train, Settings(1, 8, accumulate=4), labels=data.y_train)
+        fit(
+            plain(),
+            data.x_train,
+            Settings(epochs=1, batch_size=8, accumulate=4),
+            labels=data.y_train,
+        )
 
 
 RANKS = """
@@ -96,7 +103,7 @@ def test_two_gloo_ranks_train_as_one_process(tmp_path):
 
 def test_batches_must_divide_among_devices():
     with pytest.raises(ValueError, match="batch_size: 9; accepted: a multiple of the 2 devices"):
-        Settings(1, 9, devices=2)
+        Settings(epochs=1, batch_size=9, devices=2)
 
 
 def test_the_log_has_what_tells_whether_features_are_learnt(tmp_path, config):
@@ -154,7 +161,7 @@ class Collapsing(Method):
 
 def test_an_early_warning_on_collapse_once():
     data = dataset()
-    settings = Settings(40, 8, lr=0.05, precision="32")
+    settings = Settings(epochs=40, batch_size=8, lr=0.05, precision="32")
     seen = []
     with pytest.warns(CollapseWarning, match=r"features collapse: effective rank 1\.\d+ .*spread"):
         fit(
@@ -170,7 +177,13 @@ def test_an_early_warning_on_collapse_once():
     with warnings.catch_warnings():
         warnings.simplefilter("error", CollapseWarning)
         monitor = Monitor(data.x_train, data.y_train)
-        fit(method, data.x_train, Settings(2, 8), labels=data.y_train, monitor=monitor)
+        fit(
+            method,
+            data.x_train,
+            Settings(epochs=2, batch_size=8),
+            labels=data.y_train,
+            monitor=monitor,
+        )
 
 
 def test_one_warning_per_run():
@@ -206,19 +219,23 @@ def test_fine_tuning_beats_chance_and_scores_the_test_rows_only(config):
     data = dataset(n=48)
     scaling = Scaling.fit(data.x_train)
     encoder = config.build_encoder(data.channels, data.length)
-    tuned = training.fine_tune(encoder, scaling, data, Settings(15, 16, lr=3e-3, precision="32"))
+    tuned = training.fine_tune(
+        encoder, scaling, data, Settings(epochs=15, batch_size=16, lr=3e-3, precision="32")
+    )
     assert tuned.result.accuracy == tuned.metrics.accuracy > 0.6
     assert tuned.result.scores.sum(1) == pytest.approx(1, abs=1e-5)
     # Other test labels change no weight.
     other = replace(data, y_test=data.y_test.flip(0))
     again = config.build_encoder(data.channels, data.length)
-    second = training.fine_tune(again, scaling, other, Settings(15, 16, lr=3e-3, precision="32"))
+    second = training.fine_tune(
+        again, scaling, other, Settings(epochs=15, batch_size=16, lr=3e-3, precision="32")
+    )
     assert torch.equal(second.method.classifier.weight, tuned.method.classifier.weight)
     few = training.fine_tune(
         config.build_encoder(data.channels, data.length),
         scaling,
         data,
-        Settings(2, 16, precision="32"),
+        Settings(epochs=2, batch_size=16, precision="32"),
         fraction=0.25,
     )
     assert len(few.result.predictions) == 48

@@ -135,10 +135,10 @@ def projector(encoder: nn.Module, hidden: int = 256, outputs: int = 128) -> nn.S
     return mlp(out_features(encoder), hidden, outputs)
 
 
-def labels_of(batch: Batch, what: str) -> Tensor:
-    """The labels that `what` needs. Raises ValueError where there are none."""
+def labels_of(batch: Batch, needs: str) -> Tensor:
+    """The labels of a batch. Raises ValueError where there are none, saying what needs them."""
     if batch.labels is None:
-        raise ValueError(f"batch.labels: None; {what} needs labels")
+        raise ValueError(f"batch.labels: None; {needs} labels")
     return batch.labels
 
 

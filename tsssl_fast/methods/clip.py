@@ -36,7 +36,7 @@ def label_text(texts: Sequence[str]) -> Pair:
     """The second modality is a text for every class, which the other encoder takes as a list."""
 
     def pair(x: Tensor, batch: Batch) -> tuple[Tensor, Any]:
-        return x, [texts[label] for label in labels_of(batch, "a text for every class").tolist()]
+        return x, [texts[label] for label in labels_of(batch, "label texts need").tolist()]
 
     return pair
 

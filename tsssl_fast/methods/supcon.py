@@ -28,6 +28,6 @@ class SupCon(Siamese):
         return cls(encoder, projector(encoder), views, loss)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
-        labels = labels_of(batch, "SupCon").repeat(2)
+        labels = labels_of(batch, "SupCon needs").repeat(2)
         z = self.embed(batch)
         return self.criterion(z, labels), {"alignment": alignment(*z.chunk(2))}

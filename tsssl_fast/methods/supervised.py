@@ -39,7 +39,7 @@ class Supervised(Method):
         return cls(encoder, nn.Linear(out_features(encoder), classes), views)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
-        x, labels = batch.x, labels_of(batch, "supervised training")
+        x, labels = batch.x, labels_of(batch, "supervised training needs")
         if self.views is not None:
             views = self.views(x, views=2, seed=batch.seed, sample_ids=batch.sample_ids)
             x, labels = views.flatten(0, 1), labels.repeat(len(views))

@@ -49,7 +49,7 @@ def _kind(hint: Any) -> type:
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """How `fit` optimises: AdamW, linear warm-up, then half a cosine to zero, stepwise.
 
