@@ -239,6 +239,13 @@ def test_bad_csv(tmp_path, columns, change, message):
         data.load(path, columns=columns, missing="zero")
 
 
+def test_columns_of_one_name_are_refused(tmp_path):
+    path = tmp_path / "toy.csv"
+    path.write_text("series,split,label,x,x\n1,train,a,1,2\n2,test,a,3,4\n")
+    with pytest.raises(ValueError, match="several columns 'x'; accepted: one of a name"):
+        data.load(path)
+
+
 def test_columns_are_of_csv_files(npz):
     with pytest.raises(ValueError, match=r"columns: .* has none"):
         data.load(npz(), columns={"label": "x"})

@@ -48,6 +48,8 @@ def read_csv(path: Path, columns: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
+    # Not by pandas: it fills a short row with missing values, takes the first column of rows that
+    # are one cell too long for an index and renames repeated columns, each without a word.
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = list(csv.reader(file))
@@ -55,6 +57,9 @@ def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
         raise ValueError(f"data: {path}: not a CSV file ({error})") from error
     if len(lines) < 2:
         raise ValueError(f"data: {path}: no rows; accepted: a header and a row per time step")
+    repeated = [name for name in dict.fromkeys(lines[0]) if lines[0].count(name) > 1]
+    if repeated:
+        raise ValueError(f"data: {path}: several columns {repeated[0]!r}; accepted: one of a name")
     for number, line in enumerate(lines[1:], 2):
         if len(line) != len(lines[0]):
             raise ValueError(
