@@ -124,7 +124,13 @@ def test_masked_reconstruction_is_its_formula(name):
     method = MaskedReconstruction.recipe(encoder, None, ratio=0.4, size=4).double().eval()
     given = wide()
     mask = masking.random_mask(
-        (8, 3, 40), 0.4, "geometric", size=4, per_channel=True, seed=5, sample_ids=given.sample_ids
+        (8, 3, 40),
+        0.4,
+        mode="geometric",
+        size=4,
+        per_channel=True,
+        seed=5,
+        sample_ids=given.sample_ids,
     )
     seen = torch.where(mask, 0.0, given.x)
     h = encoder.feature_map(seen).squeeze(2)
@@ -145,7 +151,9 @@ def test_contrastive_reconstruction_is_its_formula():
     loss, logs = method.loss(given)
     views = Jitter()(given.x, seed=5, sample_ids=given.sample_ids).flatten(0, 1)
     masks = masking.random_mask(
-        *((8, 3, 40), 0.4, "geometric"),
+        (8, 3, 40),
+        0.4,
+        mode="geometric",
         size=4,
         per_channel=True,
         views=2,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tsssl_fast.cli.commands import app
+from tsssl_fast.cli.commands import app as app
 from tsssl_fast.cli.options import Column, Data, Missing, Unequal, pairs, with_settings
 
 Checkpoint = Annotated[Path, typer.Option(help="The folder of a run, or its checkpoint.pt.")]

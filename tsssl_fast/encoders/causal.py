@@ -35,7 +35,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv2(torch.relu(self.conv1(torch.relu(x))))
-        return y + self.shortcut(x)
+        skipped: Tensor = self.shortcut(x)
+        return y + skipped
 
 
 class Causal(nn.Module):

@@ -66,7 +66,7 @@ class PatchTransformer(nn.Module):
 
         hidden: (N, L) bool, where `token` (width,) stands in place of the patch.
         """
-        tokens = self.embedding(patches)
+        tokens: Tensor = self.embedding(patches)
         if hidden is not None and token is not None:
             tokens = torch.where(hidden[..., None], token, tokens)
         return tokens + positions(tokens.shape[1], tokens)

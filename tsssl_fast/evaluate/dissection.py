@@ -130,4 +130,4 @@ def _mask(values: Tensor) -> Tensor:
     mask = torch.zeros_like(flat).scatter_(1, flat.topk(count, 1).indices, 1.0)
     # A constant is no choice of steps.
     mask[flat.amax(1) <= flat.amin(1)] = 0
-    return mask.unflatten(1, (values.shape[0], -1)).transpose(0, 1)
+    return mask.view(len(mask), len(values), -1).transpose(0, 1)

@@ -94,4 +94,4 @@ class Steps(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         y: Tensor = self.linear(h)
-        return y.unflatten(1, (-1, 8)).transpose(2, 3).flatten(2)
+        return y.reshape(len(y), -1, 8, y.shape[-1]).transpose(2, 3).flatten(2)

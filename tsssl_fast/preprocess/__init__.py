@@ -48,10 +48,11 @@ def _run(
 ) -> Tensor:
     checks.floating("x", x)
     inputs.check_series(x, "NCT")
-    return torch.ops.tsssl_fast.preprocess(
+    y: Tensor = torch.ops.tsssl_fast.preprocess(
         *(x.detach(), int(task), first, second, inputs.per_sample("lengths", lengths, len(x))),
         dispatch.backend_name(backend),
     )
+    return y
 
 
 def fill_missing(

@@ -39,11 +39,13 @@ class Adapted(nn.Module):
             )
         if self.missing:
             x = torch.nn.functional.pad(x, (0, 0, 0, self.missing))
+        features: Tensor
         if self.parts == 1:
-            features: Tensor = self.encoder(x)
+            features = self.encoder(x)
             return features
         sensors = x.unflatten(1, (self.parts, self.channels)).flatten(0, 1)
-        return self.encoder(sensors).unflatten(0, (-1, self.parts)).flatten(1)
+        features = self.encoder(sensors)
+        return features.reshape(len(x), -1)
 
 
 def adapt(encoder: nn.Module, trained: tuple[int, int], given: tuple[int, int]) -> nn.Module:

@@ -71,7 +71,8 @@ class Config(Settings):
         with torch.random.fork_rng():
             torch.manual_seed(fold(self.seed, 1))
             views = PRESETS[self.views]() if views is None else views
-            return METHODS[self.method](encoder, views, **self.options)
+            method: Method = METHODS[self.method](encoder, views, **self.options)
+            return method
 
     def build_encoder(self, channels: int, length: int) -> nn.Module:
         """The encoder alone, as it stands before training: the same for every method."""

@@ -52,7 +52,7 @@ def rate(step: int, steps: int, settings: Settings) -> float:
 def has_bf16(device: str) -> bool:
     """Whether bfloat16 products run in hardware."""
     if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(known and known())
 

@@ -12,7 +12,8 @@ from tsssl_fast.ops.masking import spec
 
 def native_kernel(name: str, dtype: torch.dtype) -> Callable[..., Any]:
     suffix = "f32" if dtype == torch.float32 else "f64"
-    return getattr(native.module(), f"{name}_{suffix}")
+    kernel: Callable[..., Any] = getattr(native.module(), f"{name}_{suffix}")
+    return kernel
 
 
 def ready(x: Tensor | None) -> Tensor | None:
