@@ -102,21 +102,6 @@ def _direct(
     return call
 
 
-def eager(
-    op: Callable[..., Any],
-    run: Callable[..., Any],
-    setup_context: Callable[..., None],
-    backward: Callable[..., Any],
-) -> Callable[..., Any]:
-    """The direct route of an operator, as `define` returns it."""
-    return _direct(op, run, run, setup_context, backward)
-
-
-def first_order(op: Callable[..., Any], run: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """The same of a backward operator, whose own derivative is an error in words."""
-    return _direct(op, run, run, _keep_nothing, no_second_derivative(name))
-
-
 def traced(tensors: Sequence[Tensor]) -> bool:
     """Whether anything watches these tensors: a compiler, a tracer, a mode, a subclass."""
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:

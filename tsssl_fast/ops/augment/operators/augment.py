@@ -101,7 +101,7 @@ def direct(
     return kernel(x, program, seed, views, sample_ids, lengths, None)
 
 
-registration.define(
+augment = registration.define(
     "augment(Tensor x, Tensor program, Tensor seed, int views, Tensor? sample_ids, "
     "Tensor? lengths, Tensor? parameters, str backend) -> Tensor",
     _augment,
@@ -109,7 +109,7 @@ registration.define(
     setup_context=_setup_context,
     backward=_differentiate,
 )
-registration.define(
+_first_order = registration.define(
     "augment_backward(Tensor grad, bool sum_views, Tensor program, Tensor seed, "
     "Tensor? sample_ids, Tensor? lengths, Tensor? parameters, str backend) -> Tensor",
     _backward,
@@ -124,5 +124,3 @@ registration.define(
 )
 
 # 11 of the 34 microseconds of a call at 1 x 3 x 64 were torch's way to the operator.
-augment = registration.eager(torch.ops.tsssl_fast.augment, _augment, _setup_context, _differentiate)
-_first_order = registration.first_order(torch.ops.tsssl_fast.augment_backward, _backward, "augment")

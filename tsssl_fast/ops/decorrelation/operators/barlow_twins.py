@@ -64,7 +64,7 @@ def _barlow_differentiate(ctx: Any, *grads: Any) -> tuple[Any, ...]:
     return *gradients, None, None, None
 
 
-registration.define(
+barlow_twins = registration.define(
     f"barlow_twins(Tensor z1, Tensor z2, {OPTIONS}) -> {RESULT}",
     _barlow_twins,
     _barlow_twins_fake,
@@ -76,7 +76,4 @@ registration.define(
     _barlow_twins_backward,
     _barlow_twins_backward_fake,
     backward=registration.no_second_derivative("barlow_twins"),
-)
-barlow_twins = registration.eager(
-    torch.ops.tsssl_fast.barlow_twins, _barlow_twins, pair_setup, _barlow_differentiate
 )

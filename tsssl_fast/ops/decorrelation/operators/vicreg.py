@@ -82,7 +82,7 @@ def _vicreg_differentiate(ctx: Any, *grads: Any) -> tuple[Any, ...]:
     return *_vicreg_gradients(ctx, *grads[:2]), None, None, None
 
 
-registration.define(
+vicreg = registration.define(
     f"vicreg(Tensor z1, Tensor z2, {OPTIONS}) -> {RESULT}",
     _vicreg,
     _vicreg_fake,
@@ -102,5 +102,3 @@ registration.define(
     _vicreg_backward_fake,
     backward=registration.no_second_derivative("vicreg"),
 )
-
-vicreg = registration.eager(torch.ops.tsssl_fast.vicreg, _vicreg, pair_setup, _vicreg_differentiate)
