@@ -76,7 +76,7 @@ def test_float64_gradients_by_finite_differences(
 def test_sigmoid_written_out(kernel: str) -> None:
     q, k = (torch.randn(9, 5, dtype=torch.float64, requires_grad=True) for _ in range(2))
     module = losses.SigLIPLoss(logit_scale=4.0, logit_bias=-2.0, backend=kernel).double()
-    a = normalize(q) @ normalize(k).T * module.log_scale.exp() + module.bias
+    a = normalize(q) @ normalize(k).T * module.log_scale.exp() + module.logit_bias
     expected = -logsigmoid((2 * torch.eye(9, dtype=torch.float64) - 1) * a).sum(1).mean()
     leaves = (q, k, *module.parameters())
     found = module(q, k)
