@@ -83,7 +83,7 @@ def test_helpers_in_the_readme_are_there(family: str) -> None:
 
 def test_every_package_folder_has_an_init() -> None:
     """The build would install a folder without one, and hide that it is missing."""
-    packages = [PACKAGE, ROOT / "tools/gpu_objects"]
+    packages = [PACKAGE, ROOT / "tools/gpu_objects", ROOT / "tools/code_generators"]
     folders = {f.parent for package in packages for f in package.rglob("*.py")}
     assert len(folders) > 30
     assert [str(f) for f in folders if not (f / "__init__.py").exists()] == []
