@@ -1,11 +1,11 @@
-"""The seven-operation SimCLR-TS pipeline, two views, against eager torch and the document's numpy.
+"""The seven-operation SimCLR-TS pipeline, two views, against eager torch and plain numpy.
 
     python benchmarks/augment.py [--threads 2] [--single | --scaling] [--fastest]
 
 Rows are timed in turns inside one process, a sample being as many calls as fill 100 milliseconds;
 figures are medians in milliseconds, or with --fastest the least of every row: what a machine with
 other work on it disturbs least. All three draw per sample; `torch` is vectorised over the batch,
-`numpy` are the document's snippets as it writes them, series by series. `copy` copies the series
+`numpy` is the pipeline as published snippets write it, series by series. `copy` copies the series
 twice: the floor of two views. `first` is ours right after 64 MB of other work: a single call whose
 series, output and code have left the caches, as between two training steps.
 """
@@ -94,7 +94,7 @@ def torch_views(x: Tensor, p: float) -> Tensor:
     return torch.stack([torch_view(x, p), torch_view(x, p)])
 
 
-# The document's snippets as it writes them: one series at a time, its parameters, and numpy's old
+# As published snippets write it: one series at a time, its parameters, and numpy's old
 # generator. Four take (C, T); the others raise on two dimensions, so `rows` calls them channel by
 # channel.
 random = np.random.RandomState(0)

@@ -1,8 +1,8 @@
-"""Masks, fills and the masked loss against the document's Python loop and against eager torch.
+"""Masks, fills and the masked loss against a Python loop over samples and against eager torch.
 
     python benchmarks/masking.py [--threads 2] [--rounds 15]
 
-Rows are timed in turns inside one process; figures are medians. `loop` is the document's snippet: a
+Rows are timed in turns inside one process; figures are medians. `loop` is how such masks are often written: a
 clone of the series and of the target, then per sample `np.random.choice(T, k, replace=False)` and
 zeros at these steps. `ours` is `random_mask` and `fill`, for every mode. Where every channel has
 its own mask the same loop runs over samples and channels. A step is mask, fill and masked mse,
@@ -35,7 +35,7 @@ def document_loop(data: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     mask = torch.zeros(n, t, dtype=torch.bool)
     masked, target = data.clone(), data.clone()
     for i in range(n):
-        index = np.random.choice(t, count, replace=False)  # noqa: NPY002, as the document has it
+        index = np.random.choice(t, count, replace=False)  # noqa: NPY002, as such loops have it
         mask[i, index] = True
         masked[i, :, index] = 0
     return mask, masked, target
@@ -59,7 +59,7 @@ def masks(rounds: int) -> bool:
             cases[name] = draw
             cases[name + " and fill"] = lambda draw=draw: masking.fill(x, draw())
     times = {name: t.median for name, t in interleaved(cases, rounds).items()}
-    print(f"document's loop {SHAPE}: {1e3 * times['loop']:.2f} ms, over channels too "
+    print(f"Python loop {SHAPE}: {1e3 * times['loop']:.2f} ms, over channels too "
           f"{1e3 * times['loop, per channel']:.2f} ms")  # fmt: skip
     good = True
     for name in cases:
