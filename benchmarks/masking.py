@@ -2,7 +2,7 @@
 
     python benchmarks/masking.py [--threads 2] [--rounds 15]
 
-Rows are timed in turns inside one process; figures are medians. `loop` is how such masks are often written: a
+Rows are timed in turns inside one process; figures are medians. `loop` is the usual Python: a
 clone of the series and of the target, then per sample `np.random.choice(T, k, replace=False)` and
 zeros at these steps. `ours` is `random_mask` and `fill`, for every mode. Where every channel has
 its own mask the same loop runs over samples and channels. A step is mask, fill and masked mse,

@@ -90,7 +90,7 @@ def test_what_wide_rows_keep_serves_every_backward() -> None:
     for forward in ("triton", "reference", "cpp"):
         _, saved, kept = torch.ops.tsssl_fast.nt_xent(z1, z2, 0.1, "mean", True, forward)
         for backward in ("triton", "reference", "cpp"):
-            if kept.dim() < spec.GRADIENT_DIMS or backward != "reference":
+            if not kept.numel() or backward != "reference":
                 found.append(
                     torch.ops.tsssl_fast.nt_xent_backward(
                         grad, z1, z2, saved, kept, 0.1, "mean", backward

@@ -50,9 +50,9 @@ TRIPLET_ROWS = ("hardest", "count", "active")
 REDUCTIONS = ("none", "sum", "mean")  # of nt_xent, in the order of csrc's Reduction
 
 
-# What the operator nt_xent may leave for its backward: with reduction "none" exponentials, (side *
-# side,); else the gradients of both views for an upstream gradient of 1, (2, N, D); or nothing.
-GRADIENT_DIMS = 3
+# What the operator nt_xent leaves for its backward in `kept`, where it keeps anything: with
+# reduction "none" exponentials, (side * side,); with a reduction, whose upstream gradient is one
+# number, the gradients of both views for an upstream gradient of 1, (2, N, D).
 
 
 @functools.lru_cache

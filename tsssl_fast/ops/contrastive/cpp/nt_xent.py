@@ -19,7 +19,7 @@ def nt_xent_forward(
     # The side of the square of exponentials that the kernel keeps, 0: none.
     side = native.C.nt_xent_saved_side(2 * n, dim) if keep else 0  # type: ignore[union-attr]
     # With a reduction the gradient is computed here, from exponentials in working memory.
-    fused = side > 0 and reduction != "none"  # spec.GRADIENT_DIMS
+    fused = side > 0 and reduction != "none"
     kept = z1.new_empty((2, n, dim) if fused else side * side)
     getattr(native.C, f"nt_xent_forward_{suffix or SUFFIX[z1.dtype]}")(
         *(z1.data_ptr(), z1.stride(0), z2.data_ptr(), z2.stride(0), n, dim),
@@ -41,7 +41,7 @@ def nt_xent_backward(
 ) -> tuple[Tensor, Tensor]:
     n, dim = z1.shape
     dtype = z1.dtype
-    if kept.dim() == spec.GRADIENT_DIMS:
+    if reduction != "none" and kept.numel():
         return (kept[0] * grad).to(dtype), (kept[1] * grad).to(dtype)
     z1, z2 = rows_of(z1), rows_of(z2)
     if grad.dtype != z1.dtype:

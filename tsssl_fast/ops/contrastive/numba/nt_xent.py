@@ -37,7 +37,7 @@ def nt_xent_backward(
     temperature: float,
     reduction: str,
 ) -> tuple[Tensor, Tensor]:
-    if kept.dim() == spec.GRADIENT_DIMS:
+    if reduction != "none" and kept.numel():
         return (kept[0] * grad).to(z1.dtype), (kept[1] * grad).to(z1.dtype)
     rows = saved.shape[1]
     grad = grad.to(saved.dtype) / (rows if reduction == "mean" else 1)

@@ -68,8 +68,8 @@ def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     if grad is None:
         return (None,) * 6
     z1, z2, saved, kept = ctx.saved_tensors
-    if kept.dim() == spec.GRADIENT_DIMS and not torch.is_grad_enabled():
-        # Formed in the forward: nothing to compute, and no second operator to call.
+    if ctx.reduction != "none" and kept.numel() and not torch.is_grad_enabled():
+        # The gradient, from the forward: nothing to compute, and no second operator to call.
         found = kept * grad
         g1, g2 = (found if found.dtype == z1.dtype else found.to(z1.dtype)).unbind()
         return g1, g2, None, None, None, None
