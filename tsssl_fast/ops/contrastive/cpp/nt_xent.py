@@ -42,7 +42,7 @@ def nt_xent_backward(
     n, dim = z1.shape
     dtype = z1.dtype
     if reduction != "none" and kept.numel():
-        return (kept[0] * grad).to(dtype), (kept[1] * grad).to(dtype)
+        return spec.scaled_gradients(kept, grad, z1)
     z1, z2 = rows_of(z1), rows_of(z2)
     if grad.dtype != z1.dtype:
         grad = grad.to(z1.dtype)

@@ -38,7 +38,7 @@ def nt_xent_backward(
     reduction: str,
 ) -> tuple[Tensor, Tensor]:
     if reduction != "none" and kept.numel():
-        return (kept[0] * grad).to(z1.dtype), (kept[1] * grad).to(z1.dtype)
+        return spec.scaled_gradients(kept, grad, z1)
     rows = saved.shape[1]
     grad = grad.to(saved.dtype) / (rows if reduction == "mean" else 1)
     grad = grad.expand(rows)[None]

@@ -44,7 +44,7 @@ def nt_xent_backward(
     reduction: str,
 ) -> tuple[Tensor, Tensor]:
     if reduction != "none" and kept.numel():
-        return (kept[0] * grad).to(z1.dtype), (kept[1] * grad).to(z1.dtype)
+        return spec.scaled_gradients(kept, grad, z1)
     rows = saved.shape[1]
     grad = (grad / rows if reduction == "mean" else grad).expand(rows)
     return paired_backward(grad, z1, z2, saved, None, temperature, True)
