@@ -45,7 +45,8 @@ class Backend:
     why_not: (operator name, its tensors) -> reasons why this backend can not run them.
     devices: device types that it is meant for; on others it is passed over without a word.
     warm: uses every kernel once, where kernels are compiled at their first use.
-    by_dtype: of tensors on its devices, why_not looks at the dtypes alone, and never changes.
+    by_dtype: operators whose why_not, of tensors on its devices, looks at the dtypes alone and never
+        changes: the choice is remembered.
     """
 
     name: str
@@ -53,7 +54,7 @@ class Backend:
     why_not: Callable[[str, Sequence[Tensor]], list[str]]
     devices: frozenset[str]
     warm: Callable[[], None] | None = None
-    by_dtype: bool = False
+    by_dtype: frozenset[str] = frozenset()
 
     def extended(self, kernels: Mapping[str, Callable[..., Any]]) -> "Backend":
         """The same backend with these kernels."""
@@ -222,7 +223,7 @@ def select(op: str, tensors: Sequence[Tensor], backend: str = "") -> Callable[..
         why = candidate.reasons(op, tensors)
         if not why:
             dtype = tensors[0].dtype
-            if candidate.by_dtype and all(t.is_cpu and t.dtype == dtype for t in tensors):
+            if op in candidate.by_dtype and all(t.is_cpu and t.dtype == dtype for t in tensors):
                 _found[op, dtype] = candidate.kernels[op]
             return candidate.kernels[op]
         if all(t.device.type in candidate.devices for t in tensors):

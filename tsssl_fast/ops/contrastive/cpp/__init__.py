@@ -28,25 +28,28 @@ def _why_not(op: str, tensors: Sequence[Tensor]) -> list[str]:
     return why
 
 
+KERNELS = {
+    "nt_xent": nt_xent_forward,
+    "nt_xent_backward": nt_xent_backward,
+    "nt_xent_bf16": nt_xent_bf16_forward,
+    "nt_xent_bf16_backward": nt_xent_bf16_backward,
+    "grouped_nt_xent": grouped_forward,
+    "grouped_nt_xent_backward": grouped_backward,
+    "grouped_nt_xent_pulled": grouped_pulled,
+    "pair_logsumexp": pairs_forward,
+    "pair_logsumexp_backward": pairs_backward,
+    "key_logsumexp": key_logsumexp,
+    "sigmoid_pairs": sigmoid_forward,
+    "sigmoid_pairs_backward": sigmoid_backward,
+    "triplet": triplet_forward,
+    "triplet_backward": triplet_backward,
+}
+
 BACKEND = Backend(
     "cpp",
-    kernels={
-        "nt_xent": nt_xent_forward,
-        "nt_xent_backward": nt_xent_backward,
-        "nt_xent_bf16": nt_xent_bf16_forward,
-        "nt_xent_bf16_backward": nt_xent_bf16_backward,
-        "grouped_nt_xent": grouped_forward,
-        "grouped_nt_xent_backward": grouped_backward,
-        "grouped_nt_xent_pulled": grouped_pulled,
-        "pair_logsumexp": pairs_forward,
-        "pair_logsumexp_backward": pairs_backward,
-        "key_logsumexp": key_logsumexp,
-        "sigmoid_pairs": sigmoid_forward,
-        "sigmoid_pairs_backward": sigmoid_backward,
-        "triplet": triplet_forward,
-        "triplet_backward": triplet_backward,
-    },
+    kernels=KERNELS,
     why_not=_why_not,
     devices=frozenset({"cpu"}),
-    by_dtype=True,
+    # Not those in bfloat16: they ask for an instruction of the set in use.
+    by_dtype=frozenset(KERNELS) - set(spec.BF16_OPERATORS),
 )
