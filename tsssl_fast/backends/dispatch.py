@@ -45,8 +45,8 @@ class Backend:
     why_not: (operator name, its tensors) -> reasons why this backend can not run them.
     devices: device types that it is meant for; on others it is passed over without a word.
     warm: uses every kernel once, where kernels are compiled at their first use.
-    by_dtype: operators whose why_not, of tensors on its devices, looks at the dtypes alone and never
-        changes: the choice is remembered.
+    by_dtype: operators whose why_not, of tensors on its devices, looks at the dtypes alone and
+        never changes: the choice is remembered.
     """
 
     name: str

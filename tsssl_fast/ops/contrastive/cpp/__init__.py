@@ -1,6 +1,7 @@
 """The C++ kernels of the contrastive losses as a backend."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -28,7 +29,7 @@ def _why_not(op: str, tensors: Sequence[Tensor]) -> list[str]:
     return why
 
 
-KERNELS = {
+KERNELS: dict[str, Callable[..., Any]] = {
     "nt_xent": nt_xent_forward,
     "nt_xent_backward": nt_xent_backward,
     "nt_xent_bf16": nt_xent_bf16_forward,
