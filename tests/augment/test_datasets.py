@@ -5,28 +5,12 @@ import multiprocessing
 
 import pytest
 import torch
-from cases.augment import series
-from torch.utils.data import DataLoader, Dataset
+from cases.datasets import Augmented
+from torch.utils.data import DataLoader
 
 from tsssl_fast import augment
 
 N = 12
-
-
-class Augmented(Dataset):
-    """pipeline(x[i], seed, epoch, sample_id=i); the epoch is a tensor that workers share."""
-
-    def __init__(self, views=None):
-        self.x = series(N, 3, 40)
-        self.pipeline = augment.presets.simclr_ts()
-        self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-        self.views = views
-
-    def __len__(self):
-        return N
-
-    def __getitem__(self, i):
-        return self.pipeline(self.x[i], self.views, seed=1, epoch=self.epoch, sample_id=i)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +18,7 @@ class Augmented(Dataset):
     [(None, False), ("fork", False), ("fork", True), ("spawn", False), ("spawn", True)],
 )
 def test_workers_and_epochs(method, persistent):
-    data = Augmented()
+    data = Augmented(N)
     loader = DataLoader(
         data,
         batch_size=5,
@@ -51,7 +35,7 @@ def test_workers_and_epochs(method, persistent):
 
 
 def test_views_of_an_item():
-    data = Augmented(views=2)
+    data = Augmented(N, views=2)
     expected = data.pipeline(data.x, 2, seed=1).transpose(0, 1)
     assert torch.equal(next(iter(DataLoader(data, batch_size=N))), expected)
 

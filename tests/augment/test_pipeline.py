@@ -7,6 +7,7 @@ import multiprocessing
 import pytest
 import torch
 from cases.augment import OPERATIONS, series
+from cases.datasets import AugmentedBatches
 
 from tsssl_fast import augment
 from tsssl_fast.augment.compose import all_of
@@ -295,25 +296,9 @@ def test_a_wrong_layout_is_named():
         augment.TimeFlip()(torch.zeros(1, 40000, 8))
 
 
-class Augmented(torch.utils.data.Dataset):
-    """One view per item, drawn in the worker."""
-
-    pipeline = augment.presets.simclr_ts()
-
-    def __init__(self) -> None:
-        self.x = series(24, 3, 40)
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def __getitem__(self, i: int) -> torch.Tensor:
-        ids = torch.tensor([i])
-        return self.pipeline(self.x[i : i + 1], 2, seed=1, epoch=3, sample_ids=ids)[:, 0]
-
-
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_do_not_matter(method):
-    data = Augmented()
+    data = AugmentedBatches()
     expected = data.pipeline(data.x, 2, seed=1, epoch=3).transpose(0, 1)
     context = multiprocessing.get_context(method)
     for workers in (0, 1, 4):
