@@ -16,13 +16,13 @@ argument.
 
 import math
 
-import torch
 from torch import Tensor
 
 from tsssl_fast import ops as ops  # registers the operators
 from tsssl_fast.augment import inputs, validation
 from tsssl_fast.backends import dispatch
 from tsssl_fast.common import checks
+from tsssl_fast.ops.preprocess.operators.preprocess import preprocess
 from tsssl_fast.ops.preprocess.spec import Task
 
 __all__ = [
@@ -48,11 +48,10 @@ def _run(
 ) -> Tensor:
     checks.floating("x", x)
     inputs.check_series(x, "NCT")
-    y: Tensor = torch.ops.tsssl_fast.preprocess(
+    return preprocess(
         *(x.detach(), int(task), first, second, inputs.per_sample("lengths", lengths, len(x))),
         dispatch.backend_name(backend),
     )
-    return y
 
 
 def fill_missing(
