@@ -101,7 +101,7 @@ def test_learned_temperature(name: str) -> None:
     torch.manual_seed(0)
     learned = made(name, temperature=0.4, learnable_temperature=True)
     if name == "MoCoLoss":
-        learned.queue.load_state_dict(fixed.queue.state_dict())  # type: ignore[union-attr,operator]
+        learned.queue.load_state_dict(fixed.queue.state_dict())  # type: ignore[union-attr,operator]  # a module attribute
     loss = learned(*z, **keywords(name)).sum()
     torch.testing.assert_close(loss, fixed(*z, **keywords(name)).sum(), rtol=1e-6, atol=1e-6)
     (gradient,) = torch.autograd.grad(loss, learned.log_scale)
@@ -137,7 +137,7 @@ def test_statistics_at_the_call(name: str) -> None:
     loss, stats = module(*z, **keywords(name), return_stats=True)
     assert isinstance(stats, ContrastiveStats)
     if name == "MoCoLoss":
-        module._pending = None  # type: ignore[assignment]
+        module._pending = None  # type: ignore[assignment]  # a buffer that may be absent
     torch.testing.assert_close(loss, module(*z, **keywords(name)))
     assert 0 <= stats.top1_accuracy <= stats.topk_accuracy <= 1
     if name in ("InfoNCELoss", "SigLIPLoss"):
@@ -177,7 +177,7 @@ def test_an_old_name_says_the_new_one() -> None:
         with pytest.raises(AttributeError, match=f"functional.{old} is now .*functional.{new}"):
             getattr(functional, old)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        functional.nothing  # noqa: B018
+        functional.nothing  # noqa: B018  reading it is the test
 
 
 @pytest.mark.parametrize(

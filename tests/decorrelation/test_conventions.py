@@ -196,4 +196,4 @@ def test_old_names_say_the_new_one() -> None:
     with pytest.raises(ValueError, match="is now 'unit-weights'"):
         losses.VICRegLoss(convention="document")
     with pytest.raises(AttributeError, match=r"functional\.invariance_penalty"):
-        functional.invariance  # noqa: B018
+        functional.invariance  # noqa: B018  reading it is the test
