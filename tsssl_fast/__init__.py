@@ -20,6 +20,7 @@ from tsssl_fast._version import __version__
 if TYPE_CHECKING:
     from tsssl_fast import (
         augment,
+        compat,
         data,
         encoders,
         evaluate,
@@ -39,6 +40,7 @@ __all__ = [
     "BackendUnavailableError",
     "__version__",
     "augment",
+    "compat",
     "data",
     "encoders",
     "evaluate",

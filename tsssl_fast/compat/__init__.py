@@ -1,0 +1,13 @@
+"""Other libraries' losses under their names, with their signatures, defaults, shapes and dtypes:
+one module a library, so that training code changes one import.
+
+    from tsssl_fast.compat.lightly.loss import NTXentLoss
+
+Values and gradients are those of the library's own formula; where it is wrong, ours stays right,
+and the module's docstring tells both numbers. An option that is not there is a NotImplementedError
+that names it. What our kernels have no products for is plain torch, and says so.
+"""
+
+from tsssl_fast.compat import lightly
+
+__all__ = ["lightly"]

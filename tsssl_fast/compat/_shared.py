@@ -1,0 +1,76 @@
+"""What the modules of this folder share: arguments, dtypes, a loss per row."""
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from tsssl_fast.common import checks
+from tsssl_fast.functional.contrastive.problem import Problem
+from tsssl_fast.functional.contrastive.row_losses import Rows
+from tsssl_fast.functional.contrastive.solve import row_statistics
+from tsssl_fast.ops.contrastive.reference.pairs import PLAIN
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+def refuse(option: str, instead: str) -> None:
+    raise NotImplementedError(f"{option}: not implemented; {instead}")
+
+
+def pair(names: tuple[str, str], a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Two (N, D) tensors alike, in the wider dtype of both."""
+    if not (
+        isinstance(a, Tensor) and isinstance(b, Tensor) and a.dim() == 2 and a.shape == b.shape
+    ):
+        checks.matrix(names[0], a)
+        checks.matrix(names[1], b)
+        checks.alike(names, (a, b.to(a.dtype)))
+    return promoted(a, b)
+
+
+def promoted(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    if a.dtype != b.dtype:
+        wider = torch.promote_types(a.dtype, b.dtype)
+        return a.to(wider), b.to(wider)
+    return a, b
+
+
+def widened(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """float32 for 16-bit tensors: the arithmetic of plain torch here is never narrower."""
+    return tuple(x.float() if x.dtype in HALF else x for x in tensors)
+
+
+def result(loss: Tensor, like: Tensor) -> Tensor:
+    """In the dtype that the peers' results have: their inputs', but float32 under autocast."""
+    if like.dtype in HALF and not torch.is_autocast_enabled(like.device.type):
+        return loss.to(like.dtype)
+    return loss
+
+
+def need_distributed(option: str, wanted: bool) -> None:
+    if wanted and not dist.is_available():
+        raise ValueError(f"{option}: True; accepted: False, as torch.distributed is not available")
+
+
+def row_losses(
+    q: Tensor,
+    k: Tensor | None,
+    q_ids: Tensor,
+    k_ids: Tensor,
+    temperature: float,
+    *,
+    normalize: bool,
+    skip_diagonal: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Per query, the mean over its positives p of log(sum over all keys exp(a)) - a_p, and whether
+    it has any; 0 without. A query without negatives is compared with its positives alone.
+
+    k: None: q itself, each row but itself. skip_diagonal: key i is query i, and left out.
+    """
+    rules = PLAIN._replace(q_id=q_ids, k_id=k_ids, normalize=normalize, skip_diagonal=skip_diagonal)
+    found: Rows = row_statistics(q, k, Problem(rules, temperature))
+    some = found.has_positive
+    x = found.negative - torch.where(some, found.positive, 0.0)
+    x = torch.where(found.has_negative, x, -torch.inf)
+    loss = torch.logaddexp(x, x.new_zeros(())) + found.gap
+    return torch.where(some, loss, 0.0), some
