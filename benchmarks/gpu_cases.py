@@ -55,7 +55,7 @@ def _nt_xent(a: Tensor, b: Tensor, backend: str) -> Tensor:
 
 
 def _mean(a: Tensor, b: Tensor, backend: str) -> Tensor:
-    """As in training: of wide rows the gradient is formed in the forward."""
+    """As in training: of wide rows the gradient is computed in the forward."""
     return functional.nt_xent_loss(a, b, temperature=TAU, backend=backend)
 
 
@@ -98,7 +98,7 @@ GATES = (
     Gate("nt_xent 1023 x 96", _gate_views(1023, 96), _nt_xent, contrastive.ERROR_FACTOR),
     Gate("nt_xent 777 x 256", _gate_views(777, 256), _nt_xent, contrastive.ERROR_FACTOR),
     Gate("nt_xent chunked 515 x 768", _gate_views(515, 768), _nt_xent, contrastive.ERROR_FACTOR),
-    Gate("nt_xent formed 515 x 768", _gate_views(515, 768), _mean, contrastive.ERROR_FACTOR),
+    Gate("nt_xent fused 515 x 768", _gate_views(515, 768), _mean, contrastive.ERROR_FACTOR),
     Gate("nt_xent tau 0.01", _gate_views(513, 128), _low, contrastive.ERROR_FACTOR),
     Gate("clip 1000 x 128", _gate_views(1000, 128), _clip, contrastive.ERROR_FACTOR),
     Gate("clip chunked 500 x 700", _gate_views(500, 700), _clip, contrastive.ERROR_FACTOR),

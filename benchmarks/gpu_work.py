@@ -92,7 +92,7 @@ def nt_xent_backward(batch: int, dim: int, family: str) -> Work:
 
 
 def nt_xent(batch: int, dim: int, family: str) -> Work:
-    """Losses and gradients, wherever these are formed."""
+    """Losses and gradients, wherever these are computed."""
     steps = nt_xent_forward(batch, dim, family), nt_xent_backward(batch, dim, family)
     return in_turn(f"NT-Xent {batch} x {dim}", *steps)
 

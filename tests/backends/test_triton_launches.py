@@ -89,7 +89,7 @@ def test_nt_xent(launches: Any, name: str) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("temperature", [0.1, 0.01])
-def test_nt_xent_formed_in_the_forward(
+def test_nt_xent_computed_in_the_forward(
     launches: Any, dtype: torch.dtype, temperature: float
 ) -> None:
     from tsssl_fast.ops.contrastive.triton import nt_xent
@@ -111,7 +111,7 @@ def arrays(name: str) -> Any:
         "everything": PLAIN._replace(
             **{"q_id": q, "k_id": k, "q_group": q, "k_group": k, "group_rule": 1},
             **{"q_valid": torch.ones(M, dtype=torch.bool), "k_valid": flags},
-            **{"mask": matrix.bool(), "weight": matrix, "columns": True},
+            **{"mask": matrix.bool(), "weight": matrix, "symmetric": True},
         ),
     }[name]
 

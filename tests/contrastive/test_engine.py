@@ -213,14 +213,14 @@ RULES = {
     "ids": {"q_id": 5, "k_id": 5},
     "groups": {"q_id": 5, "k_id": 5, "q_group": 3, "k_group": 3, "group_rule": 1},
     "cluster": {"q_id": 5, "k_id": 5, "q_group": 2, "k_group": 2, "group_rule": 2},
-    "both sides": {"q_id": 5, "k_id": 5, "columns": True},
+    "both sides": {"q_id": 5, "k_id": 5, "symmetric": True},
 }
 
 
 def rules(name: str, m: int, p: int | None) -> reference.Rules:
     made: dict[str, Any] = {}
     for field, value in RULES[name].items():
-        if field in ("columns", "group_rule"):
+        if field in ("symmetric", "group_rule"):
             made[field] = value
         elif field.startswith("q"):
             made[field] = torch.randint(value, (m,))
@@ -251,7 +251,7 @@ def test_operator_in_float32(
     def draws() -> Any:
         for _ in range(4 + 64 // m):
             q, k = torch.randn(m, dim), None if p is None else torch.randn(p, dim)
-            rows = m + (p or 0) if given.columns else m
+            rows = m + (p or 0) if given.symmetric else m
             yield ([q] if k is None else [q, k]), torch.randn(3, rows, dtype=torch.float64)
 
     compiled = run(lambda *a: pairs.pair_logsumexp(*a, kernel))

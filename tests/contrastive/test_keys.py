@@ -1,4 +1,4 @@
-"""Log-sum-exp over keys without gradient: values, and the gradient formed in the forward."""
+"""Log-sum-exp over keys without gradient: values, and the gradient computed in the forward."""
 
 from collections.abc import Iterator
 
@@ -143,7 +143,7 @@ def test_queue_with_and_without_gradient_to_its_keys(kernel: str, temperature: f
 
 
 def test_second_derivative_is_refused_in_words(kernel: str) -> None:
-    """The gradient is formed in the forward: a second one may not miss its part."""
+    """The gradient is computed in the forward: a second one may not miss its part."""
     q, k = torch.randn(4, 3, requires_grad=True), torch.randn(5, 3)
     found = key_logsumexp(q, k, None, None, 10.0, True, kernel)
     (gradient,) = torch.autograd.grad(found.sum(), q, create_graph=True)

@@ -41,7 +41,7 @@ def test_exponentials_computed_again(
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("temperature", [0.5, 0.1, 0.01])
 @pytest.mark.parametrize("shape", [(1, 3), (7, 129), (61, 33), (130, 8)])
-def test_gradient_formed_in_the_forward(
+def test_gradient_computed_in_the_forward(
     compiled: str, shape: tuple[int, int], temperature: float, reduction: str
 ) -> None:
     """The same as row by row, for any upstream gradient; a second backward gives it again."""

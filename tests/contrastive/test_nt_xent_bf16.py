@@ -46,10 +46,10 @@ def rounded_definition(
     a[rows, rows] = a[rows, other] = -torch.inf
     x = a.logsumexp(dim=1) - (u * u[other]).sum(dim=1) / temperature
     loss = torch.logaddexp(x, x.new_zeros(()))
-    pull = upstream * x.sigmoid()
-    w = pull[:, None] * a.softmax(dim=1)
+    slope = upstream * x.sigmoid()
+    w = slope[:, None] * a.softmax(dim=1)
     w = w + w.T
-    du = (w @ r - (pull + pull[other])[:, None] * u[other]) / temperature
+    du = (w @ r - (slope + slope[other])[:, None] * u[other]) / temperature
     slack = spec.BF16_UNIT * (w.abs() @ r.abs()) / temperature
     gradient = (du - u * (u * du).sum(dim=1, keepdim=True)) * scale
     slack = (slack + u.abs() * (u.abs() * slack).sum(dim=1, keepdim=True)) * scale

@@ -76,7 +76,7 @@ def rules_of(
     rows, columns = (ids[0], ids[0]) if k is None else ids
     q_valid = torch.arange(len(rows)) % 5 != 3 if flagged else None
     k_valid = q_valid if k is None else torch.arange(len(columns)) % 7 != 6 if flagged else None
-    rules = reference.PLAIN._replace(q_valid=q_valid, k_valid=k_valid, columns=k is not None)
+    rules = reference.PLAIN._replace(q_valid=q_valid, k_valid=k_valid, symmetric=k is not None)
     if kind == "ids":
         return rules._replace(q_id=rows, k_id=columns)
     # Positives by place, groups in the arrangement that is tried.
@@ -128,4 +128,4 @@ def test_rows_of_any_length_without_normalisation(
         ids = torch.arange(m) // 2, torch.arange(p) // 2
         rules = rules_of(q, k, ids, "ids", False)._replace(normalize=False)
         compare(q, k, 0.7, rules, compiled)
-        compare(q.clone(), None, 0.7, rules._replace(k_id=ids[0], columns=False), compiled)
+        compare(q.clone(), None, 0.7, rules._replace(k_id=ids[0], symmetric=False), compiled)

@@ -56,7 +56,7 @@ def test_nt_xent_of_wide_rows(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("temperature", [0.1, 0.02])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_gradients_of_wide_rows_are_formed_in_the_forward(
+def test_gradients_of_wide_rows_are_computed_in_the_forward(
     dtype: torch.dtype, temperature: float, reduction: str
 ) -> None:
     """Several row chunks and an upstream gradient that is not 1; the backward launches nothing."""
@@ -141,10 +141,15 @@ def generator_rules(name: str, m: int, p: int | None) -> Rules:
         "mask": both("id", 4) | {"mask": flags(m, keys)},
         "weight": both("id", 4) | {"weight": torch.rand(m, keys)},
         "dot": both("id", 4) | {"normalize": False},
-        "both sides": both("id", 4) | {"columns": True},
+        "both sides": both("id", 4) | {"symmetric": True},
         "everything": both("id", 4)
         | both("group", 2)
-        | {"group_rule": 1, "columns": True, "mask": flags(m, keys), "weight": torch.rand(m, keys)}
+        | {
+            "group_rule": 1,
+            "symmetric": True,
+            "mask": flags(m, keys),
+            "weight": torch.rand(m, keys),
+        }
         | {"q_valid": valid, "k_valid": flags(keys)},
         "no diagonal": both("id", 4) | {"skip_diagonal": True},
     }
@@ -171,7 +176,7 @@ def check_pairs(
     def make() -> list[Tensor]:
         return [torch.randn(n, dim).to(dtype) for n in (m, p) if n is not None]
 
-    rows = m + (p or 0) if given.columns else m
+    rows = m + (p or 0) if given.symmetric else m
     drawn = ((x, torch.randn(3, rows, dtype=torch.float64)) for x in (make() for _ in range(count)))
     triton = run(lambda *a: pairs.pair_logsumexp(*a, "triton"))
     accept_all(triton, run(reference_pairs.pair_logsumexp), drawn, spec.ERROR_FACTOR)
@@ -210,7 +215,7 @@ def test_gradient_of_beta(name: str, dtype: torch.dtype) -> None:
         given = generator_rules(name, 7, p)
         dim = 8 if draw % 8 else WIDE[dtype]
         sides = [torch.randn(n, dim).to(dtype) for n in (7, p) if n is not None]
-        upstream = torch.randn(3, 7 + (p or 0) if given.columns else 7)
+        upstream = torch.randn(3, 7 + (p or 0) if given.symmetric else 7)
 
         # B023: called in the round of the loop that defines it.
         def gradient(function: Callable[..., Tensor], kind: torch.dtype) -> Tensor:

@@ -18,7 +18,7 @@ from tsssl_fast.ops.contrastive.triton.kernels.paired import (
     paired_sums,
     paired_weights,
 )
-from tsssl_fast.ops.contrastive.triton.kernels.reduce import combine, pull
+from tsssl_fast.ops.contrastive.triton.kernels.reduce import combine, gradient_coefficients
 from tsssl_fast.ops.contrastive.triton.kernels.rows import finish, prepare
 from tsssl_fast.ops.contrastive.triton.launch import COLUMNS, FINISH_WARPS, ROWS, VECTOR
 
@@ -47,7 +47,7 @@ _RULES = (
     *("mask", "weight"),
 )
 # Vectors of a number a row, read at any stride.
-_NARROW = (combine, pull)
+_NARROW = (combine, gradient_coefficients)
 # The caller's strides and columns: multiples of 16 in rows side by side of as many columns.
 _STRIDES = ("group1", "row1", "group2", "row2", "dim")
 
@@ -140,7 +140,7 @@ def _of_pairs(target: str) -> Iterator[Specialisation]:
                 none = {*absent, *factors, *gain, "scores", "lengths"} & set(kernel.arg_names)
                 more["constants"] |= own
                 label = _label(dtype, dim, precision, f" {options}")
-                # Eight warps share 32 x 16 numbers a step: two for each thread.
+                # Eight warps have 32 x 16 numbers a step: two for each thread.
                 if dtype == "fp32" and (options, name) == ("everything", "sums"):
                     more["wide"] = False
                 yield _form(kernel, label, dtype, tuple(sorted(none)), **more, **rest)
@@ -155,7 +155,11 @@ def _options() -> Iterator[tuple[str, tuple[str, ...], dict[str, Any]]]:
     yield "views", _RULES, {**none, **one, "POSITIVES": 2}
     yield "ids", plain, {**none, **one}
     two = {"SELF": False, "ONE_SET": False}
-    yield "queue", (*_RULES, "column_pull"), {**none, **two, "COLUMNS": False, "POSITIVES": 0}
+    yield (
+        "queue",
+        (*_RULES, "column_slopes"),
+        {**none, **two, "COLUMNS": False, "POSITIVES": 0},
+    )
     every = {"GROUPS": 1, "STATS": True, "COLUMNS": True, "POSITIVES": 1, "mask_column": 1}
     yield "everything", (), {**every, **two}
 
@@ -226,8 +230,8 @@ def _of_rows(dtype: str) -> Iterator[Specialisation]:
     gain = () if dtype == "fp16" else ("gain",)
     for name, absent, by_row in (
         ("one shift", (), False),
-        ("pairs", ("pull",), False),
-        ("chunks", ("pull",), not unit),
+        ("pairs", ("positive",), False),
+        ("chunks", ("positive",), not unit),
         ("chunks, one shift", (), not unit),
     ):
         constants = {"NORMALIZE": True, "BY_ROW": by_row, **block}
@@ -240,9 +244,9 @@ def _of_rows(dtype: str) -> Iterator[Specialisation]:
             yield _at_any_stride(form)
         form = _in_whole_rows(form)
         yield form
-        if by_row:  # formed in the forward: float32
-            formed = _with(form, out1=_F, out2=_F)
-            yield dataclasses.replace(formed, label=f"{form.label}, formed")
+        if by_row:  # fused into the forward: float32
+            fused = _with(form, out1=_F, out2=_F)
+            yield dataclasses.replace(fused, label=f"{form.label}, fused")
     made = _form(paired_rows, dtype, dtype, (*r, "lengths"), block, 4, 2, targets)
     yield _with(made, beta="fp32")
 
@@ -250,17 +254,17 @@ def _of_rows(dtype: str) -> Iterator[Specialisation]:
 def _of_vectors() -> Iterator[Specialisation]:
     targets = tuple(TARGETS)
     for name, absent, weighted, stats in (
-        ("rows", ("loss", "share", "found"), False, False),
-        ("weighted rows", ("loss", "share", "found"), True, False),
-        ("rows and statistics", ("loss", "share"), True, True),
-        ("NT-Xent", ("out", "found"), False, False),
+        ("rows", ("loss", "one_minus_p", "statistics"), False, False),
+        ("weighted rows", ("loss", "one_minus_p", "statistics"), True, False),
+        ("rows and statistics", ("loss", "one_minus_p"), True, True),
+        ("NT-Xent", ("out", "statistics"), False, False),
     ):
         constants = {"WEIGHTED": weighted, "STATS": stats, "BM": VECTOR}
         yield _form(combine, name, "fp32", (*absent, "lengths"), constants, 4, 2, targets)
     for weighted in (False, True):
         constants = {"WEIGHTED": weighted, "grad_row": 1, "BM": VECTOR}
         name = "weighted rows" if weighted else "rows"
-        yield _form(pull, name, "fp32", (), constants, 4, 2, targets)
+        yield _form(gradient_coefficients, name, "fp32", (), constants, 4, 2, targets)
 
 
 SPECIALISATIONS = [

@@ -171,7 +171,7 @@ def contrastive_loss(
         *(q_ids, k_ids, q_groups, k_groups, q_valid, k_valid, pair_mask),
         weight=None if sparse else pair_weight,
         normalize=normalize,
-        columns=symmetric,
+        symmetric=symmetric,
         skip_diagonal=one_set and k is not None,
         group_rule=0 if q_groups is None else GROUP_RULES.index(groups),
     )

@@ -79,7 +79,7 @@ def info_nce_loss(
     arguments.check_keys(q, negatives, negatives_valid, None, None)
     problem = _paired(q, temperature, normalize, reduction, return_stats, backend)
     if negatives is None:
-        rules = problem.rules._replace(columns=symmetric)
+        rules = problem.rules._replace(symmetric=symmetric)
         return solve(q, k, problem._replace(rules=rules))
     # The keys are positives of their own query alone: negatives among them are of no group.
     ids = problem.rules.q_id
@@ -152,7 +152,7 @@ def clip_loss(
     """
     _check_paired(q, k, temperature, reduction)
     problem = _paired(q, temperature, normalize, reduction, return_stats, backend)
-    return solve(q, k, problem._replace(rules=problem.rules._replace(columns=True)))
+    return solve(q, k, problem._replace(rules=problem.rules._replace(symmetric=True)))
 
 
 class _Queue(Options, total=False):

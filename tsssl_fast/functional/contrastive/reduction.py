@@ -20,6 +20,6 @@ def reduce(loss: Tensor, found: Rows, rules: Rules, reduction: str, mean_over: s
     count = torch.full((), len(loss), device=loss.device)
     if rules.q_valid is not None:
         count = count - (~rules.q_valid).sum()
-    if rules.columns and rules.k_valid is not None:
+    if rules.symmetric and rules.k_valid is not None:
         count = count - (~rules.k_valid).sum()
     return loss.sum() / count.clamp_min(1)

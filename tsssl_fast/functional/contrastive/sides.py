@@ -63,7 +63,7 @@ def sides(q: Tensor, k: Tensor | None, problem: Problem) -> list[Side]:
         own=embedded_keys(problem.query_keys, own_valid, normalize),
         own_valid=own_valid,
     )
-    if not problem.rules.columns:
+    if not problem.rules.symmetric:
         return [queries]
     keys = Side(
         *(v, u, r.k_id, r.q_id, r.k_group, r.q_group, r.k_valid, r.q_valid),

@@ -27,7 +27,7 @@ def why_not(problem: Problem) -> list[str]:
         ("targets with a denominator of negatives", p.denominator != "all"),
         ("targets with return_stats", p.statistics > 0),
         ("sparse targets with pairs left out", sparse and (left_out or r.skip_diagonal)),
-        ("sparse targets with symmetric", sparse and r.columns),
+        ("sparse targets with symmetric", sparse and r.symmetric),
     )
     return [reason for reason, here in reasons if here]
 
@@ -43,7 +43,7 @@ def row_statistics(q: Tensor, k: Tensor | None, problem: Problem, classes: Class
     assert not isinstance(tau, PairTemperature)
     scaled = u * inverse(tau, q).to(u.dtype).reshape(-1, 1)
     parts = [_less(targets, scaled, v)]
-    if rules.columns:
+    if rules.symmetric:
         parts.append(_less(targets.T, v, scaled))
     weight, mean = (torch.cat(x) for x in zip(*parts, strict=True))
     some = found.has_negative

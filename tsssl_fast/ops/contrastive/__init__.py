@@ -8,7 +8,7 @@ grouped_nt_xent       many small NT-Xent problems in one launch
 hierarchical_nt_xent  TS2Vec's pyramid of those
 sigmoid_pairs         sigmoid loss over all pairs
 triplet               triplet loss on the hardest negative
-formed_backward       the backward of those that form their gradient in the forward
+fused_backward        the backward of those that compute their gradient in the forward
 """
 
 from tsssl_fast.backends import dispatch
@@ -19,12 +19,12 @@ from tsssl_fast.ops.contrastive.operators import nt_xent_bf16 as nt_xent_bf16
 from tsssl_fast.ops.contrastive.operators import pairs as pairs
 from tsssl_fast.ops.contrastive.operators import sigmoid as sigmoid
 from tsssl_fast.ops.contrastive.operators import triplet as triplet
-from tsssl_fast.ops.contrastive.operators.hierarchical import with_pulled
+from tsssl_fast.ops.contrastive.operators.hierarchical import with_fused
 from tsssl_fast.ops.contrastive.operators.keys import with_keys
 from tsssl_fast.ops.contrastive.reference.every_backend import complete
 
 BACKENDS = tuple(
-    complete(with_pulled(with_keys(b)))
+    complete(with_fused(with_keys(b)))
     for b in (cpp.BACKEND, numba.BACKEND, triton.BACKEND, reference.BACKEND)
 )
 

@@ -16,7 +16,7 @@ class Rules(NamedTuple):
     q_valid, k_valid: (M,), (P,) bool: False takes part in no pair.
     mask: (M, P) bool: False takes no part. weight: (M, P) >= 0: multiplies exp(logit) and weighs
     the mean over positives; a constant, no gradient.
-    normalize: cosine instead of dot product. columns: also one row per key, against all queries.
+    normalize: cosine instead of dot product. symmetric: also one row per key, against all queries.
     skip_diagonal: two sets of the same rows: pair (i, i) takes no part.
     """
 
@@ -29,6 +29,6 @@ class Rules(NamedTuple):
     mask: Tensor | None
     weight: Tensor | None
     normalize: bool
-    columns: bool
+    symmetric: bool
     skip_diagonal: bool
     group_rule: int

@@ -15,7 +15,7 @@ DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 # Rows of the tensor that nt_xent saves for its backward, each with one value per embedding. Over
 # the negatives (positives): sum exp(a) = exp(shift) * total; count and summed logit of the
-# positives; share = 1 - P(positive); scale = 1 / ||z||, 0 for a row that counts as zero.
+# positives; one_minus_p = 1 - P(positive); scale = 1 / ||z||, 0 for a row that counts as zero.
 SUM_ROWS = (
     "negative_shift",
     "positive_shift",
@@ -35,7 +35,7 @@ STATISTICS = (
     "negative_top",
     "positive_top",
 )
-NT_XENT_ROWS = ("share", "scale", *SUM_ROWS)
+NT_XENT_ROWS = ("one_minus_p", "scale", *SUM_ROWS)
 
 
 # The kernels shift exponents by one power of two while every exp stays a normal number: unit rows
@@ -129,7 +129,7 @@ BLOCK_ELEMENTS = 1 << 20  # pairs of a block: 4 MB of float32 for each of its ar
 
 
 # The Triton backend declines float64, more rows than this on a side (offsets inside a tile have 32
-# bits), and groups of more columns than a tile holds (triton_configs.FUSED_COLUMNS). With
+# bits), and groups of more columns than a tile holds (triton.tuning.FUSED_COLUMNS). With
 # torch.set_float32_matmul_precision below "highest" its float32 products are what torch's then are,
 # and ERROR_FACTOR does not bound them.
 TRITON_DTYPES = (torch.float32, torch.float16, torch.bfloat16)

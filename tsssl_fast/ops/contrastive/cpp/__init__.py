@@ -8,7 +8,7 @@ from torch import Tensor
 from tsssl_fast.backends import cpp as native
 from tsssl_fast.backends.dispatch import Backend
 from tsssl_fast.ops.contrastive import spec
-from tsssl_fast.ops.contrastive.cpp.grouped import grouped_backward, grouped_forward, grouped_pulled
+from tsssl_fast.ops.contrastive.cpp.grouped import grouped_backward, grouped_forward, grouped_fused
 from tsssl_fast.ops.contrastive.cpp.keys import key_logsumexp
 from tsssl_fast.ops.contrastive.cpp.nt_xent import nt_xent_backward, nt_xent_forward
 from tsssl_fast.ops.contrastive.cpp.nt_xent_bf16 import nt_xent_bf16_backward, nt_xent_bf16_forward
@@ -36,7 +36,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "nt_xent_bf16_backward": nt_xent_bf16_backward,
     "grouped_nt_xent": grouped_forward,
     "grouped_nt_xent_backward": grouped_backward,
-    "grouped_nt_xent_pulled": grouped_pulled,
+    "grouped_nt_xent_fused": grouped_fused,
     "pair_logsumexp": pairs_forward,
     "pair_logsumexp_backward": pairs_backward,
     "key_logsumexp": key_logsumexp,

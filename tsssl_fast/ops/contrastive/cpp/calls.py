@@ -1,4 +1,4 @@
-"""What the calls of the C++ kernels share: kernels by dtype, rows, identifiers."""
+"""Common to the calls of the C++ kernels: kernels by dtype, rows, identifiers."""
 
 from typing import Any
 

@@ -60,20 +60,20 @@ def grouped_backward(
     return grad1.to(dtype), grad2.to(dtype)
 
 
-def grouped_pulled(
+def grouped_fused(
     z1: Tensor,
     z2: Tensor,
     lengths: Tensor | None,
     temperature: float,
     normalize: bool,
-    pull: float,
+    weight: float,
     grad1: Tensor,
     grad2: Tensor,
 ) -> Tensor:
     """Gradients lie as the views do: strides are the same where a size is above 1."""
     loss = z1.new_empty(len(z1))
     native_kernel("grouped_fused", z1.dtype)(
-        *(_groups(z1, z2, lengths, temperature, normalize), native.threads(), pull),
+        *(_groups(z1, z2, lengths, temperature, normalize), native.threads(), weight),
         *(loss, grad1.data_ptr(), grad2.data_ptr()),
     )
     return loss

@@ -21,7 +21,7 @@ class Problem:
         self.dtype = self.q.dtype
         m, dim = q.shape
         p = m if k is None else len(k)
-        self.rows = m + (p if rules.columns else 0)
+        self.rows = m + (p if rules.symmetric else 0)
         self.scales = m if k is None else m + p
         q_id, k_id = calls.codes_of(rules.q_id, rules.k_id)
         q_group, k_group = calls.codes_of(rules.q_group, rules.k_group)
@@ -47,7 +47,7 @@ class Problem:
             dim=dim,
             beta=beta,
             normalize=rules.normalize,
-            symmetric=rules.columns,
+            symmetric=rules.symmetric,
             skip_diagonal=rules.skip_diagonal,
             group_rule=rules.group_rule,
             **self.arrays,

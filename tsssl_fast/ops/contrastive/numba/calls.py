@@ -1,4 +1,4 @@
-"""What the calls of the Numba kernels share: places of rows, layouts of tiles."""
+"""Common to the calls of the Numba kernels: places of rows, layouts of tiles."""
 
 from functools import lru_cache
 

@@ -52,10 +52,10 @@ class Groups:
         self, made: Settings, memory: Memory, saved: Tensor, grad: Tensor, out: Sequence[Tensor]
     ) -> None:
         """Writes both views' gradients, from filled rows; grad: upstream, one number a row."""
-        live, pulls = self.schedule.live, self.z1.new_zeros((3, saved.shape[1]))
-        arguments = (arrays.array(saved), live, arrays.array(grad), made, arrays.array(pulls))
-        launching.run(entries.nt_xent_pulls, 1, *arguments)
-        side = self.rows.backward(pulls, saved[2:4], True)
+        live, slopes = self.schedule.live, self.z1.new_zeros((3, saved.shape[1]))
+        arguments = (arrays.array(saved), live, arrays.array(grad), made, arrays.array(slopes))
+        launching.run(entries.nt_xent_slopes, 1, *arguments)
+        side = self.rows.backward(slopes, saved[2:4], True)
         self.schedule.walk(GRADIENT, side, side, self.rules, made, True, memory)
         for place, gradient in zip((self.first, self.second), out, strict=True):
             self.rows.finish(side, saved[1], place, self.normalize, made.beta, gradient)

@@ -38,7 +38,7 @@ def pairs_forward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     problem = _Pairs(q, k, rules)
     z = problem.z[0]
-    rows = len(q) + (len(k) if k is not None and rules.columns else 0)
+    rows = len(q) + (len(k) if k is not None and rules.symmetric else 0)
     out = z.new_empty((3, rows))
     sums = z.new_empty((len(spec.SUM_ROWS), rows))
     scale = z.new_empty(sum(len(x) for x in problem.z))
@@ -46,11 +46,11 @@ def pairs_forward(
     problem.fill(scale)
     made = numba_problem.settings(beta.item(), rules.normalize, statistics, z.dtype)
     sides = [side.forward(made) for side in problem.sets]
-    both, memory = k is None or rules.columns, problem.schedule.memory(z)
+    both, memory = k is None or rules.symmetric, problem.schedule.memory(z)
     for phase in (SUMS,) if made.fixed else (MAXIMA, SUMS):
         problem.schedule.walk(phase, sides[0], sides[-1], problem.rules, made, both, memory)
     begin = 0
-    for side in sides if rules.columns else sides[:1]:
+    for side in sides if rules.symmetric else sides[:1]:
         end = begin + len(side.rows)
         parts = [arrays.array(x[:, begin:end]) for x in (sums, found)]
         live = np.array([[0, end - begin]])
@@ -79,16 +79,16 @@ def pairs_backward(
     scale = scale.clone()
     problem.fill(scale)
     made = numba_problem.settings(beta.item(), rules.normalize, False, z.dtype)
-    pulls = z.new_empty((3, sums.shape[1]))
-    arguments = (arrays.array(grad.to(z.dtype)), made, arrays.array(pulls))
+    slopes = z.new_empty((3, sums.shape[1]))
+    arguments = (arrays.array(grad.to(z.dtype)), made, arrays.array(slopes))
     weighted = rules.weight is not None
-    launching.run(entries.pair_pulls, 1, arrays.array(sums), weighted, *arguments)
+    launching.run(entries.pair_slopes, 1, arrays.array(sums), weighted, *arguments)
     keys = k is not None and key_gradient
-    sides = [problem.sets[0].backward(pulls[:, :m], sums[:2, :m], True)]
+    sides = [problem.sets[0].backward(slopes[:, :m], sums[:2, :m], True)]
     if k is not None:
-        if not rules.columns:  # no loss pulls at the keys
-            pulls, sums = z.new_zeros((3, m + len(k))), z.new_zeros((2, m + len(k)))
-        sides.append(problem.sets[1].backward(pulls[:, m:], sums[:2, m:], keys))
+        if not rules.symmetric:  # the keys have no loss
+            slopes, sums = z.new_zeros((3, m + len(k))), z.new_zeros((2, m + len(k)))
+        sides.append(problem.sets[1].backward(slopes[:, m:], sums[:2, m:], keys))
     both, memory = keys or k is None, problem.schedule.memory(z)
     problem.schedule.walk(GRADIENT, sides[0], sides[-1], problem.rules, made, both, memory)
     out = [z.new_empty(q.shape), z.new_empty(k.shape if k is not None and keys else 0)]

@@ -1,7 +1,7 @@
 """`hierarchical_nt_xent`: TS2Vec's loss on grouped problems, as one operator.
 
 Pooling and both contrasts of every level run inside. The loss is one number, so the gradient is
-formed in the forward, level by level, where a group's exponentials are still in working memory.
+computed in the forward, level by level, where a group's exponentials are still in working memory.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
 from tsssl_fast.ops.contrastive import spec
-from tsssl_fast.ops.contrastive.operators.saved_gradient import formed_gradient
+from tsssl_fast.ops.contrastive.operators.saved_gradient import fused_gradient
 
 Kernel = Callable[..., Tensor]
 
@@ -75,8 +75,8 @@ def _halve_backward(grad: Tensor, z: Tensor, out: Tensor) -> None:
     steps = z.shape[1] // 2
     even, odd = z[:, 0 : 2 * steps : 2], z[:, 1 : 2 * steps : 2]
     # 0 and 1 as floats: a product with bool would not be vectorised.
-    share = torch.ge(even, odd, out=out[:, 0 : 2 * steps : 2]).mul_(grad)
-    torch.sub(grad, share, out=out[:, 1 : 2 * steps : 2])
+    to_even = torch.ge(even, odd, out=out[:, 0 : 2 * steps : 2]).mul_(grad)
+    torch.sub(grad, to_even, out=out[:, 1 : 2 * steps : 2])
     out[:, 2 * steps :] = 0
 
 
@@ -97,7 +97,7 @@ def parts(level: Level) -> Iterator[Part]:
 
 
 def composed(kernels: Any) -> Kernel:
-    """`grouped_nt_xent_pulled` from a backend's own grouped kernels."""
+    """`grouped_nt_xent_fused` from a backend's own grouped kernels."""
 
     def kernel(
         z1: Tensor,
@@ -105,13 +105,13 @@ def composed(kernels: Any) -> Kernel:
         lengths: Tensor | None,
         temperature: float,
         normalize: bool,
-        pull: float,
+        weight: float,
         grad1: Tensor,
         grad2: Tensor,
     ) -> Tensor:
         loss, saved = kernels["grouped_nt_xent"](z1, z2, lengths, temperature, normalize)
         back = kernels["grouped_nt_xent_backward"]
-        grad = torch.full_like(loss, pull)
+        grad = torch.full_like(loss, weight)
         for total, found in zip(
             (grad1, grad2),
             back(grad, z1, z2, saved, lengths, temperature, normalize),
@@ -123,11 +123,9 @@ def composed(kernels: Any) -> Kernel:
     return kernel
 
 
-def with_pulled(backend: dispatch.Backend) -> dispatch.Backend:
+def with_fused(backend: dispatch.Backend) -> dispatch.Backend:
     """The backend with the composed kernel where it has none of its own."""
-    return backend.extended(
-        {"grouped_nt_xent_pulled": composed(backend.kernels), **backend.kernels}
-    )
+    return backend.extended({"grouped_nt_xent_fused": composed(backend.kernels), **backend.kernels})
 
 
 def _forward(
@@ -140,35 +138,35 @@ def _forward(
     gradient: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
-    op = "grouped_nt_xent_pulled" if gradient else "grouped_nt_xent"
+    op = "grouped_nt_xent_fused" if gradient else "grouped_nt_xent"
     kernel = dispatch.select(op, (z1, z2), backend)
     dtype = spec.compute_dtype(z1.dtype)
     # One layout for views and gradients.
     z1, z2 = (z.to(dtype).contiguous() for z in (z1, z2))
     pyramid = list(levels(z1, z2, lengths, alpha))
-    total, pulled = z1.new_zeros(()), None
+    total, gradients = z1.new_zeros(()), None
     for level in reversed(pyramid):
         if gradient:
-            pulled = _below(pulled, level)
+            gradients = _below(gradients, level)
         for part in parts(level):
             arguments = (part.z1, part.z2, part.lengths, temperature, normalize)
             weight = part.weight / len(pyramid)
-            if pulled is None:
+            if gradients is None:
                 loss = kernel(*arguments)[0]
             else:
-                grads = pulled.transpose(1, 2) if part.by_step else pulled
+                grads = gradients.transpose(1, 2) if part.by_step else gradients
                 loss = kernel(*arguments, weight, *grads)
             total += weight * loss.sum()
-    return total, z1.new_empty(0) if pulled is None else pulled
+    return total, z1.new_empty(0) if gradients is None else gradients
 
 
-def _below(pulled: Tensor | None, level: Level) -> Tensor:
+def _below(gradients: Tensor | None, level: Level) -> Tensor:
     """What the gradients of both views (2, B, T, D) of the level above are on this one."""
     shape = (2, *level.z1.shape)
-    if pulled is None:
+    if gradients is None:
         return level.z1.new_zeros(shape)
     out = level.z1.new_empty(shape)
-    for grad, z, to in zip(pulled, (level.z1, level.z2), out, strict=True):
+    for grad, z, to in zip(gradients, (level.z1, level.z2), out, strict=True):
         _halve_backward(grad, z, to)
     return out
 
@@ -196,8 +194,8 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     if grad is None:
         return (None,) * 8
-    z1, z2, formed = ctx.saved_tensors
-    g1, g2 = formed_gradient(grad, formed, z1, z2).to(z1.dtype).unbind()
+    z1, z2, gradients = ctx.saved_tensors
+    g1, g2 = fused_gradient(grad, gradients, z1, z2).to(z1.dtype).unbind()
     return g1, g2, *[None] * 6
 
 

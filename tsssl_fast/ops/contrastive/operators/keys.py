@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
 from tsssl_fast.ops.contrastive import spec
-from tsssl_fast.ops.contrastive.operators.saved_gradient import formed_gradient
+from tsssl_fast.ops.contrastive.operators.saved_gradient import fused_gradient
 from tsssl_fast.ops.contrastive.rules import Rules
 
 Kernel = Callable[..., tuple[Tensor, Tensor]]
@@ -84,8 +84,8 @@ def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     if grad is None:
         return (None,) * 8
     q, jacobian = ctx.saved_tensors
-    found = formed_gradient(grad[:, None], jacobian, q)
-    # A row without pairs has log-sum-exp -inf, whose gradient may be NaN: its share is zero.
+    found = fused_gradient(grad[:, None], jacobian, q)
+    # A row without pairs has log-sum-exp -inf, whose gradient may be NaN: what it adds is zero.
     return (torch.where(jacobian == 0, 0, found).to(q.dtype), *(None,) * 7)
 
 

@@ -10,7 +10,7 @@ from tsssl_fast.ops.contrastive.rules import Rules
 
 _RULES = (
     "Tensor? q_id, Tensor? k_id, Tensor? q_group, Tensor? k_group, Tensor? q_valid, "
-    "Tensor? k_valid, Tensor? mask, Tensor? weight, bool normalize, bool columns, "
+    "Tensor? k_valid, Tensor? mask, Tensor? weight, bool normalize, bool symmetric, "
     "bool skip_diagonal, int group_rule"
 )
 
@@ -44,7 +44,7 @@ def _forward(
 
 def _sizes(q: Tensor, k: Tensor | None, rules: Rules) -> tuple[int, int]:
     scales = q.shape[0] if k is None else q.shape[0] + k.shape[0]
-    return (scales if rules.columns else q.shape[0]), scales
+    return (scales if rules.symmetric else q.shape[0]), scales
 
 
 def _forward_fake(

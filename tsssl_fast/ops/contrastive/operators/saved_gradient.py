@@ -1,4 +1,4 @@
-"""`formed_backward`: the backward of operators that form their gradient in the forward."""
+"""`fused_backward`: the backward of operators that compute their gradient in the forward."""
 
 from typing import Any
 
@@ -7,19 +7,19 @@ from torch import Tensor
 from tsssl_fast.backends import registration
 
 
-def _run(grad: Tensor, formed: Tensor, z1: Tensor, z2: Tensor | None, backend: str) -> Tensor:
-    return formed * grad
+def _run(grad: Tensor, gradient: Tensor, z1: Tensor, z2: Tensor | None, backend: str) -> Tensor:
+    return gradient * grad
 
 
 _scaled = registration.define(
-    "formed_backward(Tensor grad, Tensor formed, Tensor z1, Tensor? z2, str backend) -> Tensor",
+    "fused_backward(Tensor grad, Tensor gradient, Tensor z1, Tensor? z2, str backend) -> Tensor",
     _run,
     _run,
-    backward=registration.no_second_derivative("formed_backward"),
+    backward=registration.no_second_derivative("fused_backward"),
 )
 
 
-def formed_gradient(grad: Tensor, formed: Tensor, z1: Tensor, z2: Tensor | None = None) -> Any:
-    """formed * grad. z1, z2: what `formed` is a function of, so that a second derivative is an
+def fused_gradient(grad: Tensor, gradient: Tensor, z1: Tensor, z2: Tensor | None = None) -> Any:
+    """gradient * grad. z1, z2: what `gradient` is a function of, so that a second derivative is an
     error in words instead of a part that is missing."""
-    return _scaled(grad, formed, z1, z2, "")
+    return _scaled(grad, gradient, z1, z2, "")

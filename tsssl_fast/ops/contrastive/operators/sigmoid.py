@@ -23,7 +23,7 @@ def sigmoid_pairs(
     normalize: bool,
     backend: str,
 ) -> Tensor:
-    """The (M,) losses of epilogues.sigmoid_pairs; arguments checked by the public function."""
+    """The (M,) losses of reference.sigmoid_pairs; arguments checked by the public function."""
     return _operator(q, k, scale, bias, q_id, k_id, q_valid, k_valid, normalize, backend)[0]
 
 

@@ -14,7 +14,7 @@ from tsssl_fast.ops.contrastive.rules import Rules
 def triplet(
     z: Tensor, labels: Tensor, valid: Tensor | None, margin: float, normalize: bool, backend: str
 ) -> Tensor:
-    """The (M,) losses of epilogues.triplet; arguments checked by the public function."""
+    """The (M,) losses of reference.triplet; arguments checked by the public function."""
     return _operator(z, labels, valid, margin, normalize, backend)[0]
 
 

@@ -61,8 +61,8 @@ def grouped_backward(
             continue
         q, _, beta, rules = two_views(z1[g, :n], z2[g, :n], temperature)
         rows = saved[:, g, : 2 * n]
-        pull = grad[g, : 2 * n].to(saved.dtype) * rows[0]
-        grads = torch.stack([pull, -pull, torch.zeros_like(pull)])
+        slope = grad[g, : 2 * n].to(saved.dtype) * rows[0]
+        grads = torch.stack([slope, -slope, torch.zeros_like(slope)])
         rules = rules._replace(normalize=normalize)
         dz, _, _ = backward(grads, q, None, beta, rules, rows[2:], rows[1], False)
         g1[g, :n], g2[g, :n] = dz[:n], dz[n:]

@@ -45,8 +45,8 @@ def nt_xent_backward(
     temperature: float,
     reduction: str,
 ) -> tuple[Tensor, Tensor]:
-    share = saved[0] / len(saved[0]) if reduction == "mean" else saved[0]
-    pull = grad.to(saved.dtype) * share
-    grads = torch.stack([pull, -pull, torch.zeros_like(pull)])
+    one_minus_p = saved[0] / len(saved[0]) if reduction == "mean" else saved[0]
+    slope = grad.to(saved.dtype) * one_minus_p
+    grads = torch.stack([slope, -slope, torch.zeros_like(slope)])
     dz, _, _ = backward(grads, *two_views(z1, z2, temperature), saved[2:], saved[1], False)
     return dz[: len(z1)].clone(), dz[len(z1) :].clone()

@@ -14,7 +14,7 @@ PLAIN = Rules(None, None, None, None, None, None, None, None, True, False, False
 
 
 def pair_logsumexp(q: Tensor, k: Tensor | None, beta: Tensor, rules: Rules) -> Tensor:
-    """Row statistics of the logits a = beta s: (3, M), with `rules.columns` (3, M + P).
+    """Row statistics of the logits a = beta s: (3, M), with `rules.symmetric` (3, M + P).
 
     Row 0: log sum exp over the negatives; row 1: over the positives; row 2: the gap, row 1 minus
     the (weighted) mean of the positives' logits. Empty classes: -inf, -inf, 0.
@@ -23,7 +23,7 @@ def pair_logsumexp(q: Tensor, k: Tensor | None, beta: Tensor, rules: Rules) -> T
     a = s * beta.to(s.dtype)
     w = None if rules.weight is None else rules.weight.to(a.dtype)
     out = _rows(a, negative, positive, w)
-    if rules.columns:
+    if rules.symmetric:
         back = None if w is None else w.T
         out = torch.cat([out, _rows(a.T, negative.T, positive.T, back)], dim=1)
     return out
@@ -117,14 +117,14 @@ def forward(
     a = s * beta.to(s.dtype)
     weight = None if rules.weight is None else rules.weight.to(s.dtype)
     sums = _sums(a, negative, positive, weight)
-    if rules.columns:
+    if rules.symmetric:
         back = None if weight is None else weight.T
         sums = torch.cat([sums, _sums(a.T, negative.T, positive.T, back)], dim=1)
     scale = q_scale if k is None else torch.cat([q_scale, k_scale])
     found = s.new_empty((len(spec.STATISTICS), 0))
     if statistics:
         found = _statistics(s, a, negative, positive)
-        if rules.columns:
+        if rules.symmetric:
             found = torch.cat([found, _statistics(s.T, a.T, negative.T, positive.T)], dim=1)
     return pair_logsumexp(q, k, beta, rules), sums, scale, found
 
@@ -166,7 +166,7 @@ def backward(
     b = beta.to(s.dtype)
     m = len(q)
     w = _pull(grad[:, :m], s * b, negative, positive, rules.weight, sums[:, :m])
-    if rules.columns:
+    if rules.symmetric:
         back = None if rules.weight is None else rules.weight.T
         w = w + _pull(grad[:, m:], s.T * b, negative.T, positive.T, back, sums[:, m:]).T
     d_beta = (w * s).sum().to(beta.dtype)

@@ -1,4 +1,4 @@
-"""What `sigmoid_pairs` and `triplet` share: rows, signs, blocks of rows."""
+"""Common to `sigmoid_pairs` and `triplet`: rows, signs, blocks of rows."""
 
 from collections.abc import Iterator
 

@@ -62,15 +62,15 @@ def triplet_backward(
 ) -> Tensor:
     u = side(z, rules.q_valid, rules)[0]
     hardest, count, active = rows
-    push = torch.where(count > 0, grad.to(u.dtype) / count, 0.0)
+    each = torch.where(count > 0, grad.to(u.dtype) / count, 0.0)
     du = torch.zeros_like(u)
     for first, last in blocks(len(u), len(u)):
         part = slice(first, last)
         _, positive = (x.to(u.device) for x in classes(len(u), True, rules, first, last))
         within = positive & (margin + hardest[part, None] - u[part] @ u.T > 0)
-        w = torch.where(within, -push[part, None], 0.0)
-        pull = push[part] * active[part]
-        w.scatter_add_(1, nearest[part, None].clamp_min(0).to(torch.int64), pull[:, None])
+        w = torch.where(within, -each[part, None], 0.0)
+        at = nearest[part, None].clamp_min(0).to(torch.int64)
+        w.scatter_add_(1, at, (each[part] * active[part])[:, None])
         du[part] += w @ u
         du += w.T @ u[part]
     return through_norm(du, u, norms, rules).to(z.dtype)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tsssl_fast.ops.contrastive.rules import Rules
 from tsssl_fast.ops.contrastive.triton import tuning
-from tsssl_fast.ops.contrastive.triton.kernels.reduce import combine, pull
+from tsssl_fast.ops.contrastive.triton.kernels.reduce import combine, gradient_coefficients
 from tsssl_fast.ops.contrastive.triton.kernels.rows import finish, prepare
 
 VECTOR = 128  # rows of a program that works on vectors
@@ -105,9 +105,9 @@ def combine_rows(
     lengths: Tensor | None,
     out: Tensor | None,
     sums: Tensor,
-    found: Tensor | None,
+    statistics: Tensor | None,
     loss: Tensor | None,
-    share: Tensor | None,
+    one_minus_p: Tensor | None,
     n: int,
     groups: int,
     span: int,
@@ -118,17 +118,17 @@ def combine_rows(
     """Rows [row, row + n) of the results."""
     rows = sums.shape[1]
     combine[(triton.cdiv(n, VECTOR), groups)](
-        *(part, lengths, out, sums, found, loss, share, n, span, slots, row, rows),
-        *(weighted, found is not None, VECTOR),
+        *(part, lengths, out, sums, statistics, loss, one_minus_p, n, span, slots, row, rows),
+        *(weighted, statistics is not None, VECTOR),
         **options(4),
     )
 
 
-def pull_rows(grad: Tensor, sums: Tensor, weighted: bool) -> Tensor:
-    """triton_reduce.pull's coefficients (5, rows)."""
+def coefficients_of(grad: Tensor, sums: Tensor, weighted: bool) -> Tensor:
+    """reduce.gradient_coefficients: (5, rows)."""
     rows = sums.shape[1]
     coefficients = torch.empty((5, rows), device=sums.device)
-    pull[(triton.cdiv(rows, VECTOR),)](
+    gradient_coefficients[(triton.cdiv(rows, VECTOR),)](
         *(grad, sums, coefficients, grad.stride(0), grad.stride(1), rows, weighted, VECTOR),
         **options(4),
     )

@@ -18,7 +18,7 @@ from tsssl_fast.ops.contrastive.triton.views import (
 def nt_xent(
     z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    if not (keep and configs.formed(z1.dtype, configs.pitch(z1.shape[-1]), reduction)):
+    if not (keep and configs.gradient_in_forward(z1.dtype, configs.pitch(z1.shape[-1]), reduction)):
         loss, saved = paired_forward(z1, z2, None, temperature, True)
         return checks.reduce(loss, reduction), saved, loss.new_empty(0)
     rows = 2 * len(z1)

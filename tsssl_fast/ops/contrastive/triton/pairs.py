@@ -9,10 +9,10 @@ from tsssl_fast.backends.triton.availability import on
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.rules import Rules
 from tsssl_fast.ops.contrastive.triton.launch import (
+    coefficients_of,
     finish_rows,
     gain_of,
     prepare_rows,
-    pull_rows,
     rule_arguments,
 )
 from tsssl_fast.ops.contrastive.triton.sweeps import (
@@ -46,7 +46,7 @@ def pair_logsumexp(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     m = len(q)
     scales = m if k is None else m + len(k)
-    rows = scales if rules.columns else m
+    rows = scales if rules.symmetric else m
     new: Any = {"device": q.device}
     out, sums = torch.empty((3, rows), **new), torch.empty((len(spec.SUM_ROWS), rows), **new)
     scale = torch.empty(scales, **new)
@@ -55,8 +55,8 @@ def pair_logsumexp(
     with on(q):
         forth, back = _pair_sweeps(q, k, beta, rules, scale)
         results = Results(out, sums, found if statistics else None, None, None)
-        sums_of(forth, results, rules.columns and forth.fused, weighted)
-        if rules.columns and not forth.fused:
+        sums_of(forth, results, rules.symmetric and forth.fused, weighted)
+        if rules.symmetric and not forth.fused:
             sums_of(back, results, False, weighted, m)
     return out, sums, scale, found
 
@@ -77,9 +77,9 @@ def pair_logsumexp_backward(
     grad_k = torch.empty(k.shape if k is not None and keys else 0, dtype=q.dtype, device=q.device)
     with on(q):
         forth, back = _pair_sweeps(q, k, beta, rules, torch.empty_like(scale))
-        coefficients = pull_rows(grad, sums, rules.weight is not None)
+        coefficients = coefficients_of(grad, sums, rules.weight is not None)
         own = coefficients[:, :m]
-        other = own if k is None else coefficients[:, m:] if rules.columns else None
+        other = own if k is None else coefficients[:, m:] if rules.symmetric else None
         size = grad.abs().float()
         gain = gain_of(2 * (size[0] + size[1] + 2 * size[2]).amax(), q.dtype)
         by_row = not forth.fused

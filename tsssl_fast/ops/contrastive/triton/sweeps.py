@@ -1,5 +1,5 @@
 """One sweep over all pairs: sums of one side's rows, or gradients of one side, by tiles or by row
-chunks (triton_configs says which)."""
+chunks (tuning says which)."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -47,13 +47,13 @@ class Sweep(NamedTuple):
 
 
 class Results(NamedTuple):
-    """Where a forward puts its rows; triton_reduce.combine."""
+    """Where a forward puts its rows; kernels.reduce.combine."""
 
     out: Tensor | None
     sums: Tensor
-    found: Tensor | None
+    statistics: Tensor | None
     loss: Tensor | None
-    share: Tensor | None
+    one_minus_p: Tensor | None
 
 
 def matrix_product(a: Tensor, b: Tensor) -> Tensor:
@@ -93,9 +93,9 @@ def sums_of(sweep: Sweep, results: Results, columns: bool, weighted: bool, row: 
     kind = family(x)
     symmetric = sweep.one_set and not sweep.matrices
     both = symmetric or columns
-    load = configs.load_of(both, results.found is not None, sweep.matrices)
+    load = configs.load_of(both, results.statistics is not None, sweep.matrices)
     tile = configs.tiles("sums", x.dtype, x.shape[1], kind, load)
-    fields = SUMS + (STATISTICS if results.found is not None else 0)
+    fields = SUMS + (STATISTICS if results.statistics is not None else 0)
     if both:
         row_slots, row_span = slots_of(sweep.m, max(tile.rows, tile.columns), configs.SLOTS)
         column_slots, column_span = slots_of(sweep.p, tile.columns, configs.SLOTS)
@@ -116,7 +116,7 @@ def sums_of(sweep: Sweep, results: Results, columns: bool, weighted: bool, row: 
         **{"m": sweep.m, "p": sweep.p, "pitch": x.shape[1], **sweep.rules},
         **{"row_span": row_span, "column_span": column_span},
         **{"row_slots": column_slots, "column_slots": row_slots},
-        **{"ONE_SET": symmetric, "COLUMNS": both, "STATS": results.found is not None},
+        **{"ONE_SET": symmetric, "COLUMNS": both, "STATS": results.statistics is not None},
         **{"BM": tile.rows, "BN": tile.columns, "BK": tile.step, "RESIDENT": tile.resident},
         **{"PRECISION": dot_precision(x)},
         **options(tile.warps, tile.stages),
@@ -130,7 +130,7 @@ def sums_of(sweep: Sweep, results: Results, columns: bool, weighted: bool, row: 
 
 def _chunked_sums(sweep: Sweep, results: Results, row: int, weighted: bool) -> None:
     tile = configs.chunk_tiles(family(sweep.rows.x))
-    fields = SUMS + (STATISTICS if results.found is not None else 0)
+    fields = SUMS + (STATISTICS if results.statistics is not None else 0)
     for first, last, scores, arguments in _chunks(sweep):
         blocks = triton.cdiv(last - first, tile.rows)
         slots, span = _splits(blocks, sweep.p, tile.columns)
@@ -140,7 +140,7 @@ def _chunked_sums(sweep: Sweep, results: Results, row: int, weighted: bool) -> N
             **{"scores": scores, "row_part": part, "column_part": part},
             **{"row_span": tile.rows, "column_span": span},
             **{"row_slots": slots, "column_slots": blocks},
-            **{"ONE_SET": False, "COLUMNS": False, "STATS": results.found is not None},
+            **{"ONE_SET": False, "COLUMNS": False, "STATS": results.statistics is not None},
             **{"BM": tile.rows, "BN": tile.columns, "BK": tile.step, "RESIDENT": False},
             **{"PRECISION": "ieee"},
             **options(tile.warps, tile.stages),
@@ -149,14 +149,14 @@ def _chunked_sums(sweep: Sweep, results: Results, row: int, weighted: bool) -> N
 
 
 def gradients_of(
-    sweep: Sweep, row_pull: Tensor | None, column_pull: Tensor | None, gain: Tensor | None
+    sweep: Sweep, row_slopes: Tensor | None, column_slopes: Tensor | None, gain: Tensor | None
 ) -> tuple[Tensor, Tensor, int]:
     """(part, sum of beta's gradient, splits) of one side; `part` as finish_rows takes it."""
     x = sweep.rows.x
     if not sweep.fused:
-        part, _, d_beta = chunked_gradients(sweep, row_pull, column_pull, gain, False)
+        part, _, d_beta = chunked_gradients(sweep, row_slopes, column_slopes, gain, False)
         return part, d_beta, 1
-    load = configs.load_of(column_pull is not None, False, sweep.matrices)
+    load = configs.load_of(column_slopes is not None, False, sweep.matrices)
     tile = configs.tiles("gradients", x.dtype, x.shape[1], family(x), load)
     blocks = triton.cdiv(sweep.m, tile.rows)
     splits, span = _splits(blocks * sweep.groups, sweep.p, tile.columns)
@@ -167,7 +167,7 @@ def gradients_of(
         **{"scores": None, "beta": sweep.beta, "gain": gain, "lengths": sweep.lengths},
         **{"part": part, "beta_part": beta_part, "column_span": span},
         **{"m": sweep.m, "p": sweep.p, "half": sweep.half, "first": 0},
-        **{"pitch": x.shape[1], **_pulls(row_pull, column_pull), **sweep.rules},
+        **{"pitch": x.shape[1], **_coefficients(row_slopes, column_slopes), **sweep.rules},
         **{"ONE_SET": sweep.one_set, "BM": tile.rows, "BN": tile.columns, "BK": tile.step},
         **{"BD": configs.width(x.shape[1], family(x)), "RESIDENT": tile.resident},
         **{"PRECISION": dot_precision(x)},
@@ -178,8 +178,8 @@ def gradients_of(
 
 def chunked_gradients(
     sweep: Sweep,
-    row_pull: Tensor | None,
-    column_pull: Tensor | None,
+    row_slopes: Tensor | None,
+    column_slopes: Tensor | None,
     gain: Tensor | None,
     both: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -192,14 +192,14 @@ def chunked_gradients(
     for first, last, scores, arguments in _chunks(sweep):
         # float32 weights take their similarities' place.
         v = scores if x.dtype == torch.float32 else torch.empty_like(scores, dtype=x.dtype)
-        chunk_pull = None if row_pull is None else row_pull[:, first:last]
+        chunk_slopes = None if row_slopes is None else row_slopes[:, first:last]
         blocks = triton.cdiv(last - first, tile.rows)
         splits, span = _splits(blocks, sweep.p, tile.columns)
         beta_part = torch.empty((splits, last - first), device=x.device)
         pair_gradients[(blocks, splits, 1)](
             **arguments,
             **{"scores": scores, "gain": gain, "part": v, "beta_part": beta_part},
-            **{"column_span": span, **_pulls(chunk_pull, column_pull)},
+            **{"column_span": span, **_coefficients(chunk_slopes, column_slopes)},
             **{"ONE_SET": sweep.one_set, "BM": tile.rows, "BN": tile.columns, "BK": tile.step},
             **{"BD": 16, "RESIDENT": False, "PRECISION": "ieee"},
             **options(tile.warps, tile.stages),
@@ -211,11 +211,11 @@ def chunked_gradients(
     return part, column_part, d_beta
 
 
-def _pulls(row_pull: Tensor | None, column_pull: Tensor | None) -> dict[str, Any]:
+def _coefficients(row_slopes: Tensor | None, column_slopes: Tensor | None) -> dict[str, Any]:
     return {
-        **{"row_pull": row_pull, "column_pull": column_pull},
-        "row_step": 0 if row_pull is None else row_pull.stride(0),
-        "column_step": 0 if column_pull is None else column_pull.stride(0),
+        **{"row_slopes": row_slopes, "column_slopes": column_slopes},
+        "row_step": 0 if row_slopes is None else row_slopes.stride(0),
+        "column_step": 0 if column_slopes is None else column_slopes.stride(0),
     }
 
 

@@ -136,7 +136,7 @@ def chunk_rows(keys: int, family: str) -> int:
     return 8 if family == "interpreter" else max(128, CHUNK_ELEMENTS // keys // 128 * 128)
 
 
-def formed(dtype: torch.dtype, columns: int, reduction: str) -> bool:
-    """Whether nt_xent's forward forms the gradient: of wide rows, where the upstream gradient is
+def gradient_in_forward(dtype: torch.dtype, columns: int, reduction: str) -> bool:
+    """Whether nt_xent's forward computes the gradient: of wide rows, where the upstream gradient is
     one number. On the chip there is nothing to save: no pair's number outlives its tile."""
     return reduction != "none" and not fused(dtype, columns)

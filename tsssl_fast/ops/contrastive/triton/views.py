@@ -1,5 +1,5 @@
 """NT-Xent of two views on the Triton kernels: losses, and gradients for an upstream gradient per
-row; the forward of `nt_xent` may ask for both (triton_configs.formed)."""
+row; the forward of `nt_xent` may ask for both (tuning.gradient_in_forward)."""
 
 import math
 from typing import NamedTuple
@@ -20,11 +20,11 @@ from tsssl_fast.ops.contrastive.triton.kernels.paired import (
 from tsssl_fast.ops.contrastive.triton.launch import (
     COLUMNS,
     ROWS,
+    coefficients_of,
     finish_rows,
     gain_of,
     options,
     prepare_rows,
-    pull_rows,
     rule_arguments,
     slots_of,
 )
@@ -39,7 +39,7 @@ from tsssl_fast.ops.contrastive.triton.sweeps import (
 # One shift serves all rows of unit length while 2 beta is below this: exp(-2 beta) and gradients
 # scaled by 1e12 stay normal float32 numbers.
 SAFE_SPREAD = 60.0
-_PAIRED = 2  # triton_tiles.PAIRED
+_PAIRED = 2  # kernels.tiles.PAIRED
 
 
 def shape_of(z: Tensor) -> tuple[int, int]:
@@ -93,15 +93,15 @@ def write_gradients(
 ) -> None:
     """grad: upstream, float32, one number a row; rows: those of spec.NT_XENT_ROWS."""
     sweep, scale, beta, normalize = problem
-    pull = grad * rows[0]
-    gain = gain_of(4 * pull.abs().amax(), sweep.rows.x.dtype)
+    slope = grad * rows[0]
+    gain = gain_of(4 * slope.abs().amax(), sweep.rows.x.dtype)
     positive: Tensor | None = None
     if _one_shift(beta, normalize):
-        part, splits = _one_shift_backward(sweep, beta, pull, rows, gain)
-        positive = pull
+        part, splits = _one_shift_backward(sweep, beta, slope, rows, gain)
+        positive = slope
     else:
-        grads = torch.stack([pull, -pull, torch.zeros_like(pull)])
-        coefficients = pull_rows(grads, rows[2:], False)
+        grads = torch.stack([slope, -slope, torch.zeros_like(slope)])
+        coefficients = coefficients_of(grads, rows[2:], False)
         part, _, splits = gradients_of(sweep, coefficients, coefficients, gain)
     finish_rows(
         *(part, sweep.rows, scale, sweep.beta, gain, positive, sweep.lengths, outs),
@@ -129,14 +129,14 @@ def _one_shift_forward(sweep: Sweep, beta: float, loss: Tensor, saved: Tensor) -
 
 
 def _one_shift_backward(
-    sweep: Sweep, beta: float, pull: Tensor, rows: Tensor, gain: Tensor | None
+    sweep: Sweep, beta: float, slope: Tensor, rows: Tensor, gain: Tensor | None
 ) -> tuple[Tensor, int]:
     x, r = sweep.rows
     strength = beta / math.log(2)
     power = float(math.ceil(strength))
     # The forward may have been another backend's, with another shift.
     to_negative = torch.where(
-        rows[4] == 0, 0.0, pull / rows[4] * (power * math.log(2) - rows[2]).exp()
+        rows[4] == 0, 0.0, slope / rows[4] * (power * math.log(2) - rows[2]).exp()
     )
     if not sweep.fused:
         return _one_shift_chunks(sweep, to_negative, gain, strength, power), 1

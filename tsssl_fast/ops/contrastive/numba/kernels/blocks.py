@@ -33,7 +33,7 @@ class Side(NamedTuple):
     total: np.ndarray  # (QUANTITIES, N) float64
     negative_shift: np.ndarray  # (N,)
     positive_shift: np.ndarray
-    pulls: np.ndarray  # (3, N): what the losses pull at: negatives, positives, constant
+    slopes: np.ndarray  # (3, N): of dL/da: negatives', positives', constant
     gradient: np.ndarray  # (N, D), or (0, D)
 
 
@@ -152,18 +152,18 @@ def sums(q, k, rules, settings, window, both, memory, thread, place):
 
 
 @part
-def _pull_row(a, i, q, k, rules, settings, j0, j1, kind, ones):
+def _row_gradient(a, i, q, k, rules, settings, j0, j1, kind, ones):
     """dL/da of one row of pairs, in place of its similarities."""
     classify(rules, i, j0, j1, kind)
     weight = rules.weight[i, j0:j1] if rules.weight.size > 0 else ones[: j1 - j0]
-    row = (q.pulls[0, i], q.pulls[1, i], q.pulls[2, i])
-    column = (k.pulls[0, j0:j1], k.pulls[1, j0:j1], k.pulls[2, j0:j1])
+    row = (q.slopes[0, i], q.slopes[1, i], q.slopes[2, i])
+    column = (k.slopes[0, j0:j1], k.slopes[1, j0:j1], k.slopes[2, j0:j1])
     if settings.fixed:
-        tiles.chosen_pull(a, kind, weight, settings.power, row, column)
+        tiles.chosen_gradient(a, kind, weight, settings.power, row, column)
     else:
         shifts = (q.negative_shift[i], q.positive_shift[i])
         column_shifts = (k.negative_shift[j0:j1], k.positive_shift[j0:j1])
-        tiles.shifted_pull(a, kind, weight, row, shifts, column, column_shifts)
+        tiles.shifted_gradient(a, kind, weight, row, shifts, column, column_shifts)
 
 
 @part
@@ -181,9 +181,9 @@ def gradient(q, k, rules, settings, window, both, memory, thread, place):
         if not memory.kept:
             tiles.scale(a, settings.beta)
         if plain:
-            tiles.plain_pull(a, settings.power, q.pulls[0, i0 + r], k.pulls[0, j0:j1])
+            tiles.plain_gradient(a, settings.power, q.slopes[0, i0 + r], k.slopes[0, j0:j1])
         else:
-            _pull_row(a, i0 + r, q, k, rules, settings, j0, j1, kind, ones)
+            _row_gradient(a, i0 + r, q, k, rules, settings, j0, j1, kind, ones)
     multiply(tile, False, k.rows[j0:j1], False, 1.0, q.gradient[i0:i1])
     if both:
         multiply(tile, True, q.rows[i0:i1], False, 1.0, k.gradient[j0:j1])

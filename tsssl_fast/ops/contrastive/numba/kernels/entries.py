@@ -117,7 +117,7 @@ def pair_values(counter, thread, saved, weighted, out):
 
 
 @kernel
-def pair_pulls(counter, thread, saved, weighted, grad, settings, pulls):
+def pair_slopes(counter, thread, saved, weighted, grad, settings, slopes):
     """dL/da = negative exp(a) - ...: the factors of every row's exponentials, and the constant."""
     for i in range(saved.shape[1]):
         count = np.float64(saved[4, i])
@@ -129,19 +129,19 @@ def pair_pulls(counter, thread, saved, weighted, grad, settings, pulls):
         if settings.fixed:
             of_negatives = math.exp(settings.power * _LN2 - np.float64(saved[0, i]))
             of_positives = math.exp(settings.power * _LN2 - np.float64(saved[1, i]))
-        pulls[0, i] = 0.0 if n == 0 else np.float64(grad[0, i]) / n * of_negatives
-        pulls[1, i] = 0.0
+        slopes[0, i] = 0.0 if n == 0 else np.float64(grad[0, i]) / n * of_negatives
+        slopes[1, i] = 0.0
         if count != 0 and p != 0:
-            pulls[1, i] = (on_positive if single else on_positive + on_gap) / p * of_positives
-        pulls[2, i] = 0.0 if count == 0 or single else on_gap / count
+            slopes[1, i] = (on_positive if single else on_positive + on_gap) / p * of_positives
+        slopes[2, i] = 0.0 if count == 0 or single else on_gap / count
 
 
 @kernel
 def nt_xent_values(counter, thread, saved, live, loss):
-    """NT-Xent's loss of every row and, into saved[0], its share; saved: rows of NT_XENT_ROWS."""
+    """NT-Xent's loss of every row and 1 - P(positive); saved: rows of spec.NT_XENT_ROWS."""
     for g in range(len(live)):
         for i in range(live[g, 0], live[g, 1]):
-            # No negative: log 0 = -inf gives loss 0 and share 0.
+            # No negative: log 0 = -inf gives loss 0 and 1 - P = 0.
             x = np.float64(saved[2, i]) + math.log(np.float64(saved[4, i]))
             x -= np.float64(saved[7, i])
             loss[i] = x + math.log1p(math.exp(-x)) if x > 0 else math.log1p(math.exp(x))
@@ -149,18 +149,18 @@ def nt_xent_values(counter, thread, saved, live, loss):
 
 
 @kernel
-def nt_xent_pulls(counter, thread, saved, live, grad, settings, pulls):
+def nt_xent_slopes(counter, thread, saved, live, grad, settings, slopes):
     for g in range(len(live)):
         for i in range(live[g, 0], live[g, 1]):
-            pull = np.float64(grad[i]) * np.float64(saved[0, i])
+            slope = np.float64(grad[i]) * np.float64(saved[0, i])
             total = np.float64(saved[4, i])
             of_negatives = of_positives = 1.0
             if settings.fixed:
                 of_negatives = math.exp(settings.power * _LN2 - np.float64(saved[2, i]))
                 of_positives = math.exp(settings.power * _LN2 - np.float64(saved[3, i]))
-            pulls[0, i] = 0.0 if total == 0 else pull / total * of_negatives
-            pulls[1, i] = -pull / np.float64(saved[5, i]) * of_positives
-            pulls[2, i] = 0.0
+            slopes[0, i] = 0.0 if total == 0 else slope / total * of_negatives
+            slopes[1, i] = -slope / np.float64(saved[5, i]) * of_positives
+            slopes[2, i] = 0.0
 
 
 @kernel

@@ -70,11 +70,11 @@ class Set:
         none = self.like.new_zeros((3, 0))
         return Side(self.rows, *map(numba_arrays.array, (total, shift[0], shift[1], none, none)))
 
-    def backward(self, pulls: Tensor, shift: Tensor, gradient: bool) -> Side:
-        """pulls: (3, rows), shift: (2, rows) of negatives and of positives."""
+    def backward(self, slopes: Tensor, shift: Tensor, gradient: bool) -> Side:
+        """slopes: (3, rows) of Side, shift: (2, rows) of negatives and of positives."""
         size = (self.count if gradient else 0, self.dim)
         total = torch.zeros((QUANTITIES, 0), dtype=torch.float64)
-        arrays = (total, shift[0], shift[1], pulls, self.like.new_zeros(size))
+        arrays = (total, shift[0], shift[1], slopes, self.like.new_zeros(size))
         return Side(self.rows, *map(numba_arrays.array, arrays))
 
     def finish(

@@ -103,29 +103,29 @@ def spread(s, kind, column):
 
 
 @part
-def plain_pull(a, power, own, column):
+def plain_gradient(a, power, own, column):
     """dL/da of negatives in place: exp(a) 2^-power (own + the column's)."""
     for j in range(len(a)):
         a[j] = exp_scaled(a[j], power) * (own + column[j])
 
 
 @part
-def chosen_pull(a, kind, weight, power, row, column):
-    """The same for any classes; row and column hold the pulls of negatives and of positives and
+def chosen_gradient(a, kind, weight, power, row, column):
+    """The same for any classes; row and column hold the factors of negatives and of positives and
     the positives' constant."""
     zero = a.dtype.type(0)
     negatives, positives, constants = column
     negative, positive, constant = row
     for j in range(len(a)):
         is_positive = kind[j] == POSITIVE
-        pull = positive + positives[j] if is_positive else negative + negatives[j]
-        w = exp_scaled(a[j], power) * pull
+        factor = positive + positives[j] if is_positive else negative + negatives[j]
+        w = exp_scaled(a[j], power) * factor
         w = w - (constant + constants[j]) if is_positive else w
         a[j] = zero if kind[j] == NONE else w * weight[j]
 
 
 @part
-def shifted_pull(a, kind, weight, row, shifts, column, column_shifts):
+def shifted_gradient(a, kind, weight, row, shifts, column, column_shifts):
     """The same where every row has its own shifts, of negatives and of positives."""
     zero = a.dtype.type(0)
     negatives, positives, constants = column

@@ -1,6 +1,6 @@
 """Gradients of every row: the backward of `pair_logsumexp`.
 
-A program owns rows and walks over the columns: it recomputes the similarities, forms
+A program owns rows and walks over the columns: it recomputes the similarities, computes
 V_ij = r_j dL/da_ij (of the row's own statistics and, where columns have statistics too, of theirs)
 and adds V X to an accumulator on the chip. Splits of the columns fill a GPU when rows are few;
 `finish` adds them in their order. Keys get their gradient by the same kernel with the roles
@@ -51,8 +51,8 @@ def _slopes(
     p,
     half,
     first,
-    row_pull,
-    column_pull,
+    row_slopes,
+    column_slopes,
     row_step,
     column_step,
     row_id,
@@ -101,11 +101,11 @@ def _slopes(
         at = entry_of(weight, first + i0, j0, mask_row, mask_column, BM, BN)
         w = tl.load(at, mask=negative | positive, other=0.0)
     slope = tl.zeros_like(s)
-    if row_pull is not None:
-        slope += _slope(s, beta, negative, positive, w, row_pull, row_step, i, i < m, 1)
+    if row_slopes is not None:
+        slope += _slope(s, beta, negative, positive, w, row_slopes, row_step, i, i < m, 1)
     if HALVE:  # one set: both parts are the same pairs' seen from two sides
         along = tl.sum(slope * s, 1)
-    if column_pull is not None:
+    if column_slopes is not None:
         if weight is not None and HALVE:
             at = entry_of(weight, first + i0, j0, mask_column, mask_row, BM, BN)
             w = tl.load(at, mask=(i < m)[:, None] & (j < p)[None, :], other=0.0)
@@ -132,7 +132,7 @@ def _slopes(
                 BM,
                 BN,
             )
-        slope += _slope(s, beta, negative, positive, w, column_pull, column_step, j, j < p, 0)
+        slope += _slope(s, beta, negative, positive, w, column_slopes, column_step, j, j < p, 0)
     if not HALVE:
         along = tl.sum(slope * s, 1)
     return slope, along
@@ -147,8 +147,8 @@ def pair_gradients(
     scores,
     beta,
     gain,
-    row_pull,
-    column_pull,
+    row_slopes,
+    column_slopes,
     row_id,
     column_id,
     row_group,
@@ -184,7 +184,8 @@ def pair_gradients(
     """part (splits, rows of all problems, pitch) = V X of a split, beta_part = sum_j dL/da_ij s_ij.
 
     With `scores` (a chunk's similarities without r): part (m, p) = r_i r_j dL/da_ij instead, and no
-    product. row_pull, column_pull: `pull`'s coefficients, row_step and column_step entries a field.
+    product. row_slopes, column_slopes: from `gradient_coefficients`, row_step and
+    column_step entries a field.
     """
     g = tl.program_id(2).to(tl.int64)
     groups = tl.num_programs(2).to(tl.int64)
@@ -198,10 +199,10 @@ def pair_gradients(
         if rx is not None:
             rx += g * m
             ry += g * p
-        if row_pull is not None:
-            row_pull += g * m
-        if column_pull is not None:
-            column_pull += g * p
+        if row_slopes is not None:
+            row_slopes += g * m
+        if column_slopes is not None:
+            column_slopes += g * p
         half = tl.load(lengths + g).to(tl.int32)
         m = 2 * half
         p = m
@@ -240,8 +241,8 @@ def pair_gradients(
             p,
             half,
             first,
-            row_pull,
-            column_pull,
+            row_slopes,
+            column_slopes,
             row_step,
             column_step,
             row_id,

@@ -8,7 +8,7 @@ one pair a row: `paired_rows` takes its logit from the two rows, and `finish` it
 the tiles hold negatives only. Tiles that meet neither the diagonal nor the pairs of views nor an
 edge (all but 3 of N / BN) need no comparison.
 
-Programs, slots and the circle are those of triton_forward.
+Programs, slots and the circle are those of pair_sums.
 """
 
 # The body of a kernel is Triton's language, not Python.

@@ -1,4 +1,4 @@
-"""Row statistics from partial sums, and what a row's gradient pulls on: one entry a row."""
+"""Row statistics from partial sums, and the coefficients of its gradient: one entry a row."""
 
 # The body of a kernel is Triton's language, not Python.
 # mypy: ignore-errors
@@ -19,9 +19,9 @@ def combine(
     lengths,
     out,
     sums,
-    found,
+    statistics,
     loss,
-    share,
+    one_minus_p,
     n,
     span,
     slots,
@@ -32,7 +32,7 @@ def combine(
     BM: tl.constexpr,
 ):
     """From `part` (fields, slots, n) of every problem to rows [row, row + n) of out (3, rows) or
-    (loss, share), of sums (6, rows) and, with STATS, of found (6, rows).
+    (loss, one_minus_p), of sums (6, rows) and, with STATS, of statistics (6, rows).
 
     span: columns of a slot; a problem with fewer columns (lengths) has fewer slots.
     """
@@ -100,18 +100,18 @@ def combine(
         x = tl.where(no_n, LOWEST, negative - high)
         small = tl.exp2(-tl.abs(x) * LOG2E)
         tl.store(loss + to, tl.maximum(x, 0.0) + log1p(small), mask=live)
-        tl.store(share + to, tl.where(x > 0, 1.0, small) / (1 + small), mask=live)
+        tl.store(one_minus_p + to, tl.where(x > 0, 1.0, small) / (1 + small), mask=live)
     if STATS:
-        tl.store(found + to, logit_n, mask=live)
-        tl.store(found + rows + to, count_n, mask=live)
-        tl.store(found + 2 * rows + to, count_p, mask=live)
-        tl.store(found + 3 * rows + to, uniform, mask=live)
-        tl.store(found + 4 * rows + to, tl.where(empty_n, SMALLEST, shift_n), mask=live)
-        tl.store(found + 5 * rows + to, tl.where(empty_p, SMALLEST, shift_p), mask=live)
+        tl.store(statistics + to, logit_n, mask=live)
+        tl.store(statistics + rows + to, count_n, mask=live)
+        tl.store(statistics + 2 * rows + to, count_p, mask=live)
+        tl.store(statistics + 3 * rows + to, uniform, mask=live)
+        tl.store(statistics + 4 * rows + to, tl.where(empty_n, SMALLEST, shift_n), mask=live)
+        tl.store(statistics + 5 * rows + to, tl.where(empty_p, SMALLEST, shift_p), mask=live)
 
 
 @triton.jit
-def pull(
+def gradient_coefficients(
     grad,
     sums,
     coefficients,

@@ -115,16 +115,16 @@ def _partial(part, at, d, total, splits, keep, pitch):
 
 
 @triton.jit
-def _pull_of_rows(part, x, r, pull, at, d, partner, total, splits, keep, pitch, factor):
+def _unit_row_gradient(part, x, r, positive, at, d, partner, total, splits, keep, pitch, factor):
     """dL/du of rows `at` in columns d, and u there."""
     du = _partial(part, at, d, total, splits, keep, pitch) * factor[:, None]
     u = tl.load(x + at[:, None] * pitch + d, mask=keep, other=0.0).to(tl.float32)
     if r is not None:
         u *= tl.load(r + at, mask=tl.max(keep.to(tl.int32), 1) != 0, other=0.0)[:, None]
-    if pull is not None:
+    if positive is not None:
         live = tl.max(keep.to(tl.int32), 1) != 0
-        both = tl.load(pull + at, mask=live, other=0.0) + tl.load(
-            pull + partner, mask=live, other=0.0
+        both = tl.load(positive + at, mask=live, other=0.0) + tl.load(
+            positive + partner, mask=live, other=0.0
         )
         other = tl.load(x + partner[:, None] * pitch + d, mask=keep, other=0.0).to(tl.float32)
         if r is not None:
@@ -141,7 +141,7 @@ def finish(
     scale,
     beta,
     gain,
-    pull,
+    positive,
     lengths,
     out1,
     out2,
@@ -159,8 +159,9 @@ def finish(
     """dz = (du - u <u, du>) scale with du = beta (sum of `part` over splits) / gain.
 
     gain: power of two that the weights were multiplied by (None: 1). BY_ROW: `part` also holds the
-    factor r_i, which is taken out. pull: of paired rows, -(pull_i + pull_p) u_p is their positive's
-    part. group: rows of out1 (and out2) per problem.
+    factor r_i, which is taken out. positive: of paired rows, minus
+    dL/da of their positive: -(positive_i + positive_p) u_p is its part. group: rows of out1 (and
+    out2) per problem.
     """
     g = tl.program_id(1).to(tl.int64)
     total = n * tl.num_programs(1).to(tl.int64)
@@ -184,15 +185,17 @@ def finish(
         for d0 in range(0, dim, BD):
             d = (d0 + tl.arange(0, BD)).to(tl.int64)
             keep = live[:, None] & (d < dim)[None, :]
-            du, u = _pull_of_rows(
-                part, x, r, pull, at, d, partner, total, splits, keep, pitch, factor
+            du, u = _unit_row_gradient(
+                part, x, r, positive, at, d, partner, total, splits, keep, pitch, factor
             )
             along += tl.sum(du * u, 1)
         strength *= tl.load(scale + at, mask=live, other=0.0)
     for d0 in range(0, dim, BD):
         d = (d0 + tl.arange(0, BD)).to(tl.int64)
         keep = live[:, None] & (d < dim)[None, :]
-        du, u = _pull_of_rows(part, x, r, pull, at, d, partner, total, splits, keep, pitch, factor)
+        du, u = _unit_row_gradient(
+            part, x, r, positive, at, d, partner, total, splits, keep, pitch, factor
+        )
         dz = du
         if NORMALIZE:
             dz = du - u * along[:, None]

@@ -1,4 +1,4 @@
-"""What the pair kernels share: similarities of a tile, which of its pairs count, how sums grow."""
+"""Common to the pair kernels: similarities of a tile, which of its pairs count, how sums grow."""
 
 # The body of a kernel is Triton's language, not Python.
 # mypy: ignore-errors
