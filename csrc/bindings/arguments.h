@@ -26,6 +26,7 @@ class Buffer {
   Buffer(Address address, std::size_t bytes) : data_(pointer<T>(address)), bytes_(bytes) {}
 
   bool empty() const { return bytes_ == 0; }
+  Index size() const { return static_cast<Index>(bytes_ / sizeof(T)); }
 
   // For `count` elements, no more and no less. Throws std::invalid_argument (ValueError).
   T* holding(const char* name, Index count) const {

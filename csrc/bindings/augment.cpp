@@ -18,8 +18,9 @@ using Seed = std::array<Index, 4>;    // seed, epoch, step, rank
 using Numbers = Buffer<const double>;
 using Integers = Buffer<const Index>;
 
-Draws make_draws(const Numbers& program, Index rows, const Seed& seed, const Integers& ids,
+Draws make_draws(const Numbers& program, const Seed& seed, const Integers& ids,
                  const Integers& lengths, Index n) {
+  const Index rows = program.size() / kProgramColumns;
   return {program.holding("program", rows * kProgramColumns),
           rows,
           {seed[0], seed[1], seed[2], seed[3]},
@@ -45,10 +46,10 @@ Series<T> make_series(Address x, const Shape& shape, const Stride& stride) {
 template <class T>
 void bind(py::module_& module, const std::string& suffix) {
   module.def(("augment_forward_" + suffix).c_str(),
-             [](Address x, Shape shape, Stride stride, const Numbers& program, Index rows,
-                Seed seed, const Integers& sample_ids, const Integers& lengths,
-                const Numbers& parameters, Index views, int threads, const Buffer<T>& out) {
-               const Draws draws = make_draws(program, rows, seed, sample_ids, lengths, shape[0]);
+             [](Address x, Shape shape, Stride stride, const Numbers& program, Seed seed,
+                const Integers& sample_ids, const Integers& lengths, const Numbers& parameters,
+                Index views, int threads, const Buffer<T>& out) {
+               const Draws draws = make_draws(program, seed, sample_ids, lengths, shape[0]);
                const double* const given =
                    parameters.empty()
                        ? nullptr
@@ -58,28 +59,27 @@ void bind(py::module_& module, const std::string& suffix) {
                augment_kernels().of(T()).forward(make_series<T>(x, shape, stride), draws, given,
                                                  views, threads, to);
              },
-             py::arg("x"), py::arg("shape"), py::arg("stride"), py::arg("program"), py::arg("rows"),
+             py::arg("x"), py::arg("shape"), py::arg("stride"), py::arg("program"), py::arg("seed"),
+             py::arg("sample_ids"), py::arg("lengths"), py::arg("parameters"), py::arg("views"),
+             py::arg("threads"), py::arg("out"));
+  module.def(("augment_backward_" + suffix).c_str(),
+             [](Address grad, Shape shape, Stride stride, const Numbers& program, Seed seed,
+                const Integers& sample_ids, const Integers& lengths, const Numbers& parameters,
+                Index views, int threads, bool sum, const Buffer<T>& grad_x) {
+               const Draws draws = make_draws(program, seed, sample_ids, lengths, shape[0]);
+               const double* const given =
+                   parameters.empty()
+                       ? nullptr
+                       : parameters.holding("parameters", parameter_count(draws, views, shape));
+               const Index size = shape[0] * shape[1] * shape[2];
+               T* const to = grad_x.holding("grad_x", sum ? size : views * size);
+               py::gil_scoped_release release;
+               augment_kernels().of(T()).backward(make_series<T>(grad, shape, stride), draws, given,
+                                                  views, threads, sum, to);
+             },
+             py::arg("grad"), py::arg("shape"), py::arg("stride"), py::arg("program"),
              py::arg("seed"), py::arg("sample_ids"), py::arg("lengths"), py::arg("parameters"),
-             py::arg("views"), py::arg("threads"), py::arg("out"));
-  module.def(
-      ("augment_backward_" + suffix).c_str(),
-      [](Address grad, Shape shape, Stride stride, const Numbers& program, Index rows, Seed seed,
-         const Integers& sample_ids, const Integers& lengths, const Numbers& parameters,
-         Index views, int threads, bool sum, const Buffer<T>& grad_x) {
-        const Draws draws = make_draws(program, rows, seed, sample_ids, lengths, shape[0]);
-        const double* const given =
-            parameters.empty()
-                ? nullptr
-                : parameters.holding("parameters", parameter_count(draws, views, shape));
-        const Index size = shape[0] * shape[1] * shape[2];
-        T* const to = grad_x.holding("grad_x", sum ? size : views * size);
-        py::gil_scoped_release release;
-        augment_kernels().of(T()).backward(make_series<T>(grad, shape, stride), draws, given, views,
-                                           threads, sum, to);
-      },
-      py::arg("grad"), py::arg("shape"), py::arg("stride"), py::arg("program"), py::arg("rows"),
-      py::arg("seed"), py::arg("sample_ids"), py::arg("lengths"), py::arg("parameters"),
-      py::arg("views"), py::arg("threads"), py::arg("sum"), py::arg("grad_x"));
+             py::arg("views"), py::arg("threads"), py::arg("sum"), py::arg("grad_x"));
 }
 
 }  // namespace
@@ -89,14 +89,14 @@ void bind_augment(py::module_& module) {
   bind<double>(module, "f64");
   module.def(
       "augment_sample",
-      [](Shape shape, const Numbers& program, Index rows, Seed seed, const Integers& sample_ids,
+      [](Shape shape, const Numbers& program, Seed seed, const Integers& sample_ids,
          const Integers& lengths, Index views, int threads, const Buffer<double>& parameters) {
-        const Draws draws = make_draws(program, rows, seed, sample_ids, lengths, shape[0]);
+        const Draws draws = make_draws(program, seed, sample_ids, lengths, shape[0]);
         double* const out = parameters.holding("parameters", parameter_count(draws, views, shape));
         py::gil_scoped_release release;
         augment_sample_kernel()(draws, views, shape[0], shape[1], shape[2], threads, out);
       },
-      py::arg("shape"), py::arg("program"), py::arg("rows"), py::arg("seed"), py::arg("sample_ids"),
+      py::arg("shape"), py::arg("program"), py::arg("seed"), py::arg("sample_ids"),
       py::arg("lengths"), py::arg("views"), py::arg("threads"), py::arg("parameters"));
 }
 

@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include <array>
+#include <optional>
 
 #include "bindings/arguments.h"
 #include "runtime/dispatch.h"
@@ -13,6 +14,7 @@ namespace tsssl {
 namespace {
 
 using Shape = std::array<Index, 3>;
+using Seed = std::array<Index, 4>;  // seed, epoch, step, rank
 using Bytes = Buffer<const char>;
 using Integers = Buffer<const Index>;
 
@@ -23,20 +25,17 @@ MaskView view(Address data, const Shape& stride) {
   return {pointer<const std::uint8_t>(data), stride[0], stride[1], stride[2]};
 }
 
-// seed: seed, epoch, step, rank, or None where nothing is drawn.
-MaskSeed source(const Integers& seed, const Integers& ids, Index n) {
-  const Index* const s = seed.holding_if_any("seed", 4);
-  const Index* const samples = ids.holding_if_any("sample_ids", n);
-  return s == nullptr ? MaskSeed{0, 0, 0, 0, samples} : MaskSeed{s[0], s[1], s[2], s[3], samples};
+MaskSeed source(const Seed& s, const Integers& ids, Index n) {
+  return {s[0], s[1], s[2], s[3], ids.holding_if_any("sample_ids", n)};
 }
 
 template <class T>
 void bind_fill(py::module_& module, const std::string& suffix) {
   module.def(("mask_fill_" + suffix).c_str(),
              [](const Buffer<const T>& x, Address mask, Shape stride, Shape shape, int kind,
-                const Buffer<const T>& token, const Integers& seed, const Integers& sample_ids,
-                Index number, int threads, const Buffer<T>& out) {
-               const MaskSeed drawn = source(seed, sample_ids, shape[0]);
+                const Buffer<const T>& token, const std::optional<Seed>& seed,
+                const Integers& sample_ids, Index number, int threads, const Buffer<T>& out) {
+               const MaskSeed drawn = source(seed.value_or(Seed{}), sample_ids, shape[0]);
                const T* const from = x.holding("x", size_of(shape));
                const auto how = static_cast<FillKind>(kind);
                const T* const value = how == FillKind::token
@@ -163,7 +162,7 @@ void bind_masking(py::module_& module) {
   // plan: code, count, size, runs.
   module.def(
       "mask",
-      [](const Integers& seed, const Integers& sample_ids, std::array<Index, 4> plan, Shape shape,
+      [](const Seed& seed, const Integers& sample_ids, std::array<Index, 4> plan, Shape shape,
          Index views, bool intersection, int threads, const Buffer<std::uint8_t>& out) {
         const MaskSeed drawn = source(seed, sample_ids, shape[0]);
         std::uint8_t* const to =

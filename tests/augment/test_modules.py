@@ -191,6 +191,38 @@ def test_members_are_the_transforms_inside():
     assert list(both) == [group, flip, jitter]
 
 
+GLOBAL_HOOKS = [
+    nn.modules.module.register_module_forward_hook,
+    nn.modules.module.register_module_forward_pre_hook,
+    nn.modules.module.register_module_full_backward_hook,
+    nn.modules.module.register_module_full_backward_pre_hook,
+]
+
+
+@pytest.mark.parametrize("register", GLOBAL_HOOKS)
+def test_hooks_of_every_module_fire(register):
+    x, pipeline, seen = series(2, 1, 16).requires_grad_(), augment.Compose([augment.TimeFlip()]), []
+    handle = register(lambda module, *_: seen.append(module))
+    try:
+        pipeline(x, seed=0).sum().backward()
+    finally:
+        handle.remove()
+    assert seen == [pipeline]
+
+
+def test_what_torch_puts_in_place_of_a_modules_call_is_called():
+    class Tracer(torch.fx.Tracer):
+        def is_leaf_module(self, module, name):
+            return isinstance(module, augment.Compose)
+
+    model = nn.Sequential(augment.Compose([augment.TimeFlip()]))
+    graph = Tracer().trace(model)
+    x = series(2, 1, 16)
+    assert torch.equal(torch.fx.GraphModule(model, graph)(x), x.flip(-1))
+    model[0].compile(backend="eager")
+    assert torch.equal(model(x), x.flip(-1))
+
+
 def test_hooks_fire_on_the_outermost_module_alone():
     group = augment.OneOf([augment.TimeFlip(), augment.Jitter()])
     pipeline, seen = augment.Compose([group]), []

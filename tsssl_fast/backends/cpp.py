@@ -2,12 +2,15 @@
 
 import logging
 import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch  # first: the extension then binds to torch's OpenMP runtime instead of a second one
 
 from tsssl_fast.backends import contract
+from tsssl_fast.backends.dispatch import Backend, wrong_dtypes
 
 logger = logging.getLogger("tsssl_fast")
 C: ModuleType | None = None
@@ -51,6 +54,14 @@ def why_not() -> list[str]:
     return [f"the extension tsssl_fast._C did not load ({type(ERROR).__name__}: {ERROR})"]
 
 
-def threads() -> int:
-    """The thread count of every kernel: torch's, so that DataLoader workers run serially."""
-    return torch.get_num_threads()
+def backend(kernels: Mapping[str, Callable[..., Any]], dtypes: Collection[torch.dtype]) -> Backend:
+    """The kernels of a family that look at nothing but the dtypes."""
+
+    def reasons(op: str, tensors: Sequence[torch.Tensor]) -> list[str]:
+        return why_not() + wrong_dtypes(tensors, dtypes)
+
+    return Backend("cpp", kernels, reasons, frozenset({"cpu"}), by_dtype=frozenset(kernels))
+
+
+# The thread count of every kernel: torch's, so that DataLoader workers run serially.
+threads = torch.get_num_threads

@@ -198,7 +198,8 @@ def use_backend(name: str) -> Iterator[None]:
 
 def select(op: str, tensors: Sequence[Tensor], backend: str = "") -> Callable[..., Any]:
     """The kernel that runs `op` on these tensors."""
-    if backend == AUTOMATIC:
+    name = requested(backend)
+    if not name:
         dtype = tensors[0].dtype
         kernel = _found.get((op, dtype))
         if kernel is not None:
@@ -208,7 +209,6 @@ def select(op: str, tensors: Sequence[Tensor], backend: str = "") -> Callable[..
             else:
                 return kernel
     backends = _families[_family_of[op]]
-    name = requested(backend)
     if name:
         for candidate in backends:
             if candidate.name == name:

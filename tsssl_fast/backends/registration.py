@@ -114,9 +114,15 @@ def traced(tensors: Sequence[Tensor]) -> bool:
 def plain(x: Tensor) -> bool:
     """Whether a function of x is one of its numbers alone: nothing traces, transforms or
     differentiates it."""
-    if traced((x,)) or torch._C._are_functorch_transforms_active():
-        return False
-    return not (x.requires_grad and torch.is_grad_enabled())
+    # In one expression: what a small call runs through costs more than what it computes.
+    return not (
+        torch.compiler.is_compiling()
+        or type(x) not in _PLAIN
+        or torch._C._len_torch_dispatch_stack()
+        or torch._C._get_tracing_state()
+        or torch._C._are_functorch_transforms_active()
+        or (x.requires_grad and torch.is_grad_enabled())
+    )
 
 
 def no_second_derivative(op: str) -> Callable[..., Any]:

@@ -64,13 +64,22 @@ def below(word: Tensor, count: Tensor | int) -> Tensor:
 
 
 def seed_numbers(seed: Any, epoch: Any, step: Any, rank: Any) -> tuple[int, ...] | None:
-    """What `seed_tensor` would hold, where all four are integers in range; else None."""
-    if not (type(seed) is type(epoch) is type(step) is type(rank) is int):
-        return None
+    """What `seed_tensor` would hold, where no tensor is given; None where it has to look."""
     low, high = -(2**63), 2**63
-    if not (low <= seed < 2 * high and all([low <= n < high for n in (epoch, step, rank)])):
+    if not (type(epoch) is type(step) is type(rank) is int):
+        return None
+    if not (low <= epoch < high and low <= step < high and low <= rank < high):
+        return None
+    if seed is None or isinstance(seed, torch.Generator):
+        return int(_first(seed)), epoch, step, rank
+    if type(seed) is not int or not low <= seed < 2 * high:
         return None
     return (seed - 2 * high if seed >= high else seed, epoch, step, rank)
+
+
+def numbers(seed: Tensor | tuple[int, ...]) -> tuple[int, ...]:
+    """Seed, epoch, step and rank of either form."""
+    return seed if isinstance(seed, tuple) else tuple(seed.tolist())
 
 
 def seed_tensor(

@@ -1,13 +1,13 @@
 """Masks with an exact count of hidden units in every row."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from tsssl_fast.augment import inputs, validation
-from tsssl_fast.backends import dispatch
+from tsssl_fast.backends import dispatch, registration
 from tsssl_fast.common import checks, random
 from tsssl_fast.ops.augment.spec import MAX_CHANNELS, MAX_STEPS, MAX_VIEWS
 from tsssl_fast.ops.masking.operators.mask import mask as draw_mask
@@ -71,7 +71,7 @@ def random_mask(
     """
     masks = _masks(
         *(shape, ratio, mode, size, per_channel, 1 if views is None else views, False),
-        *(random.seed_tensor(seed, epoch, step, rank), sample_ids, backend),
+        *(_source(seed, epoch, step, rank), sample_ids, backend),
     )
     return (masks[0] if views is None else masks).to(device)
 
@@ -97,9 +97,15 @@ def mask_pair(
     """
     masks = _masks(
         *(shape, ratio, mode, size, per_channel, 2, True),
-        *(random.seed_tensor(seed, epoch, step, rank), sample_ids, backend),
+        *(_source(seed, epoch, step, rank), sample_ids, backend),
     )
     return MaskPair(*masks.to(device))
+
+
+def _source(*seed: Any) -> Tensor | tuple[int, ...]:
+    """Seed, epoch, step and rank; a tensor where something traces, or they are tensors."""
+    numbers = None if registration.traced(()) else random.seed_numbers(*seed)
+    return random.seed_tensor(*seed) if numbers is None else numbers
 
 
 def hidden_count(ratio: float, units: int) -> int:
@@ -115,7 +121,7 @@ def _masks(
     per_channel: bool,
     views: int,
     intersection: bool,
-    seed: Tensor,
+    seed: Tensor | tuple[int, ...],
     sample_ids: Tensor | None,
     backend: str | None,
 ) -> Tensor:

@@ -1,13 +1,14 @@
 """Whether the Numba backends can run. Nothing here imports numba before it is asked; what their
 kernels are made of is in the files beside this one, which import it at once."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from tsssl_fast.backends.dispatch import wrong_dtypes
+from tsssl_fast.backends.dispatch import Backend, wrong_dtypes
 
 EXTRA = "pip install 'tsssl_fast[numba]'"
 
@@ -30,3 +31,16 @@ def why_not(tensors: Sequence[Tensor], dtypes: Collection[torch.dtype]) -> list[
     if error is not None:
         why.append(f"numba did not load ({type(error).__name__}: {error}); {EXTRA}")
     return why
+
+
+def backend(
+    kernels: Mapping[str, Callable[..., Any]],
+    dtypes: Collection[torch.dtype],
+    warm: Callable[[], None],
+) -> Backend:
+    """The kernels of a family that look at nothing but the dtypes."""
+
+    def reasons(op: str, tensors: Sequence[Tensor]) -> list[str]:
+        return why_not(tensors, dtypes)
+
+    return Backend("numba", kernels, reasons, frozenset({"cpu"}), warm)

@@ -1,23 +1,13 @@
 """`augment` on torch tensors, by the C++ kernels."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from tsssl_fast.backends import cpp as native
+from tsssl_fast.common import random
 from tsssl_fast.ops.augment import spec
-
-
-def _source(
-    program: Tensor,
-    seed: Tensor | tuple[int, ...],
-    sample_ids: Tensor | None,
-    lengths: Tensor | None,
-) -> tuple[Any, ...]:
-    numbers = seed if isinstance(seed, tuple) else tuple(seed.tolist())
-    return program, len(program), numbers, sample_ids, lengths
 
 
 def forward(
@@ -37,8 +27,8 @@ def forward(
     module = native.module()
     kernel = module.augment_forward_f32 if x.dtype == torch.float32 else module.augment_forward_f64
     kernel(
-        *(x.data_ptr(), shape, stride, *_source(program, seed, sample_ids, lengths)),
-        *(parameters, views, native.threads(), out),
+        *(x.data_ptr(), shape, stride, program, random.numbers(seed)),
+        *(sample_ids, lengths, parameters, views, native.threads(), out),
     )
     return out if number == dtype else out.to(dtype)
 
@@ -59,8 +49,8 @@ def backward(
     single = grad.dtype == torch.float32
     kernel = module.augment_backward_f32 if single else module.augment_backward_f64
     kernel(
-        *(grad.data_ptr(), shape, grad.stride(), *_source(program, seed, sample_ids, lengths)),
-        *(parameters, views, native.threads(), sum_views, out),
+        *(grad.data_ptr(), shape, grad.stride(), program, random.numbers(seed)),
+        *(sample_ids, lengths, parameters, views, native.threads(), sum_views, out),
     )
     return out.to(dtype)
 
@@ -76,7 +66,7 @@ def sample(
     slots = spec.bounds(program.tolist(), shape[1])[-1]
     out = torch.empty((views, shape[0], slots), dtype=torch.float64)
     native.module().augment_sample(
-        *(tuple(shape), *_source(program, seed, sample_ids, lengths), views),
+        *(shape, program, random.numbers(seed), sample_ids, lengths, views),
         *(native.threads(), out),
     )
     return out

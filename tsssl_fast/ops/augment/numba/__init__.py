@@ -1,18 +1,10 @@
 """The Numba kernels of the augmentations as a backend."""
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor
 
-from tsssl_fast.backends.dispatch import Backend
 from tsssl_fast.backends.numba import availability
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.numba.augment import backward, forward, sample
-
-
-def _why_not(op: str, tensors: Sequence[Tensor]) -> list[str]:
-    return availability.why_not(() if op == "augment_sample" else tensors, spec.DTYPES)
 
 
 def _warm() -> None:
@@ -24,10 +16,7 @@ def _warm() -> None:
         backward(x, True, program, seed, None, None, None)
 
 
-BACKEND = Backend(
-    "numba",
-    kernels={"augment": forward, "augment_backward": backward, "augment_sample": sample},
-    why_not=_why_not,
-    devices=frozenset({"cpu"}),
-    warm=_warm,
+BACKEND = availability.backend(
+    {"augment": forward, "augment_backward": backward, "augment_sample": sample},
+    *(spec.DTYPES, _warm),
 )

@@ -9,10 +9,12 @@ from torch import Tensor
 from tsssl_fast.backends import dispatch, registration
 
 
-def _check_lengths(lengths: Tensor | None, steps: int) -> None:
+def _check_lengths(lengths: Tensor | None, shape: Sequence[int]) -> None:
     # Here and not in the public function: a compiled graph can not branch on values.
-    if lengths is not None and not 1 <= int(lengths.min()) <= int(lengths.max()) <= steps:
-        low, high = int(lengths.min()), int(lengths.max())
+    if lengths is None:
+        return
+    low, high, steps = int(lengths.min()), int(lengths.max()), shape[-1]
+    if not 1 <= low <= high <= steps:
         raise ValueError(f"lengths: {low} to {high}; accepted: 1 to T = {steps}")
 
 
@@ -26,7 +28,7 @@ def _augment(
     parameters: Tensor | None,
     backend: str,
 ) -> Tensor:
-    _check_lengths(lengths, x.shape[-1])
+    _check_lengths(lengths, x.shape)
     kernel = dispatch.select("augment", (x,), backend)
     return kernel(x, program, seed, views, sample_ids, lengths, parameters)
 
@@ -62,7 +64,7 @@ def _sample(
     lengths: Tensor | None,
     backend: str,
 ) -> Tensor:
-    _check_lengths(lengths, shape[2])
+    _check_lengths(lengths, shape)
     kernel = dispatch.select("augment_sample", (program,), backend)
     return kernel(program, seed, views, shape, sample_ids, lengths)
 
@@ -96,7 +98,8 @@ def direct(
     backend: str,
 ) -> Tensor:
     """`augment` of an x that is `registration.plain`, with a seed that is no tensor."""
-    _check_lengths(lengths, x.shape[-1])
+    if lengths is not None:
+        _check_lengths(lengths, x.shape)
     kernel = dispatch.select("augment", (x,), backend)
     return kernel(x, program, seed, views, sample_ids, lengths, None)
 

@@ -31,7 +31,7 @@ class Subject:
 
     @staticmethod
     def of(
-        seed: Tensor,
+        seed: Tensor | tuple[int, ...],
         sample_ids: Tensor | None,
         lengths: Tensor | None,
         views: int,
@@ -41,7 +41,7 @@ class Subject:
         ids = torch.arange(n) if sample_ids is None else sample_ids.cpu()
         whole = torch.full((n,), t, dtype=torch.int64)
         return Subject(
-            random.fold_seed(*seed.tolist()),
+            random.fold_seed(*random.numbers(seed)),
             ids,
             whole if lengths is None else lengths.cpu(),
             *(views, c, t),

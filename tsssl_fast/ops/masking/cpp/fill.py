@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.backends import cpp as native
+from tsssl_fast.common import random
 from tsssl_fast.ops.masking import spec
 from tsssl_fast.ops.masking.cpp.calls import native_kernel, ready, view_of
 
@@ -22,8 +23,8 @@ def mask_fill(
     token = ready(token)
     out = torch.empty_like(x)
     native_kernel("mask_fill", x.dtype)(
-        *(x, *view_of(hidden), x.shape, kind, token, seed),
-        *(sample_ids, view, native.threads(), out),
+        *(x, *view_of(hidden), x.shape, kind, token),
+        *(None if seed is None else random.numbers(seed), sample_ids, view, native.threads(), out),
     )
     return out.to(dtype)
 

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.backends import cpp as native
+from tsssl_fast.common import random
 
 
 def mask(
     shape: Sequence[int],
-    seed: Tensor,
+    seed: Tensor | tuple[int, ...],
     plan: Sequence[int],
     views: int,
     intersection: bool,
@@ -18,7 +19,7 @@ def mask(
 ) -> Tensor:
     out = torch.empty((views + intersection, *shape), dtype=torch.bool)
     native.module().mask(
-        *(seed, sample_ids, plan, shape, views, intersection),
+        *(random.numbers(seed), sample_ids, plan, shape, views, intersection),
         *(native.threads(), out),
     )
     return out

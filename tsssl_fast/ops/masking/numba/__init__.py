@@ -1,19 +1,11 @@
 """The Numba kernels of the masking as a backend."""
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor
 
-from tsssl_fast.backends.dispatch import Backend
 from tsssl_fast.backends.numba import availability
 from tsssl_fast.ops.masking import spec
 from tsssl_fast.ops.masking.numba import fill, loss, mask, tokens
 from tsssl_fast.ops.masking.spec import Code, Fill, Reduction
-
-
-def _why_not(op: str, tensors: Sequence[Tensor]) -> list[str]:
-    return availability.why_not(tensors, spec.DTYPES)
 
 
 def _warm() -> None:
@@ -29,10 +21,4 @@ def _warm() -> None:
         tokens.restore_tokens_backward(x, keep)
 
 
-BACKEND = Backend(
-    "numba",
-    kernels=spec.kernels(fill, loss, mask, tokens),
-    why_not=_why_not,
-    devices=frozenset({"cpu"}),
-    warm=_warm,
-)
+BACKEND = availability.backend(spec.kernels(fill, loss, mask, tokens), spec.DTYPES, _warm)

@@ -8,10 +8,11 @@ from torch import Tensor
 from tsssl_fast.common import random
 
 
-def key(seed: Tensor | None) -> Any:
+def key(seed: Tensor | tuple[int, ...] | None) -> Any:
     import numpy as np
 
-    return np.array((0, 0) if seed is None else random.fold_seed(*seed.tolist()), np.uint64)
+    folded = (0, 0) if seed is None else random.fold_seed(*random.numbers(seed))
+    return np.array(folded, np.uint64)
 
 
 def identities(n: int, sample_ids: Tensor | None) -> Any:

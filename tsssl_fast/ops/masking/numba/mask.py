@@ -10,7 +10,7 @@ from tsssl_fast.ops.masking.numba.calls import identities, key, words
 
 def mask(
     shape: Sequence[int],
-    seed: Tensor,
+    seed: Tensor | tuple[int, ...],
     plan: Sequence[int],
     views: int,
     intersection: bool,

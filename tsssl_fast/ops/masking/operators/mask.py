@@ -16,16 +16,18 @@ def _fake(
     return seed.new_empty((views + intersection, *shape), dtype=torch.bool)
 
 
-_draw = partial(dispatch.run, "mask")
+_CPU = torch.empty(0, dtype=torch.int64)  # where the numbers of a seed are
 _operator = registration.define(
     "mask(int[] shape, Tensor seed, int[] plan, int views, bool intersection, "
     "Tensor? sample_ids, str backend) -> Tensor",
-    _draw,
+    partial(dispatch.run, "mask"),
     _fake,
 )
 
 
-def mask(shape: Sequence[int], seed: Tensor, *rest: Any) -> Tensor:
-    """The operator `mask`, past the dispatcher where nothing is traced."""
-    drawn: Tensor = (_operator if registration.traced([seed]) else _draw)(shape, seed, *rest)
-    return drawn
+def mask(shape: Sequence[int], seed: Tensor | tuple[int, ...], *rest: Any) -> Tensor:
+    """The operator `mask`; past the dispatcher for a seed of numbers, where nothing is traced."""
+    if isinstance(seed, Tensor):
+        return _operator(shape, seed, *rest)
+    *given, backend = rest
+    return dispatch.select("mask", (_CPU,), backend)(shape, seed, *given)

@@ -60,7 +60,7 @@ def _runs(words: Tensor, second: Tensor, plan: Sequence[int]) -> Tensor:
 
 def mask(
     shape: Sequence[int],
-    seed: Tensor,
+    seed: Tensor | tuple[int, ...],
     plan: Sequence[int],
     views: int,
     intersection: bool,
