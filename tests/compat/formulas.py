@@ -38,7 +38,7 @@ def rows(
     """Per row: mean logit of the positives, log-sum of all live pairs, log-sum of the negatives."""
     a = q @ k.T / tau
     weight = (positive & live).to(a.dtype)
-    mean = (a * weight).sum(1) / weight.sum(1)
+    mean = (a * weight).sum(1) / weight.sum(1).clamp_min(1)
     every = a.masked_fill(~live, -torch.inf).logsumexp(1)
     negative = a.masked_fill(~live | positive, -torch.inf).logsumexp(1)
     return mean, every, negative
@@ -77,9 +77,9 @@ def mises_fisher(u: Tensor, v: Tensor, sigma: float) -> Tensor:
 
 def sup_con(z: Tensor, labels: Tensor, tau: float) -> Tensor:
     """Rows without a positive are left out of the mean."""
-    mean, every, _ = rows(z, z, labels[:, None] == labels, not_self(len(z)), tau)
-    loss = every - mean
-    return loss[~loss.isnan()].mean()
+    same, apart = labels[:, None] == labels, not_self(len(z))
+    mean, every, _ = rows(z, z, same, apart, tau)
+    return (every - mean)[(same & apart).any(1)].mean()
 
 
 def vicreg(
@@ -108,3 +108,18 @@ def barlow_twins(a: Tensor, b: Tensor, lambd: float) -> Tensor:
     c = standard(a).T @ standard(b) / len(a)
     diagonal = c.diagonal()
     return (1 - diagonal).square().sum() + lambd * c[not_self(len(c))].square().sum()
+
+
+def balanced(scores: Tensor, iterations: int) -> Tensor:
+    """Columns, then rows of exp(scores) scaled to equal sums (Cuturi, 2013)."""
+    p = scores.exp()
+    if not iterations:
+        return len(p) * p / p.sum()
+    for _ in range(iterations):
+        p = p / p.sum(0)
+        p = p / p.sum(1, keepdim=True)
+    return p
+
+
+def cross_entropy(targets: Tensor, logits: Tensor) -> Tensor:
+    return -(targets * logits.log_softmax(-1)).sum(-1)

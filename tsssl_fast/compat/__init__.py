@@ -8,6 +8,6 @@ and the module's docstring tells both numbers. An option that is not there is a 
 that names it. What our kernels have no products for is plain torch, and says so.
 """
 
-from tsssl_fast.compat import lightly
+from tsssl_fast.compat import lightly, pytorch_metric_learning
 
-__all__ = ["lightly"]
+__all__ = ["lightly", "pytorch_metric_learning"]

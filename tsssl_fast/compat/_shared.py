@@ -52,7 +52,7 @@ def need_distributed(option: str, wanted: bool) -> None:
         raise ValueError(f"{option}: True; accepted: False, as torch.distributed is not available")
 
 
-def row_losses(
+def rows_against(
     q: Tensor,
     k: Tensor | None,
     q_ids: Tensor,
@@ -61,16 +61,22 @@ def row_losses(
     *,
     normalize: bool,
     skip_diagonal: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """Per query, the mean over its positives p of log(sum over all keys exp(a)) - a_p, and whether
-    it has any; 0 without. A query without negatives is compared with its positives alone.
+    denominator: str = "all",
+) -> Rows:
+    """What the engine knows of every query: equal ids are positives.
 
     k: None: q itself, each row but itself. skip_diagonal: key i is query i, and left out.
     """
     rules = PLAIN._replace(q_id=q_ids, k_id=k_ids, normalize=normalize, skip_diagonal=skip_diagonal)
-    found: Rows = row_statistics(q, k, Problem(rules, temperature))
-    some = found.has_positive
-    x = found.negative - torch.where(some, found.positive, 0.0)
+    return row_statistics(q, k, Problem(rules, temperature, denominator=denominator))
+
+
+def mean_log_loss(found: Rows) -> Tensor:
+    """Per query, the mean over its positives p of log(sum over all keys exp(a)) - a_p; 0 without.
+
+    A query without negatives is compared with its positives alone, which the losses of
+    `tsssl_fast.functional` count as 0."""
+    x = found.negative - torch.where(found.has_positive, found.positive, 0.0)
     x = torch.where(found.has_negative, x, -torch.inf)
     loss = torch.logaddexp(x, x.new_zeros(())) + found.gap
-    return torch.where(some, loss, 0.0), some
+    return torch.where(found.has_positive, loss, 0.0)

@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from tsssl_fast import functional
 from tsssl_fast.common import collectives
-from tsssl_fast.compat._shared import need_distributed, pair, result, row_losses
+from tsssl_fast.compat._shared import mean_log_loss, need_distributed, pair, result, rows_against
 
 __all__ = [
     "DCLLoss",
@@ -270,12 +270,12 @@ class SupConLoss(nn.Module):
         if self.gather_distributed and collectives.world_size() > 1:
             keys = torch.cat(collectives.own_first(z))
             key_ids = torch.cat(collectives.own_first(ids))
-            rows, _ = row_losses(
+            found = rows_against(
                 z, keys, ids, key_ids, self.temperature, normalize=True, skip_diagonal=True
             )
         else:
-            rows, _ = row_losses(z, None, ids, ids, self.temperature, normalize=True)
-        loss = rows.mean()
+            found = rows_against(z, None, ids, ids, self.temperature, normalize=True)
+        loss = mean_log_loss(found).mean()
         return result(loss * self.temperature if self.rescale else loss, out0)
 
 

@@ -1,14 +1,14 @@
-"""Losses of a batch's statistics: VICReg, Barlow Twins."""
+"""Losses of a batch's statistics: VICReg, Barlow Twins, TiCo, MMCR."""
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm
+from torch.nn.functional import batch_norm, normalize
 
 from tsssl_fast import functional
 from tsssl_fast.common import checks, collectives
 from tsssl_fast.compat._shared import need_distributed, promoted, result, widened
 
-__all__ = ["BarlowTwinsLoss", "VICRegLoss"]
+__all__ = ["BarlowTwinsLoss", "MMCRLoss", "TiCoLoss", "VICRegLoss"]
 
 
 class VICRegLoss(nn.Module):
@@ -105,6 +105,67 @@ class BarlowTwinsLoss(nn.Module):
 
     def extra_repr(self) -> str:
         return f"lambda_param={self.lambda_param}"
+
+
+class TiCoLoss(nn.Module):
+    """TiCo (Zhu et al., 2022, arXiv:2206.10698), in plain torch with the D x D matrix: 1 - mean
+    <a, b> + rho mean aᵀ C a of unit rows, C <- beta C + (1 - beta) aᵀa / N, without gradient.
+
+    Args:
+        beta: in [0, 1), memory of the matrix. rho: weight of the contrast.
+        gather_distributed: the rows are those of all processes.
+
+    forward(z_a, z_b, update_covariance_matrix=True): (N, D), N >= 2 -> scalar. C: None before the
+    first call, no part of the state_dict.
+    """
+
+    def __init__(
+        self, beta: float = 0.9, rho: float = 8.0, gather_distributed: bool = False
+    ) -> None:
+        super().__init__()
+        need_distributed("gather_distributed", gather_distributed)
+        self.beta = beta
+        self.rho = rho
+        self.C: Tensor | None = None
+        self.gather_distributed = gather_distributed
+
+    def forward(self, z_a: Tensor, z_b: Tensor, update_covariance_matrix: bool = True) -> Tensor:
+        _check_views(z_a, z_b)
+        z_a, z_b = promoted(z_a, z_b)
+        a, b = widened(z_a, z_b)
+        if self.gather_distributed:
+            a, b = collectives.gather_rows(a), collectives.gather_rows(b)
+        a, b = normalize(a, dim=1), normalize(b, dim=1)
+        moment = (a.T @ a).detach() / len(a)
+        memory = torch.zeros_like(moment) if self.C is None else self.C.to(moment)
+        c = self.beta * memory + (1 - self.beta) * moment
+        loss = 1 - (a * b).sum(dim=1).mean() + self.rho * (a @ c * a).sum(dim=1).mean()
+        if update_covariance_matrix:
+            self.C = c
+        return result(loss, z_a)
+
+
+class MMCRLoss(nn.Module):
+    """MMCR (Yerxa et al., NeurIPS 2023), in plain torch: -|centroids|_* + lmda |all rows|_* / N,
+    |.|_* the sum of singular values, of the centroids (N, D) of an item's 2 V rows and of each
+    item's own rows.
+
+    Args: lmda: >= 0.
+
+    forward(online, momentum): (N, V, D) -> scalar.
+    """
+
+    def __init__(self, lmda: float = 5e-3) -> None:
+        super().__init__()
+        self.lmda = checks.non_negative("lmda", lmda)
+
+    def forward(self, online: Tensor, momentum: Tensor) -> Tensor:
+        if online.shape != momentum.shape:
+            shape = tuple(momentum.shape)
+            raise AssertionError(f"momentum: shape {shape}; accepted: {tuple(online.shape)}")
+        z = torch.cat(widened(*promoted(online, momentum)), dim=1)
+        spread, within = (torch.linalg.svdvals(x).sum() for x in (z.mean(dim=1), z))
+        return result(self.lmda * within / len(z) - spread, online)
 
 
 def _check_views(z_a: Tensor, z_b: Tensor) -> None:
