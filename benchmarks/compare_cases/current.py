@@ -109,7 +109,7 @@ def masked_step(prediction: Tensor, x: Tensor) -> Tensor:
 
 
 def fill_missing(x: Tensor) -> Tensor:
-    return preprocess.fill_missing(x, "linear")
+    return preprocess.fill_missing(x, method="linear")
 
 
 def standardize(x: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ def moving_average(x: Tensor) -> Tensor:
 
 
 def clip_outliers(x: Tensor) -> Tensor:
-    return preprocess.clip_outliers(x, "iqr")
+    return preprocess.clip_outliers(x, method="iqr")
 
 
 def encoder(channels: int) -> nn.Module:

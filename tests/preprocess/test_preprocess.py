@@ -13,18 +13,18 @@ from tsssl_fast.ops.preprocess.spec import Task
 from tsssl_fast.preprocess.dataset import ChannelTransform, uncorrelated_features
 
 TASKS = {
-    "constant": lambda x, **k: preprocess.fill_missing(x, "constant", -1.5, **k),
-    "forward": lambda x, **k: preprocess.fill_missing(x, "forward", **k),
-    "backward": lambda x, **k: preprocess.fill_missing(x, "backward", **k),
+    "constant": lambda x, **k: preprocess.fill_missing(x, method="constant", value=-1.5, **k),
+    "forward": lambda x, **k: preprocess.fill_missing(x, method="forward", **k),
+    "backward": lambda x, **k: preprocess.fill_missing(x, method="backward", **k),
     "both": preprocess.fill_missing,
-    "linear": lambda x, **k: preprocess.fill_missing(x, "linear", **k),
+    "linear": lambda x, **k: preprocess.fill_missing(x, method="linear", **k),
     "standardize": preprocess.standardize,
-    "minmax": lambda x, **k: preprocess.minmax(x, -1.0, 3.0, **k),
+    "minmax": lambda x, **k: preprocess.minmax(x, low=-1.0, high=3.0, **k),
     "average": lambda x, **k: preprocess.moving_average(x, 5, **k),
-    "average_repeat": lambda x, **k: preprocess.moving_average(x, 3, "repeat", **k),
+    "average_repeat": lambda x, **k: preprocess.moving_average(x, 3, edge="repeat", **k),
     "exponential": lambda x, **k: preprocess.exponential_smoothing(x, 0.3, **k),
     "zscore": lambda x, **k: preprocess.clip_outliers(x, factor=1.0, **k),
-    "iqr": lambda x, **k: preprocess.clip_outliers(x, "iqr", factor=0.5, **k),
+    "iqr": lambda x, **k: preprocess.clip_outliers(x, method="iqr", factor=0.5, **k),
 }
 
 SHAPES = [(1, 1, 1), (2, 3, 2), (3, 2, 37), (2, 2, 301)]
@@ -82,8 +82,10 @@ def test_threads_strides_and_batch_do_not_matter(name):
 def test_fills():
     x = holed(3, 2, 37)
     t = np.arange(37)
-    filled = {m: rows(preprocess.fill_missing(x, m)) for m in ("forward_backward", "linear")}
-    forward, backward = (rows(preprocess.fill_missing(x, m)) for m in ("forward", "backward"))
+    filled = {m: rows(preprocess.fill_missing(x, method=m)) for m in ("forward_backward", "linear")}
+    forward, backward = (
+        rows(preprocess.fill_missing(x, method=m)) for m in ("forward", "backward")
+    )
     for i, row in enumerate(rows(x)):
         known = ~np.isnan(row)
         if not known.any():
@@ -108,7 +110,10 @@ def test_standardize_and_minmax():
     x = holed(3, 2, 37)
     x[1, 0] = 4.0
     for before, z, m in zip(
-        rows(x), rows(preprocess.standardize(x)), rows(preprocess.minmax(x, -1, 3)), strict=True
+        rows(x),
+        rows(preprocess.standardize(x)),
+        rows(preprocess.minmax(x, low=-1, high=3)),
+        strict=True,
     ):
         if np.isnan(before).all():
             assert np.isnan(z).all()
@@ -129,7 +134,7 @@ def test_moving_average(window):
     for before, shrunk, repeated in zip(
         rows(x),
         rows(preprocess.moving_average(x, window)),
-        rows(preprocess.moving_average(x, window, "repeat")),
+        rows(preprocess.moving_average(x, window, edge="repeat")),
         strict=True,
     ):
         expected = [before[max(t - half, 0) : t + half + 1].mean() for t in range(37)]
@@ -153,7 +158,7 @@ def test_exponential_smoothing():
 def test_clip_outliers():
     x = holed(3, 2, 301)
     z = rows(preprocess.clip_outliers(x, factor=1.2))
-    q = rows(preprocess.clip_outliers(x, "iqr", factor=0.3))
+    q = rows(preprocess.clip_outliers(x, method="iqr", factor=0.3))
     for before, by_std, by_quartile in zip(rows(x)[:-1], z, q, strict=False):
         mean, std = np.nanmean(before), np.nanstd(before)
         expected = before.clip(mean - 1.2 * std, mean + 1.2 * std)
@@ -203,15 +208,19 @@ def test_uncorrelated_features():
 @pytest.mark.parametrize(
     ("call", "error", "name"),
     [
-        (lambda x: preprocess.fill_missing(x, "median"), ValueError, "method"),
-        (lambda x: preprocess.fill_missing(x, "constant", float("nan")), ValueError, "value"),
-        (lambda x: preprocess.standardize(x, -1.0), ValueError, "least_std"),
-        (lambda x: preprocess.minmax(x, 1.0, 0.0), ValueError, "low"),
+        (lambda x: preprocess.fill_missing(x, method="median"), ValueError, "method"),
+        (
+            lambda x: preprocess.fill_missing(x, method="constant", value=float("nan")),
+            ValueError,
+            "value",
+        ),
+        (lambda x: preprocess.standardize(x, least_std=-1.0), ValueError, "least_std"),
+        (lambda x: preprocess.minmax(x, low=1.0, high=0.0), ValueError, "low"),
         (lambda x: preprocess.moving_average(x, 4), ValueError, "window"),
         (lambda x: preprocess.moving_average(x, 2.5), TypeError, "window"),
-        (lambda x: preprocess.moving_average(x, 3, "wrap"), ValueError, "edge"),
+        (lambda x: preprocess.moving_average(x, 3, edge="wrap"), ValueError, "edge"),
         (lambda x: preprocess.exponential_smoothing(x, 0.0), ValueError, "alpha"),
-        (lambda x: preprocess.clip_outliers(x, "mad"), ValueError, "method"),
+        (lambda x: preprocess.clip_outliers(x, method="mad"), ValueError, "method"),
         (lambda x: preprocess.clip_outliers(x, factor=0), ValueError, "factor"),
         (lambda x: preprocess.standardize(x[0]), ValueError, "x"),
         (lambda x: preprocess.standardize(x.long()), TypeError, "x"),
@@ -220,7 +229,7 @@ def test_uncorrelated_features():
         (lambda x: preprocess.standardize(x, backend="gpu"), ValueError, "backend"),
         (lambda x: ChannelTransform(StandardScaler()).transform(x), ValueError, "x"),
         (lambda x: uncorrelated_features(x[:1, :, 0]), ValueError, "features"),
-        (lambda x: uncorrelated_features(x[:, :, 0], 0.0), ValueError, "threshold"),
+        (lambda x: uncorrelated_features(x[:, :, 0], threshold=0.0), ValueError, "threshold"),
     ],
 )
 def test_calls_reject(call, error, name):

@@ -85,7 +85,7 @@ class Parameters:
         if tuple(x.shape) != self.shape:
             raise ValueError(f"x: shape {tuple(x.shape)}; accepted: {self.shape}")
         self._check_table()
-        name = dispatch.check_name(backend, "backend") if backend else ""
+        name = dispatch.backend_name(backend)
         views = self.table.shape[0]
         if torch_only.has_plain(self.program.tolist()):
             series = x.expand(views, *x.shape)

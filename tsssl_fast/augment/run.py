@@ -213,7 +213,7 @@ class Pipeline(Configured):
             sample_ids = inputs.per_sample("sample_ids", sample_ids, len(series))
         if lengths is not None:
             lengths = inputs.per_sample("lengths", lengths, len(series))
-        name = dispatch.check_name(backend, "backend") if backend else ""
+        name = dispatch.backend_name(backend)
         params, numbers = None, None
         if untraced and nan == "propagate" and not return_params and self._whole:
             numbers = random.seed_numbers(seed, epoch, step, rank)
@@ -313,7 +313,7 @@ class Pipeline(Configured):
             (n, c, t),
             inputs.per_sample("sample_ids", sample_ids, n),
             inputs.per_sample("lengths", lengths, n),
-            dispatch.check_name(backend, "backend") if backend else "",
+            dispatch.backend_name(backend),
         )
 
     def explain(self, x: Tensor) -> callables.PipelineExplanation:

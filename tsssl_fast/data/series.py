@@ -68,7 +68,7 @@ def _filled(data: str, key: str, x: Tensor, missing: str) -> Tensor:
             policies = "', '".join(MISSING[1:])
             raise ValueError(f"data: {data}: {key} has {holes} NaN; choose missing='{policies}'")
         if missing != "zero":
-            x = preprocess.fill_missing(x, missing)
+            x = preprocess.fill_missing(x, method=missing)
         x = torch.nan_to_num(x, nan=0.0, posinf=torch.inf, neginf=-torch.inf)
     if not torch.isfinite(x).all():
         raise ValueError(f"data: {data}: {key} has infinite values; accepted: finite float32")

@@ -1,7 +1,7 @@
 """Preprocessing of time series along time, per sample and channel; and of a data set, in `dataset`.
 
     from tsssl_fast import preprocess
-    x = preprocess.standardize(preprocess.fill_missing(x, "linear"))
+    x = preprocess.standardize(preprocess.fill_missing(x, method="linear"))
 
 Every function takes and gives (N, C, T), works on the steps of one channel of one sample alone, and
 is not differentiable. A table with a sample per row and `DataFrame.ffill()` fills from the sample
@@ -56,9 +56,9 @@ def _run(
 
 def fill_missing(
     x: Tensor,
+    *,
     method: str = "forward_backward",
     value: float = 0.0,
-    *,
     lengths: Tensor | None = None,
     backend: str | None = None,
 ) -> Tensor:
@@ -75,8 +75,8 @@ def fill_missing(
 
 def standardize(
     x: Tensor,
-    least_std: float = 1e-12,
     *,
+    least_std: float = 1e-12,
     lengths: Tensor | None = None,
     backend: str | None = None,
 ) -> Tensor:
@@ -90,9 +90,9 @@ def standardize(
 
 def minmax(
     x: Tensor,
+    *,
     low: float = 0.0,
     high: float = 1.0,
-    *,
     lengths: Tensor | None = None,
     backend: str | None = None,
 ) -> Tensor:
@@ -105,8 +105,8 @@ def minmax(
 def moving_average(
     x: Tensor,
     window: int,
-    edge: str = "shrink",
     *,
+    edge: str = "shrink",
     lengths: Tensor | None = None,
     backend: str | None = None,
 ) -> Tensor:
@@ -135,9 +135,9 @@ def exponential_smoothing(
 
 def clip_outliers(
     x: Tensor,
+    *,
     method: str = "zscore",
     factor: float | None = None,
-    *,
     lengths: Tensor | None = None,
     backend: str | None = None,
 ) -> Tensor:

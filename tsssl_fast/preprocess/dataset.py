@@ -57,7 +57,7 @@ class ChannelTransform:
         return x.detach().cpu().double().transpose(1, 2).reshape(-1, x.shape[1]).numpy()
 
 
-def uncorrelated_features(features: Tensor, threshold: float = 0.95) -> Tensor:
+def uncorrelated_features(features: Tensor, *, threshold: float = 0.95) -> Tensor:
     """Numbers of the columns that remain when every pair above the threshold loses its second.
 
     Args:
