@@ -1,7 +1,8 @@
 // A program is a list of operations as numbers; tsssl_fast/ops/augment/operation_table.py says what
 // stands where.
 #pragma once
-#include "augment/operation_table.h"
+#include <augment/operation_table.h>  // generated: see CMakeLists.txt
+
 #include "rng/philox_blocks.h"
 #include "series/math.h"
 

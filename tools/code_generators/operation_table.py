@@ -1,8 +1,9 @@
-"""Writes csrc/augment/operation_table.h from tsssl_fast/ops/augment/operation_table.py.
+"""Prints augment/operation_table.h, made from tsssl_fast/ops/augment/operation_table.py.
 
     python tools/code_generators/operation_table.py
 
-Needs nothing but Python: the table is loaded by its path, without the package and without torch.
+CMakeLists.txt keeps it in the build folder. Needs nothing but Python: the table is loaded by its
+path, without the package and without torch.
 """
 
 import importlib.util
@@ -12,7 +13,6 @@ from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "tsssl_fast/ops/augment/operation_table.py"
-HEADER = ROOT / "csrc/augment/operation_table.h"
 
 _START = """\
 // Written by tools/code_generators/operation_table.py from
@@ -49,7 +49,7 @@ def _namespace(name: str, constants: dict[str, int]) -> list[str]:
 
 
 def header() -> str:
-    """The text of the header, as clang-format leaves it."""
+    """The text of the header."""
     table = load()
     lines = ["", "enum Code : int {"]
     lines += [f"  {constant(code.name)} = {int(code)}," for code in table.KERNELS]
@@ -67,4 +67,4 @@ def header() -> str:
 
 
 if __name__ == "__main__":
-    HEADER.write_text(header())
+    print(header(), end="")

@@ -9,8 +9,8 @@ CUTMIX, whose weight follows from its length.
 Everything below is also a constant of this module: a code by its name (BLOCKOUT), an argument's
 position among the arguments and a slot's number by operation and name (BLOCKOUT_FILL,
 BLOCKOUT_START), a value of an argument that chooses by its own (BLOCKOUT_RATIO). Numba and the
-reference use these; triton/kernels/codes.py and csrc/augment/operation_table.h, which
-`python tools/code_generators/operation_table.py` writes, are made from them.
+reference use these; triton/kernels/codes.py and the C++ kernels' augment/operation_table.h, which
+`tools/code_generators/operation_table.py` makes when they are built, follow from them.
 
 Ratios are of T or of C, thresholds are probabilities times 2^32.
 """
