@@ -8,6 +8,30 @@ and the module's docstring tells both numbers. An option that is not there is a 
 that names it. What our kernels have no products for is plain torch, and says so.
 """
 
-from tsssl_fast.compat import lightly, pytorch_metric_learning
+from tsssl_fast.compat import (
+    barlow_twins,
+    info_nce,
+    lightly,
+    open_clip,
+    pytorch_metric_learning,
+    simclr,
+    solo_learn,
+    supcontrast,
+    ts2vec,
+    ts_tcc,
+    vicreg,
+)
 
-__all__ = ["lightly", "pytorch_metric_learning"]
+__all__ = [
+    "barlow_twins",
+    "info_nce",
+    "lightly",
+    "open_clip",
+    "pytorch_metric_learning",
+    "simclr",
+    "solo_learn",
+    "supcontrast",
+    "ts2vec",
+    "ts_tcc",
+    "vicreg",
+]

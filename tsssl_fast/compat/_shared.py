@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch.nn.functional import batch_norm
 
-from tsssl_fast.common import checks
+from tsssl_fast.common import checks, collectives
 from tsssl_fast.functional.contrastive.problem import Problem
 from tsssl_fast.functional.contrastive.row_losses import Rows
 from tsssl_fast.functional.contrastive.solve import row_statistics
@@ -45,6 +46,20 @@ def result(loss: Tensor, like: Tensor) -> Tensor:
     if like.dtype in HALF and not torch.is_autocast_enabled(like.device.type):
         return loss.to(like.dtype)
     return loss
+
+
+def square(name: str, x: Tensor) -> None:
+    if x.dim() != 2 or x.shape[0] != x.shape[1]:
+        raise AssertionError(f"{name}: shape {tuple(x.shape)}; accepted: a square matrix")
+
+
+def barlow_among_processes(z1: Tensor, z2: Tensor, lambd: float) -> Tensor:
+    """Barlow Twins of the mean of the processes' cross-correlations, each standardised by its own
+    batch; in plain torch, with the D x D matrix."""
+    a, b = (batch_norm(z, None, None, training=True) for z in widened(z1, z2))
+    c = collectives.sum_over_processes(a.T @ b / (len(a) * collectives.world_size()))
+    on = (1 - c.diagonal()).square().sum()
+    return on + lambd * (c.square().sum() - c.diagonal().square().sum())
 
 
 def need_distributed(option: str, wanted: bool) -> None:

@@ -2,11 +2,17 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm, normalize
+from torch.nn.functional import normalize
 
 from tsssl_fast import functional
 from tsssl_fast.common import checks, collectives
-from tsssl_fast.compat._shared import need_distributed, promoted, result, widened
+from tsssl_fast.compat._shared import (
+    barlow_among_processes,
+    need_distributed,
+    promoted,
+    result,
+    widened,
+)
 
 __all__ = ["BarlowTwinsLoss", "MMCRLoss", "TiCoLoss", "VICRegLoss"]
 
@@ -95,11 +101,7 @@ class BarlowTwinsLoss(nn.Module):
     def forward(self, z_a: Tensor, z_b: Tensor) -> Tensor:
         z_a, z_b = promoted(z_a, z_b)
         if self.gather_distributed and collectives.world_size() > 1:
-            a, b = (batch_norm(z, None, None, training=True) for z in widened(z_a, z_b))
-            c = collectives.sum_over_processes(a.T @ b / (len(a) * collectives.world_size()))
-            on = (1 - c.diagonal()).square().sum()
-            off = c.square().sum() - c.diagonal().square().sum()
-            return result(on + self.lambda_param * off, z_a)
+            return result(barlow_among_processes(z_a, z_b, self.lambda_param), z_a)
         loss = functional.barlow_twins_loss(z_a, z_b, lambd=self.lambda_param, convention="lightly")
         return result(loss, z_a)
 

@@ -1,0 +1,33 @@
+"""The loss in Barlow Twins' official training code (facebookresearch/barlowtwins, main.py), where
+it stands inside the model's forward, under the name of its argument.
+
+    loss = BarlowTwinsLoss(args.lambd)(z1, z2)
+
+Where the results differ, on purpose: across processes the gradient passes through the sum.
+"""
+
+from torch import Tensor, nn
+
+from tsssl_fast.compat.lightly.decorrelation import BarlowTwinsLoss as _OfRows
+from tsssl_fast.compat.vicreg import off_diagonal
+
+__all__ = ["BarlowTwinsLoss", "off_diagonal"]
+
+
+class BarlowTwinsLoss(nn.Module):
+    """Barlow Twins (Zbontar et al., ICML 2021); see
+    :func:`tsssl_fast.functional.barlow_twins_loss`. Where torch.distributed runs, the
+    cross-correlation is the mean over processes.
+
+    Args: lambd: >= 0, weight of the off-diagonal sum.
+
+    forward(z1, z2): (N, D), (N, D), N >= 2 -> scalar in the inputs' dtype.
+    """
+
+    def __init__(self, lambd: float = 0.0051) -> None:
+        super().__init__()
+        self.lambd = lambd
+
+    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
+        loss: Tensor = _OfRows(self.lambd, True)(z1, z2)
+        return loss

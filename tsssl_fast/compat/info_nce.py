@@ -1,0 +1,103 @@
+"""info-nce-pytorch: `from tsssl_fast.compat.info_nce import InfoNCE, info_nce`.
+
+Where the results differ from its code, on purpose: float16 inputs are computed in float32 and
+rounded once at the end.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from tsssl_fast import functional
+from tsssl_fast.common import checks
+from tsssl_fast.compat._shared import result, widened
+
+__all__ = ["InfoNCE", "info_nce"]
+
+
+def info_nce(
+    query: Tensor,
+    positive_key: Tensor,
+    negative_keys: Tensor | None = None,
+    temperature: float = 0.1,
+    reduction: str = "mean",
+    negative_mode: str = "unpaired",
+) -> Tensor:
+    """InfoNCE of cosines (van den Oord et al., 2018); see
+    :func:`tsssl_fast.functional.info_nce_loss`.
+
+    Args:
+        query, positive_key: (N, D). negative_keys: None: the other queries' keys; (K, D) for
+            negative_mode "unpaired", of every query; (N, S, D) for "paired", of its own alone.
+        temperature: > 0. reduction: "mean", "sum" or "none" for (N,).
+    """
+    _check(query, positive_key, negative_keys, negative_mode)
+    if negative_keys is not None and negative_keys.dim() == 3:
+        loss = _against_own(query, positive_key, negative_keys, temperature)
+        return result(checks.reduce(loss, reduction), query)
+    loss = functional.info_nce_loss(
+        query,
+        positive_key,
+        temperature=temperature,
+        negatives=negative_keys,
+        reduction=reduction,
+    )
+    return result(loss, query)
+
+
+def _against_own(query: Tensor, positive_key: Tensor, keys: Tensor, tau: float) -> Tensor:
+    """One product a query: as much work as reading the keys, in plain torch."""
+    u, v, w = (normalize(x, dim=-1) for x in widened(query, positive_key, keys))
+    negative = torch.einsum("nd,nsd->ns", u, w).div(tau).logsumexp(dim=1)
+    positive = (u * v).sum(dim=1) / tau
+    return torch.logaddexp(negative - positive, positive.new_zeros(()))
+
+
+def _check(query: Tensor, key: Tensor, negatives: Tensor | None, mode: str) -> None:
+    if query.dim() != 2:
+        raise ValueError(f"query: shape {tuple(query.shape)}; accepted: (N, D)")
+    if key.shape != query.shape:
+        raise ValueError(
+            f"positive_key: shape {tuple(key.shape)}; accepted: {tuple(query.shape)} as query"
+        )
+    if negatives is None:
+        return
+    checks.choice("negative_mode", mode, ("unpaired", "paired"))
+    sizes = tuple(negatives.shape)
+    count = (len(query),) if mode == "paired" else ()
+    if len(sizes) != len(count) + 2 or sizes[-1] != query.shape[1] or sizes[: len(count)] != count:
+        accepted = f"({len(query)}, S, D)" if mode == "paired" else "(K, D)"
+        raise ValueError(
+            f"negative_keys: shape {sizes} with negative_mode={mode!r}; accepted: {accepted} with "
+            f"D = {query.shape[1]}"
+        )
+
+
+class InfoNCE(nn.Module):
+    """:func:`info_nce` with its options kept.
+
+    forward(query, positive_key, negative_keys=None).
+    """
+
+    def __init__(
+        self,
+        temperature: float = 0.1,
+        reduction: str = "mean",
+        negative_mode: str = "unpaired",
+    ) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.reduction = reduction
+        self.negative_mode = negative_mode
+
+    def forward(
+        self, query: Tensor, positive_key: Tensor, negative_keys: Tensor | None = None
+    ) -> Tensor:
+        return info_nce(
+            query,
+            positive_key,
+            negative_keys,
+            temperature=self.temperature,
+            reduction=self.reduction,
+            negative_mode=self.negative_mode,
+        )

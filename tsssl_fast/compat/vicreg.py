@@ -1,0 +1,40 @@
+"""The loss in VICReg's official training code (facebookresearch/vicreg, main_vicreg.py), where it
+stands inside the model's forward, under the names of its arguments.
+
+    loss = VICRegLoss(args.sim_coeff, args.std_coeff, args.cov_coeff)(x, y)
+"""
+
+from torch import Tensor, nn
+
+from tsssl_fast.compat import _shared
+from tsssl_fast.compat.lightly.decorrelation import VICRegLoss as _OfRows
+
+__all__ = ["VICRegLoss", "off_diagonal"]
+
+
+def off_diagonal(x: Tensor) -> Tensor:
+    """The entries off the diagonal of a square matrix, row by row: (D, D) -> (D (D - 1),)."""
+    _shared.square("x", x)
+    return x.flatten()[1:].reshape(len(x) - 1, len(x) + 1)[:, :-1].flatten()
+
+
+class VICRegLoss(nn.Module):
+    """VICReg (Bardes et al., ICLR 2022); see :func:`tsssl_fast.functional.vicreg_loss`. Where
+    torch.distributed runs, variance and covariance are of the rows of all processes.
+
+    Args: sim_coeff, std_coeff, cov_coeff: >= 0, of invariance, variance and covariance.
+
+    forward(x, y): (N, D), (N, D), N >= 2 -> scalar in the inputs' dtype.
+    """
+
+    def __init__(
+        self, sim_coeff: float = 25.0, std_coeff: float = 25.0, cov_coeff: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.sim_coeff = sim_coeff
+        self.std_coeff = std_coeff
+        self.cov_coeff = cov_coeff
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        loss: Tensor = _OfRows(self.sim_coeff, self.std_coeff, self.cov_coeff, True)(x, y)
+        return loss
