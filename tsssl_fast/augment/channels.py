@@ -42,9 +42,6 @@ class ChannelPermutation(Transform):
 
     code: ClassVar[Code] = Code.CHANNEL_PERMUTATION
 
-    def slots(self) -> tuple[int, int]:
-        return 0, 1
-
 
 class Rotation(Transform):
     """A random rotation of three-axis sensors, uniform over all rotations.

@@ -8,10 +8,12 @@ compares and hashes by identity, as every torch.nn.Module does.
 import dataclasses
 import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar, get_origin
+from typing import Annotated, Any, ClassVar, get_args, get_origin
 
 from torch import nn
 from typing_extensions import dataclass_transform
+
+from tsssl_fast.augment.validation import Check
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,14 +21,17 @@ class Configuration:
     """The arguments that a module was built from."""
 
 
-def _fields(cls: type) -> list[Any]:
-    """(name, type) or (name, type, default) of every argument that a class declares."""
-    annotations: dict[str, Any] = inspect.get_annotations(cls)
-    return [
-        (name, kind, *([cls.__dict__[name]] if name in cls.__dict__ else []))
-        for name, kind in annotations.items()
-        if kind is not ClassVar and get_origin(kind) is not ClassVar
-    ]
+def _fields(cls: type) -> tuple[list[Any], dict[str, Check]]:
+    """(name, type) or (name, type, default) of every argument of a class, and their checks."""
+    fields: list[Any] = []
+    checks = {}
+    for name, kind in inspect.get_annotations(cls).items():
+        if kind is ClassVar or get_origin(kind) is ClassVar:
+            continue
+        if get_origin(kind) is Annotated:
+            kind, checks[name] = get_args(kind)
+        fields.append((name, kind, *([cls.__dict__[name]] if name in cls.__dict__ else [])))
+    return fields, checks
 
 
 def _argument(name: str) -> property:
@@ -44,16 +49,19 @@ class Configured(nn.Module):
     It has no parameter and no buffer: `.half()`, `.to()` and `.cuda()` change nothing, and
     `state_dict()` is empty.
 
-    renamed: arguments that had another name in 0.1, with what to write now.
+    renamed: arguments that had another name in 0.1, with what to write now. checks: of the
+    arguments, which stand beside their types (`Annotated`); None is right where it is the default.
     """
 
     config: Configuration
     Config: ClassVar[type[Configuration]] = Configuration
     renamed: ClassVar[Mapping[str, str]] = {}
+    checks: ClassVar[Mapping[str, Check]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        fields = _fields(cls)
+        fields, checks = _fields(cls)
+        cls.checks = {**cls.checks, **checks}
         config = dataclasses.make_dataclass("Config", fields, bases=(cls.Config,), frozen=True)
         config.__module__, config.__qualname__ = cls.__module__, f"{cls.__qualname__}.Config"
         vars(config)["__init__"].__qualname__ = f"{cls.__qualname__}.__init__"  # in errors
@@ -73,6 +81,10 @@ class Configured(nn.Module):
 
     def check(self) -> None:
         """Raises TypeError or ValueError for an argument out of its range."""
+        for field in dataclasses.fields(self.config):
+            value = getattr(self.config, field.name)
+            if field.name in self.checks and not (value is None and field.default is None):
+                self.checks[field.name](field.name, value)
 
     def canonical(self, **values: Any) -> None:
         """Other values for arguments, in their canonical form; for `check` alone."""

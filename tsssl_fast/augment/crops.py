@@ -1,7 +1,7 @@
 """Crops of different lengths that share a stretch of time."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from tsssl_fast.augment import inputs, validation
 from tsssl_fast.augment.configuration import Configured
 from tsssl_fast.augment.inputs import Array
 from tsssl_fast.augment.run import Number, Seed
+from tsssl_fast.augment.validation import by
 from tsssl_fast.common import checks, random
 from tsssl_fast.ops.augment.reference.draws import Subject
 from tsssl_fast.ops.augment.spec import Code
@@ -45,10 +46,7 @@ class OverlappingCrops(Configured):
         min_overlap: >= 1 step.
     """
 
-    min_overlap: int = 2
-
-    def check(self) -> None:
-        validation.integer("min_overlap", self.min_overlap, 1, 1 << 31)
+    min_overlap: Annotated[int, by(validation.integer, 1, 1 << 31)] = 2
 
     if TYPE_CHECKING:
 

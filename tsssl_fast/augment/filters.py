@@ -4,15 +4,15 @@ Operations on the spectrum are held to a tolerance instead of to the bit: Fourie
 differently from library to library. What they draw is the same everywhere.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 from torch import Tensor
 
 from tsssl_fast.augment import validation
 from tsssl_fast.augment.run import Number
 from tsssl_fast.augment.torch_only import TorchOnly
-from tsssl_fast.common import checks
+from tsssl_fast.augment.validation import Edge, Flag, Probability, Whole, by
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.spec import Code
 
@@ -45,16 +45,9 @@ class FrequencyMask(_Filter):
         per_channel: channels draw on their own.
     """
 
-    rate: float = 0.1
-    per_channel: bool = False
+    rate: Probability = 0.1
+    per_channel: Flag = False
     code: ClassVar[Code] = Code.FREQUENCY_MASK
-
-    def check_arguments(self) -> None:
-        validation.boolean("per_channel", self.per_channel)
-        validation.probability("rate", self.rate)
-
-    def row_arguments(self) -> Sequence[float]:
-        return (round(self.rate * spec.ALWAYS), float(self.per_channel))
 
 
 class PhaseSurrogate(_Filter):
@@ -71,17 +64,10 @@ class PhaseSurrogate(_Filter):
         per_channel: channels draw on their own.
     """
 
-    magnitude: float = 1.0
-    per_channel: bool = False
+    magnitude: Probability = 1.0
+    per_channel: Flag = False
     code: ClassVar[Code] = Code.PHASE_SURROGATE
     renamed: ClassVar[Mapping[str, str]] = {"strength": "magnitude"}
-
-    def check_arguments(self) -> None:
-        validation.boolean("per_channel", self.per_channel)
-        validation.probability("magnitude", self.magnitude)
-
-    def row_arguments(self) -> Sequence[float]:
-        return (self.magnitude, float(self.per_channel))
 
 
 class MovingAverage(_Filter):
@@ -97,17 +83,17 @@ class MovingAverage(_Filter):
         edge: what stands beyond the ends: "repeat" the end value, "zero", or "reflect".
     """
 
-    width: int | tuple[int, int] = (3, 9)
-    edge: str = "repeat"
+    width: Annotated[Whole, by(validation.whole_interval, 3, spec.MAX_WIDTH)] = (
+        3,
+        9,
+    )
+    edge: Edge = "repeat"
     code: ClassVar[Code] = Code.MOVING_AVERAGE
 
     def check_arguments(self) -> None:
-        validation.whole_interval("width", self.width, 3, spec.MAX_WIDTH)
         if any(end % 2 == 0 for end in validation.pair(self.width)):
             raise ValueError(f"width: {self.width}; accepted: odd numbers of steps")
-        checks.choice("edge", self.edge, ("repeat", "zero", "reflect"))
 
-    def row_arguments(self) -> Sequence[float]:
+    def columns(self) -> dict[str, float]:
         low, high = validation.pair(self.width)
-        edge = ("repeat", "zero", "reflect").index(self.edge)
-        return ((low - 1) / 2, (high - 1) / 2, edge)
+        return {**super().columns(), "low": (low - 1) / 2, "high": (high - 1) / 2}

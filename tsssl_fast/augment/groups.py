@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from tsssl_fast.augment import validation
 from tsssl_fast.augment.transform import Transform
+from tsssl_fast.augment.validation import Whole
 from tsssl_fast.ops.augment import operation_table, spec
 from tsssl_fast.ops.augment.spec import Code
 
@@ -108,7 +109,7 @@ class SomeOf(Group):
         count: how many, or a range (low, high).
     """
 
-    count: int | tuple[int, int] = (1, 2)
+    count: Whole = (1, 2)
 
     def check_arguments(self) -> None:
         super().check_arguments()

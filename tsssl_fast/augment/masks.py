@@ -1,13 +1,12 @@
 """Operations that remove: blocks, windows, channels, steps. Conventions as in values.py."""
 
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from tsssl_fast.augment import validation
 from tsssl_fast.augment.transform import Transform
-from tsssl_fast.augment.validation import Range
+from tsssl_fast.augment.validation import Flag, Number, Probability, Range, Size, by
 from tsssl_fast.common import checks
-from tsssl_fast.ops.augment import spec
+from tsssl_fast.ops.augment import operation_table, spec
 from tsssl_fast.ops.augment.spec import Code
 
 __all__ = [
@@ -16,12 +15,6 @@ __all__ = [
     "RandomCrop",
     "TimeDropout",
 ]
-
-
-def _check_steps(name: str, value: Range, steps: int) -> None:
-    longest = validation.pair(value)[1]
-    if validation.is_whole(value) and longest > steps:
-        raise ValueError(f"{name}: {int(longest)} steps; accepted: at most T = {steps}")
 
 
 class Blockout(Transform):
@@ -43,15 +36,13 @@ class Blockout(Transform):
             length * C + 1, counted in channels, both in time and in channels.
     """
 
-    length: Range = 0.1
+    length: Size = 0.1
     fill: float | str = 0.0
-    channels: Range | None = None
-    form: str = "block"
+    channels: Annotated[Range | None, by(validation.size, spec.MAX_CHANNELS)] = None
+    form: Annotated[str, by(checks.choice, ("block", "literal"))] = "block"
     code: ClassVar[Code] = Code.BLOCKOUT
 
     def check_arguments(self) -> None:
-        checks.choice("form", self.form, ("block", "literal"))
-        validation.size("length", self.length, spec.MAX_STEPS)
         if self.form == "literal":
             if validation.is_whole(self.length):
                 raise ValueError(
@@ -59,26 +50,17 @@ class Blockout(Transform):
                 )
             if self.channels is not None:
                 raise ValueError(f"channels: {self.channels}; accepted: None with form='literal'")
-        if self.channels is not None:
-            validation.size("channels", self.channels, spec.MAX_CHANNELS)
         if self.fill != "mean":
             validation.number("fill", self.fill)
 
-    def row_arguments(self) -> Sequence[float]:
-        mode = 2.0 if self.form == "literal" else float(validation.is_whole(self.length))
-        mean = self.fill == "mean"
-        wide = (-1.0, 0.0, 0.0)
-        if self.channels is not None:
-            wide = (float(validation.is_whole(self.channels)), *validation.pair(self.channels))
+    def columns(self) -> dict[str, float]:
+        given = super().columns()
+        if self.channels is None:
+            given |= {"channels_unit": -1.0, "channels_low": 0.0, "channels_high": 0.0}
+        if self.form == "literal":
+            given["length_unit"] = float(operation_table.BLOCKOUT_SIDE)
         fill = 0.0 if isinstance(self.fill, str) else self.fill
-        return (mode, *validation.pair(self.length), fill, *wide, float(mean))
-
-    def check_shape(self, channels: int, steps: int) -> None:
-        _check_steps("length", self.length, steps)
-        if self.channels is not None and validation.is_whole(self.channels):
-            most = validation.pair(self.channels)[1]
-            if most > channels:
-                raise ValueError(f"channels: {int(most)}; accepted: at most C = {channels}")
+        return {**given, "fill": fill, "fill_mean": float(self.fill == "mean")}
 
 
 class RandomCrop(Transform):
@@ -92,19 +74,9 @@ class RandomCrop(Transform):
         fill: the value written outside.
     """
 
-    length: Range = 0.5
-    fill: float = 0.0
+    length: Size = 0.5
+    fill: Number = 0.0
     code: ClassVar[Code] = Code.RANDOM_CROP
-
-    def check_arguments(self) -> None:
-        validation.size("length", self.length, spec.MAX_STEPS)
-        validation.number("fill", self.fill)
-
-    def row_arguments(self) -> Sequence[float]:
-        return (float(validation.is_whole(self.length)), *validation.pair(self.length), self.fill)
-
-    def check_shape(self, channels: int, steps: int) -> None:
-        _check_steps("length", self.length, steps)
 
 
 class ChannelDropout(Transform):
@@ -120,19 +92,9 @@ class ChannelDropout(Transform):
         fill: the value written.
     """
 
-    rate: float = 0.2
-    fill: float = 0.0
+    rate: Probability = 0.2
+    fill: Number = 0.0
     code: ClassVar[Code] = Code.CHANNEL_DROPOUT
-
-    def check_arguments(self) -> None:
-        validation.probability("rate", self.rate)
-        validation.number("fill", self.fill)
-
-    def row_arguments(self) -> Sequence[float]:
-        return (round(self.rate * spec.ALWAYS), 0.0, 0.0, self.fill)
-
-    def slots(self) -> tuple[int, int]:
-        return 0, 1
 
 
 class TimeDropout(Transform):
@@ -151,16 +113,13 @@ class TimeDropout(Transform):
         fill: the value written.
     """
 
-    rate: float = 0.15
+    rate: Probability = 0.15
     span: float | None = None
-    per_channel: bool = False
-    fill: float = 0.0
+    per_channel: Flag = False
+    fill: Number = 0.0
     code: ClassVar[Code] = Code.TIME_DROPOUT
 
     def check_arguments(self) -> None:
-        validation.probability("rate", self.rate)
-        validation.boolean("per_channel", self.per_channel)
-        validation.number("fill", self.fill)
         if self.rate == 1:
             raise ValueError("rate: 1; accepted: a share in [0, 1)")
         if self.span is not None:
@@ -171,11 +130,10 @@ class TimeDropout(Transform):
                     f"{self.rate / (1 - self.rate):g}, else the share can not be reached"
                 )
 
-    def row_arguments(self) -> Sequence[float]:
-        start = round(self.rate * spec.ALWAYS)
+    def columns(self) -> dict[str, float]:
         leave = enter = 0
         if self.span is not None:
             leave = round(spec.ALWAYS / self.span)
             enter = round(spec.ALWAYS / self.span * self.rate / (1 - self.rate))
         spans = float(self.span is not None)
-        return (spans, start, leave, enter, float(self.per_channel), self.fill)
+        return {**super().columns(), "spans": spans, "leave": leave, "enter": enter}

@@ -1,7 +1,6 @@
 """Operations that mix samples of a batch. They say who was mixed with whom, and how much."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,7 +9,7 @@ from tsssl_fast.augment import inputs, validation
 from tsssl_fast.augment.inputs import Array
 from tsssl_fast.augment.run import Number
 from tsssl_fast.augment.torch_only import TorchOnly
-from tsssl_fast.augment.validation import Range
+from tsssl_fast.augment.validation import Range, by
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.spec import Code
 
@@ -78,14 +77,8 @@ class MixUp(_Mixing):
         weight: range of w in [0, 1].
     """
 
-    weight: Range = (0.0, 1.0)
+    weight: Annotated[Range, by(validation.interval, 0, 1)] = (0.0, 1.0)
     code: ClassVar[Code] = Code.MIXUP
-
-    def check_arguments(self) -> None:
-        validation.interval("weight", self.weight, 0, 1)
-
-    def row_arguments(self) -> Sequence[float]:
-        return validation.pair(self.weight)
 
 
 class CutMix(_Mixing):
@@ -100,16 +93,5 @@ class CutMix(_Mixing):
         length: of the window: share of T in (0, 1] (floats) or steps (integers), or a range.
     """
 
-    length: Range = (0.1, 0.5)
+    length: Annotated[Range, by(validation.size, 1 << 31)] = (0.1, 0.5)
     code: ClassVar[Code] = Code.CUTMIX
-
-    def check_arguments(self) -> None:
-        validation.size("length", self.length, 1 << 31)
-
-    def row_arguments(self) -> Sequence[float]:
-        return (float(validation.is_whole(self.length)), *validation.pair(self.length))
-
-    def check_shape(self, channels: int, steps: int) -> None:
-        longest = validation.pair(self.length)[1]
-        if validation.is_whole(self.length) and longest > steps:
-            raise ValueError(f"length: {int(longest)} steps; accepted: at most T = {steps}")

@@ -1,11 +1,11 @@
 """Operations that move values along time. Conventions as in values.py."""
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 from tsssl_fast.augment import validation
 from tsssl_fast.augment.transform import Transform
-from tsssl_fast.augment.validation import Range
+from tsssl_fast.augment.validation import Edge, Knots, Range, Share, Size, Whole, by
 from tsssl_fast.common import checks
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.spec import Code
@@ -44,15 +44,9 @@ class CropResize(Transform):
         length: L / T in (0, 1], or a range.
     """
 
-    length: Range = (0.5, 1.0)
+    length: Share = (0.5, 1.0)
     code: ClassVar[Code] = Code.CROP_RESIZE
     renamed: ClassVar[Mapping[str, str]] = {"scale": "length"}
-
-    def check_arguments(self) -> None:
-        validation.share("length", self.length)
-
-    def row_arguments(self) -> Sequence[float]:
-        return validation.pair(self.length)
 
 
 class WindowSlice(Transform):
@@ -64,15 +58,9 @@ class WindowSlice(Transform):
         length: share of the series that is kept, in (0, 1], or a range.
     """
 
-    length: Range = 0.9
+    length: Share = 0.9
     code: ClassVar[Code] = Code.WINDOW_SLICE
     renamed: ClassVar[Mapping[str, str]] = {"ratio": "length"}
-
-    def check_arguments(self) -> None:
-        validation.share("length", self.length)
-
-    def row_arguments(self) -> Sequence[float]:
-        return validation.pair(self.length)
 
 
 class WindowWarp(Transform):
@@ -90,25 +78,19 @@ class WindowWarp(Transform):
         factors: the two factors > 0; each is drawn with probability 1/2.
     """
 
-    length: Range = 0.1
+    length: Size = 0.1
     factors: tuple[float, float] = (0.5, 2.0)
     code: ClassVar[Code] = Code.WINDOW_WARP
 
     def check_arguments(self) -> None:
-        validation.size("length", self.length, spec.MAX_STEPS)
         if not isinstance(self.factors, tuple) or len(self.factors) != 2:
             raise ValueError(f"factors: {self.factors}; accepted: two numbers > 0")
         for factor in self.factors:
             checks.positive("factors", factor)
 
-    def row_arguments(self) -> Sequence[float]:
-        whole = float(validation.is_whole(self.length))
-        return (whole, *validation.pair(self.length), *self.factors)
-
-    def check_shape(self, channels: int, steps: int) -> None:
-        longest = validation.pair(self.length)[1]
-        if validation.is_whole(self.length) and longest > steps:
-            raise ValueError(f"length: {int(longest)} steps; accepted: at most T = {steps}")
+    def columns(self) -> dict[str, float]:
+        first, second = self.factors
+        return {**super().columns(), "factor_0": first, "factor_1": second}
 
 
 class TimeWarp(Transform):
@@ -133,22 +115,14 @@ class TimeWarp(Transform):
         form: "smooth" or "literal".
     """
 
-    magnitude: Range = 0.5
-    knots: int = 4
-    form: str = "smooth"
+    magnitude: Annotated[Range, by(validation.interval, 0, 1, open_high=True)] = 0.5
+    knots: Knots = 4
+    form: Annotated[str, by(checks.choice, ("smooth", "literal"))] = "smooth"
     code: ClassVar[Code] = Code.TIME_WARP
     renamed: ClassVar[Mapping[str, str]] = {"strength": "magnitude"}
 
-    def check_arguments(self) -> None:
-        validation.interval("magnitude", self.magnitude, 0, 1, open_high=True)
-        validation.integer("knots", self.knots, 0, spec.MAX_KNOTS)
-        checks.choice("form", self.form, ("smooth", "literal"))
-
     def row_code(self) -> Code:
         return Code.INDEX_NOISE if self.form == "literal" else self.code
-
-    def row_arguments(self) -> Sequence[float]:
-        return validation.pair(self.magnitude)
 
     def slots(self) -> tuple[int, int]:
         return (1 if self.form == "literal" else 3 + self.knots), 0
@@ -167,16 +141,9 @@ class TimeScale(Transform):
         edge: "repeat" the last value or "zero".
     """
 
-    speed: Range = (0.8, 1.2)
-    edge: str = "repeat"
+    speed: Annotated[Range, by(validation.interval, 0, 1e6, open_low=True)] = (0.8, 1.2)
+    edge: Annotated[str, by(checks.choice, ("repeat", "zero"))] = "repeat"
     code: ClassVar[Code] = Code.TIME_SCALE
-
-    def check_arguments(self) -> None:
-        validation.interval("speed", self.speed, 0, 1e6, open_low=True)
-        checks.choice("edge", self.edge, ("repeat", "zero"))
-
-    def row_arguments(self) -> Sequence[float]:
-        return (*validation.pair(self.speed), float(self.edge == "zero"))
 
 
 class TimeShift(Transform):
@@ -191,21 +158,19 @@ class TimeShift(Transform):
     """
 
     shift: Range = 0.2
-    edge: str = "wrap"
+    edge: Annotated[str, by(checks.choice, ("wrap", "repeat", "zero"))] = "wrap"
     code: ClassVar[Code] = Code.TIME_SHIFT
-
-    def _range(self) -> tuple[float, float]:
-        low, high = validation.pair(self.shift)
-        return (low, high) if isinstance(self.shift, tuple) else (-abs(high), abs(high))
 
     def check_arguments(self) -> None:
         bound = float(spec.MAX_STEPS) if validation.is_whole(self.shift) else 1.0
         validation.interval("shift", self.shift, -bound, bound)
-        checks.choice("edge", self.edge, ("wrap", "repeat", "zero"))
 
-    def row_arguments(self) -> Sequence[float]:
-        edge = ("wrap", "repeat", "zero").index(self.edge)
-        return (float(validation.is_whole(self.shift)), *self._range(), edge)
+    def columns(self) -> dict[str, float]:
+        low, high = validation.pair(self.shift)
+        if not isinstance(self.shift, tuple):
+            low, high = -abs(high), abs(high)
+        whole = float(validation.is_whole(self.shift))
+        return {**super().columns(), "shift_unit": whole, "shift_low": low, "shift_high": high}
 
 
 class SegmentPermutation(Transform):
@@ -226,19 +191,12 @@ class SegmentPermutation(Transform):
         form: "equal" or "literal".
     """
 
-    segments: int | tuple[int, int] = (2, 5)
-    form: str = "equal"
+    segments: Annotated[Whole, by(validation.whole_interval, 1, spec.MAX_SEGMENTS)] = (2, 5)
+    form: Annotated[str, by(checks.choice, ("equal", "literal"))] = "equal"
     code: ClassVar[Code] = Code.SEGMENT_PERMUTATION
-
-    def check_arguments(self) -> None:
-        validation.whole_interval("segments", self.segments, 1, spec.MAX_SEGMENTS)
-        checks.choice("form", self.form, ("equal", "literal"))
 
     def row_code(self) -> Code:
         return Code.FIRST_CHANNEL_SEGMENTS if self.form == "literal" else self.code
-
-    def row_arguments(self) -> Sequence[float]:
-        return validation.pair(self.segments)
 
     def slots(self) -> tuple[int, int]:
         return 1 + int(validation.pair(self.segments)[1]), 0
@@ -259,17 +217,8 @@ class Smooth(Transform):
         edge: what stands beyond the ends: "repeat" the end value, "zero", or "reflect".
     """
 
-    magnitude: Range = (0.0, 0.5)
-    passes: int = 1
-    edge: str = "repeat"
+    magnitude: Annotated[Range, by(validation.interval, 0, 1)] = (0.0, 0.5)
+    passes: Annotated[int, by(validation.integer, 1, 64)] = 1
+    edge: Edge = "repeat"
     code: ClassVar[Code] = Code.SMOOTH
     renamed: ClassVar[Mapping[str, str]] = {"strength": "magnitude"}
-
-    def check_arguments(self) -> None:
-        validation.interval("magnitude", self.magnitude, 0, 1)
-        validation.integer("passes", self.passes, 1, 64)
-        checks.choice("edge", self.edge, ("repeat", "zero", "reflect"))
-
-    def row_arguments(self) -> Sequence[float]:
-        edge = ("repeat", "zero", "reflect").index(self.edge)
-        return (*validation.pair(self.magnitude), self.passes, edge)

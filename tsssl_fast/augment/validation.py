@@ -1,10 +1,15 @@
 """Checks of a transform's arguments; a range is a number or a pair (low, high)."""
 
 import math
+from collections.abc import Callable
+from typing import Annotated, Any
 
-INFINITY = math.inf
+from tsssl_fast.common import checks
+from tsssl_fast.ops.augment import spec
 
 Range = float | tuple[float, float]
+Whole = int | tuple[int, int]
+Check = Callable[[str, Any], object]  # raises for a value that is not accepted
 
 
 def number(name: str, value: object) -> float:
@@ -74,7 +79,7 @@ def whole_interval(name: str, value: object, low: int, high: int) -> None:
     interval(name, value, low, high)
 
 
-def size(name: str, value: Range, most: int) -> None:
+def size(name: str, value: Range, most: int = spec.MAX_STEPS) -> None:
     """A share in (0, 1] (floats) or a number (integers); or a pair."""
     if is_whole(value):
         whole_interval(name, value, 1, most)
@@ -87,3 +92,20 @@ def share(name: str, value: Range) -> None:
     if is_whole(value):
         raise ValueError(f"{name}: {value}; accepted: a share of T in (0, 1], 1.0 for all of it")
     interval(name, value, 0, 1, open_low=True)
+
+
+def by(check: Callable[..., Any], *limits: Any, **others: Any) -> Check:
+    """A check and its limits, to stand beside an argument's type: `passes: Annotated[int,
+    by(integer, 1, 64)] = 1`."""
+    return lambda name, value: check(name, value, *limits, **others)
+
+
+# Types of arguments that several classes have.
+Edge = Annotated[str, by(checks.choice, ("repeat", "zero", "reflect"))]
+Flag = Annotated[bool, boolean]
+Knots = Annotated[int, by(integer, 0, spec.MAX_KNOTS)]
+NonNegative = Annotated[Range, by(interval, 0)]
+Number = Annotated[float, number]
+Probability = Annotated[float, probability]
+Share = Annotated[Range, share]
+Size = Annotated[Range, size]

@@ -6,14 +6,14 @@ uniform draw. "SimCLR-TS" is Pöppelbaum, Chadha, Schwung, Applied Soft Computin
 al., ICMI 2017.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from tsssl_fast.augment import validation
 from tsssl_fast.augment.transform import Transform
-from tsssl_fast.augment.validation import Range
+from tsssl_fast.augment.validation import Flag, Knots, NonNegative, Range, Whole, by
 from tsssl_fast.common import checks
-from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.spec import Code
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "SignFlip",
 ]
 
-_DISTRIBUTIONS = ("uniform", "normal")
+_Distribution = Annotated[str, by(checks.choice, ("uniform", "normal"))]
 
 
 class Identity(Transform):
@@ -52,11 +52,8 @@ class SignFlip(Transform):
             that is worn another way) instead of all of them.
     """
 
-    per_channel: bool = False
+    per_channel: Flag = False
     code: ClassVar[Code] = Code.SIGN_FLIP
-
-    def check_arguments(self) -> None:
-        validation.boolean("per_channel", self.per_channel)
 
     def slots(self) -> tuple[int, int]:
         return 0, int(self.per_channel)
@@ -80,28 +77,23 @@ class Scale(Transform):
         form: "constant" or "literal".
     """
 
-    factor: Range | None = None
-    magnitude: Range | None = None
-    per_channel: bool = False
-    form: str = "constant"
+    factor: Annotated[Range | None, by(validation.interval, -math.inf)] = None
+    magnitude: Annotated[Range | None, by(validation.interval, 0)] = None
+    per_channel: Flag = False
+    form: Annotated[str, by(checks.choice, ("constant", "literal"))] = "constant"
     code: ClassVar[Code] = Code.SCALE
     renamed: ClassVar[Mapping[str, str]] = {
         "distribution": "factor for a uniform factor, magnitude for a normal one"
     }
 
     def check_arguments(self) -> None:
-        validation.boolean("per_channel", self.per_channel)
-        checks.choice("form", self.form, ("constant", "literal"))
         if self.magnitude is not None:
-            validation.interval("magnitude", self.magnitude, 0)
             if self.factor is not None:
                 raise ValueError(f"factor: {self.factor}; accepted: None with magnitude")
         elif self.form == "literal":
             raise ValueError("magnitude: None; accepted: a number >= 0 with form='literal'")
         elif self.factor is None:
             self.canonical(factor=(0.9, 1.1))
-        else:
-            validation.interval("factor", self.factor, -validation.INFINITY)
         if self.form == "literal" and self.per_channel:
             raise ValueError("per_channel: True; accepted: False with form='literal'")
 
@@ -137,23 +129,11 @@ class MagnitudeWarp(Transform):
         form: "1+sin" or "literal".
     """
 
-    magnitude: Range = 0.1
-    periods: Range = (1.0, 3.0)
-    form: str = "1+sin"
+    magnitude: NonNegative = 0.1
+    periods: NonNegative = (1.0, 3.0)
+    form: Annotated[str, by(checks.choice, ("1+sin", "literal"))] = "1+sin"
     code: ClassVar[Code] = Code.MAGNITUDE_WARP
     renamed: ClassVar[Mapping[str, str]] = {"amplitude": "magnitude"}
-
-    def check_arguments(self) -> None:
-        validation.interval("magnitude", self.magnitude, 0)
-        validation.interval("periods", self.periods, 0)
-        checks.choice("form", self.form, ("1+sin", "literal"))
-
-    def row_arguments(self) -> Sequence[float]:
-        literal = float(self.form == "literal")
-        return (*validation.pair(self.magnitude), *validation.pair(self.periods), literal)
-
-    def slots(self) -> tuple[int, int]:
-        return 2, 1
 
 
 class MagnitudeSpline(Transform):
@@ -170,17 +150,10 @@ class MagnitudeSpline(Transform):
         knots: inner knots, 0 to 62.
     """
 
-    magnitude: Range = 0.2
-    knots: int = 4
+    magnitude: NonNegative = 0.2
+    knots: Knots = 4
     code: ClassVar[Code] = Code.MAGNITUDE_SPLINE
     renamed: ClassVar[Mapping[str, str]] = {"sigma": "magnitude"}
-
-    def check_arguments(self) -> None:
-        validation.interval("magnitude", self.magnitude, 0)
-        validation.integer("knots", self.knots, 0, spec.MAX_KNOTS)
-
-    def row_arguments(self) -> Sequence[float]:
-        return validation.pair(self.magnitude)
 
     def slots(self) -> tuple[int, int]:
         return 1, self.knots + 2
@@ -201,19 +174,11 @@ class Drift(Transform):
             the derivative); else of the series.
     """
 
-    magnitude: Range = 0.2
-    knots: int = 2
-    relative: bool = True
+    magnitude: NonNegative = 0.2
+    knots: Knots = 2
+    relative: Flag = True
     code: ClassVar[Code] = Code.DRIFT
     renamed: ClassVar[Mapping[str, str]] = {"scale": "magnitude"}
-
-    def check_arguments(self) -> None:
-        validation.interval("magnitude", self.magnitude, 0)
-        validation.integer("knots", self.knots, 0, spec.MAX_KNOTS)
-        validation.boolean("relative", self.relative)
-
-    def row_arguments(self) -> Sequence[float]:
-        return (*validation.pair(self.magnitude), float(self.relative))
 
     def slots(self) -> tuple[int, int]:
         return 1, self.knots + 2
@@ -234,17 +199,10 @@ class RandomNoise(Transform):
         distribution: "uniform" or "normal".
     """
 
-    magnitude: Range = 0.1
-    distribution: str = "uniform"
+    magnitude: NonNegative = 0.1
+    distribution: _Distribution = "uniform"
     code: ClassVar[Code] = Code.RANDOM_NOISE
     renamed: ClassVar[Mapping[str, str]] = {"scale": "magnitude"}
-
-    def check_arguments(self) -> None:
-        validation.interval("magnitude", self.magnitude, 0)
-        checks.choice("distribution", self.distribution, _DISTRIBUTIONS)
-
-    def row_arguments(self) -> Sequence[float]:
-        return (*validation.pair(self.magnitude), float(self.distribution == "normal"))
 
 
 class Jitter(Transform):
@@ -259,17 +217,10 @@ class Jitter(Transform):
         distribution: "normal" or "uniform".
     """
 
-    magnitude: Range = 0.05
-    distribution: str = "normal"
+    magnitude: NonNegative = 0.05
+    distribution: _Distribution = "normal"
     code: ClassVar[Code] = Code.JITTER
     renamed: ClassVar[Mapping[str, str]] = {"sigma": "magnitude"}
-
-    def check_arguments(self) -> None:
-        validation.interval("magnitude", self.magnitude, 0)
-        checks.choice("distribution", self.distribution, _DISTRIBUTIONS)
-
-    def row_arguments(self) -> Sequence[float]:
-        return (*validation.pair(self.magnitude), float(self.distribution == "normal"))
 
 
 class Offset(Transform):
@@ -283,16 +234,9 @@ class Offset(Transform):
         per_channel: every channel has its own b; else one for the series.
     """
 
-    offset: Range = (-0.1, 0.1)
-    per_channel: bool = False
+    offset: Annotated[Range, by(validation.interval, -math.inf)] = (-0.1, 0.1)
+    per_channel: Flag = False
     code: ClassVar[Code] = Code.OFFSET
-
-    def check_arguments(self) -> None:
-        validation.interval("offset", self.offset, -validation.INFINITY)
-        validation.boolean("per_channel", self.per_channel)
-
-    def row_arguments(self) -> Sequence[float]:
-        return validation.pair(self.offset)
 
     def parameter_names(self) -> tuple[str, ...]:
         return () if self.per_channel else ("offset",)
@@ -313,11 +257,5 @@ class Quantize(Transform):
         levels: how many, 2 to 65536, or a range. The derivative counts as one (straight-through).
     """
 
-    levels: int | tuple[int, int] = (8, 32)
+    levels: Annotated[Whole, by(validation.whole_interval, 2, 1 << 16)] = (8, 32)
     code: ClassVar[Code] = Code.QUANTIZE
-
-    def check_arguments(self) -> None:
-        validation.whole_interval("levels", self.levels, 2, 1 << 16)
-
-    def row_arguments(self) -> Sequence[float]:
-        return validation.pair(self.levels)
