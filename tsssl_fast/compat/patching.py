@@ -1,0 +1,116 @@
+"""Swapping a library's classes in a running program for those of `tsssl_fast.compat`."""
+
+import gc
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+__all__ = ["patch", "patched", "unpatch"]
+
+# Library: the module of ours, and the modules of the library that define what it names.
+_LIBRARIES = {
+    "info_nce": ("info_nce", ("info_nce",)),
+    "lightly": ("lightly.loss", ("lightly.loss", "lightly.models.modules.memory_bank")),
+    "open_clip": ("open_clip", ("open_clip.loss",)),
+    "pytorch_metric_learning": (
+        "pytorch_metric_learning.losses",
+        ("pytorch_metric_learning.losses",),
+    ),
+    "solo": ("solo_learn", ("solo.losses",)),
+}
+_swapped: dict[str, list[tuple[ModuleType, str, Any]]] = {}
+_log = logging.getLogger("tsssl_fast")
+
+
+def patch(library: str) -> list[str]:
+    """Binds ours under every name in a loaded module that a class or function of the library has,
+    also those of `from ... import`; what the library imports later too, as it asks the same
+    modules. :func:`unpatch` restores them.
+
+    The log says once what was swapped, and what could not be: instances that exist, subclasses.
+
+    Args:
+        library: "info_nce", "lightly", "open_clip", "pytorch_metric_learning" or "solo"
+            (solo-learn), imported.
+
+    Returns:
+        The names that now mean ours, as "module.name"; none where it is patched already.
+
+    Raises:
+        ValueError: an unknown library. ImportError: it cannot be imported.
+    """
+    if library not in _LIBRARIES:
+        raise ValueError(f"library: {library!r}; accepted: {', '.join(_LIBRARIES)}")
+    if library in _swapped:
+        return []
+    name, sources = _LIBRARIES[library]
+    ours = import_module(f"tsssl_fast.compat.{name}")
+    theirs: dict[int, tuple[Any, Any]] = {}
+    for source in map(import_module, sources):
+        for shared in ours.__all__:
+            value = getattr(source, shared, None)
+            if callable(value) and value is not getattr(ours, shared):
+                theirs[id(value)] = (value, getattr(ours, shared))
+    _swapped[library] = [
+        (module, bound, value)
+        for module, bound, value in _names()
+        if id(value) in theirs and not _needed(module, value)
+    ]
+    for module, bound, value in _swapped[library]:
+        setattr(module, bound, theirs[id(value)][1])
+    names = [f"{module.__name__}.{bound}" for module, bound, _ in _swapped[library]]
+    kept = _kept([value for value, _ in theirs.values() if isinstance(value, type)])
+    _log.info("compat.patch(%r): %s", library, ", ".join(names) or "nothing")
+    if kept:
+        _log.warning("compat.patch(%r): these stay the library's: %s", library, ", ".join(kept))
+    return names
+
+
+def unpatch(library: str) -> None:
+    """Restores what :func:`patch` swapped; nothing where it did not."""
+    for module, bound, value in _swapped.pop(library, ()):
+        setattr(module, bound, value)
+
+
+@contextmanager
+def patched(library: str) -> Iterator[list[str]]:
+    """:func:`patch`, and :func:`unpatch` at the end; names that were patched before stay so."""
+    names = patch(library)
+    try:
+        yield names
+    finally:
+        if names:
+            unpatch(library)
+
+
+def _needed(module: ModuleType, value: Any) -> bool:
+    """Ours; and a class with subclasses where it is defined, as `super(Class, self)` asks there."""
+    if module.__name__.startswith("tsssl_fast"):
+        return True
+    defined_here = module.__name__ == getattr(value, "__module__", None)
+    return defined_here and isinstance(value, type) and bool(type.__subclasses__(value))
+
+
+def _names() -> Iterator[tuple[ModuleType, str, Any]]:
+    """Every name in every loaded module."""
+    for module in {id(m): m for m in sys.modules.values()}.values():
+        if isinstance(module, ModuleType):
+            for bound, value in list(vars(module).items()):
+                yield module, bound, value
+
+
+def _kept(classes: list[type]) -> list[str]:
+    """Instances and subclasses that were made of the library's classes."""
+    found: list[str] = []
+    for cls in classes:
+        below = [c for c in type.__subclasses__(cls) if c not in classes]
+        found += [f"subclass {c.__module__}.{c.__qualname__}" for c in below]
+    counts = {cls: 0 for cls in classes}
+    for thing in gc.get_objects():
+        if type(thing) in counts:
+            counts[type(thing)] += 1
+    return found + [f"{n} instances of {cls.__qualname__}" for cls, n in counts.items() if n]
