@@ -107,8 +107,10 @@ def _kept(classes: list[type]) -> list[str]:
     """Instances and subclasses that were made of the library's classes."""
     found: list[str] = []
     for cls in classes:
-        below = [c for c in type.__subclasses__(cls) if c not in classes]
-        found += [f"subclass {c.__module__}.{c.__qualname__}" for c in below]
+        below: list[type] = list(type.__subclasses__(cls))
+        for c in below:
+            if c not in classes:
+                found.append(f"subclass {c.__module__}.{c.__qualname__}")
     counts = {cls: 0 for cls in classes}
     for thing in gc.get_objects():
         if type(thing) in counts:

@@ -4,6 +4,7 @@ batch, and the collectives that they are made of.
     loss = tsssl_fast.distributed.nt_xent_loss(encoder(v1), encoder(v2), temperature=0.1)
 
 With the encoder in DistributedDataParallel its gradient is that of a single process with all rows.
+`cached_backward` takes batches larger than memory, with these losses or any other.
 """
 
 from tsssl_fast.common.collectives import (
@@ -13,6 +14,7 @@ from tsssl_fast.common.collectives import (
     sum_over_processes,
     world_size,
 )
+from tsssl_fast.distributed.gradient_cache import cached_backward
 from tsssl_fast.distributed.losses import (
     barlow_twins_loss,
     clip_loss,
@@ -28,6 +30,7 @@ from tsssl_fast.distributed.losses import (
 
 __all__ = [
     "barlow_twins_loss",
+    "cached_backward",
     "clip_loss",
     "dcl_loss",
     "dclw_loss",
