@@ -148,7 +148,7 @@ def test_elementary_functions_against_numpy():
 def autograd_through_the_definition(transform, x, upstream):
     x = x.detach().requires_grad_()
     program = augment.Compose([transform])._program
-    y = reference.augment(x, program, random.seed_tensor(11), 3)
+    y = reference.augment(x, spec.Source(program, random.seed_tensor(11)), 3)
     return torch.autograd.grad(y, x, upstream)[0]
 
 

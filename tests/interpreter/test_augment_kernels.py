@@ -11,6 +11,7 @@ from tsssl_fast.backends import cpp as native
 from tsssl_fast.common import random
 from tsssl_fast.ops.augment import cpp, reference, spec, triton
 from tsssl_fast.ops.augment.reference import augment as reference_augment
+from tsssl_fast.ops.augment.spec import Source
 from tsssl_fast.ops.augment.triton import augment as triton_augment
 
 # Two samples of which one is padded, six channels for the triples, several tiles of steps.
@@ -39,17 +40,17 @@ BACKENDS = {
 
 def run(backend, pipeline, x, views=2, ids=IDS, lengths=LENGTHS, parameters=None):
     kernel = BACKENDS[backend].kernels["augment"]
-    return kernel(x, pipeline._program, SEED, views, ids, lengths, parameters)
+    return kernel(x, Source(pipeline._program, SEED, ids, lengths, parameters), views)
 
 
 def table(backend, pipeline, shape, views=2, ids=IDS, lengths=LENGTHS):
     kernel = BACKENDS[backend].kernels["augment_sample"]
-    return kernel(pipeline._program, SEED, views, shape, ids, lengths)
+    return kernel(Source(pipeline._program, SEED, ids, lengths), views, shape)
 
 
 def gradient(backend, pipeline, grad, sum_views, ids=IDS, lengths=LENGTHS, parameters=None):
     kernel = BACKENDS[backend].kernels["augment_backward"]
-    return kernel(grad, sum_views, pipeline._program, SEED, ids, lengths, parameters)
+    return kernel(grad, Source(pipeline._program, SEED, ids, lengths, parameters), sum_views)
 
 
 def test_a_key_in_memory_is_folded_by_the_kernel(monkeypatch):
@@ -66,9 +67,10 @@ def test_a_key_in_memory_is_folded_by_the_kernel(monkeypatch):
     assert len(read) == 3
     numbers = torch.tensor([-(2**63) + 5, 2**40 + 3, -7, 2**33])
     kernel = BACKENDS["triton"].kernels["augment"]
-    given = kernel(x, pipeline._program, numbers, 2, IDS, LENGTHS, None)
+    source = Source(pipeline._program, numbers, IDS, LENGTHS)
+    given = kernel(x, source, 2)
     reference_kernel = BACKENDS["reference"].kernels["augment"]
-    assert same_bits(given, reference_kernel(x, pipeline._program, numbers, 2, IDS, LENGTHS, None))
+    assert same_bits(given, reference_kernel(x, source, 2))
 
 
 def check_bits(pipeline, x, **settings):
@@ -87,12 +89,9 @@ def check_gradient(pipeline, shape, dtype, sum_views=True, **settings):
 
     def autograd(dtype):
         x = series(*shape, dtype=dtype).expand(2, *shape).clone().requires_grad_()
-        y = reference_augment.augment(
-            *(x, pipeline._program, SEED, 2),
-            settings.get("ids", IDS),
-            settings.get("lengths", LENGTHS),
-            settings.get("parameters"),
-        )
+        ids, lengths = settings.get("ids", IDS), settings.get("lengths", LENGTHS)
+        source = Source(pipeline._program, SEED, ids, lengths, settings.get("parameters"))
+        y = reference_augment.augment(x, source, 2)
         if not y.requires_grad:
             y = x * 1.0
         (g,) = torch.autograd.grad(y, x, upstream.to(dtype))
@@ -207,5 +206,5 @@ def test_a_draw_out_of_place_is_seen():
     x = series(*SHAPE)
     kernel = BACKENDS["triton"].kernels["augment"]
     program = PRESETS["simclr_ts"]._program
-    other = kernel(x, program, random.seed_tensor(2**63 + 11, epoch=4), 2, IDS, LENGTHS, None)
+    other = kernel(x, Source(program, random.seed_tensor(2**63 + 11, epoch=4), IDS, LENGTHS), 2)
     assert not same_bits(other, run("reference", PRESETS["simclr_ts"], x))

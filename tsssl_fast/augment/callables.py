@@ -17,6 +17,7 @@ from tsssl_fast.augment.program import Call
 from tsssl_fast.backends.dispatch import Explanation
 from tsssl_fast.common import random
 from tsssl_fast.ops.augment import spec, torch_only
+from tsssl_fast.ops.augment.spec import Source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,22 +67,15 @@ def _run(call: Call, x: Tensor, key: random.Key, view: int) -> Tensor:
     return y
 
 
-def run_stages(
-    x: Tensor,
-    program: Tensor,
-    calls: Sequence[Call],
-    key: Tensor,
-    sample_ids: Tensor | None,
-    lengths: Tensor | None,
-    table: Tensor,
-    backend: str,
-) -> Tensor:
-    """A program with callables on (views, N, C, T), with the parameters `table`.
+def run_stages(x: Tensor, source: Source, calls: Sequence[Call], backend: str) -> Tensor:
+    """A program with callables on (views, N, C, T), with parameters that are given.
 
     Padding stays as it is, whatever a callable makes of it.
     """
+    program, key, _, lengths, table = source
+    assert table is not None
     bounds = spec.bounds(program.tolist(), x.shape[2])
-    folded = random.fold_seed(*key.tolist())
+    folded = random.fold_seed(*random.numbers(key))
     inside = None
     if lengths is not None:
         steps = torch.arange(x.shape[-1], device=x.device)
@@ -91,7 +85,8 @@ def run_stages(
         if begin == end:
             return y
         part = table[..., bounds[begin] : bounds[end]].contiguous()
-        return torch_only.run(y, program[begin:end], key, sample_ids, lengths, part, backend)
+        own = source._replace(program=program[begin:end], parameters=part)
+        return torch_only.run(y, own, backend)
 
     y, done = x, 0
     for call in calls:

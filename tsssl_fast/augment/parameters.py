@@ -10,7 +10,8 @@ from torch import Tensor
 
 from tsssl_fast.backends import dispatch
 from tsssl_fast.ops.augment import spec, torch_only
-from tsssl_fast.ops.augment.spec import Code
+from tsssl_fast.ops.augment.operators.augment import augment
+from tsssl_fast.ops.augment.spec import Code, Source
 
 _MOVES_TIME = frozenset(
     {
@@ -86,15 +87,7 @@ class Parameters:
             raise ValueError(f"x: shape {tuple(x.shape)}; accepted: {self.shape}")
         self._check_table()
         name = dispatch.backend_name(backend)
-        views = self.table.shape[0]
-        if torch_only.has_plain(self.program.tolist()):
-            series = x.expand(views, *x.shape)
-            draw = (self.sample_ids, self.lengths, self.table, name)
-            return torch_only.run(series, self.program, self.seed, *draw)
-        replayed: Tensor = torch.ops.tsssl_fast.augment(
-            x, self.program, self.seed, views, self.sample_ids, self.lengths, self.table, name
-        )
-        return replayed
+        return self._replayed(x, self.program, self.table, name)
 
     def index_map(self) -> Tensor:
         """(views, N, T) float64: the step of the input that every step of a view reads.
@@ -229,15 +222,17 @@ class Parameters:
                 columns.append(self.table[..., begin:end])
         if not kept:
             return series.expand(self.table.shape[0], *series.shape)
-        views, table = self.table.shape[0], torch.cat(columns, dim=-1).contiguous()
-        program = torch.tensor(kept, dtype=torch.float64)
-        if torch_only.has_plain(kept):
-            given = (self.seed, self.sample_ids, self.lengths, table, "")
-            return torch_only.run(series.expand(views, *series.shape), program, *given)
-        moved: Tensor = torch.ops.tsssl_fast.augment(
-            *(series, program, self.seed, views, self.sample_ids, self.lengths, table, "")
-        )
-        return moved
+        table = torch.cat(columns, dim=-1).contiguous()
+        return self._replayed(series, torch.tensor(kept, dtype=torch.float64), table, "")
+
+    def _replayed(self, x: Tensor, program: Tensor, table: Tensor, backend: str) -> Tensor:
+        """Rows of the program with their columns of the table on (N, C, T)."""
+        views, rest = len(table), (self.sample_ids, self.lengths, table)
+        if torch_only.has_plain(program.tolist()):
+            source = Source(program, self.seed, *rest)
+            return torch_only.run(x.expand(views, *x.shape), source, backend)
+        replayed: Tensor = augment(x, program, self.seed, views, *rest, backend)
+        return replayed
 
     def _channel_map(self) -> Tensor:
         """(views, N, C): the channel of the input that every channel of a view reads."""

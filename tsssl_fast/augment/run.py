@@ -17,6 +17,7 @@ from tsssl_fast.backends import dispatch, registration
 from tsssl_fast.common import checks, random
 from tsssl_fast.ops.augment import spec, torch_only
 from tsssl_fast.ops.augment.operators import augment as augment_operator
+from tsssl_fast.ops.augment.spec import Source
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -218,46 +219,37 @@ class Pipeline(Configured):
         if untraced and nan == "propagate" and not return_params and self._whole:
             numbers = random.seed_numbers(seed, epoch, step, rank)
         if numbers is not None:
-            y = augment_operator.direct(
-                series, self._program, numbers, count, sample_ids, lengths, name
-            )
+            source = Source(self._program, numbers, sample_ids, lengths)
+            y = augment_operator.direct(series, source, count, name)
         else:
             key = random.seed_tensor(seed, epoch, step, rank)
-            source = (key, count, sample_ids, lengths)
-            y, params = self._run(series, source, nan, return_params, name)
+            source = Source(self._program, key, sample_ids, lengths)
+            y, params = self._run(series, source, count, nan, return_params, name)
         y = y.squeeze(0) if keep else y
         y = y if layout == "NCT" else y.transpose(-1, -2)
         return (y, params) if return_params else y
 
     def _run(
-        self,
-        x: Tensor,
-        source: tuple[Tensor, int, Tensor | None, Tensor | None],
-        nan: str,
-        return_params: bool,
-        backend: str,
+        self, x: Tensor, source: Source, views: int, nan: str, return_params: bool, backend: str
     ) -> tuple[Tensor, Parameters | None]:
-        """(N, C, T) -> (views, N, C, T), and the parameters where they are needed first.
-
-        source: the key, the number of views, sample ids and lengths.
-        """
-        key, views, sample_ids, lengths = source
-        params, table = None, None
+        """(N, C, T) -> (views, N, C, T), and the parameters where they are needed first."""
+        params = None
         if return_params or nan == "mask":
             self._check_replayable("return_params" if return_params else "nan")
         if return_params or nan == "mask" or not self._whole:
             n, c, t = x.shape
-            params = self._draw(key, views, (n, c, t), sample_ids, lengths, backend)
-            table = params.table
+            params = self._draw(source, views, (n, c, t), backend)
+            source = source._replace(parameters=params.table)
         y = inputs.without_nan(x, nan)
-        if self._whole or table is None:
-            y = augment_operator.augment(y, self._program, *source, table, backend)
+        if self._whole:
+            program, key, *given = source
+            y = augment_operator.augment(y, program, key, views, *given, backend)
         else:
-            y, drawn = y.expand(views, *y.shape), (key, sample_ids, lengths, table, backend)
+            y = y.expand(views, *y.shape)
             if self._calls:
-                y = callables.run_stages(y, self._program, self._calls, *drawn)
+                y = callables.run_stages(y, source, self._calls, backend)
             else:
-                y = torch_only.run(y, self._program, *drawn)
+                y = torch_only.run(y, source, backend)
         if nan == "mask" and params is not None:
             y = inputs.mark_missing(y, x, params)
         return y, params
@@ -307,14 +299,11 @@ class Pipeline(Configured):
                 raise ValueError(f"{name}: {size}; accepted: an integer >= 1")
         self._check_replayable("sample")
         self._check_shape(c, t)
-        return self._draw(
-            random.seed_tensor(seed, epoch, step, rank),
-            self._number_of_views(views),
-            (n, c, t),
-            inputs.per_sample("sample_ids", sample_ids, n),
-            inputs.per_sample("lengths", lengths, n),
-            dispatch.backend_name(backend),
-        )
+        key = random.seed_tensor(seed, epoch, step, rank)
+        count, name = self._number_of_views(views), dispatch.backend_name(backend)
+        ids = inputs.per_sample("sample_ids", sample_ids, n)
+        own = inputs.per_sample("lengths", lengths, n)
+        return self._draw(Source(self._program, key, ids, own), count, (n, c, t), name)
 
     def explain(self, x: Tensor) -> callables.PipelineExplanation:
         """Which backend runs the operations on x, the others' reasons, and of every callable
@@ -330,20 +319,15 @@ class Pipeline(Configured):
         )
 
     def _draw(
-        self,
-        key: Tensor,
-        views: int,
-        shape: tuple[int, int, int],
-        sample_ids: Tensor | None,
-        lengths: Tensor | None,
-        backend: str,
+        self, source: Source, views: int, shape: tuple[int, int, int], backend: str
     ) -> Parameters:
         # Kernels draw sample by sample; who is mixed with whom takes the batch.
         chosen = backend if self._whole else "reference"
-        table = torch.ops.tsssl_fast.augment_sample(
-            self._program, key, views, shape, sample_ids, lengths, chosen
-        )
-        return Parameters(self._program, self._labels, key, shape, sample_ids, lengths, table)
+        program, key, ids, lengths, _ = source
+        assert isinstance(key, Tensor)
+        given = (program, key, views, shape, ids, lengths, chosen)
+        table = torch.ops.tsssl_fast.augment_sample(*given)
+        return Parameters(program, self._labels, key, shape, ids, lengths, table)
 
     def _check(self, x: Tensor, layout: str, nan: str) -> None:
         checks.choice("layout", layout, ("NCT", "NTC"))

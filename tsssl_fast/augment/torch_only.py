@@ -10,6 +10,7 @@ from tsssl_fast.augment.transform import Transform
 from tsssl_fast.common import checks, random
 from tsssl_fast.ops.augment import torch_only
 from tsssl_fast.ops.augment.reference import draws
+from tsssl_fast.ops.augment.spec import Source
 
 
 class TorchOnly(Transform):
@@ -43,4 +44,4 @@ class TorchOnly(Transform):
         builder = Builder()
         self.add_to(builder)
         table = draws.draw(builder.rows, draws.Subject.of(key, ids, None, x.shape[0], x.shape[1:]))
-        return torch_only.run(x, builder.program(), key, ids, None, table, ""), table
+        return torch_only.run(x, Source(builder.program(), key, ids, None, table), ""), table

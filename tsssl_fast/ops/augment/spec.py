@@ -6,6 +6,7 @@ row and in its slots is listed in operation_table.py.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -60,6 +61,15 @@ def bounds(program: Sequence[Sequence[float]], channels: int) -> list[int]:
     return ends
 
 
-def seed_tensor(seed: Tensor | tuple[int, ...]) -> Tensor:
-    """The seed's numbers as int64: a call of one backend alone passes them as they are."""
-    return seed if isinstance(seed, Tensor) else torch.tensor(seed)
+class Source(NamedTuple):
+    """What a batch is augmented by.
+
+    program: (rows, COLUMNS) float64. seed: seed, epoch, step and rank, (4,) int64 or as numbers.
+    sample_ids, lengths: (N,) int64. parameters: (views, N, slots) float64 that were drawn before.
+    """
+
+    program: Tensor
+    seed: Tensor | tuple[int, ...]
+    sample_ids: Tensor | None = None
+    lengths: Tensor | None = None
+    parameters: Tensor | None = None

@@ -17,7 +17,7 @@ from tsssl_fast.ops.augment import operation_table as names
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.reference import arithmetic, draws
 from tsssl_fast.ops.augment.reference.pointwise import Call, steps
-from tsssl_fast.ops.augment.spec import Code
+from tsssl_fast.ops.augment.spec import Code, Source
 
 
 def _of_partner(call: Call, values: Tensor) -> Tensor:
@@ -174,16 +174,10 @@ def has_plain(program: Sequence[Sequence[float]]) -> bool:
     return any(Code(int(row[spec.CODE])) in OPERATIONS for row in program)
 
 
-def run(
-    x: Tensor,
-    program: Tensor,
-    seed: Tensor,
-    sample_ids: Tensor | None,
-    lengths: Tensor | None,
-    table: Tensor,
-    backend: str,
-) -> Tensor:
-    """A whole program on (views, N, C, T) with the parameters `table`, (views, N, slots)."""
+def run(x: Tensor, source: Source, backend: str) -> Tensor:
+    """A whole program on (views, N, C, T), with parameters that are given."""
+    program, seed, sample_ids, lengths, table = source
+    assert table is not None
     rows = program.tolist()
     subject = draws.Subject.of(seed, sample_ids, lengths, x.shape[0], x.shape[1:])
     length = subject.lengths.to(x.device)[:, None, None][None]

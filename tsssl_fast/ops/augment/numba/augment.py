@@ -8,30 +8,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tsssl_fast.common import random
 from tsssl_fast.ops.augment import spec
+from tsssl_fast.ops.augment.spec import Source
 
 _GROUP = 16  # blocks of words at a time: the tail of a vector loop costs more than unread words
 _ALL = np.empty(0, np.int64)
 _DRAWN = np.empty((0, 0, 0))
 
 
-def _draws(
-    program: Tensor,
-    seed: Tensor,
-    sample_ids: Tensor | None,
-    lengths: Tensor | None,
-    parameters: Tensor | None,
-    channels: int,
-) -> Any:
+def _draws(source: Source, channels: int) -> Any:
     from tsssl_fast.backends.numba import arrays
     from tsssl_fast.ops.augment.numba.kernels.entries import Draws
 
+    program, seed, sample_ids, lengths, parameters = source
     bounds = np.array(spec.bounds(program.tolist(), channels))
     ids, ends = (_ALL if x is None else arrays.array(x) for x in (sample_ids, lengths))
     given = _DRAWN if parameters is None else arrays.array(parameters)
-    return Draws(
-        arrays.array(program), bounds, arrays.array(spec.seed_tensor(seed)), ids, ends, given
-    )
+    numbers = np.array(random.numbers(seed))
+    return Draws(arrays.array(program), bounds, numbers, ids, ends, given)
 
 
 def _rows(threads: int, *wanted: tuple[Any, int]) -> list[np.ndarray]:
@@ -76,45 +71,29 @@ def _memory(draws: Any, threads: int, channels: int, steps: int, dtype: torch.dt
     )
 
 
-def forward(
-    x: Tensor,
-    program: Tensor,
-    seed: Tensor,
-    views: int,
-    sample_ids: Tensor | None,
-    lengths: Tensor | None,
-    parameters: Tensor | None,
-) -> Tensor:
+def forward(x: Tensor, source: Source, views: int) -> Tensor:
     from tsssl_fast.backends.numba import arrays, launching
     from tsssl_fast.ops.augment.numba.kernels import entries
 
     dtype, shape = x.dtype, x.shape[-3:]
     x = x.to(spec.compute_dtype(dtype))
     out = x.new_empty((views, *shape))
-    draws = _draws(program, seed, sample_ids, lengths, parameters, shape[1])
+    draws = _draws(source, shape[1])
     threads = launching.threads(out.numel() // entries.TASK_ELEMENTS)
     memory = _memory(draws, threads, shape[1], shape[2], x.dtype)
-    source = arrays.array(x if x.dim() == 4 else x[None])
-    launching.run(entries.forward, threads, source, draws, memory, arrays.array(out))
+    series = arrays.array(x if x.dim() == 4 else x[None])
+    launching.run(entries.forward, threads, series, draws, memory, arrays.array(out))
     return out.to(dtype)
 
 
-def backward(
-    grad: Tensor,
-    sum_views: bool,
-    program: Tensor,
-    seed: Tensor,
-    sample_ids: Tensor | None,
-    lengths: Tensor | None,
-    parameters: Tensor | None,
-) -> Tensor:
+def backward(grad: Tensor, source: Source, sum_views: bool) -> Tensor:
     from tsssl_fast.backends.numba import arrays, launching
     from tsssl_fast.ops.augment.numba.kernels import entries
 
     dtype, shape = grad.dtype, grad.shape[1:]
     grad = grad.to(spec.compute_dtype(dtype))
     out = grad.new_empty((1, *shape) if sum_views else grad.shape)
-    draws = _draws(program, seed, sample_ids, lengths, parameters, shape[1])
+    draws = _draws(source, shape[1])
     threads = launching.threads(grad.numel() // entries.TASK_ELEMENTS)
     memory = _memory(draws, threads, shape[1], shape[2], grad.dtype)
     arguments = (arrays.array(grad), draws, memory, sum_views, arrays.array(out))
@@ -122,18 +101,11 @@ def backward(
     return (out[0] if sum_views else out).to(dtype)
 
 
-def sample(
-    program: Tensor,
-    seed: Tensor,
-    views: int,
-    shape: Sequence[int],
-    sample_ids: Tensor | None,
-    lengths: Tensor | None,
-) -> Tensor:
+def sample(source: Source, views: int, shape: Sequence[int]) -> Tensor:
     from tsssl_fast.backends.numba import arrays, launching
     from tsssl_fast.ops.augment.numba.kernels import entries
 
-    draws = _draws(program, seed, sample_ids, lengths, None, shape[1])
+    draws = _draws(source, shape[1])
     out = torch.empty((views, shape[0], int(draws.bounds[-1])), dtype=torch.float64)
     threads = launching.threads(16 * out.numel() // entries.TASK_ELEMENTS)
     memory = _rows(threads, *_words(draws))

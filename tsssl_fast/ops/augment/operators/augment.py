@@ -7,66 +7,50 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
+from tsssl_fast.ops.augment.spec import Source
 
 
-def _check_lengths(lengths: Tensor | None, shape: Sequence[int]) -> None:
+def _check_lengths(lengths: Tensor, shape: Sequence[int]) -> None:
     # Here and not in the public function: a compiled graph can not branch on values.
-    if lengths is None:
-        return
     low, high, steps = int(lengths.min()), int(lengths.max()), shape[-1]
     if not 1 <= low <= high <= steps:
         raise ValueError(f"lengths: {low} to {high}; accepted: 1 to T = {steps}")
 
 
-def _augment(
-    x: Tensor,
-    program: Tensor,
-    seed: Tensor,
-    views: int,
-    sample_ids: Tensor | None,
-    lengths: Tensor | None,
-    parameters: Tensor | None,
-    backend: str,
-) -> Tensor:
-    _check_lengths(lengths, x.shape)
+def direct(x: Tensor, source: Source, views: int, backend: str) -> Tensor:
+    """`augment`, past the dispatcher: of an x that is `registration.plain`."""
+    if source.lengths is not None:
+        _check_lengths(source.lengths, x.shape)
     kernel = dispatch.select("augment", (x,), backend)
-    return kernel(x, program, seed, views, sample_ids, lengths, parameters)
+    return kernel(x, source, views)
+
+
+def _augment(x: Tensor, program: Tensor, seed: Tensor, views: int, *rest: Any) -> Tensor:
+    *given, backend = rest
+    return direct(x, Source(program, seed, *given), views, backend)
 
 
 def _augment_fake(x: Tensor, program: Tensor, seed: Tensor, views: int, *_: Any) -> Tensor:
     return x.new_empty((views, *x.shape[-3:]))
 
 
-def _backward(
-    grad: Tensor,
-    sum_views: bool,
-    program: Tensor,
-    seed: Tensor,
-    sample_ids: Tensor | None,
-    lengths: Tensor | None,
-    parameters: Tensor | None,
-    backend: str,
-) -> Tensor:
+def _backward(grad: Tensor, sum_views: bool, *source: Any) -> Tensor:
+    *given, backend = source
     kernel = dispatch.select("augment_backward", (grad,), backend)
-    return kernel(grad, sum_views, program, seed, sample_ids, lengths, parameters)
+    return kernel(grad, Source(*given), sum_views)
 
 
 def _backward_fake(grad: Tensor, sum_views: bool, *_: Any) -> Tensor:
     return grad.new_empty(grad.shape[1:] if sum_views else grad.shape)
 
 
-def _sample(
-    program: Tensor,
-    seed: Tensor,
-    views: int,
-    shape: Sequence[int],
-    sample_ids: Tensor | None,
-    lengths: Tensor | None,
-    backend: str,
-) -> Tensor:
-    _check_lengths(lengths, shape)
+def _sample(program: Tensor, seed: Tensor, views: int, shape: Sequence[int], *rest: Any) -> Tensor:
+    *given, backend = rest
+    source = Source(program, seed, *given)
+    if source.lengths is not None:
+        _check_lengths(source.lengths, shape)
     kernel = dispatch.select("augment_sample", (program,), backend)
-    return kernel(program, seed, views, shape, sample_ids, lengths)
+    return kernel(source, views, shape)
 
 
 def _sample_fake(
@@ -86,22 +70,6 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     gx = _first_order(grad, ctx.sum_views, *ctx.saved_tensors, ctx.backend)
     return (gx, *(None,) * 7)
-
-
-def direct(
-    x: Tensor,
-    program: Tensor,
-    seed: tuple[int, ...],
-    views: int,
-    sample_ids: Tensor | None,
-    lengths: Tensor | None,
-    backend: str,
-) -> Tensor:
-    """`augment` of an x that is `registration.plain`, with a seed that is no tensor."""
-    if lengths is not None:
-        _check_lengths(lengths, x.shape)
-    kernel = dispatch.select("augment", (x,), backend)
-    return kernel(x, program, seed, views, sample_ids, lengths, None)
 
 
 augment = registration.define(

@@ -5,7 +5,6 @@ relative noise count as constants in the derivative: the pipeline is affine in t
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from torch import Tensor
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.reference import draws, pointwise
 from tsssl_fast.ops.augment.reference.pointwise import Call, steps
-from tsssl_fast.ops.augment.spec import Code, names
+from tsssl_fast.ops.augment.spec import Code, Source, names
 
 
 def _gather(x: Tensor, source: Tensor) -> Tensor:
@@ -199,29 +198,14 @@ OPERATIONS: dict[Code, Operation] = {
 }
 
 
-def augment(
-    x: Tensor,
-    program: Tensor,
-    seed: Tensor,
-    views: int,
-    sample_ids: Tensor | None = None,
-    lengths: Tensor | None = None,
-    parameters: Tensor | None = None,
-) -> Tensor:
+def augment(x: Tensor, source: Source, views: int) -> Tensor:
     """(N, C, T) or (views, N, C, T) -> (views, N, C, T): the operations in order."""
     y = x.to(spec.compute_dtype(x.dtype)).expand(views, *x.shape[-3:])
-    return _run(y, False, program, seed, sample_ids, lengths, parameters).to(x.dtype)
+    return _run(y, False, source).to(x.dtype)
 
 
-def _run(
-    y: Tensor,
-    adjoint: bool,
-    program: Tensor,
-    seed: Tensor,
-    sample_ids: Tensor | None,
-    lengths: Tensor | None,
-    parameters: Tensor | None,
-) -> Tensor:
+def _run(y: Tensor, adjoint: bool, source: Source) -> Tensor:
+    program, seed, sample_ids, lengths, parameters = source
     rows = program.tolist()
     subject = draws.Subject.of(seed, sample_ids, lengths, y.shape[0], y.shape[1:])
     table = draws.draw(rows, subject) if parameters is None else parameters
@@ -241,22 +225,15 @@ def _run(
     return y
 
 
-def forward(x: Tensor, program: Tensor, seed: Tensor | tuple[int, ...], *rest: Any) -> Tensor:
-    y = augment(x, program, spec.seed_tensor(seed), *rest)
-    return y.clone(memory_format=torch.contiguous_format)
+def forward(x: Tensor, source: Source, views: int) -> Tensor:
+    return augment(x, source, views).clone(memory_format=torch.contiguous_format)
 
 
-def backward(grad: Tensor, sum_views: bool, *arguments: Any) -> Tensor:
-    g = _run(grad.to(spec.compute_dtype(grad.dtype)), True, *arguments)
+def backward(grad: Tensor, source: Source, sum_views: bool) -> Tensor:
+    g = _run(grad.to(spec.compute_dtype(grad.dtype)), True, source)
     return (g.sum(0) if sum_views else g).to(grad.dtype).contiguous()
 
 
-def sample(
-    program: Tensor,
-    seed: Tensor,
-    views: int,
-    shape: Sequence[int],
-    sample_ids: Tensor | None,
-    lengths: Tensor | None,
-) -> Tensor:
+def sample(source: Source, views: int, shape: Sequence[int]) -> Tensor:
+    program, seed, sample_ids, lengths, _ = source
     return draws.draw(program.tolist(), draws.Subject.of(seed, sample_ids, lengths, views, shape))

@@ -11,6 +11,7 @@ from torch import Tensor
 from tsssl_fast.backends.triton import availability
 from tsssl_fast.common import random
 from tsssl_fast.ops.augment import spec
+from tsssl_fast.ops.augment.spec import Source
 from tsssl_fast.ops.augment.triton import tuning as configs
 from tsssl_fast.ops.augment.triton.kernels import codes
 from tsssl_fast.ops.augment.triton.kernels import entries as programs
@@ -32,16 +33,9 @@ class _Launch:
     """What the three launches share: the plan, the parameters' table, the key, the numbers."""
 
     def __init__(
-        self,
-        shape: Sequence[int],
-        device: torch.device,
-        program: Tensor,
-        seed: Tensor,
-        views: int,
-        sample_ids: Tensor | None,
-        lengths: Tensor | None,
-        parameters: Tensor | None,
+        self, shape: Sequence[int], device: torch.device, source: Source, views: int
     ) -> None:
+        program, seed, sample_ids, lengths, parameters = source
         samples, channels, steps = shape
         host = program.detach().cpu().contiguous()
         plan, self.mask, slots = _plan(host.numpy().tobytes(), len(host), channels, device)
@@ -67,7 +61,7 @@ def _key(seed: Tensor | tuple[int, ...]) -> Tensor | int:
     """The folded key as a signed number; a seed on a device stays there, for the kernel to fold."""
     if isinstance(seed, Tensor) and not seed.is_cpu:
         return seed.contiguous()
-    lo, hi = random.fold_seed(*(seed if isinstance(seed, tuple) else seed.tolist()))
+    lo, hi = random.fold_seed(*random.numbers(seed))
     key = lo | hi << 32
     return key - (1 << 64) if key >= 1 << 63 else key
 
@@ -76,18 +70,10 @@ def _strides(x: Tensor) -> tuple[int, ...]:
     return x.stride() if x.dim() == 4 else (0, *x.stride())
 
 
-def augment(
-    x: Tensor,
-    program: Tensor,
-    seed: Tensor,
-    views: int,
-    sample_ids: Tensor | None,
-    lengths: Tensor | None,
-    parameters: Tensor | None,
-) -> Tensor:
+def augment(x: Tensor, source: Source, views: int) -> Tensor:
     shape, compute = x.shape[-3:], spec.compute_dtype(x.dtype)
     out = x.new_empty((views, *shape))
-    launch = _Launch(shape, x.device, program, seed, views, sample_ids, lengths, parameters)
+    launch = _Launch(shape, x.device, source, views)
     if out.numel() == 0:
         return out
     # 16-bit series are computed in float32, in two buffers; else the output is one of the two.
@@ -103,18 +89,10 @@ def augment(
     return out
 
 
-def augment_backward(
-    grad: Tensor,
-    sum_views: bool,
-    program: Tensor,
-    seed: Tensor,
-    sample_ids: Tensor | None,
-    lengths: Tensor | None,
-    parameters: Tensor | None,
-) -> Tensor:
+def augment_backward(grad: Tensor, source: Source, sum_views: bool) -> Tensor:
     views, shape = grad.shape[0], grad.shape[1:]
     compute = spec.compute_dtype(grad.dtype)
-    launch = _Launch(shape, grad.device, program, seed, views, sample_ids, lengths, parameters)
+    launch = _Launch(shape, grad.device, source, views)
     out = grad.new_empty(shape if sum_views else grad.shape, dtype=compute)
     if out.numel() == 0:
         return out.to(grad.dtype)
@@ -134,17 +112,10 @@ def augment_backward(
     return out.to(grad.dtype)
 
 
-def augment_sample(
-    program: Tensor,
-    seed: Tensor,
-    views: int,
-    shape: Sequence[int],
-    sample_ids: Tensor | None,
-    lengths: Tensor | None,
-) -> Tensor:
-    launch = _Launch(shape, program.device, program, seed, views, sample_ids, lengths, None)
+def augment_sample(source: Source, views: int, shape: Sequence[int]) -> Tensor:
+    launch = _Launch(shape, source.program.device, source, views)
     if launch.table.numel() > 0:
-        with availability.on(program):
+        with availability.on(source.program):
             programs.augment_sample_kernel[(views * shape[0],)](
                 *launch.numbers, **launch.constants, MASK=launch.mask, **launch.options
             )
