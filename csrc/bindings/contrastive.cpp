@@ -74,7 +74,7 @@ void bind_nt_xent(py::module_& module, const std::string& suffix,
                        const Buffer<T>& grad1, const Buffer<T>& grad2) {
                const Index rows = 2 * n, side = nt_xent_saved_side(rows, dim);
                T* const first = saved.holding("saved", kNtXentRows * rows);
-               T* const exponentials = kept.holding_if_any("kept", side * side);
+               T* const exponentials = kept.holding_if_any("exponentials", side * side);
                const auto how = static_cast<Reduction>(reduction);
                if (const Index wanted = how == Reduction::none ? rows : 1; grad_count != wanted) {
                  throw std::invalid_argument("grad: " + std::to_string(grad_count) +
@@ -89,7 +89,7 @@ void bind_nt_xent(py::module_& module, const std::string& suffix,
              },
              py::arg("z1"), py::arg("stride1"), py::arg("z2"), py::arg("stride2"), py::arg("n"),
              py::arg("dim"), py::arg("beta"), py::arg("reduction"), py::arg("threads"),
-             py::arg("saved"), py::arg("kept"), py::arg("grad"), py::arg("grad_count"),
+             py::arg("saved"), py::arg("exponentials"), py::arg("grad"), py::arg("grad_count"),
              py::arg("grad_stride"), py::arg("grad1"), py::arg("grad2"));
 }
 

@@ -62,12 +62,15 @@ def test_an_operator_called_by_hand(reduction: str) -> None:
     grad = torch.ones(2 * N if reduction == "none" else ())
     saved = torch.empty(len(spec.NT_XENT_ROWS), 2 * N)
     operator = torch.ops.tsssl_fast.nt_xent_backward
-    with pytest.raises(ValueError, match=r"^saved: "):
-        operator(grad, z, z, saved[:-1], torch.empty(0), 0.5, reduction, "cpp")
-    with pytest.raises(ValueError, match=r"^kept: "):
-        operator(grad, z, z, saved, torch.empty(7), 0.5, reduction, "cpp")
-    with pytest.raises(ValueError, match=r"^grad: 3 elements; accepted: "):
-        operator(torch.ones(3), z, z, saved, torch.empty(0), 0.5, reduction, "cpp")
+    none, seven = torch.empty(0), torch.empty(7)
+    for argument, given in {
+        "saved": (grad, z, z, saved[:-1], none, none),
+        "exponentials": (grad, z, z, saved, seven, none),
+        "gradients": (grad, z, z, saved, none, seven),
+        "grad": (torch.ones(3), z, z, saved, none, none),
+    }.items():
+        with pytest.raises(ValueError, match=rf"^{argument}: .*; accepted: "):
+            operator(*given, 0.5, reduction, "cpp")
 
 
 def test_what_is_kept_is_bounded() -> None:

@@ -198,7 +198,7 @@ def use_backend(name: str) -> Iterator[None]:
 
 def select(op: str, tensors: Sequence[Tensor], backend: str = "") -> Callable[..., Any]:
     """The kernel that runs `op` on these tensors."""
-    name = requested(backend)
+    name = "" if backend == AUTOMATIC else requested(backend)
     if not name:
         dtype = tensors[0].dtype
         kernel = _found.get((op, dtype))

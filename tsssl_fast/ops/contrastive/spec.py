@@ -7,7 +7,6 @@ devices than the CPU for the latter two, are declined with a reason.
 import functools
 
 import torch
-from torch import Tensor
 
 from tsssl_fast.common.dtypes import compute_dtype as compute_dtype
 
@@ -49,18 +48,6 @@ TRIPLET_ROWS = ("hardest", "count", "active")
 # torch (reference/every_backend.py), so that asking for it by name works for them too.
 
 REDUCTIONS = ("none", "sum", "mean")  # of nt_xent, in the order of csrc's Reduction
-
-
-# What the operator nt_xent leaves for its backward in `kept`, where it keeps anything: with
-# reduction "none" exponentials, (side * side,); with a reduction, whose upstream gradient is one
-# number, the gradients of both views for an upstream gradient of 1, (2, N, D).
-
-
-def scaled_gradients(kept: Tensor, grad: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    """The backward from the gradients that the forward has kept; z: a view, (N, D)."""
-    if kept.shape != (2, *z.shape):
-        raise ValueError(f"kept: shape {tuple(kept.shape)}; accepted: {(2, *z.shape)}")
-    return (kept[0] * grad).to(z.dtype), (kept[1] * grad).to(z.dtype)
 
 
 @functools.lru_cache

@@ -10,7 +10,7 @@ from tsssl_fast.ops.contrastive.cpp.calls import SUFFIX, native_kernel, rows_of
 
 def nt_xent_forward(
     z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool, suffix: str = ""
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     n, dim = z1.shape
     if z1.dtype not in SUFFIX or z1.stride(1) != 1 or z2.stride(1) != 1:
         z1, z2 = rows_of(z1), rows_of(z2)
@@ -20,13 +20,14 @@ def nt_xent_forward(
     side = native.C.nt_xent_saved_side(2 * n, dim) if keep else 0  # type: ignore[union-attr]
     # With a reduction the gradient is computed here, from exponentials in working memory.
     fused = side > 0 and reduction != "none"
-    kept = z1.new_empty((2, n, dim) if fused else side * side)
+    exponentials = z1.new_empty(0 if fused else side * side)
+    gradients = z1.new_empty((2, n, dim) if fused else 0)
     getattr(native.C, f"nt_xent_forward_{suffix or SUFFIX[z1.dtype]}")(
         *(z1.data_ptr(), z1.stride(0), z2.data_ptr(), z2.stride(0), n, dim),
         *(1 / temperature, spec.REDUCTIONS.index(reduction), torch.get_num_threads()),
-        *(loss, saved, kept),
+        *(loss, saved, gradients if fused else exponentials),
     )
-    return loss, saved, kept
+    return loss, saved, exponentials, gradients
 
 
 def nt_xent_backward(
@@ -34,15 +35,13 @@ def nt_xent_backward(
     z1: Tensor,
     z2: Tensor,
     saved: Tensor,
-    kept: Tensor,
+    exponentials: Tensor,
     temperature: float,
     reduction: str,
     suffix: str = "",
 ) -> tuple[Tensor, Tensor]:
     n, dim = z1.shape
     dtype = z1.dtype
-    if reduction != "none" and kept.numel():
-        return spec.scaled_gradients(kept, grad, z1)
     z1, z2 = rows_of(z1), rows_of(z2)
     if grad.dtype != z1.dtype:
         grad = grad.to(z1.dtype)
@@ -50,7 +49,7 @@ def nt_xent_backward(
     native_kernel("nt_xent_backward", z1.dtype, suffix)(
         *(z1.data_ptr(), z1.stride(0), z2.data_ptr(), z2.stride(0), n, dim),
         *(1 / temperature, spec.REDUCTIONS.index(reduction), native.threads()),
-        *(saved, kept, grad.data_ptr(), grad.numel(), grad.stride(0) if grad.dim() else 0),
+        *(saved, exponentials, grad.data_ptr(), grad.numel(), grad.stride(0) if grad.dim() else 0),
         *(grad1, grad2),
     )
     return (grad1, grad2) if dtype == z1.dtype else (grad1.to(dtype), grad2.to(dtype))

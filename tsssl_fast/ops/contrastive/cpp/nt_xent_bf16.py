@@ -14,5 +14,5 @@ def nt_xent_bf16_forward(
 def nt_xent_bf16_backward(
     grad: Tensor, z1: Tensor, z2: Tensor, saved: Tensor, temperature: float, reduction: str
 ) -> tuple[Tensor, Tensor]:
-    kept = saved.new_empty(0)
-    return nt_xent_backward(grad, z1, z2, saved, kept, temperature, reduction, "bf16")
+    none = saved.new_empty(0)
+    return nt_xent_backward(grad, z1, z2, saved, none, temperature, reduction, "bf16")

@@ -10,7 +10,7 @@ from tsssl_fast.ops.contrastive.numba.kernels import problem as numba_problem
 
 def nt_xent_forward(
     z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """With a reduction the gradient is computed here, from logits in working memory, where they are
     few (spec.kept_rows): half a unit of products less, and a backward of one multiplication."""
     rows, dim = 2 * z1.shape[0], z1.shape[1]
@@ -21,11 +21,11 @@ def nt_xent_forward(
     made = numba_problem.settings(1 / temperature, True, False, z.dtype)
     memory = problem.schedule.memory(z, fused)
     problem.sums(made, memory, saved, loss)
-    kept = z.new_empty((2, *z1.shape) if fused else 0)
+    gradients = z.new_empty((2, *z1.shape) if fused else 0)
     if fused:
         grad = z.new_full((rows,), 1 / rows if reduction == "mean" else 1.0)
-        problem.gradients(made, memory, saved, grad, kept.unbind())
-    return checks.reduce(loss, reduction), saved, kept
+        problem.gradients(made, memory, saved, grad, gradients.unbind())
+    return checks.reduce(loss, reduction), saved, z.new_empty(0), gradients
 
 
 def nt_xent_backward(
@@ -33,12 +33,10 @@ def nt_xent_backward(
     z1: Tensor,
     z2: Tensor,
     saved: Tensor,
-    kept: Tensor,
+    exponentials: Tensor,
     temperature: float,
     reduction: str,
 ) -> tuple[Tensor, Tensor]:
-    if reduction != "none" and kept.numel():
-        return spec.scaled_gradients(kept, grad, z1)
     rows = saved.shape[1]
     grad = grad.to(saved.dtype) / (rows if reduction == "mean" else 1)
     grad = grad.expand(rows)[None]

@@ -8,30 +8,32 @@ from torch import Tensor
 from tsssl_fast.backends import dispatch, registration
 from tsssl_fast.ops.contrastive import spec
 
+Outputs = tuple[Tensor, Tensor, Tensor, Tensor]
+
 
 def _nt_xent(
     z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool, backend: str
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Outputs:
     kernel = dispatch.select("nt_xent", (z1, z2), backend)
     return kernel(z1, z2, temperature, reduction, keep)
 
 
 def _with_gradient(
     z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool, backend: str
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The same before a backward: keeps exponentials, or the gradient itself. A traced operator
-    does not, whose results may not depend on the backend."""
+) -> Outputs:
+    """The same before a backward: keeps exponentials, or the gradients themselves. A traced
+    operator does not, whose results may not depend on the backend."""
     kernel = dispatch.select("nt_xent", (z1, z2), backend)
     return kernel(z1, z2, temperature, reduction, True)
 
 
 def _nt_xent_fake(
     z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool, backend: str
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Outputs:
     rows = 2 * z1.shape[0]
     like = z1.new_empty(0, dtype=spec.compute_dtype(z1.dtype))
     loss = like.new_empty(rows if reduction == "none" else ())
-    return loss, like.new_empty((len(spec.NT_XENT_ROWS), rows)), like
+    return loss, like.new_empty((len(spec.NT_XENT_ROWS), rows)), like, like.new_empty(0)
 
 
 def _nt_xent_backward(
@@ -39,49 +41,56 @@ def _nt_xent_backward(
     z1: Tensor,
     z2: Tensor,
     saved: Tensor,
-    kept: Tensor,
+    exponentials: Tensor,
+    gradients: Tensor,
     temperature: float,
     reduction: str,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
+    if gradients.numel():
+        if gradients.shape != (2, *z1.shape):
+            raise ValueError(
+                f"gradients: shape {tuple(gradients.shape)}; accepted: {(2, *z1.shape)}"
+            )
+        return (gradients[0] * grad).to(z1.dtype), (gradients[1] * grad).to(z1.dtype)
     kernel = dispatch.select("nt_xent_backward", (z1, z2, grad), backend)
-    return kernel(grad, z1, z2, saved, kept, temperature, reduction)
+    return kernel(grad, z1, z2, saved, exponentials, temperature, reduction)
 
 
-def _nt_xent_backward_fake(
-    grad: Tensor, z1: Tensor, z2: Tensor, saved: Tensor, kept: Tensor, *_: Any
-) -> tuple[Tensor, Tensor]:
+def _nt_xent_backward_fake(grad: Tensor, z1: Tensor, z2: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     return z1.new_empty(z1.shape), z2.new_empty(z2.shape)
 
 
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Outputs) -> None:
     z1, z2, ctx.temperature, ctx.reduction, _, backend = inputs
     # The backward runs where the forward was asked to.
     ctx.backend = backend or dispatch.resolve("")
-    _, saved, kept = output
-    ctx.mark_non_differentiable(saved, kept)
+    ctx.mark_non_differentiable(*output[1:])
     ctx.set_materialize_grads(False)  # else zeros as large as what is kept
-    ctx.save_for_backward(z1, z2, saved, kept)
+    ctx.save_for_backward(z1, z2, *output[1:])
 
 
 def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     if grad is None:
         return (None,) * 6
-    z1, z2, saved, kept = ctx.saved_tensors
-    if ctx.reduction != "none" and kept.numel() and not torch.is_grad_enabled():
-        # The gradient, from the forward: nothing to compute, and no second operator to call.
-        found = kept * grad
+    z1, *saved, gradients = ctx.saved_tensors
+    if gradients.numel() and not torch.is_grad_enabled():
+        # From the forward: nothing to compute, and no second operator to call.
+        found = gradients * grad
         g1, g2 = (found if found.dtype == z1.dtype else found.to(z1.dtype)).unbind()
         return g1, g2, None, None, None, None
-    g1, g2 = _first_order(grad, z1, z2, saved, kept, ctx.temperature, ctx.reduction, ctx.backend)
+    rest = (ctx.temperature, ctx.reduction, ctx.backend)
+    g1, g2 = _first_order(grad, z1, *saved, gradients, *rest)
     return g1, g2, None, None, None, None
 
 
-# (z1, z2, temperature, reduction, False, backend) -> loss, and what the backward reads; the
-# arguments are checked by functional.nt_xent_loss.
+# loss: (2 N,), or one number; its arguments are checked by functional.nt_xent_loss. saved: the rows
+# of spec.NT_XENT_ROWS. With `keep` a backend may keep for the backward, else both are empty:
+# exponentials, (side * side,), with reduction "none"; with another, whose upstream gradient is one
+# number, the gradients of both views for an upstream gradient of 1, (2, N, D).
 nt_xent = registration.define(
     "nt_xent(Tensor z1, Tensor z2, float temperature, str reduction, bool keep, str backend) "
-    "-> (Tensor, Tensor, Tensor)",
+    "-> (Tensor loss, Tensor saved, Tensor exponentials, Tensor gradients)",
     _nt_xent,
     _nt_xent_fake,
     setup_context=_setup_context,
@@ -89,8 +98,8 @@ nt_xent = registration.define(
     differentiated=_with_gradient,
 )
 _first_order = registration.define(
-    "nt_xent_backward(Tensor grad, Tensor z1, Tensor z2, Tensor saved, Tensor kept, "
-    "float temperature, str reduction, str backend) -> (Tensor, Tensor)",
+    "nt_xent_backward(Tensor grad, Tensor z1, Tensor z2, Tensor saved, Tensor exponentials, "
+    "Tensor gradients, float temperature, str reduction, str backend) -> (Tensor, Tensor)",
     _nt_xent_backward,
     _nt_xent_backward_fake,
     backward=registration.no_second_derivative("nt_xent"),

@@ -28,12 +28,12 @@ def two_views(z1: Tensor, z2: Tensor, temperature: float) -> tuple[Tensor, None,
 
 def nt_xent_forward(
     z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     out, sums, scale, _ = forward(*two_views(z1, z2, temperature))
     x = out[0] - out[1]
     loss = torch.logaddexp(x, x.new_zeros(()))
     saved = torch.cat([torch.stack([x.sigmoid(), scale]), sums])
-    return checks.reduce(loss, reduction), saved, loss.new_empty(0)
+    return checks.reduce(loss, reduction), saved, loss.new_empty(0), loss.new_empty(0)
 
 
 def nt_xent_backward(
@@ -41,7 +41,7 @@ def nt_xent_backward(
     z1: Tensor,
     z2: Tensor,
     saved: Tensor,
-    kept: Tensor,
+    exponentials: Tensor,
     temperature: float,
     reduction: str,
 ) -> tuple[Tensor, Tensor]:

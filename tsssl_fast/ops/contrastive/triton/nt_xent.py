@@ -17,12 +17,12 @@ from tsssl_fast.ops.contrastive.triton.views import (
 
 def nt_xent(
     z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     if not (keep and configs.gradient_in_forward(z1.dtype, configs.pitch(z1.shape[-1]), reduction)):
         loss, saved = paired_forward(z1, z2, None, temperature, True)
-        return checks.reduce(loss, reduction), saved, loss.new_empty(0)
+        return checks.reduce(loss, reduction), saved, loss.new_empty(0), loss.new_empty(0)
     rows = 2 * len(z1)
-    loss, saved, kept = (
+    loss, saved, gradients = (
         torch.empty(size, device=z1.device)
         for size in ((rows,), (len(spec.NT_XENT_ROWS), rows), (2, *z1.shape))
     )
@@ -30,8 +30,8 @@ def nt_xent(
     with on(z1):
         problem = prepare_views(z1, z2, None, temperature, True, saved[1])
         write_losses(problem, loss, saved)
-        write_gradients(problem, grad, saved, (kept[0], kept[1]))
-    return checks.reduce(loss, reduction), saved, kept
+        write_gradients(problem, grad, saved, (gradients[0], gradients[1]))
+    return checks.reduce(loss, reduction), saved, loss.new_empty(0), gradients
 
 
 def nt_xent_backward(
@@ -39,12 +39,10 @@ def nt_xent_backward(
     z1: Tensor,
     z2: Tensor,
     saved: Tensor,
-    kept: Tensor,
+    exponentials: Tensor,
     temperature: float,
     reduction: str,
 ) -> tuple[Tensor, Tensor]:
-    if reduction != "none" and kept.numel():
-        return spec.scaled_gradients(kept, grad, z1)
     rows = saved.shape[1]
     grad = (grad / rows if reduction == "mean" else grad).expand(rows)
     return paired_backward(grad, z1, z2, saved, None, temperature, True)
