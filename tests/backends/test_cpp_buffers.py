@@ -86,8 +86,8 @@ def test_decorrelation() -> None:
     square = torch.zeros(2, DIM, DIM)
     one = torch.ones(())
     with pytest.raises(ValueError, match=r"^moments: "):
-        operator(one, None, z, moments[1:], square, settings, 7, "cpp")
+        operator(one, None, *z, moments[1:], square, settings, 7, "cpp")
     with pytest.raises(ValueError, match=r"^square: "):
-        operator(one, None, z, moments, square[:1], settings, 7, "cpp")
+        operator(one, None, *z, moments, square[:1], settings, 7, "cpp")
     with pytest.raises(ValueError, match=r"^grad_terms: "):
-        operator(one, torch.ones(2), z, moments, square, settings, 7, "cpp")
+        operator(one, torch.ones(2), *z, moments, square, settings, 7, "cpp")

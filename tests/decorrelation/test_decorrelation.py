@@ -245,10 +245,9 @@ def test_forward_and_backward_on_different_backends() -> None:
         options = (spec.BarlowTwinsSettings(1.0, 1.0, 1.0, 0.0051, 1e-5), spec.CENTER)
         for first, second in itertools.permutations(names, 2):
             kernel = {b.name: b for b in _backends()}
-            _, _, *saved = kernel[first].kernels["barlow_twins"](*given, *options)
-            found = kernel[second].kernels["barlow_twins_backward"](
-                one, None, *given, *saved, *options
-            )
+            _, _, *saved = kernel[first].kernels["barlow_twins"](given, *options)
+            backward = kernel[second].kernels["barlow_twins_backward"]
+            found = backward(one, None, given, *saved, *options)
             for a, b in zip(found, expected, strict=True):
                 torch.testing.assert_close(a, b)
 

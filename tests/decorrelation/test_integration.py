@@ -42,8 +42,10 @@ def test_opcheck(backend: str, shape: tuple[int, int], dtype: torch.dtype) -> No
         _, terms, *saved = ops.vicreg(*plain, *options)
         one, ones = terms.new_ones(()), terms.new_ones(3)
         for grads in ((one, ones), (one, None), (None, ones)):
-            arguments = (*grads, plain, *saved, *options)
-            torch.library.opcheck(ops.vicreg_backward.default, arguments)
+            torch.library.opcheck(ops.vicreg_backward.default, (*grads, *plain, *saved, *options))
+        _, terms, *saved = ops.vicreg_views([*plain, plain[0]], *options)
+        arguments = (one, None, [*plain, plain[0]], *saved, *options)
+        torch.library.opcheck(ops.vicreg_views_backward.default, arguments)
     options = (BARLOW, spec.CENTER, backend)
     torch.library.opcheck(ops.barlow_twins.default, (*z, *options), **tolerance)
     _, terms, *saved = ops.barlow_twins(*plain, *options)
@@ -100,7 +102,7 @@ def test_gradients_that_the_kernel_could_not_read_are_refused() -> None:
     backward = torch.ops.tsssl_fast.vicreg_backward
     for grads in ((terms.new_ones((), dtype=torch.float64), None), (None, terms[:2])):
         with pytest.raises(ValueError, match=r"grad_(loss|terms): "):
-            backward(*grads, z, *saved, *options)
+            backward(*grads, *z, *saved, *options)
 
 
 @pytest.mark.parametrize(
@@ -139,12 +141,41 @@ def test_meta_tensors() -> None:
         assert [g.shape for g in torch.autograd.grad(value, z)] == [v.shape for v in z]
 
 
-def test_second_derivatives_are_refused() -> None:
+LOSSES = {
+    "vicreg": functional.vicreg_loss,
+    "vibcreg": lambda *z, **k: functional.vicreg_loss(*z, convention="vibcreg", **k),
+    "three views": lambda a, b, **k: functional.vicreg_loss(a, b, a * b, **k),
+    "a term": lambda *z, **k: functional.vicreg_loss(*z, return_terms=True, **k).covariance,
+    "barlow_twins": functional.barlow_twins_loss,
+    "variance": lambda a, b, **k: functional.variance_penalty(a * b, **k),
+}
+
+
+@pytest.mark.parametrize("shape", [(7, 12), (12, 7)])
+@pytest.mark.parametrize("name", LOSSES)
+def test_torch_func_grad(name: str, shape: tuple[int, int], kernel: str) -> None:
+    z = [v.detach() for v in pair(*shape, torch.float64)]
+
+    def loss(a: Tensor, b: Tensor) -> Tensor:
+        return LOSSES[name](a, b, backend=kernel)
+
+    gradients, value = torch.func.grad_and_value(loss, argnums=(0, 1))(*z)
+    leaves = [v.requires_grad_() for v in z]
+    truth = LOSSES[name](*leaves, backend="reference")
+    torch.testing.assert_close(value, truth)
+    for found, expected in zip(gradients, torch.autograd.grad(truth, leaves), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_second_derivatives_are_refused(name: str) -> None:
     z = pair()
-    for loss in (functional.vicreg_loss(*z), functional.barlow_twins_loss(*z)):
-        (g, _) = torch.autograd.grad(loss, z, create_graph=True)
-        with pytest.raises(NotImplementedError, match="second derivatives"):
-            g.sum().backward()
+    (g, _) = torch.autograd.grad(LOSSES[name](*z), z, create_graph=True)
+    with pytest.raises(NotImplementedError, match="second derivatives"):
+        g.sum().backward()
+    plain = [v.detach() for v in z]
+    with pytest.raises(NotImplementedError, match="second derivatives"):
+        torch.func.grad(lambda a: torch.func.grad(LOSSES[name])(a, plain[1]).sum())(plain[0])
 
 
 def of(*shape: int) -> Tensor:

@@ -31,7 +31,8 @@ HOLES: dict[tuple[str, str], dict[str, str]] = {
 def operators(family: str) -> list[str]:
     """Files of a family that register an operator."""
     files = sorted((OPS / family / "operators").glob("*.py"))
-    return [f.stem for f in files if "registration.define(" in f.read_text()]
+    made = re.compile(r"^(\w+ = )?(registration\.)?define\(", re.MULTILINE)
+    return [f.stem for f in files if made.search(f.read_text())]
 
 
 def table() -> dict[tuple[str, str], dict[str, str]]:

@@ -50,14 +50,14 @@ def define(
     torch.library.register_autograd(
         f"tsssl_fast::{name}", backward, setup_context=setup_context, lib=_LIBRARY
     )
-    return _direct(op, run, differentiated or run, setup_context or _keep_nothing, backward)
+    return direct(op, run, differentiated or run, setup_context or keep_nothing, backward)
 
 
-def _keep_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+def keep_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     pass
 
 
-def _direct(
+def direct(
     op: Callable[..., Any],
     run: Callable[..., Any],
     differentiated: Callable[..., Any],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, overload
 
-import torch
 from torch import Tensor
 
 from tsssl_fast.common import checks
@@ -184,9 +183,8 @@ def vicreg_convention(
 def run_vicreg(
     views: tuple[Tensor, ...], settings: VICRegSettings, flags: int, backend: str | None
 ) -> spec.Outputs:
-    if len(views) == 2:
-        return vicreg.vicreg(*views, settings, flags, backend_name(backend))
-    return torch.ops.tsssl_fast.vicreg_views(views, settings, flags, backend_name(backend))
+    operator = vicreg.vicreg if len(views) == 2 else vicreg.vicreg_views
+    return operator(*views, settings, flags, backend_name(backend))
 
 
 def _flags(weights: tuple[float, ...]) -> int:

@@ -7,7 +7,7 @@ same operators without the dispatcher where nothing is traced.
 """
 
 from tsssl_fast.backends import dispatch
-from tsssl_fast.ops.decorrelation import cpp, numba, reference, triton
+from tsssl_fast.ops.decorrelation import cpp, numba, reference, spec, triton
 from tsssl_fast.ops.decorrelation.operators import barlow_twins as barlow_twins  # registers
 from tsssl_fast.ops.decorrelation.operators import vicreg as vicreg
 from tsssl_fast.ops.decorrelation.operators.terms import finished, on_device, on_host
@@ -18,8 +18,4 @@ BACKENDS = (
     *(finished(backend, on_device) for backend in (triton.BACKEND, reference.BACKEND)),
 )
 
-dispatch.register_family(
-    "decorrelation",
-    ("vicreg", "vicreg_views", "vicreg_backward", "barlow_twins", "barlow_twins_backward"),
-    BACKENDS,
-)
+dispatch.register_family("decorrelation", spec.OPERATORS, BACKENDS)

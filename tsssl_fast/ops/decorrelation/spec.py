@@ -5,6 +5,7 @@ Every backend takes every convention and every dtype of DTYPES; others, and devi
 is not made for, are declined with a reason.
 """
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -23,6 +24,22 @@ ERROR_FACTOR = 2.0
 # Largest sum_j C_jj^2 / sum_{i != j} C_ij^2 of a float32 view on the n side: their difference is
 # the penalty, and beyond this ratio the view is taken again in float64.
 MAX_CANCELLATION = 8
+
+
+# An operator's kernel and the one of its backward; those of `vicreg_views` are vicreg's.
+OPERATORS = tuple(
+    name + backward
+    for name in ("vicreg", "vicreg_views", "barlow_twins")
+    for backward in ("", "_backward")
+)
+
+# Of (number of views, n, dim, flags): how many moments are saved, the shape of second_moments.
+Sizes = Callable[[int, int, int, int], tuple[int, tuple[int, ...]]]
+
+
+def with_views(kernels: dict[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+    """The kernels of all OPERATORS."""
+    return {op: kernels[op.replace("_views", "")] for op in OPERATORS}
 
 
 class Outputs(NamedTuple):
@@ -62,6 +79,10 @@ class VICRegSettings(NamedTuple):
     def weights(self) -> tuple[float, ...]:
         return self[3:6]
 
+    @property
+    def others(self) -> tuple[float, ...]:
+        return self[6:]
+
 
 class BarlowTwinsSettings(NamedTuple):
     """The numbers of the operator `barlow_twins`, in the order of its `settings`."""
@@ -79,6 +100,10 @@ class BarlowTwinsSettings(NamedTuple):
     @property
     def weights(self) -> tuple[float, ...]:
         return self[2:4]
+
+    @property
+    def others(self) -> tuple[float, ...]:
+        return self[4:]
 
 
 # Flags of the operators; plain integers once they are combined: an IntFlag costs a microsecond.
@@ -156,8 +181,9 @@ class VICRegMoments(NamedTuple):
         return moments[: 1 + 2 * views]
 
     @staticmethod
-    def size(views: int, dim: int) -> int:
-        return 1 + 3 * views + 2 * views * dim
+    def sizes(views: int, n: int, dim: int, flags: int) -> tuple[int, tuple[int, ...]]:
+        shape = second_moments(views, n, dim) if flags & COVARIANCE else (0,)
+        return 1 + 3 * views + 2 * views * dim, shape
 
 
 class BarlowTwinsMoments(NamedTuple):
@@ -181,13 +207,13 @@ class BarlowTwinsMoments(NamedTuple):
         return cls(moments[0], moments[1], moments[2], columns[:2], columns[2:4], columns[4])
 
     @staticmethod
-    def sums(moments: Any) -> Any:
+    def sums(moments: Any, views: int) -> Any:
         """(2,): what the terms are made of: on_diagonal, off_diagonal."""
         return moments[:2]
 
     @staticmethod
-    def size(dim: int) -> int:
-        return 3 + 5 * dim
+    def sizes(views: int, n: int, dim: int, flags: int) -> tuple[int, tuple[int, ...]]:
+        return 3 + 5 * dim, second_moments(views, n, dim)
 
 
 class VICRegConvention(NamedTuple):

@@ -1,6 +1,7 @@
-"""What the calls of the C++ kernels share."""
+"""The calls of the C++ kernels: tensors to addresses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -16,56 +17,59 @@ _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 # `to` the same dtype 1.4. The kernel itself takes 3 at 16 x 16.
 
 
-def rows_of(z: Tensor) -> Tensor:
+def kernels(
+    name: str, terms: int, options: Callable[..., Any], sizes: spec.Sizes
+) -> tuple[Callable[..., Outputs], Callable[..., list[Tensor]]]:
+    """Forward and backward of a loss, as operators: options(settings, flags) are the kernel's."""
+
+    @lru_cache(256)
+    def plan(settings: tuple[float, ...], flags: int, views: int, n: int, dim: int) -> Any:
+        """Sizes and options; making them takes longer than the kernel at 16 x 16."""
+        return (n, dim, spec.gram(n, dim), options(settings, flags)), sizes(views, n, dim, flags)
+
+    def forward(z: Sequence[Tensor], settings: Sequence[float], flags: int) -> Outputs:
+        rows = _in_rows(z)
+        like = rows[0]
+        of, (moments, matrices) = plan(tuple(settings), flags, len(rows), *like.shape)
+        outputs = Outputs(
+            like.new_empty(()),
+            like.new_empty(terms),
+            like.new_empty(moments, dtype=torch.float64),
+            like.new_empty(matrices),
+        )
+        addresses, strides = [r.data_ptr() for r in rows], [r.stride(0) for r in rows]
+        kernel = getattr(native.C, f"{name}_forward_{_SUFFIX[like.dtype]}")
+        kernel(addresses, strides, *of, torch.get_num_threads(), *outputs)
+        return outputs
+
+    def backward(
+        grad_loss: Tensor | None,
+        grad_terms: Tensor | None,
+        z: Sequence[Tensor],
+        moments: Tensor,
+        second_moments: Tensor,
+        settings: Sequence[float],
+        flags: int,
+    ) -> list[Tensor]:
+        rows, dtype = _in_rows(z), z[0].dtype
+        of, _ = plan(tuple(settings), flags, len(rows), *rows[0].shape)
+        grads = [None if g is None else g.contiguous() for g in (grad_loss, grad_terms)]
+        out = [torch.empty_like(r, memory_format=torch.contiguous_format) for r in rows]
+        addresses, strides = [r.data_ptr() for r in rows], [r.stride(0) for r in rows]
+        kernel = getattr(native.C, f"{name}_backward_{_SUFFIX[second_moments.dtype]}")
+        kernel(
+            *(addresses, strides, *of, torch.get_num_threads()),
+            *(*grads, moments, second_moments, out),
+        )
+        return out if out[0].dtype == dtype else [g.to(dtype) for g in out]
+
+    return forward, backward
+
+
+def _in_rows(z: Sequence[Tensor]) -> Sequence[Tensor]:
     """In the kernel's dtype, columns contiguous; rows may be strided."""
-    if z.dtype not in _SUFFIX:
-        z = z.to(spec.compute_dtype(z.dtype))
-    return z if z.stride(1) == 1 or z.shape[1] == 1 else z.contiguous()
-
-
-def _arguments(rows: Sequence[Tensor]) -> tuple[list[int], list[int], int, int, bool]:
-    n, dim = rows[0].shape
-    return [r.data_ptr() for r in rows], [r.stride(0) for r in rows], n, dim, spec.gram(n, dim)
-
-
-def native_kernel(name: str, dtype: torch.dtype) -> Any:
-    return getattr(native.module(), f"{name}_{_SUFFIX[dtype]}")
-
-
-def run_forward(
-    name: str,
-    rows: Sequence[Tensor],
-    options: Any,
-    terms: int,
-    moments: int,
-    shape: Sequence[int],
-) -> Outputs:
-    first = rows[0]
-    outputs = Outputs(
-        first.new_empty(()),
-        first.new_empty(terms),
-        first.new_empty(moments, dtype=torch.float64),
-        first.new_empty(shape),
-    )
-    native_kernel(name, first.dtype)(*_arguments(rows), options, native.threads(), *outputs)
-    return outputs
-
-
-def run_backward(
-    name: str,
-    grads: Sequence[Tensor | None],
-    rows: Sequence[Tensor],
-    moments: Tensor,
-    second_moments: Tensor,
-    options: Any,
-) -> list[Tensor]:
-    grads = [None if g is None else g.contiguous() for g in grads]
-    gradients = [torch.empty_like(r, memory_format=torch.contiguous_format) for r in rows]
-    native_kernel(name, second_moments.dtype)(
-        *(*_arguments(rows), options, native.threads(), *grads, moments, second_moments, gradients)
-    )
-    return gradients
-
-
-def cast(gradients: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
-    return [g if g.dtype == dtype else g.to(dtype) for g in gradients]
+    for v in z:
+        if v.dtype not in _SUFFIX or v.stride(1) != 1:
+            z = [v.to(spec.compute_dtype(v.dtype)) for v in z]
+            return [v if v.stride(1) == 1 or v.shape[1] == 1 else v.contiguous() for v in z]
+    return z

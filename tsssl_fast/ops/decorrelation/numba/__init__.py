@@ -24,20 +24,16 @@ def _warm() -> None:
             moments, square = kernels["vicreg"](z, *settings)
             kernels["vicreg_backward"]((1.0, 1.0, 1.0), z, moments, square, *settings)
             z = z[:2]
-            moments, square = kernels["barlow_twins"](*z, 1e-5, spec.CENTER)
-            kernels["barlow_twins_backward"]((1.0, 1.0), *z, moments, square, 1e-5, spec.CENTER)
+            moments, square = kernels["barlow_twins"](z, 1e-5, spec.CENTER)
+            kernels["barlow_twins_backward"]((1.0, 1.0), z, moments, square, 1e-5, spec.CENTER)
 
 
 BACKEND = Backend(
     "numba",
     kernels={
-        "vicreg": lazily(__name__ + ".vicreg", "vicreg"),
-        "vicreg_views": lazily(__name__ + ".vicreg", "vicreg"),
-        "vicreg_backward": lazily(__name__ + ".vicreg", "vicreg_backward"),
-        "barlow_twins": lazily(__name__ + ".barlow_twins", "barlow_twins"),
-        "barlow_twins_backward": lazily(
-            "tsssl_fast.ops.decorrelation.numba.barlow_twins", "barlow_twins_backward"
-        ),
+        op + backward: lazily(f"{__name__}.{op}", op + backward)
+        for op in ("vicreg", "barlow_twins")
+        for backward in ("", "_backward")
     },
     why_not=_why_not,
     devices=frozenset({"cpu"}),

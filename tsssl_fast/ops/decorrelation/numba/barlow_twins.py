@@ -26,8 +26,8 @@ def _barlow_scale(squares: np.ndarray, n: int, eps: float, flags: int) -> np.nda
     return 1 / np.sqrt(squares / (n - 1 if flags & spec.UNBIASED else n) + eps)
 
 
-def barlow_twins(z1: Tensor, z2: Tensor, eps: float, flags: int) -> tuple[Tensor, Tensor]:
-    rows = [numba_views.rows_of(v) for v in (z1, z2)]
+def barlow_twins(z: Sequence[Tensor], eps: float, flags: int) -> tuple[Tensor, Tensor]:
+    rows = [numba_views.rows_of(v) for v in z]
     views = [arrays.array(r) for r in rows]
     n, dim = views[0].shape
     mean, squares, (cross,) = numba_views.arrays(WIDE, (2, dim), (2, dim), (1, dim))
@@ -61,14 +61,13 @@ def _gram_product(views: Sequence[View], out: np.ndarray) -> float:
 
 def barlow_twins_backward(
     upstream: Sequence[float],
-    z1: Tensor,
-    z2: Tensor,
+    z: Sequence[Tensor],
     moments: Tensor,
     second_moments: Tensor,
     eps: float,
     flags: int,
-) -> tuple[Tensor, Tensor]:
-    rows = [numba_views.rows_of(v) for v in (z1, z2)]
+) -> list[Tensor]:
+    rows = [numba_views.rows_of(v) for v in z]
     views = [arrays.array(r) for r in rows]
     n, dim = views[0].shape
     saved = BarlowTwinsMoments.of(moments.numpy(), dim)
@@ -97,4 +96,4 @@ def barlow_twins_backward(
     number = of[0].columns.dtype.type
     k = Coefficients(number(2 * upstream[1] / n**2), views[0].dtype.type(0), True, True)
     numba_views.gradients_of(tasks, k, None, matrices)
-    return gradients[0].to(z1.dtype), gradients[1].to(z2.dtype)
+    return [g.to(z[0].dtype) for g in gradients]

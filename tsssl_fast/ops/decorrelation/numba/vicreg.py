@@ -21,8 +21,8 @@ def vicreg(z: Sequence[Tensor], gamma: float, eps: float, flags: int) -> tuple[T
     rows = [numba_views.rows_of(v) for v in z]
     views = [arrays.array(r) for r in rows]
     count, (n, dim) = len(views), views[0].shape
-    moments = torch.zeros(VICRegMoments.size(count, dim), dtype=torch.float64)
-    shape = spec.second_moments(count, n, dim) if flags & spec.COVARIANCE else (0,)
+    size, shape = VICRegMoments.sizes(count, n, dim, flags)
+    moments = torch.zeros(size, dtype=torch.float64)
     saved = rows[0].new_empty(shape)
     parts = VICRegMoments.of(moments.numpy(), count, dim)
     by_column = bool(flags & (spec.VARIANCE | spec.COVARIANCE))

@@ -26,6 +26,8 @@ from tsssl_fast.ops.decorrelation.spec import (
 Number = float | Tensor  # a tensor has no dimensions and is float64
 Read = Callable[[Tensor], Sequence[Number]]
 Kernel = Callable[..., Any]
+Settings = VICRegSettings | BarlowTwinsSettings
+Moments = VICRegMoments | BarlowTwinsMoments
 
 
 def on_host(x: Tensor) -> Sequence[Number]:
@@ -41,32 +43,30 @@ def on_device(x: Tensor) -> Sequence[Number]:
 def finished(backend: Backend, read: Read) -> Backend:
     """The backend whose kernels give (moments, second moments) and take the raw sums' derivatives,
     as one whose kernels are the operators themselves."""
-    raw = backend.kernels
-    vicreg = _vicreg(raw["vicreg"], read)
-    return backend.extended(
-        {
-            "vicreg": vicreg,
-            "vicreg_views": vicreg,
-            "vicreg_backward": _vicreg_backward(raw["vicreg_backward"], read),
-            "barlow_twins": _barlow_twins(raw["barlow_twins"], read),
-            "barlow_twins_backward": _barlow_twins_backward(raw["barlow_twins_backward"], read),
-        }
-    )
+    kernels = {}
+    for name, settings, moments in (
+        ("vicreg", VICRegSettings, VICRegMoments),
+        ("barlow_twins", BarlowTwinsSettings, BarlowTwinsMoments),
+    ):
+        backward = f"{name}_backward"
+        kernels[name] = _forward(backend.kernels[name], read, settings, moments)
+        kernels[backward] = _backward(backend.kernels[backward], read, settings)
+    return backend.extended(spec.with_views(kernels))
 
 
-def _vicreg(kernel: Kernel, read: Read) -> Kernel:
+def _forward(kernel: Kernel, read: Read, of: type[Settings], parts: type[Moments]) -> Kernel:
     def run(z: Sequence[Tensor], settings: Sequence[float], flags: int) -> Outputs:
-        chosen = VICRegSettings(*settings)
-        moments, second_moments = kernel(z, chosen.gamma, chosen.eps, flags)
-        views = len(z)
-        distance, *rest = read(VICRegMoments.sums(moments, views))
-        sums = (distance, _total(rest[:views]), _total(rest[views:]))
+        chosen = of(*settings)
+        moments, second_moments = kernel(z, *chosen.others, flags)
+        sums = read(parts.sums(moments, len(z)))
+        if of is VICRegSettings:  # the hinge and the covariance of every view
+            sums = (sums[0], _total(sums[1 : 1 + len(z)]), _total(sums[1 + len(z) :]))
         return _outputs(z[0], sums, chosen, moments, second_moments)
 
     return run
 
 
-def _vicreg_backward(kernel: Kernel, read: Read) -> Kernel:
+def _backward(kernel: Kernel, read: Read, of: type[Settings]) -> Kernel:
     def run(
         grad_loss: Tensor | None,
         grad_terms: Tensor | None,
@@ -75,38 +75,10 @@ def _vicreg_backward(kernel: Kernel, read: Read) -> Kernel:
         second_moments: Tensor,
         settings: Sequence[float],
         flags: int,
-    ) -> list[Tensor]:
-        chosen = VICRegSettings(*settings)
+    ) -> Sequence[Tensor]:
+        chosen = of(*settings)
         upstream = _upstream(grad_loss, grad_terms, chosen, read)
-        return kernel(upstream, z, moments, second_moments, chosen.gamma, chosen.eps, flags)
-
-    return run
-
-
-def _barlow_twins(kernel: Kernel, read: Read) -> Kernel:
-    def run(z1: Tensor, z2: Tensor, settings: Sequence[float], flags: int) -> Outputs:
-        chosen = BarlowTwinsSettings(*settings)
-        moments, second_moments = kernel(z1, z2, chosen.eps, flags)
-        sums = read(BarlowTwinsMoments.sums(moments))
-        return _outputs(z1, sums, chosen, moments, second_moments)
-
-    return run
-
-
-def _barlow_twins_backward(kernel: Kernel, read: Read) -> Kernel:
-    def run(
-        grad_loss: Tensor | None,
-        grad_terms: Tensor | None,
-        z1: Tensor,
-        z2: Tensor,
-        moments: Tensor,
-        second_moments: Tensor,
-        settings: Sequence[float],
-        flags: int,
-    ) -> tuple[Tensor, Tensor]:
-        chosen = BarlowTwinsSettings(*settings)
-        upstream = _upstream(grad_loss, grad_terms, chosen, read)
-        return kernel(upstream, z1, z2, moments, second_moments, chosen.eps, flags)
+        return kernel(upstream, z, moments, second_moments, *chosen.others, flags)
 
     return run
 
@@ -114,7 +86,7 @@ def _barlow_twins_backward(kernel: Kernel, read: Read) -> Kernel:
 def _outputs(
     z: Tensor,
     sums: Sequence[Number],
-    settings: VICRegSettings | BarlowTwinsSettings,
+    settings: Settings,
     moments: Tensor,
     second_moments: Tensor,
 ) -> Outputs:
@@ -134,7 +106,7 @@ def _outputs(
 def _upstream(
     grad_loss: Tensor | None,
     grad_terms: Tensor | None,
-    settings: VICRegSettings | BarlowTwinsSettings,
+    settings: Settings,
     read: Read,
 ) -> list[Number]:
     """Derivatives of what follows in each raw sum; the number 0 where nothing does."""

@@ -18,7 +18,6 @@ BACKEND = Backend(
     kernels=without_autocast(
         {
             "vicreg": _vicreg,
-            "vicreg_views": _vicreg,
             "vicreg_backward": vicreg_backward,
             "barlow_twins": _barlow_twins,
             "barlow_twins_backward": barlow_twins_backward,

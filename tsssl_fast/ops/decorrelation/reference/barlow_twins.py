@@ -30,12 +30,12 @@ def _standard(z: Tensor, eps: float, center: bool, unbiased: bool) -> Tensor:
     return x / (x.square().sum(dim=0) / (len(x) - unbiased) + eps).sqrt()
 
 
-def _barlow_twins(z1: Tensor, z2: Tensor, eps: float, flags: int) -> tuple[Tensor, Tensor]:
+def _barlow_twins(z: Sequence[Tensor], eps: float, flags: int) -> tuple[Tensor, Tensor]:
     center, unbiased = bool(flags & spec.CENTER), bool(flags & spec.UNBIASED)
-    a, b = (_standard(z, eps, center, unbiased) for z in (z1, z2))
+    a, b = (_standard(v, eps, center, unbiased) for v in z)
     c = a.T @ b / len(a)
-    sums = [*barlow_twins(z1, z2, eps, center, unbiased), c.diagonal().square().sum()]
-    raw = torch.stack([z1, z2]).to(a.dtype)
+    sums = [*barlow_twins(z[0], z[1], eps, center, unbiased), c.diagonal().square().sum()]
+    raw = torch.stack([*z]).to(a.dtype)
     mean = raw.mean(dim=1) if center else torch.zeros_like(raw[:, 0])
     x = raw - mean[:, None]
     columns = [mean, x.square().sum(dim=1), (x[0] * x[1]).sum(dim=0)]
@@ -45,23 +45,22 @@ def _barlow_twins(z1: Tensor, z2: Tensor, eps: float, flags: int) -> tuple[Tenso
 
 def barlow_twins_backward(
     upstream: Sequence[float | Tensor],
-    z1: Tensor,
-    z2: Tensor,
+    z: Sequence[Tensor],
     moments: Tensor,
     second_moments: Tensor,
     eps: float,
     flags: int,
-) -> tuple[Tensor, Tensor]:
-    n = len(z1)
+) -> list[Tensor]:
+    n = len(z[0])
     center, unbiased = bool(flags & spec.CENTER), bool(flags & spec.UNBIASED)
-    a, b = (_standard(z, eps, center, unbiased) for z in (z1, z2))
+    a, b = (_standard(v, eps, center, unbiased) for v in z)
     c = a.T @ b / n
     dc = 2 * upstream[1] * off_diagonal(c) - torch.diag(2 * upstream[0] * (1 - c.diagonal()))
     gradients = []
-    for z, x, g in ((z1, a, b @ dc.T / n), (z2, b, a @ dc / n)):
-        raw = z.to(x.dtype)
+    for v, x, g in ((z[0], a, b @ dc.T / n), (z[1], b, a @ dc / n)):
+        raw = v.to(x.dtype)
         raw = raw - raw.mean(dim=0) if center else raw
         scale = (raw.square().sum(dim=0) / (n - unbiased) + eps).rsqrt()
         g = scale * (g - x * (g * x).sum(dim=0) / (n - unbiased))
-        gradients.append((g - g.mean(dim=0) if center else g).to(z.dtype))
-    return gradients[0], gradients[1]
+        gradients.append((g - g.mean(dim=0) if center else g).to(v.dtype))
+    return gradients

@@ -15,7 +15,7 @@ def _limits(op: str, tensors: Sequence[Tensor]) -> list[str]:
 BACKEND = TritonBackend(
     __name__,
     {
-        "vicreg": ("vicreg", "vicreg_views", "vicreg_backward"),
+        "vicreg": ("vicreg", "vicreg_backward"),
         "barlow_twins": ("barlow_twins", "barlow_twins_backward"),
     },
     _limits,

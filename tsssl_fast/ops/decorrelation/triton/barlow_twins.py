@@ -23,25 +23,25 @@ def _scale(squares: Tensor, n: int, eps: float, flags: int) -> Tensor:
     return 1 / (squares / (n - bool(flags & spec.UNBIASED)) + eps).sqrt()
 
 
-def barlow_twins(z1: Tensor, z2: Tensor, eps: float, flags: int) -> tuple[Tensor, Tensor]:
-    n, dim = z1.shape
-    columns = sums(z1, z2, bool(flags & spec.CENTER))
+def barlow_twins(z: Sequence[Tensor], eps: float, flags: int) -> tuple[Tensor, Tensor]:
+    n, dim = z[0].shape
+    columns = sums(z[0], z[1], bool(flags & spec.CENTER))
     scale = [_scale(s, n, eps, flags) for s in columns.squares]
     own = columns.product * scale[0] * scale[1] / n
     diagonal = own.square().sum()
-    compute = spec.compute_dtype(z1.dtype)
-    saved = z1.new_empty(spec.second_moments(2, n, dim), dtype=compute)
+    compute = spec.compute_dtype(z[0].dtype)
+    saved = z[0].new_empty(spec.second_moments(2, n, dim), dtype=compute)
 
     def views(dtype: torch.dtype, active: Tensor | None) -> list[View]:
         return [
-            View(z, standardise(m, s, dtype), active)
-            for z, m, s in zip((z1, z2), columns.mean, scale, strict=True)
+            View(v, standardise(m, s, dtype), active)
+            for v, m, s in zip(z, columns.mean, scale, strict=True)
         ]
 
     off = _squares(views(compute, None), saved) / n**2
     if spec.gram(n, dim):
         off = penalty(off - diagonal)
-        wide = cancels(z1, off, diagonal)
+        wide = cancels(z[0], off, diagonal)
         if wide is not None:
             again = torch.empty_like(saved, dtype=torch.float64)
             total = _squares(views(torch.float64, wide), again) / n**2
@@ -64,15 +64,14 @@ def _squares(views: Sequence[View], out: Tensor) -> Tensor:
 
 def barlow_twins_backward(
     upstream: Sequence[Tensor | float],
-    z1: Tensor,
-    z2: Tensor,
+    z: Sequence[Tensor],
     moments: Tensor,
     saved: Tensor,
     eps: float,
     flags: int,
-) -> tuple[Tensor, Tensor]:
+) -> list[Tensor]:
     """upstream: the number 0 where nothing follows in a sum, else tensors of one number."""
-    n, dim = z1.shape
+    n, dim = z[0].shape
     parts = BarlowTwinsMoments.of(moments, dim)
     scale = _scale(parts.squares, n, eps, flags)
     own = parts.product * scale[0] * scale[1] / n
@@ -82,12 +81,12 @@ def barlow_twins_backward(
         cross = cross - 2 * upstream[1] * own
     project = torch.full_like(own, 1 / (n - bool(flags & spec.UNBIASED)))
     k = Factors(alpha=2 * upstream[1] / n**2, cross=cross / n, project=project)
-    gradients = z1.new_empty((n, dim)), z2.new_empty((n, dim))
-    wide = cancels(z1, parts.off_diagonal, parts.diagonal)
-    for compute, active in arithmetics(z1, wide):
+    gradients = [v.new_empty((n, dim)) for v in z]
+    wide = cancels(z[0], parts.off_diagonal, parts.diagonal)
+    for compute, active in arithmetics(z[0], wide):
         views = [
-            View(z, standardise(m, s, compute), active)
-            for z, m, s in zip((z1, z2), parts.mean, scale, strict=True)
+            View(v, standardise(m, s, compute), active)
+            for v, m, s in zip(z, parts.mean, scale, strict=True)
         ]
         matrices = saved
         if saved.dtype != compute:

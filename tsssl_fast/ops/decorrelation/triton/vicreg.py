@@ -50,11 +50,11 @@ def _off_diagonal(z: Tensor, mean: Tensor, scale: Tensor, diagonal: Tensor, out:
 def vicreg(z: Sequence[Tensor], gamma: float, eps: float, flags: int) -> tuple[Tensor, Tensor]:
     n, dim = z[0].shape
     compute, count = spec.compute_dtype(z[0].dtype), len(z)
-    moments = z[0].new_zeros(VICRegMoments.size(count, dim), dtype=torch.float64)
+    size, shape = VICRegMoments.sizes(count, n, dim, flags)
+    moments = z[0].new_zeros(size, dtype=torch.float64)
     parts = VICRegMoments.of(moments, count, dim)
     squares = parts.squares
     covariance = bool(flags & spec.COVARIANCE)
-    shape = spec.second_moments(count, n, dim) if covariance else (0,)
     saved = z[0].new_empty(shape, dtype=compute)
     own = bool(flags & (spec.VARIANCE | spec.COVARIANCE))
     if own or flags & spec.INVARIANCE:
@@ -91,9 +91,6 @@ def _statistics(z: Sequence[Tensor], own: bool, pairs: bool, out: VICRegMoments)
             each, which = (of_views[0], v) if two else (of_views[v], 0)
             out.mean[v], out.squares[v] = each.mean[which], each.squares[which]
     return distance
-
-
-vicreg_views = vicreg
 
 
 def vicreg_backward(

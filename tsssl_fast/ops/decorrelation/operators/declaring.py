@@ -1,0 +1,98 @@
+"""How the operators of the family are made, each with its backward.
+
+In Python the views stand side by side, `(*z, settings, flags, backend)`, also where the schema has
+them in a list: the derivative then knows each of them, torch.func's included.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.backends import dispatch, registration
+from tsssl_fast.ops.decorrelation import spec
+from tsssl_fast.ops.decorrelation.spec import Outputs
+
+_OPTIONS = "float[] settings, int flags, str backend"
+_RESULT = f"({', '.join(f'Tensor {name}' for name in Outputs._fields)})"
+Gradients = tuple[Tensor, ...]
+
+
+def define(name: str, views: str, gradients: str, terms: int, sizes: spec.Sizes) -> Any:
+    """The operators `name`, which gives Outputs, and `<name>_backward`; returns the former.
+
+    views, gradients: as the schema has them. terms: how many the loss has. sizes: of what is saved.
+    """
+    name_backward = f"{name}_backward"
+
+    def run(*args: Any) -> Outputs:
+        *z, settings, flags, backend = args
+        return dispatch.select(name, z, backend)(z, settings, flags)
+
+    def fake(*args: Any) -> Outputs:
+        *z, _, flags, _ = args
+        like = z[0].new_empty((), dtype=spec.compute_dtype(z[0].dtype))
+        n, dim = z[0].shape
+        moments, matrices = sizes(len(z), n, dim, flags)
+        wide = like.new_empty(moments, dtype=torch.float64)
+        return Outputs(like, like.new_empty(terms), wide, like.new_empty(matrices))
+
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        *z, ctx.settings, ctx.flags, backend = inputs
+        ctx.backend = backend or dispatch.resolve("")  # the backward runs where the forward did
+        ctx.mark_non_differentiable(*output[2:])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*z, *output[2:])
+
+    def differentiate(ctx: Any, grad_loss: Any, grad_terms: Any, *_: Any) -> tuple[Any, ...]:
+        options = (ctx.settings, ctx.flags, ctx.backend)
+        return *first_order(grad_loss, grad_terms, *ctx.saved_tensors, *options), None, None, None
+
+    def run_backward(grad_loss: Tensor | None, grad_terms: Tensor | None, *args: Any) -> Gradients:
+        *z, moments, matrices, settings, flags, backend = args
+        kernel = dispatch.select(name_backward, z, backend)
+        return tuple(kernel(grad_loss, grad_terms, z, moments, matrices, settings, flags))
+
+    def fake_backward(*args: Any) -> Gradients:
+        return tuple([z.new_empty(z.shape) for z in args[2:-5]])
+
+    make = _of_a_list if views.startswith("Tensor[]") else registration.define
+    first_order = make(
+        f"{name_backward}(Tensor? grad_loss, Tensor? grad_terms, {views}, Tensor moments, "
+        f"Tensor second_moments, {_OPTIONS}) -> {gradients}",
+        run_backward,
+        fake_backward,
+        backward=registration.no_second_derivative(name),
+    )
+    schema = f"{name}({views}, {_OPTIONS}) -> {_RESULT}"
+    return make(schema, run, fake, setup_context=setup_context, backward=differentiate)
+
+
+def _of_a_list(
+    schema: str,
+    run: Callable[..., Any],
+    fake: Callable[..., Any],
+    *,
+    setup_context: Callable[..., None] = registration.keep_nothing,
+    backward: Callable[..., Any],
+) -> Callable[..., Any]:
+    """registration.define where the schema has the views in a list, and the functions have not."""
+    name, arguments = schema.split("(", 1)
+    before, after = (part.count(",") for part in arguments.split(") ->")[0].split("Tensor[] z"))
+
+    def flat(args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return *args[:before], *args[before], *args[before + 1 :]
+
+    def listed(args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return *args[:before], list(args[before:-after]), *args[-after:]
+
+    registration.define(
+        schema,
+        lambda *args: run(*flat(args)),
+        lambda *args: fake(*flat(args)),
+        setup_context=lambda ctx, inputs, output: setup_context(ctx, flat(inputs), output),
+        backward=lambda ctx, *grads: listed(backward(ctx, *grads)),
+    )
+    op = getattr(torch.ops.tsssl_fast, name)
+    return registration.direct(lambda *args: op(*listed(args)), run, run, setup_context, backward)
