@@ -63,21 +63,8 @@ class OverlappingCrops(Configured):
         rank: Number = 0,
     ) -> Crops:
         """x: (N, C, T) with T >= min_overlap, a tensor or an array. Others as Compose's call."""
-        if not isinstance(x, Tensor):
-            x = inputs.from_array("x", x)
-            crops = self._cut(x, seed, sample_ids, epoch, step, rank)
-            return Crops(*inputs.as_arrays(crops))
-        return self._cut(x, seed, sample_ids, epoch, step, rank)
-
-    def _cut(
-        self,
-        x: Tensor,
-        seed: Seed,
-        sample_ids: Tensor | Array | None,
-        epoch: Number,
-        step: Number,
-        rank: Number,
-    ) -> Crops:
+        as_array = not isinstance(x, Tensor)
+        x = x if isinstance(x, Tensor) else inputs.from_array("x", x)
         checks.floating("x", x)
         inputs.check_series(x, "NCT")
         n, _, t = x.shape
@@ -105,4 +92,5 @@ class OverlappingCrops(Configured):
             return x.gather(-1, steps[:, None].expand(n, x.shape[1], length).to(x.device))
 
         first, second = cut(shifted[:, 0], right - begin), cut(shifted[:, 1], end - left)
-        return Crops(first, second, overlap, shifted)
+        crops = Crops(first, second, overlap, shifted)
+        return Crops(*inputs.as_arrays(crops)) if as_array else crops

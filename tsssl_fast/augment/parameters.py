@@ -9,33 +9,9 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch
-from tsssl_fast.ops.augment import spec, torch_only
+from tsssl_fast.ops.augment import operation_table, spec, torch_only
 from tsssl_fast.ops.augment.operators.augment import augment
 from tsssl_fast.ops.augment.spec import Code, Source
-
-_MOVES_TIME = frozenset(
-    {
-        Code.TIME_FLIP,
-        Code.BIDIRECTIONAL_FLIP,
-        Code.CROP_RESIZE,
-        Code.WINDOW_SLICE,
-        Code.WINDOW_WARP,
-        Code.TIME_WARP,
-        Code.TIME_SCALE,
-        Code.TIME_SHIFT,
-        Code.SEGMENT_PERMUTATION,
-        Code.FIRST_CHANNEL_SEGMENTS,
-        Code.INDEX_NOISE,
-    }
-)
-_MOVES_CHANNELS = frozenset(
-    {
-        Code.CHANNEL_FLIP,
-        Code.BIDIRECTIONAL_FLIP,
-        Code.CHANNEL_PERMUTATION,
-        Code.FIRST_CHANNEL_SEGMENTS,
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -217,7 +193,7 @@ class Parameters:
         rows, bounds = self.program.tolist(), self._bounds()
         kept, columns = [], []
         for row, begin, end in zip(rows, bounds[:-1], bounds[1:], strict=True):
-            if Code(int(row[spec.CODE])) in _MOVES_TIME:
+            if Code(int(row[spec.CODE])) in operation_table.MOVES_TIME:
                 kept.append(row)
                 columns.append(self.table[..., begin:end])
         if not kept:
@@ -241,7 +217,7 @@ class Parameters:
         bounds = self._bounds()
         for row, begin in zip(self.program.tolist(), bounds[:-1], strict=True):
             code = Code(int(row[spec.CODE]))
-            if code not in _MOVES_CHANNELS:
+            if code not in operation_table.MOVES_CHANNELS:
                 continue
             order = torch.arange(c - 1, -1, -1).expand(source.shape)
             if code == Code.CHANNEL_PERMUTATION:

@@ -95,6 +95,7 @@ class Operation:
     choices: tuple[str, ...] = ()  # values 0, 1, ... of the argument that chooses
     uniform: bool = False
     torch_only: bool = False
+    moves: str = ""  # what changes its place: "time", "channels", or both
 
 
 def _between(low: str, high: str, of: str) -> dict[str, str]:
@@ -122,11 +123,12 @@ _SEGMENTS = Operation(
     _between("low", "high", "number of segments"),
     {"segments": "how many"},
     ("order", "the place of every segment"),
+    moves="time",
 )
 _MAGNITUDE = _between("low", "high", "magnitude")
 
 TABLE: dict[Code, Operation] = {
-    Code.TIME_FLIP: Operation("time reversed"),
+    Code.TIME_FLIP: Operation("time reversed", moves="time"),
     Code.SIGN_FLIP: Operation(
         "-x; all channels where there are no slots",
         slot_list=("flips", "per channel: 1 for a changed sign"),
@@ -148,7 +150,10 @@ TABLE: dict[Code, Operation] = {
         "x + magnitude std(x) r", _NOISE, {"magnitude": "standard deviations"}, uniform=True
     ),
     Code.CROP_RESIZE: Operation(
-        "a crop stretched to T", _CROP, {"length": "steps, real", "start": "steps, real"}
+        "a crop stretched to T",
+        _CROP,
+        {"length": "steps, real", "start": "steps, real"},
+        moves="time",
     ),
     Code.MAGNITUDE_WARP: Operation(
         "x (offset + magnitude sin(2 pi (theta + periods t / T)))",
@@ -165,6 +170,7 @@ TABLE: dict[Code, Operation] = {
         _MAGNITUDE,
         {"magnitude": "a ratio of the mean speed"},
         ("speeds", "knots + 2 of them"),
+        moves="time",
     ),
     Code.SMOOTH: Operation(
         "(1 - s) x[t] + (s / 2) (x[t - 1] + x[t + 1]), s the magnitude",
@@ -189,8 +195,10 @@ TABLE: dict[Code, Operation] = {
         ("members_act", "1 or 0 per member"),
         choices=("some", "by_weight", "all"),
     ),
-    Code.CHANNEL_FLIP: Operation("channels in reverse order"),
-    Code.BIDIRECTIONAL_FLIP: Operation("channels and time in reverse order"),
+    Code.CHANNEL_FLIP: Operation("channels in reverse order", moves="channels"),
+    Code.BIDIRECTIONAL_FLIP: Operation(
+        "channels and time in reverse order", moves="time, channels"
+    ),
     Code.JITTER: Operation(
         "x + magnitude r", _NOISE, {"magnitude": "units of the series"}, uniform=True
     ),
@@ -215,9 +223,12 @@ TABLE: dict[Code, Operation] = {
         },
         {"speed": "steps of the series per step"},
         uniform=True,
+        moves="time",
     ),
     Code.CHANNEL_PERMUTATION: Operation(
-        "channels in random order", slot_list=("sources", "per channel: the one that it reads")
+        "channels in random order",
+        slot_list=("sources", "per channel: the one that it reads"),
+        moves="channels",
     ),
     Code.ROTATION: Operation(
         "triples of channels turned by one rotation",
@@ -230,16 +241,19 @@ TABLE: dict[Code, Operation] = {
         {**_size("shift", "T"), "edge": "what stands beyond the ends, see the choices"},
         {"shift": "whole steps"},
         choices=("wrap", "repeat", "zero"),
+        moves="time",
     ),
     Code.WINDOW_SLICE: Operation(
         "a crop of one length stretched to T",
         _CROP,
         {"length": "steps, real", "start": "steps, real"},
+        moves="time",
     ),
     Code.WINDOW_WARP: Operation(
         "a window at another speed, the whole brought back to T",
         {**_size("length", "T"), "factor_0": "one of two", "factor_1": "the other"},
         {**_WINDOW, "factor": "length of the window there over its length here"},
+        moves="time",
     ),
     Code.DRIFT: Operation(
         "x + magnitude s(t), s a smooth curve",
@@ -315,6 +329,7 @@ TABLE: dict[Code, Operation] = {
         {"magnitude": "steps"},
         uniform=True,
         torch_only=True,
+        moves="time",
     ),
     Code.STEP_SCALE: Operation(
         "x[t] (2 + magnitude z_t)",
@@ -329,6 +344,7 @@ TABLE: dict[Code, Operation] = {
         _SEGMENTS.slots,
         _SEGMENTS.slot_list,
         torch_only=True,
+        moves="time, channels",
     ),
     Code.OFFSET: Operation(
         "x + offset",
@@ -338,6 +354,8 @@ TABLE: dict[Code, Operation] = {
     ),
 }
 
+MOVES_TIME = frozenset(code for code in Code if "time" in TABLE[code].moves)
+MOVES_CHANNELS = frozenset(code for code in Code if "channels" in TABLE[code].moves)
 KERNELS = tuple(code for code in Code if not TABLE[code].torch_only)
 UNIFORM_CODES = tuple(int(code) for code in Code if TABLE[code].uniform)
 UNIFORM_LOW, UNIFORM_HIGH = 0, 1  # arguments of all of them

@@ -1,5 +1,7 @@
 """`mask_fill` on torch tensors, by the C++ kernels."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -9,15 +11,8 @@ from tsssl_fast.ops.masking import spec
 from tsssl_fast.ops.masking.cpp.calls import native_kernel, ready, view_of
 
 
-def mask_fill(
-    x: Tensor,
-    hidden: Tensor,
-    kind: int,
-    token: Tensor | None,
-    seed: Tensor | None,
-    view: int,
-    sample_ids: Tensor | None,
-) -> Tensor:
+def mask_fill(x: Tensor, hidden: Tensor, kind: int, *rest: Any) -> Tensor:
+    token, seed, view, sample_ids = rest
     dtype = x.dtype
     x = x.to(spec.compute_dtype(dtype)).contiguous()
     token = ready(token)

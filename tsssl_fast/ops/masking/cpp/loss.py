@@ -1,5 +1,7 @@
 """`masked_loss` on torch tensors, by the C++ kernels."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -9,15 +11,8 @@ from tsssl_fast.ops.masking.cpp.calls import native_kernel, ready, view_of
 from tsssl_fast.ops.masking.spec import Reduction
 
 
-def masked_loss(
-    pred: Tensor,
-    target: Tensor,
-    hidden: Tensor,
-    weight: Tensor | None,
-    kind: int,
-    delta: float,
-    reduction: int,
-) -> tuple[Tensor, Tensor]:
+def masked_loss(pred: Tensor, target: Tensor, hidden: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    weight, kind, delta, reduction = rest
     dtype = spec.compute_dtype(pred.dtype)
     pred, target = pred.to(dtype).contiguous(), target.to(dtype).contiguous()
     weight = ready(weight)
@@ -32,15 +27,9 @@ def masked_loss(
 
 
 def masked_loss_backward(
-    grad: Tensor,
-    saved: Tensor,
-    pred: Tensor,
-    target: Tensor,
-    hidden: Tensor,
-    weight: Tensor | None,
-    kind: int,
-    delta: float,
+    grad: Tensor, saved: Tensor, pred: Tensor, *rest: Any
 ) -> tuple[Tensor, Tensor]:
+    target, hidden, weight, kind, delta = rest
     given, dtype = pred.dtype, spec.compute_dtype(pred.dtype)
     pred, target = pred.to(dtype).contiguous(), target.to(dtype).contiguous()
     weight, grad, saved = ready(weight), grad.to(dtype).contiguous(), saved.contiguous()

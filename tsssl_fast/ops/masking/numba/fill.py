@@ -1,5 +1,7 @@
 """`mask_fill` by the Numba kernels."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -8,15 +10,8 @@ from tsssl_fast.ops.masking.numba.calls import identities, key, words
 from tsssl_fast.ops.masking.numba.loss import added
 
 
-def mask_fill(
-    x: Tensor,
-    hidden: Tensor,
-    kind: int,
-    token: Tensor | None,
-    seed: Tensor | None,
-    view: int,
-    sample_ids: Tensor | None,
-) -> Tensor:
+def mask_fill(x: Tensor, hidden: Tensor, kind: int, *rest: Any) -> Tensor:
+    token, seed, view, sample_ids = rest
     from tsssl_fast.backends.numba import arrays, launching
     from tsssl_fast.ops.masking.numba.kernels import fill as kernels
     from tsssl_fast.ops.masking.numba.kernels import mask as draws

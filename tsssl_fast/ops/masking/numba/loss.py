@@ -22,15 +22,8 @@ def _flat(x: Tensor | None, like: Tensor) -> Any:
     return arrays.array(x.to(spec.compute_dtype(x.dtype)).contiguous().view(len(x), -1))
 
 
-def masked_loss(
-    pred: Tensor,
-    target: Tensor,
-    hidden: Tensor,
-    weight: Tensor | None,
-    kind: int,
-    delta: float,
-    reduction: int,
-) -> tuple[Tensor, Tensor]:
+def masked_loss(pred: Tensor, target: Tensor, hidden: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    weight, kind, delta, reduction = rest
     from tsssl_fast.backends.numba import arrays, launching
     from tsssl_fast.ops.masking.numba.kernels import loss as kernels
     from tsssl_fast.ops.masking.numba.kernels.mask import PARTIALS, TASK_ELEMENTS
@@ -58,15 +51,9 @@ def masked_loss(
 
 
 def masked_loss_backward(
-    grad: Tensor,
-    saved: Tensor,
-    pred: Tensor,
-    target: Tensor,
-    hidden: Tensor,
-    weight: Tensor | None,
-    kind: int,
-    delta: float,
+    grad: Tensor, saved: Tensor, pred: Tensor, *rest: Any
 ) -> tuple[Tensor, Tensor]:
+    target, hidden, weight, kind, delta = rest
     from tsssl_fast.backends.numba import arrays, launching
     from tsssl_fast.ops.masking.numba.kernels import loss as kernels
     from tsssl_fast.ops.masking.numba.kernels.mask import TASK_ELEMENTS

@@ -1,6 +1,7 @@
 """`mask` by the Numba kernels."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,14 +9,8 @@ from torch import Tensor
 from tsssl_fast.ops.masking.numba.calls import identities, key, words
 
 
-def mask(
-    shape: Sequence[int],
-    seed: Tensor | tuple[int, ...],
-    plan: Sequence[int],
-    views: int,
-    intersection: bool,
-    sample_ids: Tensor | None,
-) -> Tensor:
+def mask(shape: Sequence[int], seed: Tensor | tuple[int, ...], *rest: Any) -> Tensor:
+    plan, views, intersection, sample_ids = rest
     import numpy as np
 
     from tsssl_fast.backends.numba import launching

@@ -66,57 +66,37 @@ def _times_moved(plan, rows, table, block):
 
 
 @triton.jit
-def _apply(x, y, row, slot, key, view, subject, block, CONFIG: tl.constexpr):
-    """One operation that acts; returns the block and the other buffer."""
+def _apply(
+    x, y, row, slot, key, view, subject, scratch, block, CONFIG: tl.constexpr, ADJOINT: tl.constexpr
+):
+    """An operation that acts, or its transpose; returns the block and the other buffer.
+
+    scratch: of the transpose alone.
+    """
     MASK: tl.constexpr = CONFIG[0]
     code = tl.load(row + codes.CODE).to(tl.int32)
-    pointwise.in_place(x, row, code, slot, key, view, subject, block, CONFIG, False)
+    pointwise.in_place(x, row, code, slot, key, view, subject, block, CONFIG, ADJOINT)
     tl.debug_barrier()
     if codes.any_of(MASK, codes.GATHER_BITS):
         if codes.among(code, codes.GATHER_BITS):
-            moves.gather(x, y, row, code, slot, block, CONFIG, False)
+            if ADJOINT:
+                moves.gather_adjoint(x, y, row, code, slot, block, CONFIG)
+            else:
+                moves.gather(x, y, row, code, slot, block, CONFIG, False)
             tl.debug_barrier()
             x, y = y, x
     if codes.any_of(MASK, codes.INTERPOLATE_BITS):
         if codes.among(code, codes.INTERPOLATE_BITS) & (block[2] > 1):
-            moves.interpolate(x, y, row, code, slot, block, CONFIG)
+            if ADJOINT:
+                moves.interpolate_adjoint(x, y, row, code, slot, scratch, block, CONFIG)
+            else:
+                moves.interpolate(x, y, row, code, slot, block, CONFIG)
             tl.debug_barrier()
             x, y = y, x
     if codes.any_of(MASK, codes.SMOOTH_BITS):
         if code == codes.SMOOTH:
             for _ in range(tl.load(row + codes.FIRST_ARGUMENT + codes.SMOOTH_PASSES).to(tl.int32)):
-                moves.smooth(x, y, row, slot, block, CONFIG, False)
-                tl.debug_barrier()
-                x, y = y, x
-    return x, y
-
-
-@triton.jit
-def _apply_adjoint(x, y, row, slot, key, view, subject, scratch, block, CONFIG: tl.constexpr):
-    MASK: tl.constexpr = CONFIG[0]
-    code = tl.load(row + codes.CODE).to(tl.int32)
-    pointwise.in_place(x, row, code, slot, key, view, subject, block, CONFIG, True)
-    tl.debug_barrier()
-    if codes.any_of(MASK, codes.GATHER_BITS):
-        if codes.among(code, codes.GATHER_BITS):
-            edge = tl.load(row + codes.FIRST_ARGUMENT + codes.TIME_SHIFT_EDGE).to(tl.int32)
-            edge = tl.where(code == codes.TIME_SHIFT, edge, codes.TIME_SHIFT_WRAP)
-            if edge == codes.TIME_SHIFT_WRAP:
-                moves.gather(x, y, row, code, slot, block, CONFIG, True)
-            elif codes.occurs(MASK, codes.TIME_SHIFT):
-                by = tl.load(slot + codes.TIME_SHIFT_SHIFT).to(tl.int32)
-                moves.shift_adjoint(x, y, by, edge, block, CONFIG)
-            tl.debug_barrier()
-            x, y = y, x
-    if codes.any_of(MASK, codes.INTERPOLATE_BITS):
-        if codes.among(code, codes.INTERPOLATE_BITS) & (block[2] > 1):
-            moves.interpolate_adjoint(x, y, row, code, slot, scratch, block, CONFIG)
-            tl.debug_barrier()
-            x, y = y, x
-    if codes.any_of(MASK, codes.SMOOTH_BITS):
-        if code == codes.SMOOTH:
-            for _ in range(tl.load(row + codes.FIRST_ARGUMENT + codes.SMOOTH_PASSES).to(tl.int32)):
-                moves.smooth(x, y, row, slot, block, CONFIG, True)
+                moves.smooth(x, y, row, slot, block, CONFIG, ADJOINT)
                 tl.debug_barrier()
                 x, y = y, x
     return x, y
@@ -230,7 +210,7 @@ def augment_forward_kernel(
         row = plan + r * codes.PLAN_COLUMNS
         slot = own + tl.load(row + codes.FIRST_SLOT).to(tl.int64)
         if tl.load(slot + codes.ACTS) != 0:
-            a, b = _apply(a, b, row, slot, key, view, subject, block, CONFIG)
+            a, b = _apply(a, b, row, slot, key, view, subject, None, block, CONFIG, False)
     if WIDE or HAS_LENGTHS:
         _finish(series, strides, a, out + item * size, block, 0, CONFIG)
 
@@ -292,7 +272,7 @@ def augment_backward_kernel(
             row = plan + (rows - 1 - k) * codes.PLAN_COLUMNS
             slot = own + tl.load(row + codes.FIRST_SLOT).to(tl.int64)
             if tl.load(slot + codes.ACTS) != 0:
-                a, b = _apply_adjoint(a, b, row, slot, key, view, subject, scratch, block, CONFIG)
+                a, b = _apply(a, b, row, slot, key, view, subject, scratch, block, CONFIG, True)
         _finish(series, strides, a, result, block, n, CONFIG)
         tl.debug_barrier()
 

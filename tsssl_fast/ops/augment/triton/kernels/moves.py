@@ -74,6 +74,18 @@ def shift_adjoint(x, y, by, edge, block, CONFIG: tl.constexpr):
 
 
 @triton.jit
+def gather_adjoint(x, y, row, code, slot, block, CONFIG: tl.constexpr):
+    """The transpose of `gather`: steps that were read twice, or not at all, of a shift alone."""
+    edge = tl.load(row + codes.FIRST_ARGUMENT + codes.TIME_SHIFT_EDGE).to(tl.int32)
+    edge = tl.where(code == codes.TIME_SHIFT, edge, codes.TIME_SHIFT_WRAP)
+    if edge == codes.TIME_SHIFT_WRAP:
+        gather(x, y, row, code, slot, block, CONFIG, True)
+    elif codes.occurs(CONFIG[0], codes.TIME_SHIFT):
+        by = tl.load(slot + codes.TIME_SHIFT_SHIFT).to(tl.int32)
+        shift_adjoint(x, y, by, edge, block, CONFIG)
+
+
+@triton.jit
 def interpolate(x, y, row, code, slot, block, CONFIG: tl.constexpr):
     channels, steps, length = block
     CB: tl.constexpr = CONFIG[1]
