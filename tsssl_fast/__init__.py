@@ -3,7 +3,8 @@
     import tsssl_fast
     loss = tsssl_fast.functional.nt_xent_loss(z1, z2, temperature=0.1)
 
-`tsssl_fast.explain(op, *inputs)` tells which backend runs an operator, and why not another.
+`tsssl_fast.explain(op, *inputs)` tells which backend runs an operator, a loss or a transform, and
+why not another.
 
 Subpackages are imported when they are first asked for. `torch.ops.tsssl_fast` is filled by any of
 them that computes, or by `import tsssl_fast.ops`: what loads a graph with these operators into a
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
         report,
         training,
     )
-    from tsssl_fast.backends.dispatch import BackendUnavailableError, explain, use_backend
+    from tsssl_fast.backends.dispatch import BackendUnavailableError, use_backend
+    from tsssl_fast.backends.explaining import explain
 
 __all__ = [
     "BackendUnavailableError",
@@ -58,17 +60,21 @@ __all__ = [
     "training",
     "use_backend",
 ]
-_OF_DISPATCH = ("BackendUnavailableError", "explain", "use_backend")
+_FROM = {
+    "BackendUnavailableError": "dispatch",
+    "explain": "explaining",
+    "use_backend": "dispatch",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name not in _OF_DISPATCH:
+    if name not in _FROM:
         return importlib.import_module(f"{__name__}.{name}")
     if name == "explain":
         importlib.import_module(f"{__name__}.ops")  # or it would know no operator
-    value = getattr(importlib.import_module(f"{__name__}.backends.dispatch"), name)
+    value = getattr(importlib.import_module(f"{__name__}.backends.{_FROM[name]}"), name)
     globals()[name] = value
     return value
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from variants import ISAS
 
 import tsssl_fast
-from tsssl_fast import functional
+from tsssl_fast import functional, losses
 from tsssl_fast.backends import cpp as _native
 from tsssl_fast.backends import dispatch
 
@@ -32,6 +32,36 @@ def test_explain_tells_every_backend_and_its_reasons() -> None:
         f"  triton     {why}",
         "  reference  can run",
     ]
+
+
+def test_explain_of_a_call() -> None:
+    """What it runs, whatever was chosen before; what no kernel takes is said every time."""
+    z, labels = torch.randn(6, 4), torch.arange(6) % 2
+    for _ in range(2):
+        plain = tsssl_fast.explain(functional.sup_con_loss, z, labels)
+        assert [(x.op, x.chosen) for x in plain.operators] == [("pair_logsumexp", "cpp")]
+        assert plain.without_kernel == ()
+        options = {"q_ids": labels, "k_ids": labels, "denominator": "own_positive"}
+        blocks = tsssl_fast.explain(functional.contrastive_loss, z, z, **options)
+        assert blocks.operators == ()
+        assert str(blocks) == (
+            "contrastive_loss: row blocks of torch (backend any): "
+            "no kernel takes denominator='own_positive'"
+        )
+    forced = tsssl_fast.explain(functional.vicreg_loss, z, z, z, backend="numba")
+    assert [(x.op, x.chosen, x.requested) for x in forced.operators] == [
+        ("vicreg_views", "numba", "numba")
+    ]
+    with pytest.raises(ValueError, match="reduction"):
+        tsssl_fast.explain(functional.nt_xent_loss, z, z, reduction="median")
+
+
+def test_explain_leaves_a_module_as_it_is() -> None:
+    module = losses.MoCoLoss(4, 8)
+    explanation = tsssl_fast.explain(module, torch.randn(6, 4), torch.randn(6, 4))
+    assert [x.op for x in explanation.operators] == ["key_logsumexp"]
+    module.flush()
+    assert module.queue.filled == 0
 
 
 def test_device_reason() -> None:

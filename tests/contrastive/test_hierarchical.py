@@ -1,5 +1,7 @@
 """Grouped problems and the hierarchical loss: against single problems and TS2Vec's formula."""
 
+from typing import Any
+
 import pytest
 import torch
 from checks import accept_all
@@ -211,3 +213,69 @@ def test_bad_input(given: dict[str, object], error: type[Exception], word: str) 
     options = {"z1": torch.randn(2, 5, 3), "z2": torch.randn(2, 5, 3)} | given
     with pytest.raises(error, match=word):
         functional.hierarchical_contrastive_loss(**options)
+
+
+def one_problem(
+    groups: list[tuple[Tensor, Tensor, list[int]]], **options: Any
+) -> tuple[Tensor, functional.ContrastiveStats]:
+    """All groups' valid rows as one set, in which a group is compared with itself alone."""
+    z, ids, which = [], [], []
+    for z1, z2, lengths in groups:
+        for a, b, length in zip(z1, z2, lengths, strict=True):
+            first = 1000 * len(z)
+            z.append(torch.cat([a[:length], b[:length]]))
+            ids.append(first + torch.arange(length).repeat(2))
+            which.append(torch.full((2 * length,), first))
+    return functional.contrastive_loss(
+        torch.cat(z),
+        q_ids=torch.cat(ids),
+        q_groups=torch.cat(which),
+        groups="only_same",
+        reduction="none",
+        return_stats=True,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("temperature", [0.3, torch.tensor(0.3)])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_statistics_of_groups(normalize: bool, temperature: float | Tensor) -> None:
+    z1, z2 = torch.randn(2, 5, 6, 4, dtype=torch.float64)
+    lengths = torch.tensor([6, 4, 1, 6, 2])
+    z1[1, 4:] = z2[2, 1:] = torch.nan
+    options: dict[str, Any] = {"temperature": temperature, "normalize": normalize}
+    module = losses.GroupedNTXentLoss(**options)
+    loss, found = module(z1, z2, lengths=lengths, return_stats=True)
+    torch.testing.assert_close(loss, module(z1, z2, lengths=lengths))
+    rows, expected = one_problem([(z1, z2, lengths.tolist())], **options)
+    valid = torch.cat([row[: 2 * n] for row, n in zip(loss, lengths.tolist(), strict=True)])
+    torch.testing.assert_close(valid, rows)
+    torch.testing.assert_close(found, expected, equal_nan=True)
+    assert found.rows_without_negative == 2
+
+
+def test_statistics_in_several_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    z1, z2 = torch.randn(2, 5, 6, 4)
+    _, whole = functional.grouped_nt_xent_loss(z1, z2, return_stats=True)
+    monkeypatch.setattr(spec, "BLOCK_ELEMENTS", 2 * 12 * 12)
+    _, steps = functional.grouped_nt_xent_loss(z1, z2, return_stats=True)
+    torch.testing.assert_close(steps, whole)
+
+
+@pytest.mark.parametrize("temperature", [0.5, torch.tensor(0.5)])
+def test_statistics_of_levels(temperature: float | Tensor) -> None:
+    """Both contrasts of a level of 5 steps, of 2, and the instances of the last."""
+    z1, z2 = torch.randn(2, 3, 5, 4, dtype=torch.float64)
+    module = losses.HierarchicalContrastiveLoss(temperature=temperature)
+    loss, found = module(z1, z2, return_stats=True)
+    torch.testing.assert_close(loss, module(z1, z2))
+    groups = []
+    for _ in range(3):
+        steps = z1.shape[1]
+        groups.append((z1.transpose(0, 1), z2.transpose(0, 1), [3] * steps))
+        if steps > 1:
+            groups.append((z1, z2, [steps] * 3))
+        pooled = (torch.max_pool1d(z.transpose(1, 2), 2).transpose(1, 2) for z in (z1, z2))
+        z1, z2 = pooled if steps > 1 else (z1, z2)
+    _, expected = one_problem(groups, temperature=temperature, normalize=False)
+    torch.testing.assert_close(found, expected, equal_nan=True)

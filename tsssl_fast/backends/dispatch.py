@@ -31,6 +31,9 @@ _family_of: dict[str, str] = {}
 # What the automatic choice found for CPU tensors of one dtype, where nothing else decides.
 _found: dict[tuple[str, torch.dtype], Callable[..., Any]] = {}
 _told: set[tuple[str, ...]] = set()
+_watched: contextvars.ContextVar["list[str | Explanation] | None"] = contextvars.ContextVar(
+    "tsssl_watched", default=None
+)
 
 
 class BackendUnavailableError(RuntimeError):
@@ -209,6 +212,8 @@ def select(op: str, tensors: Sequence[Tensor], backend: str = "") -> Callable[..
             else:
                 return kernel
     backends = _families[_family_of[op]]
+    if (watched := _watched.get()) is not None:
+        watched.append(explain(op, *tensors, backend=backend))
     if name:
         for candidate in backends:
             if candidate.name == name:
@@ -232,10 +237,25 @@ def select(op: str, tensors: Sequence[Tensor], backend: str = "") -> Callable[..
 
 
 def tell_once(message: str, *words: str, level: int = logging.WARNING) -> None:
-    """To the package's log, the first time."""
-    if (message, *words) not in _told:
+    """To the package's log, the first time; to `watching` every time."""
+    if (watched := _watched.get()) is not None:
+        watched.append(message % words)
+    elif (message, *words) not in _told:
         _told.add((message, *words))
         logger.log(level, message, *words)
+
+
+@contextlib.contextmanager
+def watching() -> Iterator[list[str | Explanation]]:
+    """Inside the `with` block this list gets what `tell_once` tells, and an Explanation of every
+    choice of a backend."""
+    seen: list[str | Explanation] = []
+    _found.clear()
+    token = _watched.set(seen)
+    try:
+        yield seen
+    finally:
+        _watched.reset(token)
 
 
 def run(op: str, *args: Any) -> Any:
@@ -244,7 +264,7 @@ def run(op: str, *args: Any) -> Any:
     return select(op, [x for x in given if isinstance(x, Tensor)], backend)(*given)
 
 
-def explain(op: str, *tensors: Tensor) -> Explanation:
+def explain(op: str, *tensors: Tensor, backend: str = "") -> Explanation:
     """Which backend runs operator `op` on these tensors, and the others' reasons.
 
     Raises ValueError for an unknown operator.
@@ -252,6 +272,6 @@ def explain(op: str, *tensors: Tensor) -> Explanation:
     if op not in _family_of:
         raise ValueError(f"op={op!r}: no such operator; accepted: {', '.join(_family_of)}")
     reasons = {b.name: b.reasons(op, tensors) for b in _families[_family_of[op]]}
-    name = requested()
+    name = requested(backend)
     able = [n for n, why in reasons.items() if not why and (not name or n == name)]
     return Explanation(op, able[0] if able else None, reasons, name)

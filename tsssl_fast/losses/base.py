@@ -27,7 +27,6 @@ class ContrastiveModule(nn.Module):
 
     def __init__(
         self,
-        *,
         temperature: Temperature,
         normalize: bool,
         reduction: str,

@@ -43,13 +43,7 @@ class NTXentLoss(ContrastiveModule):
         learnable_temperature: bool = False,
         backend: str | None = None,
     ) -> None:
-        super().__init__(
-            temperature=temperature,
-            normalize=normalize,
-            reduction=reduction,
-            learnable_temperature=learnable_temperature,
-            backend=backend,
-        )
+        super().__init__(temperature, normalize, reduction, learnable_temperature, backend)
         arguments.check_precision(precision, None, temperature)
         self.precision = precision
 
@@ -86,13 +80,7 @@ class InfoNCELoss(ContrastiveModule):
         learnable_temperature: bool = False,
         backend: str | None = None,
     ) -> None:
-        super().__init__(
-            temperature=temperature,
-            normalize=normalize,
-            reduction=reduction,
-            learnable_temperature=learnable_temperature,
-            backend=backend,
-        )
+        super().__init__(temperature, normalize, reduction, learnable_temperature, backend)
         self.symmetric = symmetric
 
     def forward(
@@ -130,13 +118,7 @@ class DCLLoss(ContrastiveModule):
         learnable_temperature: bool = False,
         backend: str | None = None,
     ) -> None:
-        super().__init__(
-            temperature=temperature,
-            normalize=normalize,
-            reduction=reduction,
-            learnable_temperature=learnable_temperature,
-            backend=backend,
-        )
+        super().__init__(temperature, normalize, reduction, learnable_temperature, backend)
 
     def forward(self, z1: Tensor, z2: Tensor, *, return_stats: bool = False) -> Any:
         return functional.dcl_loss(z1, z2, return_stats=return_stats, **self._settings())
@@ -158,13 +140,7 @@ class DCLWLoss(ContrastiveModule):
         learnable_temperature: bool = False,
         backend: str | None = None,
     ) -> None:
-        super().__init__(
-            temperature=temperature,
-            normalize=normalize,
-            reduction=reduction,
-            learnable_temperature=learnable_temperature,
-            backend=backend,
-        )
+        super().__init__(temperature, normalize, reduction, learnable_temperature, backend)
         self.sigma = checks.positive("sigma", sigma)
 
     def forward(self, z1: Tensor, z2: Tensor, *, return_stats: bool = False) -> Any:
@@ -189,13 +165,7 @@ class SupConLoss(ContrastiveModule):
         learnable_temperature: bool = False,
         backend: str | None = None,
     ) -> None:
-        super().__init__(
-            temperature=temperature,
-            normalize=normalize,
-            reduction=reduction,
-            learnable_temperature=learnable_temperature,
-            backend=backend,
-        )
+        super().__init__(temperature, normalize, reduction, learnable_temperature, backend)
         checks.choice("mean_over", mean_over, MEAN_OVER)
         self.mean_over = mean_over
 
@@ -224,13 +194,7 @@ class CLIPLoss(ContrastiveModule):
         max_scale: float = 100.0,
         backend: str | None = None,
     ) -> None:
-        super().__init__(
-            temperature=temperature,
-            normalize=normalize,
-            reduction=reduction,
-            learnable_temperature=learnable_temperature,
-            backend=backend,
-        )
+        super().__init__(temperature, normalize, reduction, learnable_temperature, backend)
         self.max_log_scale = math.log(checks.positive("max_scale", max_scale))
 
     def forward(self, q: Tensor, k: Tensor, *, return_stats: bool = False) -> Any:
@@ -264,13 +228,7 @@ class ContrastiveLoss(ContrastiveModule):
         learnable_temperature: bool = False,
         backend: str | None = None,
     ) -> None:
-        super().__init__(
-            temperature=temperature,
-            normalize=normalize,
-            reduction=reduction,
-            learnable_temperature=learnable_temperature,
-            backend=backend,
-        )
+        super().__init__(temperature, normalize, reduction, learnable_temperature, backend)
         arguments.check_settings(
             positives, denominator, groups, reduction, mean_over, hardness, debias, top_k
         )

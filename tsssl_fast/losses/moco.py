@@ -35,13 +35,7 @@ class MoCoLoss(ContrastiveModule):
         learnable_temperature: bool = False,
         backend: str | None = None,
     ) -> None:
-        super().__init__(
-            temperature=temperature,
-            normalize=normalize,
-            reduction=reduction,
-            learnable_temperature=learnable_temperature,
-            backend=backend,
-        )
+        super().__init__(temperature, normalize, reduction, learnable_temperature, backend)
         self.queue = FeatureQueue(dim, size)
         self._pending: Tensor | None = None
 

@@ -126,7 +126,8 @@ class TripletLoss(nn.Module):
 class HierarchicalContrastiveLoss(ContrastiveModule):
     """TS2Vec's loss; see :func:`tsssl_fast.functional.hierarchical_contrastive_loss`.
 
-    forward(z1, z2, lengths=None): (B, T, D), (B, T, D), (B,) -> scalar.
+    forward(z1, z2, lengths=None): (B, T, D), (B, T, D), (B,) -> scalar; with `return_stats` also
+    ContrastiveStats.
     """
 
     def __init__(
@@ -138,17 +139,18 @@ class HierarchicalContrastiveLoss(ContrastiveModule):
         learnable_temperature: bool = False,
         backend: str | None = None,
     ) -> None:
-        super().__init__(
-            temperature=temperature,
-            normalize=normalize,
-            reduction="mean",
-            learnable_temperature=learnable_temperature,
-            backend=backend,
-        )
+        super().__init__(temperature, normalize, "mean", learnable_temperature, backend)
         checks.at_least("alpha", alpha, 0.0)
         self.alpha = alpha
 
-    def forward(self, z1: Tensor, z2: Tensor, *, lengths: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        z1: Tensor,
+        z2: Tensor,
+        *,
+        lengths: Tensor | None = None,
+        return_stats: bool = False,
+    ) -> Any:
         return functional.hierarchical_contrastive_loss(
             z1,
             z2,
@@ -156,6 +158,7 @@ class HierarchicalContrastiveLoss(ContrastiveModule):
             temperature=self.temperature,  # type: ignore[arg-type]
             normalize=self.normalize,
             lengths=lengths,
+            return_stats=return_stats,
             backend=self.backend,
         )
 
@@ -163,7 +166,8 @@ class HierarchicalContrastiveLoss(ContrastiveModule):
 class GroupedNTXentLoss(ContrastiveModule):
     """Many small NT-Xent problems; see :func:`tsssl_fast.functional.grouped_nt_xent_loss`.
 
-    forward(z1, z2, lengths=None): (G, L, D), (G, L, D), (G,) -> (G, 2L).
+    forward(z1, z2, lengths=None): (G, L, D), (G, L, D), (G,) -> (G, 2L); with `return_stats` also
+    ContrastiveStats.
     """
 
     def __init__(
@@ -174,20 +178,22 @@ class GroupedNTXentLoss(ContrastiveModule):
         learnable_temperature: bool = False,
         backend: str | None = None,
     ) -> None:
-        super().__init__(
-            temperature=temperature,
-            normalize=normalize,
-            reduction="none",
-            learnable_temperature=learnable_temperature,
-            backend=backend,
-        )
+        super().__init__(temperature, normalize, "none", learnable_temperature, backend)
 
-    def forward(self, z1: Tensor, z2: Tensor, *, lengths: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        z1: Tensor,
+        z2: Tensor,
+        *,
+        lengths: Tensor | None = None,
+        return_stats: bool = False,
+    ) -> Any:
         return functional.grouped_nt_xent_loss(
             z1,
             z2,
             temperature=self.temperature,  # type: ignore[arg-type]
             normalize=self.normalize,
             lengths=lengths,
+            return_stats=return_stats,
             backend=self.backend,
         )

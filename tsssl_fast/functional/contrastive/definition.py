@@ -65,7 +65,7 @@ def _all_rows(side: Side, one_set: bool, problem: Problem) -> Tensor:
     """Blocks are recomputed in the backward, so that one lives at a time."""
 
     def block(first: int, last: int) -> Tensor:
-        return _rows(_block(side, one_set, problem, first, last), problem)
+        return block_rows(_block(side, one_set, problem, first, last), problem)
 
     steps = list(_steps(side))
     # torch.func's transforms do not know the hooks of recomputation.
@@ -141,7 +141,7 @@ def _flags(like: Tensor, valid: Tensor | None) -> Tensor:
     return valid.expand(like.shape)
 
 
-def _rows(b: Block, problem: Problem) -> Tensor:
+def block_rows(b: Block, problem: Problem) -> Tensor:
     """(4, rows): negative, positive, gap, pairwise loss, 0 where the loss does not ask for them;
     with statistics six more."""
     a = b.similarity * b.beta

@@ -1,18 +1,59 @@
 """Many small contrastive problems at once, and the hierarchical loss of TS2Vec made of them."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal, TypedDict, overload
+
 import torch
 from torch import Tensor
 
 from tsssl_fast.common import checks
 from tsssl_fast.functional.contrastive import arguments
+from tsssl_fast.functional.contrastive.definition import Block, block_rows
+from tsssl_fast.functional.contrastive.problem import Problem, inverse
+from tsssl_fast.functional.contrastive.row_losses import Rows, RowStatistics
 from tsssl_fast.functional.contrastive.sides import embedded
-from tsssl_fast.functional.contrastive.solve import backend_name
+from tsssl_fast.functional.contrastive.solve import Loss, backend_name
+from tsssl_fast.functional.contrastive.statistics import (
+    TOP_K,
+    ContrastiveStats,
+    contrastive_stats,
+)
+from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.operators import hierarchical as operator
 from tsssl_fast.ops.contrastive.operators.grouped import grouped_nt_xent
+from tsssl_fast.ops.contrastive.reference.pairs import PLAIN
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["grouped_nt_xent_loss", "hierarchical_contrastive_loss"]
 
 
+class _Grouped(TypedDict, total=False):
+    temperature: float | Tensor
+    normalize: bool
+    lengths: Tensor | None
+    backend: str | None
+
+
+class _Levels(_Grouped, total=False):
+    alpha: float
+
+
+@overload
+def hierarchical_contrastive_loss(
+    z1: Tensor, z2: Tensor, *, return_stats: Literal[False] = ..., **options: Unpack[_Levels]
+) -> Tensor: ...
+@overload
+def hierarchical_contrastive_loss(
+    z1: Tensor, z2: Tensor, *, return_stats: Literal[True], **options: Unpack[_Levels]
+) -> tuple[Tensor, ContrastiveStats]: ...
+@overload
+def hierarchical_contrastive_loss(
+    z1: Tensor, z2: Tensor, *, return_stats: bool, **options: Unpack[_Levels]
+) -> Loss: ...
 def hierarchical_contrastive_loss(
     z1: Tensor,
     z2: Tensor,
@@ -21,8 +62,9 @@ def hierarchical_contrastive_loss(
     temperature: float | Tensor = 1.0,
     normalize: bool = False,
     lengths: Tensor | None = None,
+    return_stats: bool = False,
     backend: str | None = None,
-) -> Tensor:
+) -> Loss:
     """Instance and temporal contrast on every level of a max-pooled pyramid (TS2Vec, Yue et al.,
     AAAI 2022): the mean over levels of alpha L_instance + (1 - alpha) L_temporal, where L_instance
     contrasts the series of the batch at each step, L_temporal the steps of each series; both
@@ -36,6 +78,9 @@ def hierarchical_contrastive_loss(
         normalize: cosine instead of dot product.
         lengths: (B,) int64, valid steps per series, 1 to T: padding takes no part, and its gradient
             is 0; level by level floor(length / 2).
+        return_stats: also a :class:`ContrastiveStats` of the pairs of both contrasts on all levels;
+            see :func:`grouped_nt_xent_loss`.
+        backend: see the package.
 
     Returns:
         Scalar; float32 for 16-bit inputs.
@@ -53,19 +98,37 @@ def hierarchical_contrastive_loss(
         _check_lengths(lengths, z1)
         order = lengths.argsort(descending=True, stable=True)
         z1, z2, lengths = z1[order], z2[order], lengths[order]
-    if not isinstance(temperature, Tensor):
-        return operator.hierarchical_nt_xent(
+    pyramid: list[operator.Level] = []
+    if return_stats or isinstance(temperature, Tensor):
+        pyramid = list(operator.levels(z1, z2, lengths, float(alpha)))
+    parts = [part for level in pyramid for part in operator.parts(level)]
+    if isinstance(temperature, Tensor):
+        losses = [
+            p.weight * _grouped(p.z1, p.z2, temperature, normalize, p.lengths, name).sum()
+            for p in parts
+        ]
+        loss = torch.stack(losses).sum() / len(pyramid)
+    else:
+        loss = operator.hierarchical_nt_xent(
             z1, z2, lengths, float(alpha), float(temperature), normalize, name
         )
-    pyramid = list(operator.levels(z1, z2, lengths, float(alpha)))
-    losses = [
-        part.weight * _grouped(part.z1, part.z2, temperature, normalize, part.lengths, name).sum()
-        for level in pyramid
-        for part in operator.parts(level)
-    ]
-    return torch.stack(losses).sum() / len(pyramid)
+    if not return_stats:
+        return loss
+    return loss, _statistics(((p.z1, p.z2, p.lengths) for p in parts), temperature, normalize)
 
 
+@overload
+def grouped_nt_xent_loss(
+    z1: Tensor, z2: Tensor, *, return_stats: Literal[False] = ..., **options: Unpack[_Grouped]
+) -> Tensor: ...
+@overload
+def grouped_nt_xent_loss(
+    z1: Tensor, z2: Tensor, *, return_stats: Literal[True], **options: Unpack[_Grouped]
+) -> tuple[Tensor, ContrastiveStats]: ...
+@overload
+def grouped_nt_xent_loss(
+    z1: Tensor, z2: Tensor, *, return_stats: bool, **options: Unpack[_Grouped]
+) -> Loss: ...
 def grouped_nt_xent_loss(
     z1: Tensor,
     z2: Tensor,
@@ -73,8 +136,9 @@ def grouped_nt_xent_loss(
     temperature: float | Tensor = 0.1,
     normalize: bool = True,
     lengths: Tensor | None = None,
+    return_stats: bool = False,
     backend: str | None = None,
-) -> Tensor:
+) -> Loss:
     """G independent NT-Xent problems (see :func:`nt_xent_loss`), one thread each: (G, 2L) losses.
 
     Args:
@@ -83,12 +147,18 @@ def grouped_nt_xent_loss(
         lengths: (G,) int64, rows of each problem, 1 to L; None: L. The 2 lengths[g] losses of
             problem g come first in its row (z1's rows, then z2's), zeros behind; rows beyond are
             not read and get zero gradient.
+        return_stats: also a :class:`ContrastiveStats` of the pairs within the problems, one entry
+            of log_sum_exp a valid row; one more pass in plain torch, which holds the 2L x 2L pairs
+            of at least one problem.
     """
     _check_views(z1, z2)
     arguments.check_temperature_value("temperature", temperature)
     if lengths is not None:
         _check_lengths(lengths, z1)
-    return _grouped(z1, z2, temperature, normalize, lengths, backend_name(backend))
+    loss = _grouped(z1, z2, temperature, normalize, lengths, backend_name(backend))
+    if not return_stats:
+        return loss
+    return loss, _statistics([(z1, z2, lengths)], temperature, normalize)
 
 
 def _grouped(
@@ -104,7 +174,45 @@ def _grouped(
         z1, z2 = (embedded(z, None, normalize) for z in (z1, z2))
         root = temperature.to(z1.dtype).rsqrt()
         z1, z2, temperature, normalize = z1 * root, z2 * root, 1.0, False
-    return grouped_nt_xent(z1, z2, lengths, float(temperature), normalize, backend)[0]
+    loss: Tensor = grouped_nt_xent(z1, z2, lengths, float(temperature), normalize, backend)[0]
+    return loss
+
+
+@torch.no_grad()
+def _statistics(
+    groups: Iterable[tuple[Tensor, Tensor, Tensor | None]],
+    temperature: float | Tensor,
+    normalize: bool,
+) -> ContrastiveStats:
+    """Of the valid rows of all problems; groups: (z1, z2, lengths) each."""
+    found = torch.cat([_rows(*group, temperature, normalize) for group in groups], dim=1)
+    rows = Rows(found[0], found[1], found[2], statistics=RowStatistics(*found[4:]))
+    return contrastive_stats(rows, TOP_K, normalize)
+
+
+def _rows(
+    z1: Tensor, z2: Tensor, lengths: Tensor | None, temperature: float | Tensor, normalize: bool
+) -> Tensor:
+    """definition.block_rows of every valid row."""
+    count, length, _ = z1.shape
+    step = torch.arange(2 * length, device=z1.device)
+    valid = z1.new_ones((count, 2 * length), dtype=torch.bool)
+    if lengths is not None:
+        valid = step % length < lengths[:, None]
+    partner = (step - step[:, None]).abs() == length
+    other = (step != step[:, None]) & ~partner
+    u = embedded(torch.cat([z1, z2], dim=1), valid, normalize)
+    beta = inverse(temperature, u).to(u.dtype)
+    problem = Problem(PLAIN, statistics=TOP_K)
+
+    def of_problem(x: Tensor, flags: Tensor) -> Tensor:
+        live = flags & flags[:, None]
+        return block_rows(Block(x @ x.T, beta, None, live & partner, live & other, None), problem)
+
+    at_once = max(1, spec.BLOCK_ELEMENTS // (2 * length) ** 2)
+    with torch.autocast(z1.device.type, enabled=False):
+        rows = torch.vmap(of_problem, chunk_size=at_once)(u, valid)
+    return rows.movedim(1, 0)[:, valid]
 
 
 def _check_views(z1: Tensor, z2: Tensor) -> None:

@@ -101,7 +101,8 @@ def embedded_keys(z: Tensor | None, valid: Tensor | None, normalize: bool) -> Te
 def _transposed(x: Tensor | None) -> Tensor | None:
     if x is None or x.layout == torch.strided:
         return None if x is None else x.T
-    return x.to_sparse_coo().t().coalesce().to_sparse_csr()
+    transposed: Tensor = x.to_sparse(layout=torch.sparse_coo).t().coalesce().to_sparse_csr()
+    return transposed
 
 
 def rows_of(x: Tensor, first: int, last: int, dtype: torch.dtype) -> Tensor:

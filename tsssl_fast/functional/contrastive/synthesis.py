@@ -93,5 +93,5 @@ def _beta(
 ) -> Tensor:
     """Beta(alpha, alpha) from two gamma draws."""
     rate = torch.full((2, *shape), alpha, dtype=torch.float64, device=like.device)
-    a, b = torch._standard_gamma(rate, generator=generator)
+    a, b = torch._standard_gamma(rate, generator=generator).unbind()
     return (a / (a + b)).to(like.dtype)

@@ -110,7 +110,8 @@ def nt_xent_loss(
             arguments.check_precision(precision, z1, temperature)
         if precision == "bf16":
             return nt_xent_bf16(z1, z2, temperature, reduction, name)
-        return nt_xent(z1, z2, temperature, reduction, False, name)[0]
+        loss: Tensor = nt_xent(z1, z2, temperature, reduction, False, name)[0]
+        return loss
     arguments.check_precision(precision, z1, temperature)
     if precision == "bf16":
         raise ValueError(
