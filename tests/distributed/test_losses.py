@@ -26,6 +26,11 @@ def labelled(of: Any, **more: Any) -> Callable[..., Tensor]:
     return function
 
 
+def in_time(z: Tensor) -> Tensor:
+    """(N, 6) as series of five steps: (N, 5, 2)."""
+    return torch.stack([z[:, :5], z[:, 1:] * z[:, :5]], dim=2)
+
+
 def cases(of: Any) -> dict[str, Callable[..., Tensor]]:
     """Of `functional` or of `distributed`: (a, b, temperature, labels) -> loss."""
     return {
@@ -40,6 +45,9 @@ def cases(of: Any) -> dict[str, Callable[..., Tensor]]:
         "sup_con": labelled(of),
         "sup_con, all": labelled(of, mean_over="all"),
         "vicreg": lambda a, b, t, _: of.vicreg_loss(a / t, b / t, a, variance_weight=3.0),
+        "hierarchical": lambda a, b, t, _: (
+            of.hierarchical_contrastive_loss(in_time(a), in_time(b), alpha=0.3) + 0 * t
+        ),
         "barlow": lambda a, b, t, _: of.barlow_twins_loss(a * t, b, convention="lightly"),
     }
 

@@ -24,6 +24,7 @@ __all__ = [
     "clip_loss",
     "dcl_loss",
     "dclw_loss",
+    "hierarchical_contrastive_loss",
     "info_nce_loss",
     "moco_loss",
     "nt_xent_loss",
@@ -322,6 +323,35 @@ def barlow_twins_loss(
     return _of_all_rows(function, ("z1", "z2"), (z1, z2), process_group, ddp, options)
 
 
+def hierarchical_contrastive_loss(
+    z1: Tensor,
+    z2: Tensor,
+    *,
+    process_group: Group = "world",
+    ddp: bool = True,
+    alpha: float = 0.5,
+    temperature: float = 1.0,
+    normalize: bool = False,
+) -> Tensor:
+    """:func:`tsssl_fast.functional.hierarchical_contrastive_loss`, the instance contrast between
+    the series of all processes, which every process computes; the temporal contrast is of its own
+    series. z1, z2: (B_r, T, D). Arguments and errors as for :func:`nt_xent_loss`."""
+    group = collectives.group_of(process_group)
+    checks.at_least("alpha", alpha, 0.0)
+    if alpha > 1:
+        raise ValueError(f"alpha: {alpha}; accepted: a number in [0, 1]")
+    options = f"hierarchical {alpha} {temperature} {normalize}"
+    parts = collectives.gather_parts(_stacked(("z1", "z2"), z1, z2, dims=3), group, options)
+    every, own = torch.cat(parts), parts[collectives.rank(group)]
+    settings: dict[str, Any] = {"temperature": temperature, "normalize": normalize}
+    loss = functional.hierarchical_contrastive_loss
+    share = alpha * loss(*every.unbind(1), alpha=1.0, **settings) / len(parts)
+    if len(own) and alpha < 1:
+        temporal = loss(*own.unbind(1), alpha=0.0, **settings)
+        share = share + (1 - alpha) * temporal * (len(own) / len(every))
+    return collectives.total_of_shares(share, group, ddp=ddp)
+
+
 def _of_all_rows(
     function: Any,
     names: tuple[str, ...],
@@ -340,12 +370,12 @@ def _of_all_rows(
     return collectives.total_of_shares(loss / len(parts), group, ddp=ddp)
 
 
-def _stacked(names: tuple[str, ...], *views: Tensor) -> Tensor:
-    """(N, V, D), for one collective; N may be 0."""
+def _stacked(names: tuple[str, ...], *views: Tensor, dims: int = 2) -> Tensor:
+    """(N, V, ..., D), for one collective; N may be 0."""
     for name, z in zip(names, views, strict=True):
         checks.floating(name, z)
-        if z.dim() != 2 or not z.shape[1]:
-            raise ValueError(f"{name}: shape {tuple(z.shape)}; accepted: (N, D) with D >= 1")
+        if z.dim() != dims or 0 in z.shape[1:]:
+            raise ValueError(f"{name}: shape {tuple(z.shape)}; accepted: {dims} sizes, N >= 0")
     checks.alike(names, views)
     return torch.stack(views, dim=1)
 
