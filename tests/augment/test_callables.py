@@ -8,6 +8,7 @@ import torch
 from cases.augment import series
 from torch import nn
 
+import tsssl_fast
 from tsssl_fast import augment
 
 
@@ -95,7 +96,24 @@ def test_repr_and_explain_say_what_they_depend_on():
     assert "transforms[1] (noise): seeded per view, not per sample" in text
     assert "transforms[2] (twice): not reproducible" in text
     assert text.startswith("augment: ")
+    assert text == str(tsssl_fast.explain(pipeline, series(2, 1, 8)))
     assert "transforms" not in str(augment.TimeFlip().explain(series(2, 1, 8)))
+
+
+def test_explain_says_where_every_operation_runs():
+    group = augment.OneOf([augment.Jitter(), augment.FrequencyMask()])
+    pipeline, x = augment.Compose([augment.TimeFlip(), augment.MixUp(), group]), series(2, 1, 8)
+    with tsssl_fast.use_backend("reference"):
+        explanation = tsssl_fast.explain(pipeline, x)
+    assert explanation.chosen == "reference"
+    assert explanation.operations == (
+        "TimeFlip: reference",
+        "MixUp: plain torch on every backend",
+        "OneOf: reference",
+        "Jitter: reference",
+        "FrequencyMask: plain torch on every backend",
+    )
+    assert "  MixUp: plain torch on every backend" in str(explanation).splitlines()
 
 
 def test_padding_stays_whatever_they_do():

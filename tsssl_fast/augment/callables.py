@@ -22,12 +22,17 @@ from tsssl_fast.ops.augment.spec import Source
 
 @dataclasses.dataclass(frozen=True)
 class PipelineExplanation(Explanation):
-    """Which backend runs a pipeline's operations, and what its callables depend on."""
+    """Which backend runs a pipeline's kernels, and the others' reasons.
 
+    operations: of every operation, in order, where it runs. callables: what they depend on.
+    """
+
+    operations: tuple[str, ...] = ()
     callables: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "\n".join([super().__str__(), *(f"  {line}" for line in self.callables)])
+        lines = (*self.operations, *self.callables)
+        return "\n".join([super().__str__(), *(f"  {line}" for line in lines)])
 
 
 def seeded(function: Callable[..., Any]) -> bool:

@@ -306,16 +306,19 @@ class Pipeline(Configured):
         return self._draw(Source(self._program, key, ids, own), count, (n, c, t), name)
 
     def explain(self, x: Tensor) -> callables.PipelineExplanation:
-        """Which backend runs the operations on x, the others' reasons, and of every callable
+        """Which backend runs each operation on x, the others' reasons, and of every callable
         whether it is seeded or not reproducible."""
-        explanation = dispatch.explain("augment", x)
-        lines = [f"{call.name}: {callables.describe(call.function)}" for call in self._calls]
+        found = dispatch.explain("augment", x)
+        kernel = found.chosen or "no backend can run this"
+        codes = self._program[:, spec.CODE].tolist()
+        operations = [
+            f"{name}: {'plain torch on every backend' if torch_only.is_plain(code) else kernel}"
+            for (name, _), code in zip(self._labels, codes, strict=True)
+        ]
+        calls = [f"{call.name}: {callables.describe(call.function)}" for call in self._calls]
         return callables.PipelineExplanation(
-            explanation.op,
-            explanation.chosen,
-            explanation.reasons,
-            explanation.requested,
-            tuple(lines),
+            *(found.op, found.chosen, found.reasons, found.requested),
+            *(tuple(operations), tuple(calls)),
         )
 
     def _draw(

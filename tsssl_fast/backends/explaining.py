@@ -33,8 +33,9 @@ def explain(
     """Which backend runs operator `op` on these tensors, and the others' reasons.
 
     Args:
-        op: the name of an operator; or a function or module (a loss, a transform), which is called
-            once, without gradient, a module as a copy: the operators of its forward.
+        op: the name of an operator; or a function or module (a loss), which is called once, without
+            gradient, a module as a copy: the operators of its forward; or what explains itself, as
+            a pipeline of augmentations does, operation by operation.
         inputs, options: tensors of the operator; what the function or module is called with.
 
     Raises:
@@ -42,6 +43,9 @@ def explain(
     """
     if isinstance(op, str):
         return dispatch.explain(op, *inputs, **options)
+    if hasattr(op, "explain") and not options:
+        explanation: Explanation = op.explain(*inputs)
+        return explanation
     call = copy.deepcopy(op) if isinstance(op, nn.Module) else op
     with torch.no_grad(), dispatch.watching() as seen:
         call(*inputs, **options)

@@ -169,9 +169,14 @@ OPERATIONS: dict[Code, Callable[[Tensor, Call], Tensor]] = {
 }
 
 
+def is_plain(code: float) -> bool:
+    """Whether an operation is one of this file."""
+    return Code(int(code)) in OPERATIONS
+
+
 def has_plain(program: Sequence[Sequence[float]]) -> bool:
     """Whether a program has operations of this file."""
-    return any(Code(int(row[spec.CODE])) in OPERATIONS for row in program)
+    return any(is_plain(row[spec.CODE]) for row in program)
 
 
 def run(x: Tensor, source: Source, backend: str) -> Tensor:
