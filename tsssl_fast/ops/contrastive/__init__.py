@@ -14,18 +14,26 @@ fused_backward        the backward of those that compute their gradient in the f
 from tsssl_fast.backends import dispatch
 from tsssl_fast.ops.contrastive import cpp, numba, reference, spec, triton
 from tsssl_fast.ops.contrastive.operators import grouped as grouped  # registers operators
+from tsssl_fast.ops.contrastive.operators import hierarchical as hierarchical
+from tsssl_fast.ops.contrastive.operators import keys as keys
 from tsssl_fast.ops.contrastive.operators import nt_xent as nt_xent
 from tsssl_fast.ops.contrastive.operators import nt_xent_bf16 as nt_xent_bf16
 from tsssl_fast.ops.contrastive.operators import pairs as pairs
 from tsssl_fast.ops.contrastive.operators import sigmoid as sigmoid
 from tsssl_fast.ops.contrastive.operators import triplet as triplet
-from tsssl_fast.ops.contrastive.operators.hierarchical import with_fused
-from tsssl_fast.ops.contrastive.operators.keys import with_keys
-from tsssl_fast.ops.contrastive.reference.every_backend import complete
+from tsssl_fast.ops.contrastive.reference.every_backend import KERNELS
 
-BACKENDS = tuple(
-    complete(with_fused(with_keys(b)))
-    for b in (cpp.BACKEND, numba.BACKEND, triton.BACKEND, reference.BACKEND)
-)
+
+def _complete(backend: dispatch.Backend) -> dispatch.Backend:
+    """The backend with its own kernels; where it has none, with those that all can have."""
+    own = backend.kernels
+    of_own = {
+        "key_logsumexp": keys.composed(own),
+        "grouped_nt_xent_fused": hierarchical.composed(own),
+    }
+    return backend.extended({**KERNELS, **of_own, **own})
+
+
+BACKENDS = tuple(map(_complete, (cpp.BACKEND, numba.BACKEND, triton.BACKEND, reference.BACKEND)))
 
 dispatch.register_family("contrastive", (*BACKENDS[-1].kernels, *spec.BF16_OPERATORS), BACKENDS)

@@ -8,7 +8,7 @@ from torch import Tensor
 from tsssl_fast.backends.dispatch import Backend, lazily
 from tsssl_fast.backends.numba import availability
 from tsssl_fast.ops.contrastive import spec
-from tsssl_fast.ops.contrastive.rules import Rules
+from tsssl_fast.ops.contrastive.reference.pairs import PLAIN
 
 
 def _why_not(op: str, tensors: Sequence[Tensor]) -> list[str]:
@@ -16,29 +16,22 @@ def _why_not(op: str, tensors: Sequence[Tensor]) -> list[str]:
 
 
 def _warm() -> None:
-    rules = Rules(None, None, None, None, None, None, None, None, True, False, False, 0)
     beta = torch.tensor(2.0, dtype=torch.float64)
     for dtype in (torch.float32, torch.float64):
         z = torch.ones((1, 2, 1), dtype=dtype)
         loss, saved = BACKEND.kernels["grouped_nt_xent"](z, z, None, 0.5, True)
         BACKEND.kernels["grouped_nt_xent_backward"](loss, z, z, saved, None, 0.5, True)
-        out, sums, scale, _ = BACKEND.kernels["pair_logsumexp"](z[0], None, beta, rules, False)
-        BACKEND.kernels["pair_logsumexp_backward"](out, z[0], None, beta, rules, sums, scale, False)
+        out, sums, scale, _ = BACKEND.kernels["pair_logsumexp"](z[0], None, beta, PLAIN, False)
+        BACKEND.kernels["pair_logsumexp_backward"](out, z[0], None, beta, PLAIN, sums, scale, False)
 
 
+_MODULES = {"nt_xent": "nt_xent", "grouped_nt_xent": "grouped", "pair_logsumexp": "pairs"}
 BACKEND = Backend(
     "numba",
     kernels={
-        "nt_xent": lazily(__name__ + ".nt_xent", "nt_xent_forward"),
-        "nt_xent_backward": lazily(__name__ + ".nt_xent", "nt_xent_backward"),
-        "grouped_nt_xent": lazily(__name__ + ".grouped", "grouped_forward"),
-        "grouped_nt_xent_backward": lazily(
-            "tsssl_fast.ops.contrastive.numba.grouped", "grouped_backward"
-        ),
-        "pair_logsumexp": lazily(__name__ + ".pairs", "pairs_forward"),
-        "pair_logsumexp_backward": lazily(
-            "tsssl_fast.ops.contrastive.numba.pairs", "pairs_backward"
-        ),
+        op + suffix: lazily(f"{__name__}.{module}", module + (suffix or "_forward"))
+        for op, module in _MODULES.items()
+        for suffix in ("", "_backward")
     },
     why_not=_why_not,
     devices=frozenset({"cpu"}),

@@ -6,50 +6,24 @@ from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
 from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive.operators.nt_xent import backward_fake
 
 
-def _forward(
-    z1: Tensor,
-    z2: Tensor,
-    lengths: Tensor | None,
-    temperature: float,
-    normalize: bool,
-    backend: str,
-) -> tuple[Tensor, Tensor]:
-    kernel = dispatch.select("grouped_nt_xent", (z1, z2), backend)
-    return kernel(z1, z2, lengths, temperature, normalize)
+def _forward(z1: Tensor, z2: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    *given, backend = rest
+    return dispatch.select("grouped_nt_xent", (z1, z2), backend)(z1, z2, *given)
 
 
-def _forward_fake(
-    z1: Tensor,
-    z2: Tensor,
-    lengths: Tensor | None,
-    temperature: float,
-    normalize: bool,
-    backend: str,
-) -> tuple[Tensor, Tensor]:
+def _forward_fake(z1: Tensor, z2: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     size = (z1.shape[0], 2 * z1.shape[1])
-    dtype = spec.compute_dtype(z1.dtype)
-    saved = (len(spec.NT_XENT_ROWS), *size)
-    return z1.new_empty(size, dtype=dtype), z1.new_empty(saved, dtype=dtype)
+    loss = z1.new_empty(size, dtype=spec.compute_dtype(z1.dtype))
+    return loss, loss.new_empty((len(spec.NT_XENT_ROWS), *size))
 
 
-def _backward(
-    grad: Tensor,
-    z1: Tensor,
-    z2: Tensor,
-    saved: Tensor,
-    lengths: Tensor | None,
-    temperature: float,
-    normalize: bool,
-    backend: str,
-) -> tuple[Tensor, Tensor]:
+def _backward(grad: Tensor, z1: Tensor, z2: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    *given, backend = rest
     kernel = dispatch.select("grouped_nt_xent_backward", (z1, z2, grad), backend)
-    return kernel(grad, z1, z2, saved, lengths, temperature, normalize)
-
-
-def _backward_fake(grad: Tensor, z1: Tensor, z2: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-    return z1.new_empty(z1.shape), z2.new_empty(z2.shape)
+    return kernel(grad, z1, z2, *given)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -78,6 +52,6 @@ _first_order = registration.define(
     f"grouped_nt_xent_backward(Tensor grad, Tensor z1, Tensor z2, Tensor saved, {_TAIL}) "
     "-> (Tensor, Tensor)",
     _backward,
-    _backward_fake,
+    backward_fake,
     backward=registration.no_second_derivative("grouped_nt_xent"),
 )

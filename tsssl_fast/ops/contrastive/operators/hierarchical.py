@@ -99,33 +99,16 @@ def parts(level: Level) -> Iterator[Part]:
 def composed(kernels: Any) -> Kernel:
     """`grouped_nt_xent_fused` from a backend's own grouped kernels."""
 
-    def kernel(
-        z1: Tensor,
-        z2: Tensor,
-        lengths: Tensor | None,
-        temperature: float,
-        normalize: bool,
-        weight: float,
-        grad1: Tensor,
-        grad2: Tensor,
-    ) -> Tensor:
-        loss, saved = kernels["grouped_nt_xent"](z1, z2, lengths, temperature, normalize)
-        back = kernels["grouped_nt_xent_backward"]
-        grad = torch.full_like(loss, weight)
-        for total, found in zip(
-            (grad1, grad2),
-            back(grad, z1, z2, saved, lengths, temperature, normalize),
-            strict=True,
-        ):
-            total += found
+    def kernel(z1: Tensor, z2: Tensor, *rest: Any) -> Tensor:
+        *given, weight, grad1, grad2 = rest
+        loss, saved = kernels["grouped_nt_xent"](z1, z2, *given)
+        backward = kernels["grouped_nt_xent_backward"]
+        found = backward(torch.full_like(loss, weight), z1, z2, saved, *given)
+        grad1 += found[0]
+        grad2 += found[1]
         return loss.sum(dim=1)
 
     return kernel
-
-
-def with_fused(backend: dispatch.Backend) -> dispatch.Backend:
-    """The backend with the composed kernel where it has none of its own."""
-    return backend.extended({"grouped_nt_xent_fused": composed(backend.kernels), **backend.kernels})
 
 
 def _forward(
@@ -171,16 +154,8 @@ def _below(gradients: Tensor | None, level: Level) -> Tensor:
     return out
 
 
-def _forward_fake(
-    z1: Tensor,
-    z2: Tensor,
-    lengths: Tensor | None,
-    alpha: float,
-    temperature: float,
-    normalize: bool,
-    gradient: bool,
-    backend: str,
-) -> tuple[Tensor, Tensor]:
+def _forward_fake(z1: Tensor, z2: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    *_, gradient, _ = rest
     like = z1.new_empty((), dtype=spec.compute_dtype(z1.dtype))
     return like, like.new_empty((2, *z1.shape) if gradient else (0,))
 

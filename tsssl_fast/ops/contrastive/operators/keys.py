@@ -57,11 +57,6 @@ def composed(kernels: Any) -> Kernel:
     return kernel
 
 
-def with_keys(backend: dispatch.Backend) -> dispatch.Backend:
-    """The backend with the composed operator where it has no kernel of its own."""
-    return backend.extended({"key_logsumexp": composed(backend.kernels), **backend.kernels})
-
-
 def _forward(q: Tensor, k: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     *arguments, backend = rest
     return dispatch.select("key_logsumexp", (q, k), backend)(q, k, *arguments)

@@ -27,9 +27,7 @@ def _with_gradient(
     return kernel(z1, z2, temperature, reduction, True)
 
 
-def _nt_xent_fake(
-    z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool, backend: str
-) -> Outputs:
+def fake(z1: Tensor, z2: Tensor, temperature: float, reduction: str, *_: Any) -> Outputs:
     rows = 2 * z1.shape[0]
     like = z1.new_empty(0, dtype=spec.compute_dtype(z1.dtype))
     loss = like.new_empty(rows if reduction == "none" else ())
@@ -57,7 +55,7 @@ def _nt_xent_backward(
     return kernel(grad, z1, z2, saved, exponentials, temperature, reduction)
 
 
-def _nt_xent_backward_fake(grad: Tensor, z1: Tensor, z2: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+def backward_fake(grad: Tensor, z1: Tensor, z2: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     return z1.new_empty(z1.shape), z2.new_empty(z2.shape)
 
 
@@ -92,7 +90,7 @@ nt_xent = registration.define(
     "nt_xent(Tensor z1, Tensor z2, float temperature, str reduction, bool keep, str backend) "
     "-> (Tensor loss, Tensor saved, Tensor exponentials, Tensor gradients)",
     _nt_xent,
-    _nt_xent_fake,
+    fake,
     setup_context=_setup_context,
     backward=_differentiate,
     differentiated=_with_gradient,
@@ -101,6 +99,6 @@ _first_order = registration.define(
     "nt_xent_backward(Tensor grad, Tensor z1, Tensor z2, Tensor saved, Tensor exponentials, "
     "Tensor gradients, float temperature, str reduction, str backend) -> (Tensor, Tensor)",
     _nt_xent_backward,
-    _nt_xent_backward_fake,
+    backward_fake,
     backward=registration.no_second_derivative("nt_xent"),
 )

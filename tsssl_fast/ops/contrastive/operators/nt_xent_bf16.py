@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
-from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive.operators.nt_xent import backward_fake, fake
 
 
 def nt_xent_bf16(
@@ -16,39 +16,19 @@ def nt_xent_bf16(
     return _direct(z1, z2, temperature, reduction, backend)[0]
 
 
-def _nt_xent_bf16(
-    z1: Tensor, z2: Tensor, temperature: float, reduction: str, backend: str
-) -> tuple[Tensor, Tensor]:
-    kernel = dispatch.select("nt_xent_bf16", (z1, z2), backend)
-    return kernel(z1, z2, temperature, reduction)
+def _forward(z1: Tensor, z2: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    *given, backend = rest
+    return dispatch.select("nt_xent_bf16", (z1, z2), backend)(z1, z2, *given)
 
 
-def _nt_xent_bf16_fake(
-    z1: Tensor, z2: Tensor, temperature: float, reduction: str, backend: str
-) -> tuple[Tensor, Tensor]:
-    rows = 2 * z1.shape[0]
-    like = z1.new_empty(0, dtype=spec.compute_dtype(z1.dtype))
-    loss = like.new_empty(rows if reduction == "none" else ())
-    return loss, like.new_empty((len(spec.NT_XENT_ROWS), rows))
+def _forward_fake(*arguments: Any) -> tuple[Tensor, Tensor]:
+    return fake(*arguments)[:2]
 
 
-def _nt_xent_bf16_backward(
-    grad: Tensor,
-    z1: Tensor,
-    z2: Tensor,
-    saved: Tensor,
-    temperature: float,
-    reduction: str,
-    backend: str,
-) -> tuple[Tensor, Tensor]:
+def _backward(grad: Tensor, z1: Tensor, z2: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    *given, backend = rest
     kernel = dispatch.select("nt_xent_bf16_backward", (z1, z2, grad), backend)
-    return kernel(grad, z1, z2, saved, temperature, reduction)
-
-
-def _nt_xent_bf16_backward_fake(
-    grad: Tensor, z1: Tensor, z2: Tensor, saved: Tensor, *_: Any
-) -> tuple[Tensor, Tensor]:
-    return z1.new_empty(z1.shape), z2.new_empty(z2.shape)
+    return kernel(grad, z1, z2, *given)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -71,15 +51,15 @@ def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
 _direct = registration.define(
     "nt_xent_bf16(Tensor z1, Tensor z2, float temperature, str reduction, str backend) "
     "-> (Tensor, Tensor)",
-    _nt_xent_bf16,
-    _nt_xent_bf16_fake,
+    _forward,
+    _forward_fake,
     setup_context=_setup_context,
     backward=_differentiate,
 )
 _first_order = registration.define(
     "nt_xent_bf16_backward(Tensor grad, Tensor z1, Tensor z2, Tensor saved, float temperature, "
     "str reduction, str backend) -> (Tensor, Tensor)",
-    _nt_xent_bf16_backward,
-    _nt_xent_bf16_backward_fake,
+    _backward,
+    backward_fake,
     backward=registration.no_second_derivative("nt_xent_bf16"),
 )

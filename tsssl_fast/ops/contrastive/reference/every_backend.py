@@ -1,6 +1,6 @@
-"""Operators that every backend has: its own kernels, or those in blocks of rows of torch."""
+"""Kernels in blocks of rows of torch, for the backends that have none of their own."""
 
-from tsssl_fast.backends.dispatch import Backend, without_autocast
+from tsssl_fast.backends.dispatch import without_autocast
 from tsssl_fast.ops.contrastive.reference.sigmoid import sigmoid_backward, sigmoid_forward
 from tsssl_fast.ops.contrastive.reference.triplet import triplet_backward, triplet_forward
 
@@ -12,8 +12,3 @@ KERNELS = without_autocast(
         "triplet_backward": triplet_backward,
     }
 )
-
-
-def complete(backend: Backend) -> Backend:
-    """The backend with its own kernels of these operators; where it has none, with those here."""
-    return backend.extended({**KERNELS, **backend.kernels})

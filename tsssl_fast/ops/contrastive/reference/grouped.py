@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.ops.contrastive import spec
-from tsssl_fast.ops.contrastive.reference.nt_xent import two_views
-from tsssl_fast.ops.contrastive.reference.pairs import backward, forward, pair_logsumexp
+from tsssl_fast.ops.contrastive.reference.nt_xent import rows_backward, rows_forward, two_views
+from tsssl_fast.ops.contrastive.reference.pairs import pair_logsumexp
 
 
 def grouped_nt_xent(
@@ -19,8 +19,7 @@ def grouped_nt_xent(
         if n == 0:
             out.append(a.new_zeros(2 * size, dtype=spec.compute_dtype(a.dtype)))
             continue
-        q, _, beta, rules = two_views(a[:n], b[:n], temperature)
-        negative, positive, _ = pair_logsumexp(q, None, beta, rules._replace(normalize=normalize))
+        negative, positive, _ = pair_logsumexp(*two_views(a[:n], b[:n], temperature, normalize))
         loss = torch.logaddexp(negative - positive, positive.new_zeros(()))
         out.append(torch.nn.functional.pad(loss, (0, 2 * size - 2 * n)))
     return torch.stack(out)
@@ -38,11 +37,8 @@ def grouped_forward(
     saved = losses.new_zeros((len(spec.NT_XENT_ROWS), *size))
     for g, n in enumerate(_lengths(z1, lengths)):
         if n > 0:
-            q, _, beta, rules = two_views(z1[g, :n], z2[g, :n], temperature)
-            out, sums, scale, _ = forward(q, None, beta, rules._replace(normalize=normalize))
-            x = out[0] - out[1]
-            losses[g, : 2 * n] = torch.logaddexp(x, x.new_zeros(()))
-            saved[:, g, : 2 * n] = torch.cat([torch.stack([x.sigmoid(), scale]), sums])
+            found = rows_forward(z1[g, :n], z2[g, :n], temperature, normalize)
+            losses[g, : 2 * n], saved[:, g, : 2 * n] = found
     return losses, saved
 
 
@@ -57,13 +53,8 @@ def grouped_backward(
 ) -> tuple[Tensor, Tensor]:
     g1, g2 = torch.zeros_like(z1), torch.zeros_like(z2)
     for g, n in enumerate(_lengths(z1, lengths)):
-        if n == 0:
-            continue
-        q, _, beta, rules = two_views(z1[g, :n], z2[g, :n], temperature)
-        rows = saved[:, g, : 2 * n]
-        slope = grad[g, : 2 * n].to(saved.dtype) * rows[0]
-        grads = torch.stack([slope, -slope, torch.zeros_like(slope)])
-        rules = rules._replace(normalize=normalize)
-        dz, _, _ = backward(grads, q, None, beta, rules, rows[2:], rows[1], False)
-        g1[g, :n], g2[g, :n] = dz[:n], dz[n:]
+        if n > 0:
+            rows, views = slice(2 * n), (z1[g, :n], z2[g, :n], temperature, normalize)
+            dz = rows_backward(grad[g, rows], saved[:, g, rows], *views)
+            g1[g, :n], g2[g, :n] = dz[:n], dz[n:]
     return g1, g2

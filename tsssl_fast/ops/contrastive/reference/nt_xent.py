@@ -1,5 +1,7 @@
 """`nt_xent`: the definition, and the same as an operator."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -19,20 +21,33 @@ def nt_xent(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
     return torch.logaddexp(negative - positive, positive.new_zeros(()))
 
 
-def two_views(z1: Tensor, z2: Tensor, temperature: float) -> tuple[Tensor, None, Tensor, Rules]:
+def two_views(
+    z1: Tensor, z2: Tensor, temperature: float, normalize: bool = True
+) -> tuple[Tensor, None, Tensor, Rules]:
     z = torch.cat([z1, z2])
     ids = torch.arange(len(z1), device=z.device).repeat(2)
     beta = torch.full((), 1 / temperature, dtype=torch.float64, device=z.device)
-    return z, None, beta, PLAIN._replace(q_id=ids, k_id=ids)
+    return z, None, beta, PLAIN._replace(q_id=ids, k_id=ids, normalize=normalize)
+
+
+def rows_forward(*views: Any) -> tuple[Tensor, Tensor]:
+    """Losses and the rows of spec.NT_XENT_ROWS; views: arguments of two_views."""
+    out, sums, scale, _ = forward(*two_views(*views))
+    x = out[0] - out[1]
+    return torch.logaddexp(x, x.new_zeros(())), torch.stack([x.sigmoid(), scale, *sums])
+
+
+def rows_backward(grad: Tensor, saved: Tensor, *views: Any) -> Tensor:
+    """Gradient of both views' rows, (2N, D); grad: upstream, one number a row."""
+    slope = grad.to(saved.dtype) * saved[0]
+    grads = torch.stack([slope, -slope, torch.zeros_like(slope)])
+    return backward(grads, *two_views(*views), saved[2:], saved[1], False)[0]
 
 
 def nt_xent_forward(
     z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    out, sums, scale, _ = forward(*two_views(z1, z2, temperature))
-    x = out[0] - out[1]
-    loss = torch.logaddexp(x, x.new_zeros(()))
-    saved = torch.cat([torch.stack([x.sigmoid(), scale]), sums])
+    loss, saved = rows_forward(z1, z2, temperature)
     return checks.reduce(loss, reduction), saved, loss.new_empty(0), loss.new_empty(0)
 
 
@@ -45,8 +60,7 @@ def nt_xent_backward(
     temperature: float,
     reduction: str,
 ) -> tuple[Tensor, Tensor]:
-    one_minus_p = saved[0] / len(saved[0]) if reduction == "mean" else saved[0]
-    slope = grad.to(saved.dtype) * one_minus_p
-    grads = torch.stack([slope, -slope, torch.zeros_like(slope)])
-    dz, _, _ = backward(grads, *two_views(z1, z2, temperature), saved[2:], saved[1], False)
+    if reduction == "mean":
+        grad = grad.to(saved.dtype) / saved.shape[1]
+    dz = rows_backward(grad, saved, z1, z2, temperature)
     return dz[: len(z1)].clone(), dz[len(z1) :].clone()

@@ -38,18 +38,17 @@ def unit(z: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(zero, torch.zeros_like(z), z / norm), torch.where(zero, 0.0, 1 / norm)[:, 0]
 
 
+def side(z: Tensor, valid: Tensor | None, rules: Rules) -> tuple[Tensor, Tensor]:
+    """Rows in the compute dtype, normalised where asked, and their scales."""
+    z = z.to(spec.compute_dtype(z.dtype)).contiguous()  # one order of every sum
+    if valid is not None:
+        z = torch.where(valid[:, None], z, 0.0)  # whatever it holds
+    return unit(z) if rules.normalize else (z, z.new_ones(len(z)))
+
+
 def _sides(q: Tensor, k: Tensor | None, rules: Rules) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Both sides in the compute dtype, normalised where asked, and their scales."""
-    dtype = spec.compute_dtype(q.dtype)
-    out = []
-    for z, valid in (
-        ((q, rules.q_valid),) if k is None else ((q, rules.q_valid), (k, rules.k_valid))
-    ):
-        z = z.to(dtype)
-        if valid is not None:
-            z = torch.where(valid[:, None], z, 0.0)  # whatever it holds
-        out.append(unit(z) if rules.normalize else (z, z.new_ones(len(z))))
-    (u, u_scale), (v, v_scale) = out[0], out[-1]
+    u, u_scale = side(q, rules.q_valid, rules)
+    v, v_scale = (u, u_scale) if k is None else side(k, rules.k_valid, rules)
     return u, v, u_scale, v_scale
 
 
@@ -165,24 +164,24 @@ def backward(
     u, v, _, _ = _sides(q, k, rules)
     b = beta.to(s.dtype)
     m = len(q)
-    w = _pull(grad[:, :m], s * b, negative, positive, rules.weight, sums[:, :m])
+    w = _slopes(grad[:, :m], s * b, negative, positive, rules.weight, sums[:, :m])
     if rules.symmetric:
         back = None if rules.weight is None else rules.weight.T
-        w = w + _pull(grad[:, m:], s.T * b, negative.T, positive.T, back, sums[:, m:]).T
+        w = w + _slopes(grad[:, m:], s.T * b, negative.T, positive.T, back, sums[:, m:]).T
     d_beta = (w * s).sum().to(beta.dtype)
     if k is None:
         return (
-            _through_norm(b * ((w + w.T) @ u), u, scale, rules).to(q.dtype),
+            through_norm(b * ((w + w.T) @ u), u, scale, rules).to(q.dtype),
             q.new_empty(0),
             d_beta,
         )
-    dq = _through_norm(b * (w @ v), u, scale[:m], rules).to(q.dtype)
+    dq = through_norm(b * (w @ v), u, scale[:m], rules).to(q.dtype)
     if not key_gradient:
         return dq, k.new_empty(0), d_beta
-    return dq, _through_norm(b * (w.T @ u), v, scale[m:], rules).to(k.dtype), d_beta
+    return dq, through_norm(b * (w.T @ u), v, scale[m:], rules).to(k.dtype), d_beta
 
 
-def _pull(
+def _slopes(
     grad: Tensor, a: Tensor, negative: Tensor, positive: Tensor, weight: Tensor | None, sums: Tensor
 ) -> Tensor:
     n_shift, p_shift, n_total, p_total, count, _ = sums
@@ -198,7 +197,7 @@ def _pull(
     return w if weight is None else w * weight.to(w.dtype)
 
 
-def _through_norm(du: Tensor, u: Tensor, scale: Tensor, rules: Rules) -> Tensor:
+def through_norm(du: Tensor, u: Tensor, scale: Tensor, rules: Rules) -> Tensor:
     if not rules.normalize:
         return du
     return (du - (du * u).sum(dim=1, keepdim=True) * u) * scale[:, None]

@@ -8,7 +8,8 @@ and with the gradients in closed form: what every backend without kernels of its
 import torch
 from torch import Tensor
 
-from tsssl_fast.ops.contrastive.reference.sides import blocks, side, signs, through_norm
+from tsssl_fast.ops.contrastive.reference.pairs import side, through_norm
+from tsssl_fast.ops.contrastive.reference.sides import blocks, signs
 from tsssl_fast.ops.contrastive.rules import Rules
 
 

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.ops.contrastive import spec
-from tsssl_fast.ops.contrastive.reference.pairs import classes
-from tsssl_fast.ops.contrastive.reference.sides import blocks, side, through_norm
+from tsssl_fast.ops.contrastive.reference.pairs import classes, side, through_norm
+from tsssl_fast.ops.contrastive.reference.sides import blocks
 from tsssl_fast.ops.contrastive.rules import Rules
 
 
