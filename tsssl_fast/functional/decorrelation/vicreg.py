@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, overload
 
+import torch
 from torch import Tensor
 
+from tsssl_fast.backends import dispatch
 from tsssl_fast.common import checks
 from tsssl_fast.functional.collapse import CollapseReport, report_from_moments
 from tsssl_fast.functional.decorrelation.arguments import backend_name, check_views, convention_of
@@ -131,33 +134,42 @@ def vicreg_loss(
         BackendUnavailableError: the backend asked for can not run these inputs.
     """
     views = (z1, z2, *more)
-    check_views(views)
-    chosen, weights = vicreg_convention(
-        convention, invariance_weight, variance_weight, covariance_weight
-    )
-    gamma, eps = checks.positive("gamma", gamma), checks.positive("eps", eps)
-    normalised = chosen.correlation if correlation is None else correlation
-    (n, dim), count = z1.shape, len(views)
-    settings = VICRegSettings(
-        2.0 / (count * (count - 1) * n * (dim if chosen.invariance_over_dim else 1)),
-        chosen.variance / (count * dim),
-        chosen.covariance / (count * dim * (dim if normalised else 1)),
-        *weights,
-        gamma,
-        eps,
-    )
+    # What is right passes without a call, as in nt_xent_loss.
+    if not (
+        type(z1) is type(z2) is Tensor
+        and not more
+        and z1.dim() == 2
+        and z1.shape == z2.shape
+        and z1.dtype == z2.dtype
+        and z1.dtype in checks.FLOATING
+        and z1.device == z2.device
+        and z1.layout == z2.layout == torch.strided
+        and len(z1) > 1
+        and z1.numel()
+    ):
+        check_views(views)
     wanted = return_terms or return_stats
-    flags = spec.ALL_TERMS if wanted else _flags(weights)
-    if normalised:
-        flags |= spec.CORRELATION
-    loss, terms, moments, second_moments = run_vicreg(views, settings, flags, backend)
+    chosen = (
+        *(convention, invariance_weight, variance_weight, covariance_weight),
+        *(gamma, eps, correlation, wanted, len(views), z1.shape),
+    )
+    choose = _settings if torch.compiler.is_compiling() else _remembered
+    try:
+        found = choose(*chosen)
+    except TypeError:  # no key of a dictionary, or no number: told below
+        found = None
+    settings, flags = found or _settings(*chosen)
+    operator = vicreg.vicreg_views if more else vicreg.vicreg
+    name = dispatch.check_name(backend, "backend") if backend else ""
+    loss, terms, moments, second_moments = operator(*views, settings, flags, name)
     if not wanted:
         return loss
     invariance, variance, covariance = terms.unbind()
     stats = None
     if return_stats:
-        parts = VICRegMoments.of(moments.detach(), count, dim)
-        second = [None] * count if normalised else second_moments.detach().unbind()
+        parts = VICRegMoments.of(moments.detach(), len(views), z1.shape[1])
+        normalised = flags & spec.CORRELATION
+        second = [None] * len(views) if normalised else second_moments.detach().unbind()
         stats = tuple(map(report_from_moments, views, parts.mean, parts.squares, second))
     return VICRegTerms(loss, invariance, variance, covariance, stats)
 
@@ -180,12 +192,44 @@ def vicreg_convention(
     return chosen, (invariance, variance, covariance)
 
 
+def _settings(
+    convention: str,
+    invariance_weight: float | None,
+    variance_weight: float | None,
+    covariance_weight: float | None,
+    gamma: float,
+    eps: float,
+    correlation: bool | None,
+    all_terms: bool,
+    count: int,
+    shape: torch.Size,
+) -> tuple[VICRegSettings, int]:
+    """The operator's settings and flags, checked."""
+    chosen, given = vicreg_convention(
+        convention, invariance_weight, variance_weight, covariance_weight
+    )
+    gamma, eps = checks.positive("gamma", gamma), checks.positive("eps", eps)
+    normalised = chosen.correlation if correlation is None else correlation
+    (n, dim), flags = shape, spec.CORRELATION if normalised else 0
+    for bit, weight in zip(_BITS, given, strict=True):
+        if weight or all_terms:
+            flags |= bit
+    settings = VICRegSettings(
+        2.0 / (count * (count - 1) * n * (dim if chosen.invariance_over_dim else 1)),
+        chosen.variance / (count * dim),
+        chosen.covariance / (count * dim * (dim if normalised else 1)),
+        *given,
+        gamma,
+        eps,
+    )
+    return settings, flags
+
+
+_remembered = functools.lru_cache(256, typed=True)(_settings)
+
+
 def run_vicreg(
     views: tuple[Tensor, ...], settings: VICRegSettings, flags: int, backend: str | None
 ) -> spec.Outputs:
     operator = vicreg.vicreg if len(views) == 2 else vicreg.vicreg_views
     return operator(*views, settings, flags, backend_name(backend))
-
-
-def _flags(weights: tuple[float, ...]) -> int:
-    return sum([bit for bit, weight in zip(_BITS, weights, strict=True) if weight])
