@@ -214,7 +214,7 @@ class Pipeline(Configured):
             sample_ids = inputs.per_sample("sample_ids", sample_ids, len(series))
         if lengths is not None:
             lengths = inputs.per_sample("lengths", lengths, len(series))
-        name = dispatch.backend_name(backend)
+        name = dispatch.backend_name(backend) if backend else ""
         params, numbers = None, None
         if untraced and nan == "propagate" and not return_params and self._whole:
             numbers = random.seed_numbers(seed, epoch, step, rank)

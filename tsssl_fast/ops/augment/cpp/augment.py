@@ -19,10 +19,10 @@ def forward(x: Tensor, source: Source, views: int) -> Tensor:
     out = x.new_empty((views, *shape))
     module = native.module()
     kernel = module.augment_forward_f32 if x.dtype == torch.float32 else module.augment_forward_f64
-    program, seed, *given = source
+    program, seed, sample_ids, lengths, parameters = source
     kernel(
         *(x.data_ptr(), shape, stride, program, random.numbers(seed)),
-        *(*given, views, native.threads(), out),
+        *(sample_ids, lengths, parameters, views, native.threads(), out),
     )
     return out if number == dtype else out.to(dtype)
 
