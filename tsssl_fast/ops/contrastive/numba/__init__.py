@@ -1,18 +1,11 @@
 """The Numba kernels of the contrastive losses as a backend; imported at the first call."""
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor
 
-from tsssl_fast.backends.dispatch import Backend, lazily
+from tsssl_fast.backends.dispatch import lazily
 from tsssl_fast.backends.numba import availability
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.reference.pairs import PLAIN
-
-
-def _why_not(op: str, tensors: Sequence[Tensor]) -> list[str]:
-    return availability.why_not(tensors, spec.DTYPES)
 
 
 def _warm() -> None:
@@ -26,14 +19,11 @@ def _warm() -> None:
 
 
 _MODULES = {"nt_xent": "nt_xent", "grouped_nt_xent": "grouped", "pair_logsumexp": "pairs"}
-BACKEND = Backend(
-    "numba",
-    kernels={
+BACKEND = availability.backend(
+    {
         op + suffix: lazily(f"{__name__}.{module}", module + (suffix or "_forward"))
         for op, module in _MODULES.items()
         for suffix in ("", "_backward")
     },
-    why_not=_why_not,
-    devices=frozenset({"cpu"}),
-    warm=_warm,
+    *(spec.DTYPES, _warm),
 )

@@ -1,17 +1,10 @@
 """The Numba kernels of the decorrelation losses as a backend; imported at the first call."""
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor
 
-from tsssl_fast.backends.dispatch import Backend, lazily
+from tsssl_fast.backends.dispatch import lazily
 from tsssl_fast.backends.numba import availability
 from tsssl_fast.ops.decorrelation import spec
-
-
-def _why_not(op: str, tensors: Sequence[Tensor]) -> list[str]:
-    return availability.why_not(tensors, spec.DTYPES)
 
 
 def _warm() -> None:
@@ -28,14 +21,11 @@ def _warm() -> None:
             kernels["barlow_twins_backward"]((1.0, 1.0), z, moments, square, 1e-5, spec.CENTER)
 
 
-BACKEND = Backend(
-    "numba",
-    kernels={
+BACKEND = availability.backend(
+    {
         op + backward: lazily(f"{__name__}.{op}", op + backward)
         for op in ("vicreg", "barlow_twins")
         for backward in ("", "_backward")
     },
-    why_not=_why_not,
-    devices=frozenset({"cpu"}),
-    warm=_warm,
+    *(spec.DTYPES, _warm),
 )
