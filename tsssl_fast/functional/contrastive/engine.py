@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, overload
 
 import torch
 from torch import Tensor
 
 from tsssl_fast.functional.contrastive import arguments
-from tsssl_fast.functional.contrastive.options import Options
+from tsssl_fast.functional.contrastive.options import Off, On, Options
 from tsssl_fast.functional.contrastive.problem import (
     PairTemperature,
     Problem,
@@ -50,15 +50,11 @@ class _Options(Options, total=False):
 
 @overload
 def contrastive_loss(
-    q: Tensor,
-    k: Tensor | None = ...,
-    *,
-    return_stats: Literal[False] = ...,
-    **options: Unpack[_Options],
+    q: Tensor, k: Tensor | None = ..., *, return_stats: Off = ..., **options: Unpack[_Options]
 ) -> Tensor: ...
 @overload
 def contrastive_loss(
-    q: Tensor, k: Tensor | None = ..., *, return_stats: Literal[True], **options: Unpack[_Options]
+    q: Tensor, k: Tensor | None = ..., *, return_stats: On, **options: Unpack[_Options]
 ) -> tuple[Tensor, ContrastiveStats]: ...
 @overload
 def contrastive_loss(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal, TypedDict, overload
+from typing import TYPE_CHECKING, TypedDict, overload
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from tsssl_fast.common import checks
 from tsssl_fast.functional.contrastive import arguments
 from tsssl_fast.functional.contrastive.definition import Block, block_rows
+from tsssl_fast.functional.contrastive.options import Off, On
 from tsssl_fast.functional.contrastive.problem import Problem, inverse
 from tsssl_fast.functional.contrastive.row_losses import Rows, RowStatistics
 from tsssl_fast.functional.contrastive.sides import embedded
@@ -44,11 +45,11 @@ class _Levels(_Grouped, total=False):
 
 @overload
 def hierarchical_contrastive_loss(
-    z1: Tensor, z2: Tensor, *, return_stats: Literal[False] = ..., **options: Unpack[_Levels]
+    z1: Tensor, z2: Tensor, *, return_stats: Off = ..., **options: Unpack[_Levels]
 ) -> Tensor: ...
 @overload
 def hierarchical_contrastive_loss(
-    z1: Tensor, z2: Tensor, *, return_stats: Literal[True], **options: Unpack[_Levels]
+    z1: Tensor, z2: Tensor, *, return_stats: On, **options: Unpack[_Levels]
 ) -> tuple[Tensor, ContrastiveStats]: ...
 @overload
 def hierarchical_contrastive_loss(
@@ -119,11 +120,11 @@ def hierarchical_contrastive_loss(
 
 @overload
 def grouped_nt_xent_loss(
-    z1: Tensor, z2: Tensor, *, return_stats: Literal[False] = ..., **options: Unpack[_Grouped]
+    z1: Tensor, z2: Tensor, *, return_stats: Off = ..., **options: Unpack[_Grouped]
 ) -> Tensor: ...
 @overload
 def grouped_nt_xent_loss(
-    z1: Tensor, z2: Tensor, *, return_stats: Literal[True], **options: Unpack[_Grouped]
+    z1: Tensor, z2: Tensor, *, return_stats: On, **options: Unpack[_Grouped]
 ) -> tuple[Tensor, ContrastiveStats]: ...
 @overload
 def grouped_nt_xent_loss(

@@ -1,8 +1,11 @@
 """What the contrastive losses share, for their types."""
 
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from tsssl_fast.functional.contrastive.problem import Temperature
+
+Off = Literal[False]
+On = Literal[True]
 
 
 class Options(TypedDict, total=False):

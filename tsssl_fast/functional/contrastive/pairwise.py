@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypedDict, overload
+from typing import TYPE_CHECKING, TypedDict, overload
 
 import torch
 from torch import Tensor
 
 from tsssl_fast.common import checks
 from tsssl_fast.functional.contrastive import arguments
+from tsssl_fast.functional.contrastive.options import Off, On
 from tsssl_fast.functional.contrastive.problem import Problem
 from tsssl_fast.functional.contrastive.solve import Loss, backend_name, statistics
 from tsssl_fast.functional.contrastive.statistics import ContrastiveStats
@@ -37,11 +38,11 @@ class _Sigmoid(_Options, total=False):
 
 @overload
 def siglip_loss(
-    q: Tensor, k: Tensor, *, return_stats: Literal[False] = ..., **options: Unpack[_Sigmoid]
+    q: Tensor, k: Tensor, *, return_stats: Off = ..., **options: Unpack[_Sigmoid]
 ) -> Tensor: ...
 @overload
 def siglip_loss(
-    q: Tensor, k: Tensor, *, return_stats: Literal[True], **options: Unpack[_Sigmoid]
+    q: Tensor, k: Tensor, *, return_stats: On, **options: Unpack[_Sigmoid]
 ) -> tuple[Tensor, ContrastiveStats]: ...
 @overload
 def siglip_loss(
@@ -113,11 +114,11 @@ class _Triplet(_Options, total=False):
 
 @overload
 def triplet_loss(
-    z: Tensor, labels: Tensor, *, return_stats: Literal[False] = ..., **options: Unpack[_Triplet]
+    z: Tensor, labels: Tensor, *, return_stats: Off = ..., **options: Unpack[_Triplet]
 ) -> Tensor: ...
 @overload
 def triplet_loss(
-    z: Tensor, labels: Tensor, *, return_stats: Literal[True], **options: Unpack[_Triplet]
+    z: Tensor, labels: Tensor, *, return_stats: On, **options: Unpack[_Triplet]
 ) -> tuple[Tensor, ContrastiveStats]: ...
 @overload
 def triplet_loss(

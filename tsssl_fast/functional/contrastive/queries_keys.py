@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, overload
 
 import torch
 from torch import Tensor
 
 from tsssl_fast.common import checks
 from tsssl_fast.functional.contrastive import arguments
-from tsssl_fast.functional.contrastive.options import Options
+from tsssl_fast.functional.contrastive.options import Off, On, Options
 from tsssl_fast.functional.contrastive.problem import Problem, Temperature
-from tsssl_fast.functional.contrastive.solve import Loss, backend_name, solve
-from tsssl_fast.functional.contrastive.statistics import TOP_K, ContrastiveStats
-from tsssl_fast.ops.contrastive.reference.pairs import PLAIN
+from tsssl_fast.functional.contrastive.solve import Loss, by_ids, solve
+from tsssl_fast.functional.contrastive.statistics import ContrastiveStats
 from tsssl_fast.ops.contrastive.rules import GROUP_RULES
 
 if TYPE_CHECKING:
@@ -28,11 +27,11 @@ class _Keys(Options, total=False):
 
 @overload
 def info_nce_loss(
-    q: Tensor, k: Tensor, *, return_stats: Literal[False] = ..., **options: Unpack[_Keys]
+    q: Tensor, k: Tensor, *, return_stats: Off = ..., **options: Unpack[_Keys]
 ) -> Tensor: ...
 @overload
 def info_nce_loss(
-    q: Tensor, k: Tensor, *, return_stats: Literal[True], **options: Unpack[_Keys]
+    q: Tensor, k: Tensor, *, return_stats: On, **options: Unpack[_Keys]
 ) -> tuple[Tensor, ContrastiveStats]: ...
 @overload
 def info_nce_loss(
@@ -73,11 +72,10 @@ def info_nce_loss(
     Raises:
         TypeError, ValueError: naming the argument; BackendUnavailableError for a forced backend.
     """
-    _check_paired(q, k, temperature, reduction)
+    problem = _paired(q, k, temperature, reduction, normalize, return_stats, backend)
     if negatives is not None and symmetric:
         raise ValueError("symmetric: True with negatives; accepted: False")
     arguments.check_keys(q, negatives, negatives_valid, None, None)
-    problem = _paired(q, temperature, normalize, reduction, return_stats, backend)
     if negatives is None:
         rules = problem.rules._replace(symmetric=symmetric)
         return solve(q, k, problem._replace(rules=rules))
@@ -95,40 +93,32 @@ def info_nce_loss(
     )
 
 
-def _check_paired(q: Tensor, k: Tensor, temperature: Temperature, reduction: str) -> None:
+def _paired(
+    q: Tensor,
+    k: Tensor,
+    temperature: Temperature,
+    reduction: str,
+    normalize: bool,
+    return_stats: bool,
+    backend: str | None,
+) -> Problem:
+    """Checked: key i is the positive of query i."""
     checks.matrix("q", q)
     checks.matrix("k", k)
     checks.alike(("q", "k"), (q, k))
     arguments.check_temperature(temperature, q)
     checks.choice("reduction", reduction, checks.REDUCTIONS)
-
-
-def _paired(
-    q: Tensor,
-    temperature: Temperature,
-    normalize: bool,
-    reduction: str,
-    return_stats: bool,
-    backend: str | None,
-) -> Problem:
-    """Key i is the positive of query i."""
     ids = torch.arange(len(q), device=q.device)
-    return Problem(
-        PLAIN._replace(q_id=ids, k_id=ids, normalize=normalize),
-        temperature,
-        statistics=TOP_K if return_stats else 0,
-        reduction=reduction,
-        backend=backend_name(backend),
-    )
+    return by_ids(ids, temperature, normalize, reduction, return_stats, backend)
 
 
 @overload
 def clip_loss(
-    q: Tensor, k: Tensor, *, return_stats: Literal[False] = ..., **options: Unpack[Options]
+    q: Tensor, k: Tensor, *, return_stats: Off = ..., **options: Unpack[Options]
 ) -> Tensor: ...
 @overload
 def clip_loss(
-    q: Tensor, k: Tensor, *, return_stats: Literal[True], **options: Unpack[Options]
+    q: Tensor, k: Tensor, *, return_stats: On, **options: Unpack[Options]
 ) -> tuple[Tensor, ContrastiveStats]: ...
 @overload
 def clip_loss(q: Tensor, k: Tensor, *, return_stats: bool, **options: Unpack[Options]) -> Loss: ...
@@ -150,8 +140,7 @@ def clip_loss(
         temperature: the inverse of CLIP's logit scale; a 0-d tensor gets its gradient.
         Others, result and errors as in :func:`info_nce_loss`.
     """
-    _check_paired(q, k, temperature, reduction)
-    problem = _paired(q, temperature, normalize, reduction, return_stats, backend)
+    problem = _paired(q, k, temperature, reduction, normalize, return_stats, backend)
     return solve(q, k, problem._replace(rules=problem.rules._replace(symmetric=True)))
 
 
@@ -161,30 +150,15 @@ class _Queue(Options, total=False):
 
 @overload
 def moco_loss(
-    q: Tensor,
-    k: Tensor,
-    negatives: Tensor,
-    *,
-    return_stats: Literal[False] = ...,
-    **options: Unpack[_Queue],
+    q: Tensor, k: Tensor, negatives: Tensor, *, return_stats: Off = ..., **options: Unpack[_Queue]
 ) -> Tensor: ...
 @overload
 def moco_loss(
-    q: Tensor,
-    k: Tensor,
-    negatives: Tensor,
-    *,
-    return_stats: Literal[True],
-    **options: Unpack[_Queue],
+    q: Tensor, k: Tensor, negatives: Tensor, *, return_stats: On, **options: Unpack[_Queue]
 ) -> tuple[Tensor, ContrastiveStats]: ...
 @overload
 def moco_loss(
-    q: Tensor,
-    k: Tensor,
-    negatives: Tensor,
-    *,
-    return_stats: bool,
-    **options: Unpack[_Queue],
+    q: Tensor, k: Tensor, negatives: Tensor, *, return_stats: bool, **options: Unpack[_Queue]
 ) -> Loss: ...
 def moco_loss(
     q: Tensor,

@@ -7,16 +7,35 @@ from torch import Tensor
 
 from tsssl_fast.backends import dispatch
 from tsssl_fast.functional.contrastive import definition, kernels
-from tsssl_fast.functional.contrastive.problem import Problem
+from tsssl_fast.functional.contrastive.problem import Problem, Temperature
 from tsssl_fast.functional.contrastive.reduction import reduce
 from tsssl_fast.functional.contrastive.row_losses import Rows, row_loss
 from tsssl_fast.functional.contrastive.statistics import TOP_K, ContrastiveStats, contrastive_stats
+from tsssl_fast.ops.contrastive.reference.pairs import PLAIN
 
 Loss = Tensor | tuple[Tensor, ContrastiveStats]
 
 
 def backend_name(backend: str | None) -> str:
     return dispatch.check_name(backend, "backend") if backend else ""
+
+
+def by_ids(
+    ids: Tensor,
+    temperature: Temperature,
+    normalize: bool,
+    reduction: str,
+    return_stats: bool,
+    backend: str | None,
+) -> Problem:
+    """The problem of one set, or of two, in which equal ids are positives."""
+    return Problem(
+        PLAIN._replace(q_id=ids, k_id=ids, normalize=normalize),
+        temperature,
+        statistics=TOP_K if return_stats else 0,
+        reduction=reduction,
+        backend=backend_name(backend),
+    )
 
 
 def solve(q: Tensor, k: Tensor | None, problem: Problem) -> Loss:

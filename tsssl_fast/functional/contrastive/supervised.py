@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, overload
 
 from torch import Tensor
 
 from tsssl_fast.common import checks
 from tsssl_fast.functional.contrastive import arguments
-from tsssl_fast.functional.contrastive.options import Options
-from tsssl_fast.functional.contrastive.problem import MEAN_OVER, Problem, Temperature
-from tsssl_fast.functional.contrastive.solve import Loss, backend_name, solve
-from tsssl_fast.functional.contrastive.statistics import TOP_K, ContrastiveStats
-from tsssl_fast.ops.contrastive.reference.pairs import PLAIN
+from tsssl_fast.functional.contrastive.options import Off, On, Options
+from tsssl_fast.functional.contrastive.problem import MEAN_OVER, Temperature
+from tsssl_fast.functional.contrastive.solve import Loss, by_ids, solve
+from tsssl_fast.functional.contrastive.statistics import ContrastiveStats
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -24,11 +23,11 @@ class _Labelled(Options, total=False):
 
 @overload
 def sup_con_loss(
-    z: Tensor, labels: Tensor, *, return_stats: Literal[False] = ..., **options: Unpack[_Labelled]
+    z: Tensor, labels: Tensor, *, return_stats: Off = ..., **options: Unpack[_Labelled]
 ) -> Tensor: ...
 @overload
 def sup_con_loss(
-    z: Tensor, labels: Tensor, *, return_stats: Literal[True], **options: Unpack[_Labelled]
+    z: Tensor, labels: Tensor, *, return_stats: On, **options: Unpack[_Labelled]
 ) -> tuple[Tensor, ContrastiveStats]: ...
 @overload
 def sup_con_loss(
@@ -69,12 +68,5 @@ def sup_con_loss(
     arguments.check_temperature(temperature, z)
     checks.choice("reduction", reduction, checks.REDUCTIONS)
     checks.choice("mean_over", mean_over, MEAN_OVER)
-    problem = Problem(
-        PLAIN._replace(q_id=labels, k_id=labels, normalize=normalize),
-        temperature,
-        statistics=TOP_K if return_stats else 0,
-        reduction=reduction,
-        mean_over=mean_over,
-        backend=backend_name(backend),
-    )
-    return solve(z, None, problem)
+    problem = by_ids(labels, temperature, normalize, reduction, return_stats, backend)
+    return solve(z, None, problem._replace(mean_over=mean_over))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, overload
 
 import torch
 from torch import Tensor
@@ -11,17 +11,18 @@ from torch import Tensor
 from tsssl_fast.common import checks
 from tsssl_fast.functional.contrastive import arguments
 from tsssl_fast.functional.contrastive.kernels import paired_similarity
-from tsssl_fast.functional.contrastive.options import Options
+from tsssl_fast.functional.contrastive.options import Off, On, Options
 from tsssl_fast.functional.contrastive.problem import Problem, Temperature
-from tsssl_fast.functional.contrastive.solve import Loss, backend_name, row_statistics, solve
-from tsssl_fast.functional.contrastive.statistics import (
-    TOP_K,
-    ContrastiveStats,
-    contrastive_stats,
+from tsssl_fast.functional.contrastive.solve import (
+    Loss,
+    backend_name,
+    by_ids,
+    row_statistics,
+    solve,
 )
+from tsssl_fast.functional.contrastive.statistics import ContrastiveStats, contrastive_stats
 from tsssl_fast.ops.contrastive.operators.nt_xent import nt_xent
 from tsssl_fast.ops.contrastive.operators.nt_xent_bf16 import nt_xent_bf16
-from tsssl_fast.ops.contrastive.reference.pairs import PLAIN
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -33,11 +34,11 @@ class _Precise(Options, total=False):
 
 @overload
 def nt_xent_loss(
-    z1: Tensor, z2: Tensor, *, return_stats: Literal[False] = ..., **options: Unpack[_Precise]
+    z1: Tensor, z2: Tensor, *, return_stats: Off = ..., **options: Unpack[_Precise]
 ) -> Tensor: ...
 @overload
 def nt_xent_loss(
-    z1: Tensor, z2: Tensor, *, return_stats: Literal[True], **options: Unpack[_Precise]
+    z1: Tensor, z2: Tensor, *, return_stats: On, **options: Unpack[_Precise]
 ) -> tuple[Tensor, ContrastiveStats]: ...
 @overload
 def nt_xent_loss(
@@ -136,28 +137,22 @@ def _two_views(
     normalize: bool,
     reduction: str,
     return_stats: bool,
-    backend: str,
+    backend: str | None,
 ) -> tuple[Tensor, Problem]:
     """One set of 2N rows, in which a row's positive is its other view."""
     z = torch.cat([z1, z2])
     arguments.check_temperature(temperature, z)
     ids = torch.arange(len(z1), device=z.device).repeat(2)
-    return z, Problem(
-        PLAIN._replace(q_id=ids, k_id=ids, normalize=normalize),
-        temperature,
-        statistics=TOP_K if return_stats else 0,
-        reduction=reduction,
-        backend=backend,
-    )
+    return z, by_ids(ids, temperature, normalize, reduction, return_stats, backend)
 
 
 @overload
 def dcl_loss(
-    z1: Tensor, z2: Tensor, *, return_stats: Literal[False] = ..., **options: Unpack[Options]
+    z1: Tensor, z2: Tensor, *, return_stats: Off = ..., **options: Unpack[Options]
 ) -> Tensor: ...
 @overload
 def dcl_loss(
-    z1: Tensor, z2: Tensor, *, return_stats: Literal[True], **options: Unpack[Options]
+    z1: Tensor, z2: Tensor, *, return_stats: On, **options: Unpack[Options]
 ) -> tuple[Tensor, ContrastiveStats]: ...
 @overload
 def dcl_loss(z1: Tensor, z2: Tensor, *, return_stats: bool, **options: Unpack[Options]) -> Loss: ...
@@ -176,8 +171,7 @@ def dcl_loss(
 
     Arguments, result and errors as in :func:`nt_xent_loss`."""
     _check_views(z1, z2, reduction)
-    name = backend_name(backend)
-    z, problem = _two_views(z1, z2, temperature, normalize, reduction, return_stats, name)
+    z, problem = _two_views(z1, z2, temperature, normalize, reduction, return_stats, backend)
     return solve(z, None, problem._replace(denominator="negatives"))
 
 
@@ -187,11 +181,11 @@ class _Weighted(Options, total=False):
 
 @overload
 def dclw_loss(
-    z1: Tensor, z2: Tensor, *, return_stats: Literal[False] = ..., **options: Unpack[_Weighted]
+    z1: Tensor, z2: Tensor, *, return_stats: Off = ..., **options: Unpack[_Weighted]
 ) -> Tensor: ...
 @overload
 def dclw_loss(
-    z1: Tensor, z2: Tensor, *, return_stats: Literal[True], **options: Unpack[_Weighted]
+    z1: Tensor, z2: Tensor, *, return_stats: On, **options: Unpack[_Weighted]
 ) -> tuple[Tensor, ContrastiveStats]: ...
 @overload
 def dclw_loss(
@@ -217,8 +211,7 @@ def dclw_loss(
     """
     _check_views(z1, z2, reduction)
     sigma = checks.positive("sigma", sigma)
-    name = backend_name(backend)
-    z, problem = _two_views(z1, z2, temperature, normalize, reduction, return_stats, name)
+    z, problem = _two_views(z1, z2, temperature, normalize, reduction, return_stats, backend)
     found = row_statistics(z, None, problem)
     with torch.no_grad():
         similarity = paired_similarity(z1, z2, normalize) / sigma
