@@ -19,8 +19,9 @@ from tsssl_fast.ops.contrastive.triton.kernels.tiles import (
     LOG2E,
     classes,
     entry_of,
-    product,
     rows_of,
+    similarities,
+    weights_of,
 )
 
 
@@ -45,26 +46,12 @@ def _slope(s, beta, negative, positive, w, coefficients, step, at, keep, AXIS: t
 def _slopes(
     s,
     beta,
-    i0,
-    j0,
-    m,
-    p,
-    half,
-    first,
+    place,
+    rules,
     row_slopes,
     column_slopes,
     row_step,
     column_step,
-    row_id,
-    column_id,
-    row_group,
-    column_group,
-    row_valid,
-    column_valid,
-    mask,
-    weight,
-    mask_row,
-    mask_column,
     SELF: tl.constexpr,
     POSITIVES: tl.constexpr,
     GROUPS: tl.constexpr,
@@ -73,65 +60,24 @@ def _slopes(
     BN: tl.constexpr,
 ):
     """dL/da of a tile, and what its pairs add to dL/dbeta of the rows."""
+    i0, j0, m, p, _ = place
     i, j = i0 + tl.arange(0, BM), j0 + tl.arange(0, BN)
-    negative, positive = classes(
-        i0,
-        j0,
-        m,
-        p,
-        half,
-        first,
-        row_id,
-        column_id,
-        row_group,
-        column_group,
-        row_valid,
-        column_valid,
-        mask,
-        mask_row,
-        mask_column,
-        SELF,
-        POSITIVES,
-        GROUPS,
-        BM,
-        BN,
-    )
+    negative, positive = classes(*place, rules, SELF, POSITIVES, GROUPS, BM, BN)
+    mask, weight, mask_row, mask_column = rules[2]
     w = None
     if weight is not None:
-        at = entry_of(weight, first + i0, j0, mask_row, mask_column, BM, BN)
-        w = tl.load(at, mask=negative | positive, other=0.0)
+        w = weights_of(i0, j0, rules, negative | positive, BM, BN)
     slope = tl.zeros_like(s)
     if row_slopes is not None:
         slope += _slope(s, beta, negative, positive, w, row_slopes, row_step, i, i < m, 1)
     if HALVE:  # one set: both parts are the same pairs' seen from two sides
         along = tl.sum(slope * s, 1)
     if column_slopes is not None:
-        if weight is not None and HALVE:
-            at = entry_of(weight, first + i0, j0, mask_column, mask_row, BM, BN)
-            w = tl.load(at, mask=(i < m)[:, None] & (j < p)[None, :], other=0.0)
+        back = (rules[0], rules[1], (mask, weight, mask_column, mask_row))
         if mask is not None and HALVE:
-            negative, positive = classes(
-                i0,
-                j0,
-                m,
-                p,
-                half,
-                first,
-                row_id,
-                column_id,
-                row_group,
-                column_group,
-                row_valid,
-                column_valid,
-                mask,
-                mask_column,
-                mask_row,
-                SELF,
-                POSITIVES,
-                GROUPS,
-                BM,
-                BN,
-            )
+            negative, positive = classes(*place, back, SELF, POSITIVES, GROUPS, BM, BN)
+        if weight is not None and HALVE:
+            w = weights_of(i0, j0, back, negative | positive, BM, BN)
         slope += _slope(s, beta, negative, positive, w, column_slopes, column_step, j, j < p, 0)
     if not HALVE:
         along = tl.sum(slope * s, 1)
@@ -214,53 +160,24 @@ def pair_gradients(
         amount = tl.load(gain)
     if rx is not None:
         by_row = tl.load(rx + i, mask=i < m, other=0.0)
-    if RESIDENT:
-        tile = rows_of(x, i0, m, pitch, 0, BM, BK)
+    tile = rows_of(x, i0, m, pitch, 0, BM, BK) if RESIDENT else None
+    arrays = (row_id, column_id, row_group, column_group, row_valid, column_valid)
+    rules = (first, arrays, (mask, weight, mask_row, mask_column))
     if scores is None:
         acc = tl.zeros([BM, BD], tl.float32)
     along = tl.zeros([BM], tl.float32)
     for j0 in range(split * column_span, tl.minimum((split + 1) * column_span, p), BN):
         j = j0 + tl.arange(0, BN)
         inside = (i < m)[:, None] & (j < p)[None, :]
-        if scores is not None:
-            s = tl.load(entry_of(scores, i0, j0, p, 1, BM, BN), mask=inside, other=0.0)
-        elif RESIDENT:
-            keys = rows_of(y, j0, p, pitch, 0, BN, BK)
-            s = dot(tile, tl.trans(keys), tl.zeros([BM, BN], tl.float32), PRECISION)
-        else:
-            s = product(x, y, i0, j0, m, p, pitch, BM, BN, BK, PRECISION)
+        keys = rows_of(y, j0, p, pitch, 0, BN, BK) if RESIDENT else None
+        s = similarities(tile, keys, x, y, scores, i0, j0, m, p, pitch, BM, BN, BK, PRECISION)
         if rx is not None:
             by_column = tl.load(ry + j, mask=j < p, other=0.0)
             s *= by_row[:, None] * by_column[None, :]
         slope, more = _slopes(
-            s,
-            strength,
-            i0,
-            j0,
-            m,
-            p,
-            half,
-            first,
-            row_slopes,
-            column_slopes,
-            row_step,
-            column_step,
-            row_id,
-            column_id,
-            row_group,
-            column_group,
-            row_valid,
-            column_valid,
-            mask,
-            weight,
-            mask_row,
-            mask_column,
-            SELF,
-            POSITIVES,
-            GROUPS,
-            ONE_SET,
-            BM,
-            BN,
+            *(s, strength, (i0, j0, m, p, half), rules),
+            *(row_slopes, column_slopes, row_step, column_step),
+            *(SELF, POSITIVES, GROUPS, ONE_SET, BM, BN),
         )
         along += more
         if rx is not None:

@@ -14,15 +14,14 @@ slots / 2, around the circle.
 import triton
 import triton.language as tl
 
-from tsssl_fast.backends.triton.interpreter import dot
 from tsssl_fast.ops.contrastive.triton.kernels.tiles import (
     LOG2E,
     LOWEST,
     above,
     classes,
-    entry_of,
-    product,
     rows_of,
+    similarities,
+    weights_of,
 )
 
 # Fields of the partial sums, in this order: spec.SUM_ROWS, then the first of spec.STATISTICS.
@@ -30,21 +29,16 @@ SUMS, STATISTICS = 6, 4
 
 
 @triton.jit
-def _grow(
-    s,
-    beta,
-    negative,
-    positive,
-    w,
-    shift_n,
-    shift_p,
-    total_n,
-    total_p,
-    count,
-    logit,
-    AXIS: tl.constexpr,
-):
+def _nothing(BM: tl.constexpr):
+    """SUMS and STATISTICS of no pair."""
+    lowest, zero = tl.full([BM], LOWEST, tl.float32), tl.zeros([BM], tl.float32)
+    return (lowest, lowest, zero, zero, zero, zero), (zero, zero, zero, zero)
+
+
+@triton.jit
+def _grow(s, beta, negative, positive, w, sums, AXIS: tl.constexpr):
     """The sums with a tile added, along an axis."""
+    shift_n, shift_p, total_n, total_p, count, logit = sums
     a = s * beta
     top_n = above(a, negative, shift_n, AXIS)
     top_p = above(a, positive, shift_p, AXIS)
@@ -64,13 +58,34 @@ def _grow(
 
 
 @triton.jit
-def _count(s, beta, negative, positive, logit, negatives, positives, uniform, AXIS: tl.constexpr):
+def _count(s, beta, negative, positive, statistics, AXIS: tl.constexpr):
+    logit, negatives, positives, uniform = statistics
     spread = tl.exp2(tl.minimum(4 * s - 4, 0.0) * LOG2E)
     logit += tl.sum(tl.where(negative, s * beta, 0.0), AXIS)
     negatives += tl.sum(tl.where(negative, 1.0, 0.0), AXIS)
     positives += tl.sum(tl.where(positive, 1.0, 0.0), AXIS)
     uniform += tl.sum(tl.where(negative | positive, spread, 0.0), AXIS)
     return logit, negatives, positives, uniform
+
+
+@triton.jit
+def _stored(to, step, old):
+    """SUMS of columns that a walk before this one has left; of no pair where `old` is False."""
+    shift_n = tl.load(to, mask=old, other=LOWEST)
+    shift_p = tl.load(to + step, mask=old, other=LOWEST)
+    total_n, total_p, count, logit = _counted(to + 2 * step, step, old)
+    return shift_n, shift_p, total_n, total_p, count, logit
+
+
+@triton.jit
+def _counted(to, step, old):
+    """Four fields that start at 0."""
+    return (
+        tl.load(to, mask=old, other=0.0),
+        tl.load(to + step, mask=old, other=0.0),
+        tl.load(to + 2 * step, mask=old, other=0.0),
+        tl.load(to + 3 * step, mask=old, other=0.0),
+    )
 
 
 @triton.jit
@@ -144,129 +159,51 @@ def pair_sums(
         half = tl.load(lengths + g).to(tl.int32)
         m = 2 * half
         p = m
+    arrays = (row_id, column_id, row_group, column_group, row_valid, column_valid)
+    rules = (first, arrays, (mask, weight, mask_row, mask_column))
     strength = tl.load(beta).to(tl.float32)
     low, high = b * column_span, tl.minimum((b + 1) * column_span, p)
     for i0 in range(a * row_span, tl.minimum((a + 1) * row_span, m), BM):
         i = i0 + tl.arange(0, BM)
-        if RESIDENT:
-            tile = rows_of(x, i0, m, pitch, 0, BM, BK)
+        tile = rows_of(x, i0, m, pitch, 0, BM, BK) if RESIDENT else None
         if rx is not None:
             by_row = tl.load(rx + i, mask=i < m, other=0.0)
-        shift_n = tl.full([BM], LOWEST, tl.float32)
-        shift_p = tl.full([BM], LOWEST, tl.float32)
-        total_n = tl.zeros([BM], tl.float32)
-        total_p = tl.zeros([BM], tl.float32)
-        count = tl.zeros([BM], tl.float32)
-        logit = tl.zeros([BM], tl.float32)
-        logit_n = tl.zeros([BM], tl.float32)
-        count_n = tl.zeros([BM], tl.float32)
-        count_p = tl.zeros([BM], tl.float32)
-        uniform = tl.zeros([BM], tl.float32)
+        sums, statistics = _nothing(BM)
         for j0 in range(low, high, BN):
             j = j0 + tl.arange(0, BN)
-            if scores is not None:
-                at = entry_of(scores, i0, j0, p, 1, BM, BN)
-                s = tl.load(at, mask=(i < m)[:, None] & (j < p)[None, :], other=0.0)
-            elif RESIDENT:
-                keys = rows_of(y, j0, p, pitch, 0, BN, BK)
-                s = dot(tile, tl.trans(keys), tl.zeros([BM, BN], tl.float32), PRECISION)
-            else:
-                s = product(x, y, i0, j0, m, p, pitch, BM, BN, BK, PRECISION)
+            keys = rows_of(y, j0, p, pitch, 0, BN, BK) if RESIDENT else None
+            s = similarities(tile, keys, x, y, scores, i0, j0, m, p, pitch, BM, BN, BK, PRECISION)
             if rx is not None:
                 s *= by_row[:, None] * tl.load(ry + j, mask=j < p, other=0.0)[None, :]
             negative, positive = classes(
-                i0,
-                j0,
-                m,
-                p,
-                half,
-                first,
-                row_id,
-                column_id,
-                row_group,
-                column_group,
-                row_valid,
-                column_valid,
-                mask,
-                mask_row,
-                mask_column,
-                SELF,
-                POSITIVES,
-                GROUPS,
-                BM,
-                BN,
+                *(i0, j0, m, p, half, rules), SELF, POSITIVES, GROUPS, BM, BN
             )
             w = None
             if weight is not None:
-                at = entry_of(weight, first + i0, j0, mask_row, mask_column, BM, BN)
-                w = tl.load(at, mask=negative | positive, other=0.0)
-            shift_n, shift_p, total_n, total_p, count, logit = _grow(
-                s,
-                strength,
-                negative,
-                positive,
-                w,
-                shift_n,
-                shift_p,
-                total_n,
-                total_p,
-                count,
-                logit,
-                1,
-            )
+                w = weights_of(i0, j0, rules, negative | positive, BM, BN)
+            sums = _grow(s, strength, negative, positive, w, sums, 1)
             if STATS:
-                logit_n, count_n, count_p, uniform = _count(
-                    s, strength, negative, positive, logit_n, count_n, count_p, uniform, 1
-                )
+                statistics = _count(s, strength, negative, positive, statistics, 1)
             if COLUMNS:  # noqa: SIM102  at compile time
                 if with_columns:
-                    keep = j < p
                     old = j < tl.where(i0 > a * row_span, p, 0)
                     to = column_part + j
-                    sums = _grow(
-                        s,
-                        strength,
-                        negative,
-                        positive,
-                        w,
-                        tl.load(to, mask=old, other=LOWEST),
-                        tl.load(to + column_step, mask=old, other=LOWEST),
-                        tl.load(to + 2 * column_step, mask=old, other=0.0),
-                        tl.load(to + 3 * column_step, mask=old, other=0.0),
-                        tl.load(to + 4 * column_step, mask=old, other=0.0),
-                        tl.load(to + 5 * column_step, mask=old, other=0.0),
-                        0,
-                    )
+                    before = _stored(to, column_step, old)
+                    after = _grow(s, strength, negative, positive, w, before, 0)
                     for f in tl.static_range(6):
-                        tl.store(to + f * column_step, sums[f], mask=keep)
+                        tl.store(to + f * column_step, after[f], mask=j < p)
                     if STATS:
                         to += 6 * column_step
-                        sums = _count(
-                            s,
-                            strength,
-                            negative,
-                            positive,
-                            tl.load(to, mask=old, other=0.0),
-                            tl.load(to + column_step, mask=old, other=0.0),
-                            tl.load(to + 2 * column_step, mask=old, other=0.0),
-                            tl.load(to + 3 * column_step, mask=old, other=0.0),
-                            0,
-                        )
+                        counted = _counted(to, column_step, old)
+                        counted = _count(s, strength, negative, positive, counted, 0)
                         for f in tl.static_range(4):
-                            tl.store(to + f * column_step, sums[f], mask=keep)
+                            tl.store(to + f * column_step, counted[f], mask=j < p)
                     # The next walk over the columns reads what other threads have written.
                     tl.debug_barrier()
-        keep = i < m
         to = row_part + i
-        tl.store(to, shift_n, mask=keep)
-        tl.store(to + row_step, shift_p, mask=keep)
-        tl.store(to + 2 * row_step, total_n, mask=keep)
-        tl.store(to + 3 * row_step, total_p, mask=keep)
-        tl.store(to + 4 * row_step, count, mask=keep)
-        tl.store(to + 5 * row_step, logit, mask=keep)
+        for f in tl.static_range(6):
+            tl.store(to + f * row_step, sums[f], mask=i < m)
         if STATS:
             to += 6 * row_step
-            tl.store(to, logit_n, mask=keep)
-            tl.store(to + row_step, count_n, mask=keep)
-            tl.store(to + 2 * row_step, count_p, mask=keep)
-            tl.store(to + 3 * row_step, uniform, mask=keep)
+            for f in tl.static_range(4):
+                tl.store(to + f * row_step, statistics[f], mask=i < m)

@@ -58,22 +58,42 @@ def product(
 
 
 @triton.jit
+def similarities(
+    tile,
+    keys,
+    x,
+    y,
+    scores,
+    i0,
+    j0,
+    m,
+    p,
+    pitch,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    BK: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """<x_i, y_j> of a tile: from `scores` (m, p), from its rows and columns on the chip (tile,
+    keys), or walking over the columns of x and y; what is None is not there."""
+    if scores is not None:
+        inside = (i0 + tl.arange(0, BM) < m)[:, None] & (j0 + tl.arange(0, BN) < p)[None, :]
+        s = tl.load(entry_of(scores, i0, j0, p, 1, BM, BN), mask=inside, other=0.0)
+    elif tile is not None:
+        s = dot(tile, tl.trans(keys), tl.zeros([BM, BN], tl.float32), PRECISION)
+    else:
+        s = product(x, y, i0, j0, m, p, pitch, BM, BN, BK, PRECISION)
+    return s
+
+
+@triton.jit
 def classes(
     i0,
     j0,
     m,
     p,
     half,
-    first,
-    row_id,
-    column_id,
-    row_group,
-    column_group,
-    row_valid,
-    column_valid,
-    mask,
-    mask_row,
-    mask_column,
+    rules,
     SELF: tl.constexpr,
     POSITIVES: tl.constexpr,
     GROUPS: tl.constexpr,
@@ -82,9 +102,13 @@ def classes(
 ):
     """Negatives and positives of a tile: rules.Rules.
 
-    first: the number of row 0, where the rows are a chunk. SELF: pair (i, i) takes no part.
+    rules: first, the number of row 0, where the rows are a chunk; the arrays of rows and columns;
+    (mask, weight, strides of both). SELF: pair (i, i) takes no part.
     POSITIVES: NO_IDS, IDS, or PAIRED (i and i +- half). GROUPS: index into GROUP_RULES.
     """
+    first, arrays, matrices = rules
+    row_id, column_id, row_group, column_group, row_valid, column_valid = arrays
+    mask, _, mask_row, mask_column = matrices
     i, j = i0 + tl.arange(0, BM), j0 + tl.arange(0, BN)
     rows, columns = i < m, j < p
     if row_valid is not None:
@@ -114,6 +138,14 @@ def classes(
         same = a[:, None] == b[None, :]
         negative = negative & (same if GROUPS == 2 else same == 0)
     return negative, positive
+
+
+@triton.jit
+def weights_of(i0, j0, rules, live, BM: tl.constexpr, BN: tl.constexpr):
+    first, _, matrices = rules
+    _, weight, row, column = matrices
+    at = entry_of(weight, first + i0, j0, row, column, BM, BN)
+    return tl.load(at, mask=live, other=0.0)
 
 
 @triton.jit
