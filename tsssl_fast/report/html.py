@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tsssl_fast.data import Dataset, Scaling
 from tsssl_fast.evaluate import dissection
-from tsssl_fast.evaluate.features import features
+from tsssl_fast.evaluate.features import features, stages
 from tsssl_fast.evaluate.labels import FRACTIONS, stratified
 from tsssl_fast.evaluate.metrics import clustering, metrics
 from tsssl_fast.evaluate.probes import Result, knn_classify, linear_probe, ridge_probe, svm_probe
@@ -110,7 +110,7 @@ def write_report(
         ),
     ]
     x = scaling(data.x_test[:DISSECTED])
-    if dissection.stages(encoder) and data.length >= 8:
+    if stages(encoder) and data.length >= 8:
         found = dissection.dissect(encoder, x)
         pictures.append(("Network dissection", plots.dissection(found, x)))
     parts = [

@@ -76,7 +76,7 @@ class Writer:
 
 def _events(folder: Path, epochs: int) -> Any:
     """Fabric's logger; a run that goes on writes another file beside the earlier one."""
-    from lightning_fabric.loggers import TensorBoardLogger
+    from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
     try:
         return TensorBoardLogger(folder, name="", version="tensorboard", purge_step=epochs)

@@ -17,9 +17,10 @@ from tsssl_fast.ops.decorrelation.spec import Outputs
 _OPTIONS = "float[] settings, int flags, str backend"
 _RESULT = f"({', '.join(f'Tensor {name}' for name in Outputs._fields)})"
 Gradients = tuple[Tensor, ...]
+Forward = Callable[..., Outputs]
 
 
-def define(name: str, views: str, gradients: str, terms: int, sizes: spec.Sizes) -> Any:
+def define(name: str, views: str, gradients: str, terms: int, sizes: spec.Sizes) -> Forward:
     """The operators `name`, which gives Outputs, and `<name>_backward`; returns the former.
 
     views, gradients: as the schema has them. terms: how many the loss has. sizes: of what is saved.
