@@ -18,9 +18,11 @@ struct LogitGradient {
 // The same for one side, padded with zeros.
 template <class T>
 struct LogitGradientSide {
-  // power: of the fixed shift, or -1: the kernels shift by the rows' own maxima.
+  // power: of the fixed shift, or -1: the kernels shift by the rows' own maxima. unit: what all is
+  // multiplied with.
   LogitGradientSide(std::int64_t padded, std::int64_t offset, std::int64_t rows, bool used,
-                    std::int32_t power, const PairSums<T>& sums, const LogitGradient<T>& logit)
+                    std::int32_t power, const PairSums<T>& sums, const LogitGradient<T>& logit,
+                    double unit = 1)
       : negative(padded),
         positive(padded),
         constant(padded),
@@ -29,9 +31,9 @@ struct LogitGradientSide {
     // Rows share one shift where it is fixed: an exponential a row was 20 microseconds at 128 x
     // 128.
     T known = T(0);
-    double last = factor(power, known);
+    double last = unit * factor(power, known);
     const auto shifted = [&](T shift) {
-      if (!(shift == known)) last = factor(power, known = shift);
+      if (!(shift == known)) last = unit * factor(power, known = shift);
       return last;
     };
     for (std::int64_t i = 0; i < padded; ++i) {
@@ -40,7 +42,7 @@ struct LogitGradientSide {
           inside ? T(logit.negative[offset + i] * shifted(sums.negative_shift[offset + i])) : T(0);
       positive[i] =
           inside ? T(logit.positive[offset + i] * shifted(sums.positive_shift[offset + i])) : T(0);
-      constant[i] = inside ? logit.constant[offset + i] : T(0);
+      constant[i] = inside ? T(logit.constant[offset + i] * unit) : T(0);
       negative_shift[i] = inside ? sums.negative_shift[offset + i] : T(0);
       positive_shift[i] = inside ? sums.positive_shift[offset + i] : T(0);
     }
@@ -55,22 +57,64 @@ struct LogitGradientSide {
 
 // A block pair's dL/da, row-major: operand of both products.
 template <class T>
-struct GradientTile {
-  static constexpr std::int64_t kSize = kMaxBlock * kTileStride;
+class GradientTile {
+ public:
+  // Working memory: elements of one.
+  static std::int64_t size(const PackedRows<T>&) { return kMaxBlock * kTileStride; }
+
+  GradientTile(T* data, const PackedRows<T>& q, const PackedRows<T>& k, const Window& window, bool)
+      : q_(q), k_(k), window_(window), data_(data) {}
 
   // Shape::kRows rows from row i, one vector from column j.
   TSSSL_INLINE void put(std::int64_t i, std::int64_t j, const Vec<T> (&w)[Shape::kRows]) const {
 #pragma GCC unroll 16
-    for (int r = 0; r < Shape::kRows; ++r) store(data + (i + r) * kTileStride + j, w[r]);
+    for (int r = 0; r < Shape::kRows; ++r) store(data_ + (i + r) * kTileStride + j, w[r]);
   }
-  void mirror(std::int64_t size) const {
-    for (std::int64_t i = 1; i < size; ++i) {
-      for (std::int64_t j = 0; j < i; ++j) data[i * kTileStride + j] = data[j * kTileStride + i];
+  // One vector from row i, column j.
+  TSSSL_INLINE void put(std::int64_t i, std::int64_t j, Vec<T> w) const {
+    store(data_ + i * kTileStride + j, w);
+  }
+  // Of a block on the diagonal of one set, of which the upper half was written.
+  void mirror() const {
+    for (std::int64_t i = 1; i < window_.i1 - window_.i0; ++i) {
+      for (std::int64_t j = 0; j < i; ++j) {
+        data_[i * kTileStride + j] = data_[j * kTileStride + i];
+      }
     }
   }
 
-  T* data;
+  // out += the tile times the keys: the gradient of the window's rows. Gradients are padded to
+  // whole panels, so whole register tiles may be written.
+  void times_keys(T* out) const {
+    product<T, kTileStride, 1>(round_up(window_.i1 - window_.i0, Shape::kProductRows), k_.stride,
+                               window_.j1 - window_.j0, data_, k_.row(window_.j0), k_.stride, out,
+                               k_.stride);
+  }
+  // The same of its columns.
+  void times_queries(T* out) const {
+    product<T, 1, kTileStride>(round_up(window_.j1 - window_.j0, Shape::kProductRows), q_.stride,
+                               window_.i1 - window_.i0, data_, q_.row(window_.i0), q_.stride, out,
+                               q_.stride);
+  }
+
+ private:
+  const PackedRows<T>&q_, &k_;
+  const Window window_;
+  T* const data_;
 };
+
+// A power of two by which dL/da of all pairs is multiplied on its way through the tiles.
+template <class T>
+TSSSL_INLINE double tile_unit_scale(const PackedRows<T>&, std::int64_t, const LogitGradient<T>&) {
+  return 1;
+}
+
+// Row i of a gradient as it is accumulated; `own`: memory of a row.
+template <class T>
+TSSSL_INLINE const T* gradient_row(const PackedRows<T>& side, const T* gradient, std::int64_t i,
+                                   T*) {
+  return gradient + i * side.stride;
+}
 
 // dL/da of one register tile, both roles. Pairs: a view of PairRules.
 template <class T, bool kFixed, bool kKept, class Pairs, class Out>
@@ -145,7 +189,7 @@ inline void gradient_tile(const Packed& q, const Packed& k, const PairRules<T>& 
   };
   walk_tiles<T, kKept>(q, k, rules, window, kept, write);
   if constexpr (kKept) {
-    if (window.upper) tile.mirror(window.i1 - window.i0);
+    if (window.upper) tile.mirror();
   }
 }
 

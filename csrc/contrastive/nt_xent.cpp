@@ -2,16 +2,17 @@
 #include "contrastive/nt_xent.h"
 
 #include "contrastive/nt_xent_rows.h"
-#include "contrastive/pair_problem.h"
+#include "contrastive/operands.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {
 namespace {
 
-template <class T>
-void gradient(const PairProblem<T>& problem, const PackedRows<T>& q, const PairRules<T>& rules,
-              const ExponentShift<T>& shift, Reduction reduction, int threads,
-              const NtXentRows<T>& rows, const UpstreamGradient<T>& upstream, T* grad1, T* grad2) {
+template <class Operands, class T>
+void gradient(const PairProblem<T>& problem, const typename Operands::Packed& q,
+              const PairRules<T>& rules, const ExponentShift<T>& shift, Reduction reduction,
+              int threads, const NtXentRows<T>& rows, const UpstreamGradient<T>& upstream, T* grad1,
+              T* grad2) {
   const std::int64_t m = count_rows(problem.q);
   const RowLogitGradient<T> logit(m, reduction, rows, upstream);
   Scratch<T> positive(m), constant(m);
@@ -19,34 +20,84 @@ void gradient(const PairProblem<T>& problem, const PackedRows<T>& q, const PairR
     positive[i] = T(-logit.positive[i] / rows.sums.positive_total[i]);
     constant[i] = T(0);
   }
-  self_gradient<Caller::nt_xent, T>(problem, q, rules, shift, threads, rows.sums,
-                                    {logit.negative.get(), positive.get(), constant.get()}, grad1,
-                                    grad2);
+  const LogitGradient<T> of_pairs{logit.negative.get(), positive.get(), constant.get()};
+  self_gradient<Caller::nt_xent, typename Operands::Gradient>(problem, q, rules, shift, threads,
+                                                              rows.sums, of_pairs, grad1, grad2);
 }
+
+// False where the operands can not hold the rows.
+template <class Operands, class T>
+bool forward_on(const PairProblem<T>& problem, Reduction reduction, int threads,
+                const NtXentRows<T>& rows, const FusedGradient<T>& fused, T* loss) {
+  const bool fuse = fused.grad1 != nullptr;
+  const auto q = Operands::forward(problem, queries(problem), rows.scale, fuse, threads);
+  if (!Operands::usable(q)) return false;
+  const PairRules<T> rules(problem);
+  const ExponentShift<T> shift = exponent_shift(problem, q, q, threads);
+  sum_all<Caller::nt_xent>(problem, q, q, rules, shift, threads, rows.sums);
+  row_losses(count_rows(problem.q), rows, reduction, loss);
+  const T one = T(1);
+  if (fuse) {
+    gradient<Operands, T>(problem, q, rules, shift, reduction, threads, rows, {&one, 0},
+                          fused.grad1, fused.grad2);
+  }
+  return true;
+}
+
+template <class Operands, class T>
+bool backward_on(const PairProblem<T>& problem, Reduction reduction, int threads,
+                 const NtXentRows<T>& rows, const UpstreamGradient<T>& upstream, T* grad1,
+                 T* grad2) {
+  RowsInput<T> input = queries(problem);
+  input.packed = rows.sums.kept == nullptr;
+  const auto q = Operands::backward(problem, input, rows.scale, threads);
+  if (!Operands::usable(q)) return false;
+  const PairRules<T> rules(problem);
+  gradient<Operands>(problem, q, rules, exponent_shift(problem, q, q, threads), reduction, threads,
+                     rows, upstream, grad1, grad2);
+  return true;
+}
+
+#ifdef TSSSL_TILE_UNIT
+
+void forward(const PairProblem<float>& problem, Reduction reduction, int threads,
+             const NtXentRows<float>& rows, const FusedGradient<float>& fused, float* loss) {
+  if (unit_pays(problem) && forward_on<UnitTiles>(problem, reduction, threads, rows, fused, loss)) {
+    return;
+  }
+  vectors::nt_xent_kernels().f32.forward(problem, reduction, threads, rows, fused, loss);
+}
+
+void backward(const PairProblem<float>& problem, Reduction reduction, int threads,
+              const NtXentRows<float>& rows, const UpstreamGradient<float>& upstream, float* grad1,
+              float* grad2) {
+  if (unit_pays(problem) &&
+      backward_on<UnitTiles>(problem, reduction, threads, rows, upstream, grad1, grad2)) {
+    return;
+  }
+  vectors::nt_xent_kernels().f32.backward(problem, reduction, threads, rows, upstream, grad1,
+                                          grad2);
+}
+
+}  // namespace
+
+const ByDtype<NtXentKernels>& nt_xent_kernels() {
+  static const ByDtype<NtXentKernels> table{{forward, backward}, vectors::nt_xent_kernels().f64};
+  return table;
+}
+
+#else
 
 template <class T>
 void forward(const PairProblem<T>& problem, Reduction reduction, int threads,
              const NtXentRows<T>& rows, const FusedGradient<T>& fused, T* loss) {
-  const PairRules<T> rules(problem);
-  const auto q = PackedRows<T>::forward(queries(problem), rows.scale, threads);
-  const ExponentShift<T> shift = exponent_shift(problem, q, q, threads);
-  sum_all<Caller::nt_xent>(problem, q, q, rules, shift, threads, rows.sums);
-  row_losses(count_rows(problem.q), rows, reduction, loss);
-  if (fused.grad1 == nullptr) return;
-  const T one = T(1);
-  gradient<T>(problem, q, rules, shift, reduction, threads, rows, {&one, 0}, fused.grad1,
-              fused.grad2);
+  forward_on<RegisterTiles<T>>(problem, reduction, threads, rows, fused, loss);
 }
 
 template <class T>
 void backward(const PairProblem<T>& problem, Reduction reduction, int threads,
               const NtXentRows<T>& rows, const UpstreamGradient<T>& upstream, T* grad1, T* grad2) {
-  const PairRules<T> rules(problem);
-  RowsInput<T> input = queries(problem);
-  input.packed = rows.sums.kept == nullptr;
-  const auto q = PackedRows<T>::backward(input, rows.scale, threads);
-  gradient(problem, q, rules, exponent_shift(problem, q, q, threads), reduction, threads, rows,
-           upstream, grad1, grad2);
+  backward_on<RegisterTiles<T>>(problem, reduction, threads, rows, upstream, grad1, grad2);
 }
 
 }  // namespace
@@ -56,6 +107,8 @@ const ByDtype<NtXentKernels>& nt_xent_kernels() {
                                             {forward<double>, backward<double>}};
   return table;
 }
+
+#endif
 
 }  // namespace TSSSL_ISA
 }  // namespace tsssl

@@ -42,8 +42,8 @@ class RoundedRows {
   static constexpr std::int64_t kPanel = Panel<Bf16Pair>::kRows;
   static constexpr std::int64_t kLanes = Simd<float>::kLanes;
 
-  static PackedRows<float> exact_rows(const PairProblem<float>& problem, float* written,
-                                      const float* scale, int threads) {
+  static PackedRows<float> rows_of(const PairProblem<float>& problem, float* written,
+                                   const float* scale, int threads) {
     const RowsInput<float> input{problem.q, problem.dim, true, nullptr, false};
     if (written != nullptr) return PackedRows<float>::forward(input, written, threads);
     return PackedRows<float>::backward(input, scale, threads);
@@ -51,7 +51,7 @@ class RoundedRows {
 
   // Without `written`: the backward's, whose products read interleaved rows.
   RoundedRows(const PairProblem<float>& problem, float* written, const float* scale, int threads)
-      : exact(exact_rows(problem, written, scale, threads)),
+      : exact(rows_of(problem, written, scale, threads)),
         blocks(exact.blocks),
         padded(exact.padded),
         depth_(ceil_div(problem.dim, 2)),

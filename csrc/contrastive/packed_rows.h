@@ -157,6 +157,9 @@ class PackedRows {
     return PackedRows(input, nullptr, scale, threads);
   }
 
+  // Whether a block on the diagonal of one set is written by its upper half.
+  static constexpr bool kHalfDiagonal = false;
+
   T* row(std::int64_t i) const { return rows_.get() + i * stride; }
   T* panel(std::int64_t p) const { return panels_.get() + p * Panel<T>::kRows * depth; }
   // First of Shape::kRows rows as a left operand; i is a multiple of Shape::kRows.

@@ -1,15 +1,10 @@
 // Log-sum-exp over the classes of pairs of any problem, and its gradient.
-#include "contrastive/pair_problem.h"
+#include "contrastive/operands.h"
 #include "tsssl/contrastive.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {
 namespace {
-
-template <class T>
-std::int64_t output_rows(const PairProblem<T>& problem) {
-  return count_rows(problem.q) + (problem.symmetric ? count_rows(problem.k) : 0);
-}
 
 // One unweighted positive: its logit is the log-sum-exp to the last bit, and the gap is exactly 0.
 template <class T>
@@ -17,26 +12,30 @@ bool single(const PairProblem<T>& problem, const PairSums<T>& sums, std::int64_t
   return problem.weight == nullptr && sums.count[i] == T(1);
 }
 
-template <class T>
-void sum_pairs(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
+// False where the operands can not hold the rows.
+template <class Operands, class T>
+bool sum_pairs(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
                const PairSums<T>& sums) {
   const PairRules<T> rules(problem);
-  const auto q = PackedRows<T>::forward(queries(problem), q_scale, threads);
+  const auto q = Operands::forward(problem, queries(problem), q_scale, false, threads);
+  if (!Operands::usable(q)) return false;
   if (rules.self()) {
     sum_all<Caller::pairs>(problem, q, q, rules, exponent_shift(problem, q, q, threads), threads,
                            sums);
-  } else {
-    const auto k = PackedRows<T>::forward(keys(problem), k_scale, threads);
-    sum_all<Caller::pairs>(problem, q, k, rules, exponent_shift(problem, q, k, threads), threads,
-                           sums);
+    return true;
   }
+  const auto k = Operands::forward(problem, keys(problem), k_scale, false, threads);
+  if (!Operands::usable(k)) return false;
+  sum_all<Caller::pairs>(problem, q, k, rules, exponent_shift(problem, q, k, threads), threads,
+                         sums);
+  return true;
 }
 
-template <class T>
-void forward(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
-             const PairSums<T>& sums, T* out) {
-  sum_pairs(problem, threads, q_scale, k_scale, sums);
-  const std::int64_t rows = output_rows(problem);
+template <class Operands, class T>
+bool forward_on(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
+                const PairSums<T>& sums, T* out) {
+  if (!sum_pairs<Operands>(problem, threads, q_scale, k_scale, sums)) return false;
+  const std::int64_t rows = count_outputs(problem);
   for (std::int64_t i = 0; i < rows; ++i) {
     out[i] = T(double(sums.negative_shift[i]) + std::log(double(sums.negative_total[i])));
     const double positive = single(problem, sums, i) ? double(sums.logit[i])
@@ -47,33 +46,43 @@ void forward(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
                             ? T(0)
                             : T(positive - double(sums.logit[i]) / sums.count[i]);
   }
+  return true;
 }
 
-template <class T>
-double pairs_gradient(const PairProblem<T>& problem, int threads, const T* q_scale,
-                      const T* k_scale, const PairSums<T>& sums, const LogitGradient<T>& logit,
-                      T* grad_q, T* grad_k) {
+// dL/dbeta into `slope`.
+template <class Operands, class T>
+bool pairs_gradient(const PairProblem<T>& problem, int threads, const T* q_scale, const T* k_scale,
+                    const PairSums<T>& sums, const LogitGradient<T>& logit, T* grad_q, T* grad_k,
+                    double& slope) {
+  typedef typename Operands::Packed Packed;
+  typedef typename Operands::Gradient Tile;
   const PairRules<T> rules(problem);
   const bool normalized = problem.normalize;
-  const T beta = T(problem.beta);
-  const auto q = PackedRows<T>::backward(queries(problem), q_scale, threads);
+  const Packed q = Operands::backward(problem, queries(problem), q_scale, threads);
+  if (!Operands::usable(q)) return false;
   if (rules.self()) {
-    return self_gradient<Caller::pairs, T>(problem, q, rules,
-                                           exponent_shift(problem, q, q, threads), threads, sums,
-                                           logit, grad_q, nullptr);
+    slope = self_gradient<Caller::pairs, Tile>(problem, q, rules,
+                                               exponent_shift(problem, q, q, threads), threads,
+                                               sums, logit, grad_q, static_cast<T*>(nullptr));
+    return true;
   }
-  const auto k = PackedRows<T>::backward(keys(problem), k_scale, threads);
-  PairGradient<T> walk(q, k, false, grad_k != nullptr, threads);
+  const Packed k = Operands::backward(problem, keys(problem), k_scale, threads);
+  if (!Operands::usable(k)) return false;
+  PairGradient<T, Packed, Tile> walk(q, k, false, grad_k != nullptr, threads,
+                                     tile_unit_scale(q, count_outputs(problem), logit));
   all_gradients<Caller::pairs>(problem, q, k, rules, exponent_shift(problem, q, k, threads), sums,
                                logit, walk);
-  if (grad_k != nullptr) walk.finish(k, true, normalized, beta, grad_k, nullptr, k.blocks.rows);
-  return walk.finish(q, false, normalized, beta, grad_q, nullptr, problem.q.count1);
+  if (grad_k != nullptr) {
+    walk.finish(k, true, normalized, problem.beta, grad_k, nullptr, k.blocks.rows);
+  }
+  slope = walk.finish(q, false, normalized, problem.beta, grad_q, nullptr, problem.q.count1);
+  return true;
 }
 
-template <class T>
-double backward(const PairProblem<T>& problem, int threads, const T* q_scale, const T* k_scale,
-                const PairSums<T>& sums, const T* grad_out, T* grad_q, T* grad_k) {
-  const std::int64_t rows = output_rows(problem);
+template <class Operands, class T>
+bool backward_on(const PairProblem<T>& problem, int threads, const T* q_scale, const T* k_scale,
+                 const PairSums<T>& sums, const T* grad_out, T* grad_q, T* grad_k, double& slope) {
+  const std::int64_t rows = count_outputs(problem);
   Scratch<T> negative(rows), positive(rows), constant(rows);
   for (std::int64_t i = 0; i < rows; ++i) {
     const double on_positive = grad_out[rows + i], on_gap = grad_out[2 * rows + i];
@@ -83,8 +92,55 @@ double backward(const PairProblem<T>& problem, int threads, const T* q_scale, co
     positive[i] = none || p == T(0) ? T(0) : T((one ? on_positive : on_positive + on_gap) / p);
     constant[i] = none || one ? T(0) : T(on_gap / sums.count[i]);
   }
-  return pairs_gradient<T>(problem, threads, q_scale, k_scale, sums,
-                           {negative.get(), positive.get(), constant.get()}, grad_q, grad_k);
+  return pairs_gradient<Operands, T>(problem, threads, q_scale, k_scale, sums,
+                                     {negative.get(), positive.get(), constant.get()}, grad_q,
+                                     grad_k, slope);
+}
+
+#ifdef TSSSL_TILE_UNIT
+
+void forward(const PairProblem<float>& problem, int threads, float* q_scale, float* k_scale,
+             const PairSums<float>& sums, float* out) {
+  if (unit_pays(problem) && forward_on<UnitTiles>(problem, threads, q_scale, k_scale, sums, out)) {
+    return;
+  }
+  vectors::pairs_kernels().f32.forward(problem, threads, q_scale, k_scale, sums, out);
+}
+
+double backward(const PairProblem<float>& problem, int threads, const float* q_scale,
+                const float* k_scale, const PairSums<float>& sums, const float* grad_out,
+                float* grad_q, float* grad_k) {
+  double slope = 0;
+  if (unit_pays(problem) && backward_on<UnitTiles>(problem, threads, q_scale, k_scale, sums,
+                                                   grad_out, grad_q, grad_k, slope)) {
+    return slope;
+  }
+  return vectors::pairs_kernels().f32.backward(problem, threads, q_scale, k_scale, sums, grad_out,
+                                               grad_q, grad_k);
+}
+
+}  // namespace
+
+const ByDtype<PairKernels>& pairs_kernels() {
+  static const ByDtype<PairKernels> table{{forward, backward}, vectors::pairs_kernels().f64};
+  return table;
+}
+
+#else
+
+template <class T>
+void forward(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
+             const PairSums<T>& sums, T* out) {
+  forward_on<RegisterTiles<T>>(problem, threads, q_scale, k_scale, sums, out);
+}
+
+template <class T>
+double backward(const PairProblem<T>& problem, int threads, const T* q_scale, const T* k_scale,
+                const PairSums<T>& sums, const T* grad_out, T* grad_q, T* grad_k) {
+  double slope = 0;
+  backward_on<RegisterTiles<T>>(problem, threads, q_scale, k_scale, sums, grad_out, grad_q, grad_k,
+                                slope);
+  return slope;
 }
 
 }  // namespace
@@ -94,6 +150,8 @@ const ByDtype<PairKernels>& pairs_kernels() {
                                           {forward<double>, backward<double>}};
   return table;
 }
+
+#endif
 
 }  // namespace TSSSL_ISA
 }  // namespace tsssl

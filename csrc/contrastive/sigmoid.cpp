@@ -90,8 +90,9 @@ void backward(const PairProblem<T>& problem, double bias, int threads, const T* 
   for (std::int64_t i = 0; i < q.padded; ++i) upstream[i] = i < q.blocks.rows ? grad_loss[i] : T(0);
   Scratch<double> of_scale(q.blocks.count), of_bias(q.blocks.count);
   for (std::int64_t b = 0; b < q.blocks.count; ++b) of_scale[b] = of_bias[b] = 0;
-  PairGradient<T> gradient(q, k, false, grad_k != nullptr, threads);
-  gradient.run([&](const Window& window, std::int64_t block, T* tile) {
+  using Tile = GradientTile<T>;
+  PairGradient<T, PackedRows<T>, Tile> gradient(q, k, false, grad_k != nullptr, threads);
+  gradient.run([&](const Window& window, const Tile& tile) {
     // By tile, so that no lane adds more than a few numbers in T.
     Vec<T> with_scale{}, with_bias{};
     double scale_total = 0, bias_total = 0;
@@ -106,10 +107,11 @@ void backward(const PairProblem<T>& problem, double bias, int threads, const T* 
       const Vec<T> w = slope * upstream[i];
       with_scale += w * s;
       with_bias += w;
-      store(tile + (i - window.i0) * kTileStride + j - window.j0, w);
+      tile.put(i - window.i0, j - window.j0, w);
     };
     walk_signed(q, k, rules, by_position, window, T(problem.beta), T(bias), flush, pair);
     flush(0, 0);
+    const std::int64_t block = window.i0 / q.blocks.size;
     of_scale[block] += scale_total;
     of_bias[block] += bias_total;
   });

@@ -62,14 +62,20 @@ inline double largest_norm(const PackedRows<T>& side, int threads) {
   return std::sqrt(largest);
 }
 
-// From Cauchy-Schwarz. q and k are the same operand for one set.
+// The rows of an operand in T, row-major.
 template <class T>
-inline ExponentShift<T> exponent_shift(const PairProblem<T>& problem, const PackedRows<T>& q,
-                                       const PackedRows<T>& k, int threads) {
+TSSSL_INLINE const PackedRows<T>& exact_rows(const PackedRows<T>& rows) {
+  return rows;
+}
+
+// From Cauchy-Schwarz. q and k are the same operand for one set.
+template <class T, class Packed>
+inline ExponentShift<T> exponent_shift(const PairProblem<T>& problem, const Packed& q,
+                                       const Packed& k, int threads) {
   double bound = std::fabs(problem.beta);
   if (!problem.normalize) {
-    const double of_q = largest_norm(q, threads);
-    bound *= of_q * (&q == &k ? of_q : largest_norm(k, threads));
+    const double of_q = largest_norm<T>(exact_rows(q), threads);
+    bound *= of_q * (&q == &k ? of_q : largest_norm<T>(exact_rows(k), threads));
   }
   return ExponentShift<T>(bound);
 }
@@ -163,8 +169,8 @@ TSSSL_INLINE void add(T* p, Vec<T> v) {
 
 // Per-row maxima of a block pair, into the shifts of both sides. kKeep: the similarities go into
 // `kept`.
-template <class T, bool kKeep>
-inline void block_maxima(const PackedRows<T>& q, const PackedRows<T>& k, const PairRules<T>& rules,
+template <class T, bool kKeep, class Packed>
+inline void block_maxima(const Packed& q, const Packed& k, const PairRules<T>& rules,
                          const Window& window, T beta, Side<T>& rows, Side<T>& columns, T* kept) {
   constexpr int kLanes = Simd<T>::kLanes;
   const auto tile = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, const TileKind& kind) {

@@ -177,8 +177,8 @@ void backward(const PairProblem<T>& problem, double margin, int threads, const T
     of_negative[i] = inside ? of_positive[i] * rows.active[i] : T(0);
     nearest[i] = inside ? rows.nearest[i] : -1;
   }
-  PairGradient<T> gradient(z, z, true, false, threads);
-  gradient.run([&](const Window& window, std::int64_t, T* out) {
+  PairGradient<T, PackedRows<T>, GradientTile<T>> gradient(z, z, true, false, threads);
+  gradient.run([&](const Window& window, const GradientTile<T>& out) {
     const auto tile = [&](std::int64_t i, std::int64_t j, Tile<T>& acc, const TileKind&) {
       const Vec<T> zero{};
       for (int v = 0; v < Shape::kVectors; ++v) {
@@ -196,7 +196,7 @@ void backward(const PairProblem<T>& problem, double margin, int threads, const T
           const Vec<T> from =
               column_nearest == static_cast<Lane<T>>(row) ? load(of_negative.get() + first) : zero;
           const Vec<T> w = classes.positive ? -(by_row + by_column) : to + from;
-          store(out + (row - window.i0) * kTileStride + first - window.j0, w);
+          out.put(row - window.i0, first - window.j0, w);
         }
       }
     };

@@ -4,6 +4,7 @@
 #pragma once
 #include <immintrin.h>
 
+#include "gemm/bf16.h"
 #include "gemm/tiles.h"
 
 namespace tsssl {
@@ -28,18 +29,12 @@ TSSSL_INLINE void multiply_add(Bf16Pair left, Vec<Bf16Pair> right, Vec<float>& a
   acc = (Vec<float>)_mm512_dpbf16_ps((__m512)acc, (__m512bh)both, (__m512bh)right);
 }
 
-typedef std::uint16_t Bf16s __attribute__((vector_size(TSSSL_VECTOR_BYTES / 2)));
-
-// To nearest, halfway to even.
-TSSSL_INLINE Bf16s round_to_bf16(Vec<float> x) { return (Bf16s)_mm512_cvtneps_pbh((__m512)x); }
-
 // Neighbours of one row: 16 numbers as 8 pairs.
 TSSSL_INLINE void store_row(Bf16Pair* p, Bf16s x) { __builtin_memcpy(p, &x, sizeof x); }
 
 // Neighbours of one column: 16 pairs (even, odd).
 TSSSL_INLINE void store_columns(Bf16Pair* p, Bf16s even, Bf16s odd) {
-  const Vec<Bf16Pair> low = __builtin_convertvector(even, Vec<Bf16Pair>);
-  const Vec<Bf16Pair> pairs = low | __builtin_convertvector(odd, Vec<Bf16Pair>) << 16;
+  const Words pairs = pairs_of(even, odd);
   __builtin_memcpy(p, &pairs, sizeof pairs);
 }
 

@@ -30,19 +30,51 @@ TSSSL_TABLES(TSSSL_DECLARE)
 #else
 #define TSSSL_CASE_avx512(name)
 #endif
+#ifdef TSSSL_HAVE_amx
+namespace amx {
+TSSSL_UNIT_TABLES(TSSSL_DECLARE)
+}
+#endif
+namespace amx_emulated {
+TSSSL_UNIT_TABLES(TSSSL_DECLARE)
+}
 #ifdef TSSSL_HAVE_avx512bf16
 namespace avx512bf16 {
 const NtXentKernels<float>& nt_xent_bf16_kernels();
 }
 #endif
 
+// Of the instruction set whose vectors are in use.
+namespace vectors {
 #define TSSSL_SELECT(type, name)                                                       \
   const type& name() {                                                                 \
-    switch (active_isa()) {                                                            \
+    switch (vector_isa()) {                                                            \
       TSSSL_CASE_avx2(name) TSSSL_CASE_avx512(name) default : return baseline::name(); \
     }                                                                                  \
   }
 TSSSL_TABLES(TSSSL_SELECT)
+}  // namespace vectors
+
+#define TSSSL_VECTORS(type, name) \
+  const type& name() { return vectors::name(); }
+TSSSL_VECTOR_TABLES(TSSSL_VECTORS)
+
+#ifdef TSSSL_HAVE_amx
+#define TSSSL_CASE_amx(name) \
+  case Isa::amx:             \
+    return amx::name();
+#else
+#define TSSSL_CASE_amx(name)
+#endif
+#define TSSSL_UNIT(type, name)                   \
+  const type& name() {                           \
+    switch (active_isa()) {                      \
+    TSSSL_CASE_amx(name) case Isa::amx_emulated: \
+      return amx_emulated::name();               \
+      default : return vectors::name();          \
+    }                                            \
+  }
+TSSSL_UNIT_TABLES(TSSSL_UNIT)
 
 const NtXentKernels<float>& nt_xent_bf16_kernels() {
   const std::string why = why_not_bf16();

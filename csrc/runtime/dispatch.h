@@ -10,9 +10,14 @@
 
 // TABLE(type, name) for every table. The source of the operator's name defines name() in the
 // namespace of each instruction set that it is compiled for.
-#define TSSSL_TABLES(TABLE)                           \
-  TABLE(ByDtype<PairKernels>, pairs_kernels)          \
-  TABLE(ByDtype<NtXentKernels>, nt_xent_kernels)      \
+#define TSSSL_TABLES(TABLE) TSSSL_UNIT_TABLES(TABLE) TSSSL_VECTOR_TABLES(TABLE)
+
+// Those that are written on the tensor unit as well.
+#define TSSSL_UNIT_TABLES(TABLE)             \
+  TABLE(ByDtype<PairKernels>, pairs_kernels) \
+  TABLE(ByDtype<NtXentKernels>, nt_xent_kernels)
+
+#define TSSSL_VECTOR_TABLES(TABLE)                    \
   TABLE(ByDtype<GroupedKernels>, grouped_kernels)     \
   TABLE(ByDtype<KeyKernels>, keys_kernels)            \
   TABLE(ByDtype<SigmoidKernels>, sigmoid_kernels)     \
@@ -31,6 +36,11 @@ namespace tsssl {
 
 #define TSSSL_DECLARE(type, name) const type& name();
 TSSSL_TABLES(TSSSL_DECLARE)
+
+// The same without a tensor unit: for what a kernel on the unit leaves to others.
+namespace vectors {
+TSSSL_TABLES(TSSSL_DECLARE)
+}
 
 // NT-Xent with bfloat16 products. Throws std::runtime_error where why_not_bf16() has a reason.
 const NtXentKernels<float>& nt_xent_bf16_kernels();

@@ -4,6 +4,12 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#if defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace tsssl {
 namespace {
 
@@ -18,27 +24,55 @@ std::string names(const std::vector<Isa>& isas) {
 
 Isa parse(const std::string& name) {
   std::vector<Isa> usable;
+  std::string why;
   for (Isa isa : compiled_isas()) {
-    if (isa_supported(isa)) usable.push_back(isa);
+    const std::string reason = why_not_isa(isa);
+    if (reason.empty()) usable.push_back(isa);
+    if (name == isa_name(isa)) {
+      if (reason.empty()) return isa;
+      why = reason + "; ";
+    }
   }
-  for (Isa isa : usable) {
-    if (name == isa_name(isa)) return isa;
+  throw std::invalid_argument("TSSSL_CPU_ISA='" + name + "' can not be used: " + why +
+                              "compiled in and supported by this machine: " + names(usable));
+}
+
+// The best of those up to `last`.
+Isa best(Isa last) {
+  Isa found = Isa::baseline;
+  for (Isa isa : compiled_isas()) {
+    if (isa <= last && why_not_isa(isa).empty()) found = isa;
   }
-  throw std::invalid_argument(
-      "TSSSL_CPU_ISA='" + name +
-      "' can not be used: compiled in and supported by this machine: " + names(usable));
+  return found;
 }
 
 Isa automatic() {
-  if (const char* name = std::getenv("TSSSL_CPU_ISA"); name != nullptr && *name != '\0') {
-    return parse(name);
-  }
-  Isa best = Isa::baseline;
-  for (Isa isa : compiled_isas()) {
-    if (isa_supported(isa)) best = isa;
-  }
-  return best;
+  const char* name = std::getenv("TSSSL_CPU_ISA");
+  return name != nullptr && *name != '\0' ? parse(name) : best(Isa::amx);
 }
+
+#if defined(__x86_64__) && defined(__linux__)
+// Linux keeps the tiles' 8 KB of state from a process until it asks, once for all of its threads
+// and children.
+std::string why_not_tiles() {
+  unsigned a, b, c, d;
+  constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & kBf16) == 0 || (d & kTile) == 0) {
+    return "this processor does not have AMX with bfloat16";
+  }
+  __get_cpuid(1, &a, &b, &c, &d);
+  unsigned low = 0, high = 0;
+  if ((c & 1u << 27) != 0) asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  if ((low & 3u << 17) != 3u << 17) return "the operating system does not enable AMX";
+  constexpr int kRequest = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
+  if (syscall(SYS_arch_prctl, kRequest, kTileData) != 0) {
+    return "the operating system refuses AMX to this process";
+  }
+  return "";
+}
+#else
+std::string why_not_tiles() { return "AMX is used on Linux on x86-64 alone"; }
+#endif
 
 }  // namespace
 
@@ -48,6 +82,10 @@ const char* isa_name(Isa isa) {
       return "avx2";
     case Isa::avx512:
       return "avx512";
+    case Isa::amx:
+      return "amx";
+    case Isa::amx_emulated:
+      return "amx-emulated";
     default:
       return "baseline";
   }
@@ -61,34 +99,52 @@ std::vector<Isa> compiled_isas() {
 #ifdef TSSSL_HAVE_avx512
   isas.push_back(Isa::avx512);
 #endif
+#ifdef TSSSL_HAVE_amx
+  isas.push_back(Isa::amx);
+#endif
+  isas.push_back(Isa::amx_emulated);
   return isas;
 }
 
-bool isa_supported(Isa isa) {
+std::string why_not_isa(Isa isa) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
   switch (isa) {
     case Isa::avx2:
-      return avx2;
+      return avx2 ? "" : "this processor does not have AVX2 and FMA";
+    case Isa::amx: {
+      static const std::string tiles = why_not_tiles();
+      if (!tiles.empty() || (avx512 && __builtin_cpu_supports("avx512bf16"))) return tiles;
+      return "this processor does not have AVX512_BF16";
+    }
     case Isa::avx512:
-      return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+      return avx512 ? "" : "this processor does not have AVX-512 F, BW, DQ and VL";
     default:
-      return true;
+      return "";
   }
 #else
-  return isa == Isa::baseline;
+  return isa == Isa::baseline || isa == Isa::amx_emulated ? "" : "this is no x86-64 processor";
 #endif
+}
+
+Isa vector_isa() {
+  const Isa isa = active_isa();
+  if (isa < Isa::amx) return isa;
+  static const Isa beneath_emulation = best(Isa::avx512);
+  return isa == Isa::amx ? Isa::avx512 : beneath_emulation;
 }
 
 std::string why_not_bf16() {
 #ifdef TSSSL_HAVE_avx512bf16
   __builtin_cpu_init();
-  if (!isa_supported(Isa::avx512) || !__builtin_cpu_supports("avx512bf16")) {
+  if (!why_not_isa(Isa::avx512).empty() || !__builtin_cpu_supports("avx512bf16")) {
     return "this processor does not have AVX512_BF16";
   }
-  if (active_isa() != Isa::avx512) {
+  if (vector_isa() != Isa::avx512) {
     return std::string("instruction set ") + isa_name(active_isa()) + " is in use (needed: avx512)";
   }
   return "";

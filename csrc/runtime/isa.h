@@ -5,15 +5,21 @@
 
 namespace tsssl {
 
-enum class Isa { baseline, avx2, avx512 };
+// amx: avx512, and the tensor unit for the operators that are written on it. amx_emulated: those
+// on the unit in plain C++, the others on the best of the first three; never chosen by itself.
+enum class Isa { baseline, avx2, avx512, amx, amx_emulated };
 
 const char* isa_name(Isa isa);
 
 // Compiled into this binary, in ascending order of preference.
 std::vector<Isa> compiled_isas();
 
-// Whether this processor and operating system can run it (cpuid and xgetbv, through the compiler).
-bool isa_supported(Isa isa);
+// Why this machine can not run it: what processor or operating system lack; "" where they can.
+std::string why_not_isa(Isa isa);
+inline bool isa_supported(Isa isa) { return why_not_isa(isa).empty(); }
+
+// The set whose vector instructions are in use: active_isa() without a tensor unit.
+Isa vector_isa();
 
 // Why the kernels on AVX512_BF16 can not run; "" where they can: compiled in, on a processor that
 // has it, with avx512 as the set in use.

@@ -84,7 +84,9 @@ TSSSL_INLINE T sum(Vec<T> v) {
 // What is both compared and subtracted (a row's maximum) has to be one number.
 template <class V>
 TSSSL_INLINE V rounded(V x) {
-#if defined(__x86_64__)
+#if TSSSL_VECTOR_BYTES == 64 && !defined(__AVX512F__)
+  asm("" : "+m"(x));  // no register holds it
+#elif defined(__x86_64__)
   asm("" : "+v"(x));
 #elif defined(__aarch64__)
   asm("" : "+w"(x));

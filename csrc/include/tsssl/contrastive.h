@@ -7,6 +7,10 @@
 
 namespace tsssl {
 
+// The largest error allowed in products of float32 numbers: float32's own, that of three products
+// of bfloat16 parts, that of one.
+enum class Precision : int { ieee = 0, bf16x3 = 1, bf16 = 2 };
+
 enum class GroupRule : int { none = 0, exclude_same = 1, only_same = 2 };
 
 // Row-major rows in up to two pieces, columns contiguous: two views of a batch need no copy.
@@ -42,6 +46,8 @@ struct PairProblem {
   std::int64_t mask_stride;
   const T* weight;  // (rows, columns), >= 0: multiplies exp(a_ij), weighs the mean over positives
   std::int64_t weight_stride;
+  int bits = 24;  // significant bits of q's and k's numbers: 8 of bfloat16, 11 of float16
+  Precision precision = Precision::ieee;
 };
 
 // Per row (queries, then keys where the problem is symmetric), all (rows):

@@ -5,13 +5,14 @@ from torch import Tensor
 
 from tsssl_fast.backends import cpp as native
 from tsssl_fast.ops.contrastive import spec
-from tsssl_fast.ops.contrastive.cpp.calls import SUFFIX, native_kernel, rows_of
+from tsssl_fast.ops.contrastive.cpp.calls import BITS, IEEE, SUFFIX, native_kernel, rows_of
 
 
 def nt_xent_forward(
     z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool, suffix: str = ""
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     n, dim = z1.shape
+    bits = BITS[z1.dtype]
     if z1.dtype not in SUFFIX or z1.stride(1) != 1 or z2.stride(1) != 1:
         z1, z2 = rows_of(z1), rows_of(z2)
     loss = z1.new_empty(2 * n if reduction == "none" else ())
@@ -24,7 +25,8 @@ def nt_xent_forward(
     gradients = z1.new_empty((2, n, dim) if fused else 0)
     getattr(native.C, f"nt_xent_forward_{suffix or SUFFIX[z1.dtype]}")(
         *(z1.data_ptr(), z1.stride(0), z2.data_ptr(), z2.stride(0), n, dim),
-        *(1 / temperature, spec.REDUCTIONS.index(reduction), torch.get_num_threads()),
+        *(1 / temperature, bits, IEEE, spec.REDUCTIONS.index(reduction)),
+        torch.get_num_threads(),
         *(loss, saved, gradients if fused else exponentials),
     )
     return loss, saved, exponentials, gradients
@@ -48,7 +50,7 @@ def nt_xent_backward(
     grad1, grad2 = z1.new_empty((n, dim)), z2.new_empty((n, dim))
     native_kernel("nt_xent_backward", z1.dtype, suffix)(
         *(z1.data_ptr(), z1.stride(0), z2.data_ptr(), z2.stride(0), n, dim),
-        *(1 / temperature, spec.REDUCTIONS.index(reduction), native.threads()),
+        *(1 / temperature, BITS[dtype], IEEE, spec.REDUCTIONS.index(reduction), native.threads()),
         *(saved, exponentials, grad.data_ptr(), grad.numel(), grad.stride(0) if grad.dim() else 0),
         *(grad1, grad2),
     )

@@ -17,6 +17,7 @@ class Problem:
     """`native` with the tensors that keep its memory alive. k = None: one set against itself."""
 
     def __init__(self, q: Tensor, k: Tensor | None, beta: float, rules: Rules) -> None:
+        bits = max(calls.BITS[x.dtype] for x in (q, k) if x is not None)
         self.q, self.k = calls.rows_of(q), None if k is None else calls.rows_of(k)
         self.dtype = self.q.dtype
         m, dim = q.shape
@@ -46,6 +47,7 @@ class Problem:
             columns=p,
             dim=dim,
             beta=beta,
+            bits=bits,
             normalize=rules.normalize,
             symmetric=rules.symmetric,
             skip_diagonal=rules.skip_diagonal,

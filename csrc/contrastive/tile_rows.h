@@ -1,0 +1,248 @@
+// One side of a similarity product for the tensor unit: the caller's rows, scaled by powers of two
+// and split into bfloat16 parts; what the engine walks in their place of PackedRows.
+//
+// A row x with its largest element in [2^e, 2^(e+1)) is stored as x 2^-e, exactly, and its norm
+// is applied behind the product: s_ij = f_i f_j <x_i 2^-e_i, x_j 2^-e_j>, f = 2^e / ||x||. So
+// 16-bit inputs are multiplied as the caller gave them, and no part of a float32 number falls below
+// what the unit keeps (it flushes subnormal numbers).
+#pragma once
+#include "contrastive/tile_walk.h"
+#include "gemm/operand_tiles.h"
+
+namespace tsssl {
+namespace TSSSL_ISA {
+namespace {
+
+// Of rows without normalisation: beyond, factors and weights would leave float32's range.
+constexpr int kLargestExponent = 60;
+
+// Which parts are multiplied, of the caller's rows and of dL/ds. float32 has 24 significant bits,
+// three parts; float16 11, two parts; bfloat16 8, one. dL/ds has at least two: rounded to one part
+// a gradient that is the difference of similar rows would keep no digit.
+struct TileProducts {
+  TileProducts(int bits, Precision precision)
+      : similarity(bits <= 8                      ? PartProducts{1, 1, 1}
+                   : bits <= 11                   ? PartProducts{2, 2, 3}
+                   : precision == Precision::ieee ? PartProducts{3, 3, 3}
+                                                  : PartProducts{2, 2, 2}),
+        gradient(bits <= 8                                   ? PartProducts{2, 1, 2}
+                 : bits > 11 && precision == Precision::ieee ? PartProducts{3, 3, 3}
+                                                             : PartProducts{2, 2, 2}) {}
+
+  const PartProducts similarity, gradient;
+};
+
+class TileRows {
+ public:
+  static TileRows forward(const RowsInput<float>& input, const TileProducts& products, float* scale,
+                          bool gradient, int threads) {
+    return TileRows(input, products, scale, scale, gradient, threads);
+  }
+  static TileRows backward(const RowsInput<float>& input, const TileProducts& products,
+                           const float* scale, int threads) {
+    return TileRows(input, products, nullptr, scale, true, threads);
+  }
+
+  static constexpr bool kHalfDiagonal = true;
+
+  // Left and right operand of similarities: rows [16 r, 16 r + 16), 32 numbers of depth.
+  const Bf16* left(std::int64_t part, std::int64_t r, std::int64_t step) const {
+    return left_.get() + ((part * padded / kTileRows + r) * steps + step) * kTileNumbers;
+  }
+  const Bf16* right(std::int64_t part, std::int64_t r, std::int64_t step) const {
+    return right_.get() + ((part * padded / kTileRows + r) * steps + step) * kTileNumbers;
+  }
+  // Right operand of the gradient's products: 32 rows as its depth, columns [16 c, 16 c + 16).
+  const Bf16* deep(std::int64_t part, std::int64_t r, std::int64_t c) const {
+    return deep_.get() + ((part * padded / kTileDepth + r) * 2 * steps + c) * kTileNumbers;
+  }
+  float factor(std::int64_t i) const { return factor_[i]; }
+  const float* factors(std::int64_t i) const { return factor_.get() + i; }
+  // Every row can be stored: it is finite, and of middling size where it is not normalised.
+  bool usable() const { return usable_; }
+
+  const TileProducts products;
+  const PackedRows<float> exact;
+  const RowBlocks<float> blocks;
+  const std::int64_t depth, padded, steps, stride;  // stride: of the gradient's rows
+
+ private:
+  static PackedRows<float> exact_of(RowsInput<float> input, float* written, const float* scale,
+                                    int threads) {
+    input.packed = false;
+    if (written != nullptr) return PackedRows<float>::forward(input, written, threads);
+    return PackedRows<float>::backward(input, scale, threads);
+  }
+
+  TileRows(const RowsInput<float>& input, const TileProducts& chosen, float* written,
+           const float* scale, bool gradient, int threads)
+      : products(chosen),
+        exact(exact_of(input, written, scale, threads)),
+        blocks(exact.blocks),
+        depth(exact.depth),
+        padded(exact.padded),
+        steps(ceil_div(depth, kTileDepth)),
+        stride(steps * kTileDepth),
+        factor_(padded),
+        left_(input.packed ? products.similarity.left * padded * stride : 0),
+        right_(input.packed ? products.similarity.right * padded * stride : 0),
+        deep_(gradient ? products.gradient.right * padded * stride : 0) {
+    threads = threads_for(padded * depth, threads);
+    Scratch<float> scaled(threads * kTileDepth * stride);
+    Scratch<std::uint8_t> usable(padded / kTileDepth);
+    for_rows(blocks.rows, padded / kTileDepth, threads, [&](std::int64_t p, int thread) {
+      float* rows_here = scaled.get() + thread * kTileDepth * stride;
+      usable[p] = true;
+      for (std::int64_t r = 0; r < kTileDepth; ++r) {
+        const std::int64_t i = p * kTileDepth + r;
+        const float* x = i < blocks.rows ? row_at(input.rows, i) : nullptr;
+        usable[p] &= scale_row(x, i, input.normalize, rows_here + r * stride);
+      }
+      if (usable[p] && input.packed) store_rows(p, rows_here);
+      if (usable[p] && gradient) store_depth(p, rows_here);
+    });
+    usable_ = true;
+    for (std::int64_t p = 0; p < padded / kTileDepth; ++p) usable_ &= usable[p] != 0;
+  }
+
+  // Whether the row can be stored; x == nullptr: padding.
+  bool scale_row(const float* x, std::int64_t i, bool normalize, float* to) const {
+    float largest = 0;
+    std::int64_t at = 0;
+    bool finite = true;
+    for (std::int64_t c = 0; x != nullptr && c < depth; ++c) {
+      const float magnitude = __builtin_fabsf(x[c]);
+      finite &= magnitude <= 3.4028234664e38f;
+      if (magnitude > largest) {
+        largest = magnitude;
+        at = c;
+      }
+    }
+    for (std::int64_t c = 0; c < stride; ++c) to[c] = 0;
+    factor_[i] = 0;
+    if (!finite) return false;
+    const double unit = largest == 0 ? 0 : exact.row(i)[at];
+    if (unit == 0) return true;  // a row of zeros, or one that takes no part
+    int exponent;
+    __builtin_frexp(largest, &exponent);
+    if (!normalize && (exponent > kLargestExponent || exponent < -kLargestExponent)) return false;
+    const double power = __builtin_ldexp(1.0, -exponent);
+    for (std::int64_t c = 0; c < depth; ++c) to[c] = static_cast<float>(x[c] * power);
+    factor_[i] = static_cast<float>(unit / (double(x[at]) * power));
+    return true;
+  }
+
+  // 32 rows as operands of similarities.
+  void store_rows(std::int64_t p, const float* rows) const {
+    const std::int64_t all = padded * stride;
+    for (std::int64_t half = 0; half < 2; ++half) {
+      for (std::int64_t step = 0; step < steps; ++step) {
+        Bf16* to = const_cast<Bf16*>(left(0, 2 * p + half, step));
+        for (std::int64_t r = 0; r < kTileRows; ++r) {
+          const float* from = rows + (half * kTileRows + r) * stride + step * kTileDepth;
+          for (std::int64_t c = 0; c < kTileDepth; c += kTileRows) {
+            store_row(to + r * kTileDepth + c, products.similarity.left, all, load(from + c));
+          }
+        }
+        for (std::int64_t part = 0; part < products.similarity.right; ++part) {
+          Bf16* turned = const_cast<Bf16*>(right(part, 2 * p + half, step));
+          __builtin_memcpy(turned, left(part, 2 * p + half, step), kTileNumbers * sizeof(Bf16));
+          transpose(turned);
+        }
+      }
+    }
+  }
+
+  // 32 rows as the depth of the gradient's products.
+  void store_depth(std::int64_t p, const float* rows) const {
+    const std::int64_t all = padded * stride;
+    for (std::int64_t c = 0; c < 2 * steps; ++c) {
+      Bf16* to = const_cast<Bf16*>(deep(0, p, c));
+      for (std::int64_t pair = 0; pair < kTileRows; ++pair) {
+        const float* from = rows + 2 * pair * stride + c * kTileRows;
+        store_pair(to + pair * kTileDepth, products.gradient.right, all, load(from),
+                   load(from + stride));
+      }
+    }
+  }
+
+  Scratch<float> factor_;
+  Scratch<Bf16> left_, right_, deep_;
+  bool usable_;
+};
+
+TSSSL_INLINE const PackedRows<float>& exact_rows(const TileRows& rows) { return rows.exact; }
+
+// The walk of tile_walk.h by blocks of 32 x 32 pairs. The products of the next block run between
+// the rows of this one: unit and vectors work at the same time.
+template <class T, bool kKept = false, class Body>
+TSSSL_INLINE void walk_tiles(const TileRows& q, const TileRows& k, const PairRules<T>& rules,
+                             const Window& window, const T* kept, const Body& body) {
+  constexpr std::int64_t kSide = 2 * kTileRows;
+  static_assert(kSide == Panel<float>::kRows);
+  constexpr int kLanes = Simd<float>::kLanes, kGroups = kSide / Shape::kRows;
+  if constexpr (kKept) {
+    for (std::int64_t j = window.j0; j < window.j1; j += kSide) {
+      const std::int64_t end = window.upper ? j + kSide : round_up(window.i1, kSide);
+      for (std::int64_t i = window.i0; i < end; i += Shape::kRows) {
+        Tile<T> acc;
+        __builtin_memcpy(&acc, kept_tile(kept, q.padded, i, j), sizeof acc);
+        body(i, j, acc, rules.kind(i, j, window.upper));
+      }
+    }
+    return;
+  }
+  alignas(64) float results[2][kSide * kSide];
+  TileUnit unit;
+  const auto products = [&](std::int64_t i, std::int64_t j, std::int64_t first, std::int64_t last) {
+    q.products.similarity.each([&](std::int64_t a, std::int64_t b) {
+      const Bf16* upper = q.left(a, i / kTileRows, 0);
+      const Bf16* lower = q.left(a, i / kTileRows + 1, 0);
+      const Bf16* near = k.right(b, j / kTileRows, 0);
+      const Bf16* far = k.right(b, j / kTileRows + 1, 0);
+      for (std::int64_t step = first; step < last; ++step) {
+        const std::int64_t at = step * kTileNumbers;
+        unit.multiply(upper + at, lower + at, near + at, far + at);
+      }
+    });
+  };
+  const auto results_to = [&](float* to) {
+    unit.store(to, to + kTileRows, to + kTileRows * kSide, to + kTileRows * kSide + kTileRows,
+               kSide * sizeof(float));
+  };
+  std::int64_t i = window.i0, j = window.j0, next_i = i, next_j = j;
+  int current = 0;
+  unit.zero();
+  products(i, j, 0, q.steps);
+  results_to(results[0]);
+  for (bool more = true; more; i = next_i, j = next_j, current ^= 1) {
+    next_i = i + kSide;
+    if (next_i >= window.i1 || (window.upper && next_i > j)) {
+      next_i = window.i0;
+      next_j = j + kSide;
+    }
+    more = next_j < window.j1;
+    if (more) unit.zero();
+    Vec<float> columns[Shape::kVectors];
+    for (int v = 0; v < Shape::kVectors; ++v) columns[v] = load(k.factors(j + v * kLanes));
+    for (int g = 0; g < kGroups; ++g) {
+      const std::int64_t row = i + g * Shape::kRows;
+      Tile<float> acc;
+#pragma GCC unroll 16
+      for (int r = 0; r < Shape::kRows; ++r) {
+#pragma GCC unroll 4
+        for (int v = 0; v < Shape::kVectors; ++v) {
+          acc[r][v] = load(results[current] + (g * Shape::kRows + r) * kSide + v * kLanes) *
+                      q.factor(row + r) * columns[v];
+        }
+      }
+      body(row, j, acc, rules.kind(row, j, window.upper));
+      if (more) products(next_i, next_j, g * q.steps / kGroups, (g + 1) * q.steps / kGroups);
+    }
+    if (more) results_to(results[current ^ 1]);
+  }
+}
+
+}  // namespace
+}  // namespace TSSSL_ISA
+}  // namespace tsssl
