@@ -69,7 +69,7 @@ struct RowBlocks {
   explicit RowBlocks(std::int64_t m, bool alone = false) : rows(m) {
     constexpr std::int64_t kPanel = Panel<T>::kRows;
     const std::int64_t target = alone || m <= 3 * kPanel ? 1 : (m <= 8 * kMaxBlock ? 8 : 32);
-    size = min(round_up(ceil_div(m, target), kPanel), kMaxBlock / kPanel * kPanel);
+    size = max(kPanel, min(round_up(ceil_div(m, target), kPanel), kMaxBlock / kPanel * kPanel));
     count = ceil_div(m, size);
   }
   std::int64_t begin(std::int64_t block) const { return block * size; }
