@@ -62,8 +62,11 @@ def _extension() -> Iterator[str]:
         yield from "".join(traceback.format_exception(error)).rstrip().splitlines()
         return
     yield f"{native.C.__file__}"
-    for isa, supported in native.C.isas().items():
-        state = "in use" if isa == native.C.isa() else "supported" if supported else "not supported"
+    for isa in native.C.isas():
+        why = native.C.why_not_isa(isa)
+        state = (
+            "in use" if isa == native.C.isa() else f"not supported: {why}" if why else "supported"
+        )
         yield f"instruction set {isa}: {state}"
 
 

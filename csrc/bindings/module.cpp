@@ -21,6 +21,15 @@ PYBIND11_MODULE(_C, module) {
       },
       "Compiled instruction sets, each with whether this machine can run it.");
   module.def(
+      "why_not_isa",
+      [](const std::string& name) {
+        for (tsssl::Isa isa : tsssl::compiled_isas()) {
+          if (name == tsssl::isa_name(isa)) return tsssl::why_not_isa(isa);
+        }
+        return std::string("not compiled in");
+      },
+      py::arg("name"), "Why this machine can not run an instruction set; '' where it can.");
+  module.def(
       "contract", [] { return std::string(TSSSL_CONTRACT); },
       "Hash of the sources that the Python package has to match, computed by CMakeLists.txt.");
   module.def("why_not_bf16", &tsssl::why_not_bf16,

@@ -1,0 +1,194 @@
+"""Kernels on the tensor unit: by its emulation on every machine, by its instructions where it is.
+
+The other files of this folder run on both as on every instruction set; what is particular to the
+unit stands here: sizes from which it is used, inputs of 16 bits, rows of every magnitude, and other
+users of the same tiles.
+"""
+
+import os
+import shutil
+import subprocess
+import threading
+
+import pytest
+import torch
+from checks import accept
+from torch import Tensor
+
+from tsssl_fast import functional
+from tsssl_fast.backends import cpp as native
+
+UNITS = [
+    pytest.param(
+        name,
+        marks=pytest.mark.skipif(
+            native.C is None or native.C.why_not_isa(name) != "",
+            reason=f"{name}: {'no extension' if native.C is None else native.C.why_not_isa(name)}",
+        ),
+    )
+    for name in ("amx", "amx-emulated")
+]
+
+
+@pytest.fixture(params=UNITS)
+def unit(request):
+    native.module().set_isa(request.param)
+    yield request.param
+    native.module().set_isa("")
+
+
+def definition(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
+    """NT-Xent, mean over rows (Chen et al. 2020, equation 1), in the inputs' dtype."""
+    u = torch.nn.functional.normalize(torch.cat([z1, z2]), dim=1)
+    logits = (u @ u.T / temperature).fill_diagonal_(float("-inf"))
+    return torch.nn.functional.cross_entropy(logits, torch.arange(len(u)).roll(len(z1)))
+
+
+def loss_and_gradients(function, z1: Tensor, z2: Tensor, *options) -> list[Tensor]:
+    leaves = [z1.clone().requires_grad_(), z2.clone().requires_grad_()]
+    loss = function(*leaves, *options)
+    return [loss.detach(), *torch.autograd.grad(loss, leaves)]
+
+
+def ours(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
+    return functional.nt_xent_loss(z1, z2, temperature=temperature, backend="cpp")
+
+
+# Sizes from which the instructions are used (csrc/contrastive/operands.h), ends that are no whole
+# tile.
+# The emulation, slow, takes smaller ones too.
+SIZES = {torch.float32: (203, 389), torch.bfloat16: (203, 70), torch.float16: (203, 70)}
+
+
+@pytest.mark.parametrize("temperature", [0.5, 0.02, 1e-3])
+@pytest.mark.parametrize("dtype", SIZES)
+def test_values_and_gradients(unit, dtype, temperature):
+    """float32's rule for the loss of every dtype, and for gradients of float32; of 16-bit inputs
+    the gradients' error before the last rounding is at most a quarter of an ulp on average."""
+    limits = torch.finfo(dtype)
+    results: list[list[tuple[Tensor, Tensor, Tensor]]] = [[], [], []]
+    for seed in range(6):
+        torch.manual_seed(seed)
+        n, dim = SIZES[dtype] if unit == "amx" else (45, 49)
+        z1 = torch.randn(n, dim)
+        z2 = (z1 + 2 * torch.randn(n, dim)).to(dtype)
+        z1 = z1.to(dtype)
+        truth = loss_and_gradients(definition, z1.double(), z2.double(), temperature)
+        found = loss_and_gradients(ours, z1, z2, temperature)
+        plain = loss_and_gradients(definition, z1.float(), z2.float(), temperature)
+        for list_of, *result in zip(results, found, truth, plain, strict=True):
+            list_of.append(tuple(result))
+    accept("loss", [(found.float(), *others) for found, *others in results[0]], 2)
+    for gradients in results[1:]:
+        assert all(found.dtype == dtype for found, *_ in gradients)
+        if dtype == torch.float32:
+            accept("gradient", gradients, 2)
+            continue
+        for found, exact, _ in gradients:
+            # Of a row's largest element; the last rounding alone is off by a quarter at most.
+            largest = exact.abs().amax(dim=1, keepdim=True).clamp_min(limits.tiny)
+            ulp = limits.eps * largest.clamp_min(1e-6 * largest.max())
+            off = ((found.double() - exact).abs() / ulp).mean()
+            assert off <= 0.5, f"{off:.3f} ulp"
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-15, 1e15, 1e30, 1e37])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_rows_of_every_magnitude(unit, size, normalize):
+    torch.manual_seed(0)
+    m, p, dim = (400, 390, 389) if unit == "amx" else (50, 39, 49)
+    q, k = torch.randn(m, dim) * size, torch.randn(p, dim)
+    if not normalize:
+        k = k / size  # dot products of middling size
+    ids = torch.arange(m) % 13, torch.arange(p) % 13
+
+    def loss(q: Tensor, k: Tensor, backend: str) -> Tensor:
+        return functional.contrastive_loss(
+            q, k, q_ids=ids[0], k_ids=ids[1], temperature=20.0, normalize=normalize, backend=backend
+        )
+
+    if normalize and size < 1e-13:
+        pytest.skip("rows of a norm of at most 1e-12 count as zero: tests of the definition")
+    truth = loss_and_gradients(loss, q.double(), k.double(), "reference")
+    found = loss_and_gradients(loss, q, k, "cpp")
+    plain = loss_and_gradients(loss, q, k, "reference")
+    for actual, exact, reference in zip(found, truth, plain, strict=True):
+        if exact.abs().max() < 1e38 and exact.abs().max() > 1e-37:
+            accept(f"size {size}", [(actual, exact, reference)], 2)
+
+
+def test_a_row_that_is_not_finite(unit):
+    """As on every other instruction set: the unit leaves such a batch to the vectors."""
+    torch.manual_seed(0)
+    z1, z2 = torch.randn(2, 200, 389)
+    z1[5, 7] = float("nan")
+    found = loss_and_gradients(ours, z1, z2, 0.5)
+    native.module().set_isa("baseline")
+    for actual, other in zip(found, loss_and_gradients(ours, z1, z2, 0.5), strict=True):
+        assert torch.equal(actual.isnan(), other.isnan())
+
+
+def test_the_bits_do_not_depend_on_the_threads(unit):
+    torch.manual_seed(0)
+    z1, z2 = torch.randn(2, *(SIZES[torch.float32] if unit == "amx" else (95, 49)))
+    before, results = torch.get_num_threads(), []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        results.append(loss_and_gradients(ours, z1, z2, 0.1))
+    torch.set_num_threads(before)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_other_users_of_the_tiles(unit):
+    """torch's bfloat16 products set tiles of their own between our calls, in our threads too."""
+    torch.manual_seed(0)
+    z1, z2 = torch.randn(2, 203, 70).bfloat16()
+    a, b = torch.randn(2, 256, 256).bfloat16()
+    alone, product = ours(z1, z2, 0.1), a @ b
+    wrong = []
+
+    def both() -> None:
+        for _ in range(5):
+            if not torch.equal(ours(z1, z2, 0.1), alone) or not torch.equal(a @ b, product):
+                wrong.append(1)
+
+    threads = [threading.Thread(target=both) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    both()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_after_a_fork(unit):
+    torch.manual_seed(0)
+    z1, z2 = torch.randn(2, 203, 70).bfloat16()
+    expected = ours(z1, z2, 0.1).item()
+    child = os.fork()
+    if child == 0:  # as in a DataLoader's worker: one thread
+        torch.set_num_threads(1)
+        os._exit(0 if ours(z1, z2, 0.1).item() == expected else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_set_that_can_not_run_says_why():
+    for name in native.module().isas():
+        if why := native.module().why_not_isa(name):
+            with pytest.raises(ValueError, match="TSSSL_CPU_ISA") as raised:
+                native.module().set_isa(name)
+            assert why in str(raised.value)
+    native.module().set_isa("")
+    assert native.module().why_not_isa("sse9") == "not compiled in"
+
+
+def test_the_object_has_the_instruction():
+    tool = shutil.which("objdump")
+    if tool is None:
+        pytest.skip("no objdump")
+    if "amx" not in native.module().isas():
+        pytest.skip("compiled without AMX")
+    command = [tool, "-d", "--no-show-raw-insn", native.module().__file__]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "tdpbf16ps" in text
