@@ -5,6 +5,7 @@ import torch
 
 from tsssl_fast.backends import cpp as native
 from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive.cpp.calls import BITS, IEEE
 
 N, DIM = 4, 3
 MODULE = native.module()
@@ -24,7 +25,8 @@ def nt_xent_forward(reduction: str = "none", **buffers: torch.Tensor) -> None:
     place = (z.data_ptr(), DIM)
     number = spec.REDUCTIONS.index(reduction)
     MODULE.nt_xent_forward_f32(
-        *place, *place, N, DIM, 1.0, number, 1, **{**nt_xent_buffers(), **buffers}
+        *(*place, *place, N, DIM, 1.0, BITS[z.dtype], IEEE, number, 1),
+        **{**nt_xent_buffers(), **buffers},
     )
 
 
