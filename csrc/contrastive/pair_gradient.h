@@ -77,6 +77,7 @@ class PairGradient {
                 std::int64_t first) const {
     const PackedRows<T>& side = exact_rows(packed);
     const T* gradient = keys ? key_.get() : query_.get();
+    const double unit = unit_ / level_of(keys ? q_ : k_);
     Scratch<double> parts(side.blocks.count);
     const int threads = threads_for(side.padded * side.stride, threads_);
     Scratch<T> own(threads * packed.stride);
@@ -88,7 +89,7 @@ class PairGradient {
         const T along = dot(u, g, side.stride);
         total += along;
         const T projected = normalized ? along : T(0);
-        const T scale = side.scale(i) * T(factor / unit_);
+        const T scale = side.scale(i) * T(factor / unit);
         T* out = i < first ? out1 + i * side.depth : out2 + (i - first) * side.depth;
         for (std::int64_t c = 0; c < side.depth; ++c) out[c] = (g[c] - u[c] * projected) * scale;
       }
@@ -96,7 +97,7 @@ class PairGradient {
     });
     double total = 0;
     for (std::int64_t b = 0; b < side.blocks.count; ++b) total += parts[b];
-    return total / unit_;
+    return total / unit;
   }
 
  private:

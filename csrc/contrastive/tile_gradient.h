@@ -7,42 +7,39 @@ namespace tsssl {
 namespace TSSSL_ISA {
 namespace {
 
-// Two operands: the tile times the factors of its columns, as rows for the product with the keys,
-// and times those of its rows, as pairs of rows that are then turned, for the queries'. A block on
-// the diagonal of one set has its upper half in both; they are the two halves of the whole.
+// The tile is multiplied with the factors of its rows and of its columns, so that it serves both
+// products: turned, it is the left operand of the queries'. gradient_row takes a row's own factor
+// out again. A block on the diagonal of one set has its upper half in both products; they are the
+// two halves of the whole.
 class TileGradient {
  public:
   static std::int64_t size(const TileRows& side) {
     return side.products.gradient.left * kMaxBlock * kMaxBlock;  // floats, two operands of Bf16
   }
 
-  // keys: times_queries will be called.
-  TileGradient(float* data, const TileRows& q, const TileRows& k, const Window& window, bool keys)
+  TileGradient(float* data, const TileRows& q, const TileRows& k, const Window& window, bool)
       : q_(q),
         k_(k),
         products_(q.products.gradient),
         window_(window),
-        turned_(keys),
         rows_(reinterpret_cast<Bf16*>(data)),
         columns_(rows_ + products_.left * kMaxBlock * kMaxBlock) {}
 
   TSSSL_INLINE void put(std::int64_t i, std::int64_t j, const Vec<float> (&w)[Shape::kRows]) const {
-    const std::int64_t parts = products_.left, step = kMaxBlock * kMaxBlock;
-    const Vec<float> factors = load(k_.factors(window_.j0 + j));
+    constexpr std::int64_t kStep = kMaxBlock * kMaxBlock;
+    const Vec<float> factors = load(k_.weights(window_.j0 + j));
+    const float* own = q_.weights(window_.i0 + i);
     Bf16* const row =
         tile(rows_, i / kTileRows, j / kTileDepth) + i % kTileRows * kTileDepth + j % kTileDepth;
 #pragma GCC unroll 16
     for (int r = 0; r < Shape::kRows; ++r) {
-      store_row(row + r * kTileDepth, parts, step, w[r] * factors);
-    }
-    if (!turned_) return;
-    Bf16* const pair =
-        tile(columns_, j / kTileRows, i / kTileDepth) + i % kTileDepth / 2 * kTileDepth;
-#pragma GCC unroll 16
-    for (int r = 0; r < Shape::kRows; r += 2) {
-      const std::int64_t row_index = window_.i0 + i + r;
-      store_pair(pair + r / 2 * kTileDepth, parts, step, w[r] * q_.factor(row_index),
-                 w[r + 1] * q_.factor(row_index + 1));
+      const Vec<float> x = w[r] * own[r] * factors;
+      Bf16* const to = row + r * kTileDepth;
+      if (products_.left == 2) {
+        store_row(to, 2, kStep, x);
+      } else {
+        store_row(to, 3, kStep, x);
+      }
     }
   }
   void mirror() const {}
@@ -56,9 +53,13 @@ class TileGradient {
     const std::int64_t height = ceil_div(window_.i1 - window_.i0, kTileDepth);
     const std::int64_t width = ceil_div(window_.j1 - window_.j0, kTileDepth);
     for (std::int64_t part = 0; part < products_.left; ++part) {
+      Bf16* const from = rows_ + part * kMaxBlock * kMaxBlock;
+      Bf16* const to = columns_ + part * kMaxBlock * kMaxBlock;
       for (std::int64_t j = 0; j < 2 * width; ++j) {
+        const std::int64_t half = j % 2 * kTileRows;
         for (std::int64_t i = 0; i < (window_.upper ? j / 2 + 1 : height); ++i) {
-          transpose(tile(columns_ + part * kMaxBlock * kMaxBlock, j, i));
+          turn(tile(from, 2 * i, j / 2) + half, tile(from, 2 * i + 1, j / 2) + half,
+               tile(to, j, i));
         }
       }
     }
@@ -100,7 +101,6 @@ class TileGradient {
   const TileRows &q_, &k_;
   const PartProducts products_;
   const Window window_;
-  const bool turned_;
   Bf16 *const rows_, *const columns_;
 };
 
@@ -120,13 +120,14 @@ inline double tile_unit_scale(const TileRows&, std::int64_t rows,
   return __builtin_ldexp(1.0, -exponent);
 }
 
-// From result tiles.
+// From result tiles, without the row's own factor.
 TSSSL_INLINE const float* gradient_row(const TileRows& side, const float* gradient, std::int64_t i,
                                        float* own) {
   const float* from =
       gradient + i / kTileRows * kTileRows * side.stride + i % kTileRows * kTileRows;
+  const float weight = *side.weights(i), inverse = weight == 0 ? 0 : 1 / weight;
   for (std::int64_t c = 0; c < side.stride; c += kTileRows) {
-    store(own + c, load(from + c * kTileRows));
+    store(own + c, load(from + c * kTileRows) * inverse);
   }
   return own;
 }

@@ -13,8 +13,9 @@ namespace tsssl {
 namespace TSSSL_ISA {
 namespace {
 
-// Of rows without normalisation: beyond, factors and weights would leave float32's range.
-constexpr int kLargestExponent = 60;
+// Of rows without normalisation: the largest exponent, and the largest difference of two. Beyond,
+// factors and dL/ds times two of them would leave float32's range.
+constexpr int kLargestExponent = 60, kLargestSpread = 16;
 
 // Which parts are multiplied, of the caller's rows and of dL/ds. float32 has 24 significant bits,
 // three parts; float16 11, two parts; bfloat16 8, one. dL/ds has at least two: rounded to one part
@@ -58,6 +59,9 @@ class TileRows {
   }
   float factor(std::int64_t i) const { return factor_[i]; }
   const float* factors(std::int64_t i) const { return factor_.get() + i; }
+  // Factors over 2^level, the level of the largest: of dL/ds on its way through the tiles.
+  const float* weights(std::int64_t i) const { return weight_.get() + i; }
+  double level() const { return level_; }
   // Every row can be stored: it is finite, and of middling size where it is not normalised.
   bool usable() const { return usable_; }
 
@@ -84,29 +88,49 @@ class TileRows {
         steps(ceil_div(depth, kTileDepth)),
         stride(steps * kTileDepth),
         factor_(padded),
+        weight_(padded),
         left_(input.packed ? products.similarity.left * padded * stride : 0),
         right_(input.packed ? products.similarity.right * padded * stride : 0),
         deep_(gradient ? products.gradient.right * padded * stride : 0) {
     threads = threads_for(padded * depth, threads);
     Scratch<float> scaled(threads * kTileDepth * stride);
     Scratch<std::uint8_t> usable(padded / kTileDepth);
+    Scratch<std::int32_t> exponents(padded);
     for_rows(blocks.rows, padded / kTileDepth, threads, [&](std::int64_t p, int thread) {
       float* rows_here = scaled.get() + thread * kTileDepth * stride;
       usable[p] = true;
       for (std::int64_t r = 0; r < kTileDepth; ++r) {
         const std::int64_t i = p * kTileDepth + r;
         const float* x = i < blocks.rows ? row_at(input.rows, i) : nullptr;
-        usable[p] &= scale_row(x, i, input.normalize, rows_here + r * stride);
+        usable[p] &= scale_row(x, i, input.normalize, rows_here + r * stride, exponents[i]);
       }
       if (usable[p] && input.packed) store_rows(p, rows_here);
       if (usable[p] && gradient) store_depth(p, rows_here);
     });
     usable_ = true;
     for (std::int64_t p = 0; p < padded / kTileDepth; ++p) usable_ &= usable[p] != 0;
+    if (usable_) level_factors(exponents.get());
+  }
+
+  // The factors of normalised rows are near 1.
+  void level_factors(const std::int32_t* exponents) {
+    int lowest = 0, highest = 0;
+    bool any = false;
+    for (std::int64_t i = 0; i < blocks.rows; ++i) {
+      if (factor_[i] == 0) continue;
+      lowest = any && exponents[i] > lowest ? lowest : exponents[i];
+      highest = any && exponents[i] < highest ? highest : exponents[i];
+      any = true;
+    }
+    usable_ = highest - lowest <= kLargestSpread;
+    level_ = __builtin_ldexp(1.0, highest);
+    const float down = static_cast<float>(1 / level_);
+    for (std::int64_t i = 0; i < padded; ++i) weight_[i] = factor_[i] * down;
   }
 
   // Whether the row can be stored; x == nullptr: padding.
-  bool scale_row(const float* x, std::int64_t i, bool normalize, float* to) const {
+  bool scale_row(const float* x, std::int64_t i, bool normalize, float* to,
+                 std::int32_t& level) const {
     float largest = 0;
     std::int64_t at = 0;
     bool finite = true;
@@ -129,6 +153,7 @@ class TileRows {
     const double power = __builtin_ldexp(1.0, -exponent);
     for (std::int64_t c = 0; c < depth; ++c) to[c] = static_cast<float>(x[c] * power);
     factor_[i] = static_cast<float>(unit / (double(x[at]) * power));
+    level = normalize ? 0 : exponent;
     return true;
   }
 
@@ -166,10 +191,13 @@ class TileRows {
     }
   }
 
-  Scratch<float> factor_;
+  Scratch<float> factor_, weight_;
   Scratch<Bf16> left_, right_, deep_;
   bool usable_;
+  double level_ = 1;
 };
+
+TSSSL_INLINE double level_of(const TileRows& rows) { return rows.level(); }
 
 TSSSL_INLINE const PackedRows<float>& exact_rows(const TileRows& rows) { return rows.exact; }
 

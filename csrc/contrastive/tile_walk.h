@@ -68,6 +68,12 @@ TSSSL_INLINE const PackedRows<T>& exact_rows(const PackedRows<T>& rows) {
   return rows;
 }
 
+// A power of two that is taken out of dL/ds times the operand's rows.
+template <class T>
+TSSSL_INLINE double level_of(const PackedRows<T>&) {
+  return 1;
+}
+
 // From Cauchy-Schwarz. q and k are the same operand for one set.
 template <class T, class Packed>
 inline ExponentShift<T> exponent_shift(const PairProblem<T>& problem, const Packed& q,

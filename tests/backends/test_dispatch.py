@@ -203,7 +203,7 @@ def test_instruction_set_chosen_is_the_one_in_use(monkeypatch: pytest.MonkeyPatc
                 {**os.environ, "TSSSL_CPU_ISA": isa},
             )
             assert result.stdout.strip() == isa, result.stderr
-    best = [isa for isa, supported in ISAS.items() if supported][-1]
+    best = [isa for isa, supported in ISAS.items() if supported and isa != "amx-emulated"][-1]
     monkeypatch.delenv("TSSSL_CPU_ISA", raising=False)
     native.set_isa("baseline")
     assert native.isa() == "baseline"

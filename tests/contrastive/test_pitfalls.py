@@ -14,6 +14,7 @@ from torch import Tensor
 from variants import THREADS
 
 from tsssl_fast import functional, losses
+from tsssl_fast.backends import cpp as native
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.reference import nt_xent
 from tsssl_fast.ops.decorrelation import spec as decorrelation_spec
@@ -205,6 +206,18 @@ def test_variance_hinge_of_a_collapsed_batch(kernel: str) -> None:
     assert near.abs().max() < 1 / (2 * 1e-4**0.5)
 
 
+def rounded_once(found: Tensor, expected: Tensor, kernel: str) -> None:
+    """A tensor unit multiplies 16-bit inputs as they are, in fewer products than float32 inputs:
+    before the rounding its gradients are off by 2^-15 of the row's largest."""
+    rounded = expected.to(found.dtype)
+    if kernel != "cpp" or not native.module().isa().startswith("amx"):
+        assert torch.equal(found, rounded)
+        return
+    near = 2.0**-15 * expected.abs().amax(dim=1, keepdim=True)
+    low, high = (expected - near).to(found.dtype), (expected + near).to(found.dtype)
+    assert ((found >= low) & (found <= high)).all()
+
+
 def test_gradient_underflow_in_float16(kernel: str) -> None:
     """Components near 1e-8 survive a loss scaled by 2^16: the scale comes before the rounding."""
     z = views(64, 32, dtype=torch.float16)
@@ -217,7 +230,7 @@ def test_gradient_underflow_in_float16(kernel: str) -> None:
     scaled = value_and_gradients(lambda a, b: loss(a, b, 2.0**16), z)[1:]
     plain = value_and_gradients(lambda a, b: loss(a, b, 1.0), z)[1:]
     for found, lost, expected in zip(scaled, plain, exact, strict=True):
-        assert torch.equal(found, (expected * 2.0**16).half())  # rounded once
+        rounded_once(found, expected * 2.0**16, kernel)
         assert (lost == 0).sum() > (found == 0).sum()  # without a scale they are gone
 
 
@@ -235,7 +248,7 @@ def test_accumulation_of_16_bit_gradients_across_blocks(kernel: str, dtype: torc
         rounded = value_and_gradients(loss, z)
         whole = value_and_gradients(loss, [x.float() for x in z])
         for a, b in zip(rounded[1:], whole[1:], strict=True):
-            assert torch.equal(a, b.to(dtype))
+            rounded_once(a, b, kernel)
 
 
 def test_atomics_and_locks() -> None:

@@ -13,6 +13,7 @@ from torch import distributed as dist
 
 Work = Callable[[int, int], Any]
 TIMEOUT = timedelta(seconds=60)
+ROOT = str(Path(__file__).parents[2])
 
 
 def in_processes(world: int, work: Work) -> list[Any]:
@@ -23,8 +24,13 @@ def in_processes(world: int, work: Work) -> list[Any]:
             context.Process(target=_main, args=(rank, world, folder, work, sys.path))
             for rank in range(world)
         ]
-        for process in processes:
-            process.start()
+        # A worker imports this folder as tests.distributed: behind an installed package.
+        sys.path.append(ROOT)
+        try:
+            for process in processes:
+                process.start()
+        finally:
+            sys.path.remove(ROOT)
         for process in processes:
             process.join(120)
         for process in processes:

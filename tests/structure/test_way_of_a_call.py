@@ -13,7 +13,7 @@ from tsssl_fast import losses
 from tsssl_fast.backends import cpp as native
 
 ROOT = Path(tsssl_fast.__file__).parent
-CSRC = ROOT.parent / "csrc"
+CSRC = Path(__file__).parents[2] / "csrc"  # the package may be an installed one
 # Loss -> files to open at most, functions of Python that run at most.
 MOST = {"NTXentLoss": (16, 8), "VICRegLoss": (14, 12)}
 
