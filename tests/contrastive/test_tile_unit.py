@@ -5,10 +5,13 @@ unit stands here: sizes from which it is used, inputs of 16 bits, rows of every 
 users of the same tiles.
 """
 
+import itertools
 import os
 import shutil
 import subprocess
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -192,3 +195,43 @@ def test_the_object_has_the_instruction():
     command = [tool, "-d", "--no-show-raw-insn", native.module().__file__]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "tdpbf16ps" in text
+
+
+# Options of `contrastive_loss` for m queries and p keys.
+OPTIONS: dict[str, Callable[[int, int], dict[str, Any]]] = {
+    "groups": lambda m, p: {"q_groups": torch.arange(m) % 5, "k_groups": torch.arange(p) % 5},
+    "pair_mask": lambda m, p: {"pair_mask": torch.rand(m, p) > 0.2},
+    "pair_weight": lambda m, p: {"pair_weight": torch.rand(m, p)},
+    "valid": lambda m, p: {"q_valid": torch.rand(m) > 0.1, "k_valid": torch.rand(p) > 0.1},
+    "symmetric": lambda m, p: {"symmetric": True},
+    "normalize": lambda m, p: {"normalize": False},
+    "temperature": lambda m, p: {"temperature": 0.02},
+}
+
+
+@pytest.mark.parametrize("names", itertools.combinations(OPTIONS, 2), ids="-".join)
+def test_options_with_each_other(unit, names):
+    """Without normalisation rows are up to 2^13 apart in size."""
+    results: list[list[tuple[Tensor, ...]]] = [[], [], []]
+    for seed in range(3):
+        torch.manual_seed(seed)
+        m, p, dim = (400, 391, 390) if unit == "amx" else (45, 39, 33)
+        q, k = torch.randn(m, dim), torch.randn(p, dim)
+        if "normalize" in names:
+            q, k = q * torch.exp2(torch.randint(-7, 7, (m, 1)).float()) / dim, k / 5
+        options = {"q_ids": torch.arange(m) % 37, "k_ids": torch.arange(p) % 37, "temperature": 0.2}
+        for name in names:
+            options.update(OPTIONS[name](m, p))
+
+        def loss(q: Tensor, k: Tensor, backend: str, options: dict[str, Any] = options) -> Tensor:
+            return functional.contrastive_loss(q, k, backend=backend, **options)
+
+        found = loss_and_gradients(loss, q, k, "cpp")
+        plain = loss_and_gradients(loss, q, k, "reference")
+        if "pair_weight" in names:
+            options["pair_weight"] = options["pair_weight"].double()
+        truth = loss_and_gradients(loss, q.double(), k.double(), "reference")
+        for list_of, *result in zip(results, found, truth, plain, strict=True):
+            list_of.append(tuple(result))
+    for what, draws in zip(("loss", "gradient of q", "gradient of k"), results, strict=True):
+        accept(what, draws, 2)
