@@ -209,7 +209,7 @@ OPTIONS: dict[str, Callable[[int, int], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("names", itertools.combinations(OPTIONS, 2), ids="-".join)
+@pytest.mark.parametrize("names", list(itertools.combinations(OPTIONS, 2)), ids="-".join)
 def test_options_with_each_other(unit, names):
     """Without normalisation rows are up to 2^13 apart in size."""
     results: list[list[tuple[Tensor, ...]]] = [[], [], []]
