@@ -4,12 +4,9 @@
 #include <cstdint>
 
 #include "tsssl/by_dtype.h"
+#include "tsssl/precision.h"
 
 namespace tsssl {
-
-// The largest error allowed in products of float32 numbers: float32's own, that of three products
-// of bfloat16 parts, that of one.
-enum class Precision : int { ieee = 0, bf16x3 = 1, bf16 = 2 };
 
 enum class GroupRule : int { none = 0, exclude_same = 1, only_same = 2 };
 
