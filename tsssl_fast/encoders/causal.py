@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from tsssl_fast.encoders.pool import mean_max
+from tsssl_fast.encoders.features import Stage, TimeEncoder
+from tsssl_fast.encoders.padding import normalized
 
 
 class CausalConv(nn.Module):
@@ -18,9 +19,8 @@ class CausalConv(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, (1, 3), dilation=(1, dilation), bias=False)
         self.norm = nn.BatchNorm2d(outputs)
 
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.norm(self.conv(pad(x, (self.past, 0))))
-        return y
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return normalized(self.norm, self.conv(pad(x, (self.past, 0))), lengths)
 
 
 class Block(nn.Module):
@@ -33,13 +33,15 @@ class Block(nn.Module):
         same = inputs == outputs
         self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.conv2(torch.relu(self.conv1(torch.relu(x))))
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Nothing before the end of a series sees what comes after it; lengths count for batch
+        statistics alone."""
+        y: Tensor = self.conv2(torch.relu(self.conv1(torch.relu(x), lengths)), lengths)
         skipped: Tensor = self.shortcut(x)
         return y + skipped
 
 
-class Causal(nn.Module):
+class Causal(TimeEncoder):
     """(N, C, T) -> (N, 2 * features): 1x1 convolution, `depth` blocks of dilation 1, 2, 4, ...
 
     Source: Yue et al., TS2Vec, AAAI 2022, whose encoder has depth 10, width 64 and 320 features and
@@ -57,17 +59,18 @@ class Causal(nn.Module):
         super().__init__()
         self.channels = channels
         self.out_features = 2 * features
+        self.stride = 1
         self.stem = nn.Conv2d(channels, width, 1, bias=False)
         self.blocks = nn.Sequential(
             *(Block(width, features if i == depth - 1 else width, 2**i) for i in range(depth))
         )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def feature_map(self, x: Tensor) -> Tensor:
-        """(N, C, T) -> (N, features, 1, T); step t depends on steps up to t alone."""
-        x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-        y: Tensor = self.blocks(self.stem(x))
-        return y
-
-    def forward(self, x: Tensor) -> Tensor:
-        return mean_max(self.feature_map(x))
+    def maps(self, x: Tensor, lengths: Tensor | None) -> tuple[list[Stage], Stage]:
+        """The blocks; step t depends on steps up to t alone."""
+        stages = []
+        x = self.stem(x.unsqueeze(2).contiguous(memory_format=torch.channels_last))
+        for block in self.blocks:
+            x = block(x, lengths)
+            stages.append(Stage(x, lengths))
+        return stages, stages[-1]

@@ -5,7 +5,8 @@ matters.
 import torch
 from torch import Tensor, nn
 
-from tsssl_fast.encoders.pool import mean_max
+from tsssl_fast.encoders.features import Stage, TimeEncoder
+from tsssl_fast.encoders.padding import hide, normalized, over, strided
 
 
 class Module(nn.Module):
@@ -22,13 +23,16 @@ class Module(nn.Module):
         self.pooled = nn.Conv2d(inputs, filters, 1, bias=False)
         self.norm = nn.BatchNorm2d(4 * filters)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """x, which is 0 beyond the lengths; so is the result."""
         b = self.bottleneck(x)
-        parts = [*(conv(b) for conv in self.convs), self.pooled(self.pool(x))]
-        return torch.relu(self.norm(torch.cat(parts, dim=1)))
+        # Alone, the maximum takes no zero in beside the last step.
+        highest = hide(self.pool(hide(x, lengths, -torch.inf)), lengths)
+        parts = [*(conv(b) for conv in self.convs), self.pooled(highest)]
+        return hide(torch.relu(normalized(self.norm, torch.cat(parts, dim=1), lengths)), lengths)
 
 
-class Inception(nn.Module):
+class Inception(TimeEncoder):
     """(N, C, T) -> (N, 8 * filters): average pool by `stride`, Inception modules with one residual.
 
     Source: Ismail Fawaz et al., InceptionTime, DMKD 2020; smaller, with the series averaged down
@@ -45,6 +49,7 @@ class Inception(nn.Module):
         super().__init__()
         self.channels = channels
         self.out_features = 8 * filters
+        self.stride = stride
         self.reduce = nn.AvgPool2d((1, stride), ceil_mode=True)
         self.modules_ = nn.Sequential(
             *(Module(channels if i == 0 else 4 * filters, filters) for i in range(depth))
@@ -54,10 +59,19 @@ class Inception(nn.Module):
         )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def feature_map(self, x: Tensor) -> Tensor:
-        """(N, C, T) -> (N, 4 * filters, 1, L)."""
-        x = self.reduce(x.unsqueeze(2).contiguous(memory_format=torch.channels_last))
-        return torch.relu(self.modules_(x) + self.shortcut(x))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return mean_max(self.feature_map(x))
+    def maps(self, x: Tensor, lengths: Tensor | None) -> tuple[list[Stage], Stage]:
+        """The modules; the last, with the shortcut added, is pooled."""
+        x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        averaged = self.reduce(x)
+        if lengths is not None:  # the last average of a series has what is left of it
+            share = self.reduce(over(x, lengths).to(x.dtype))
+            lengths = strided(lengths, self.stride)
+            averaged = averaged / torch.where(share > 0, share, 1.0)
+        stages, x = [], averaged
+        for module in self.modules_:
+            x = module(x, lengths)
+            stages.append(Stage(x, lengths))
+        conv, norm = self.shortcut
+        assert isinstance(norm, nn.BatchNorm2d)
+        y = torch.relu(x + normalized(norm, conv(averaged), lengths))
+        return stages, Stage(y, lengths)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from tsssl_fast.encoders.pool import mean_max
+from tsssl_fast.encoders.features import Stage, TimeEncoder
+from tsssl_fast.encoders.padding import inside, strided
 
 
 def positions(length: int, like: Tensor) -> Tensor:
@@ -29,7 +30,7 @@ def transformer(width: int, depth: int, heads: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.LayerNorm(width))
 
 
-class PatchTransformer(nn.Module):
+class PatchTransformer(TimeEncoder):
     """(N, C, T) -> (N, 2 * width): patches of all channels are tokens; mean and maximum over them.
 
     Source: Dosovitskiy et al., ViT, ICLR 2021, in one dimension, with fixed positions (so that any
@@ -48,7 +49,7 @@ class PatchTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.channels = channels
-        self.patch = patch
+        self.patch = self.stride = patch
         self.width = width
         self.out_features = 2 * width
         self.embedding = nn.Linear(channels * patch, width)
@@ -71,10 +72,17 @@ class PatchTransformer(nn.Module):
             tokens = torch.where(hidden[..., None], token, tokens)
         return tokens + positions(tokens.shape[1], tokens)
 
-    def feature_map(self, x: Tensor) -> Tensor:
-        """(N, C, T) -> (N, width, 1, L)."""
-        h: Tensor = self.blocks(self.embed(self.patches(x)))
-        return h.mT.unsqueeze(2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return mean_max(self.feature_map(x))
+    def maps(self, x: Tensor, lengths: Tensor | None) -> tuple[list[Stage], Stage]:
+        """No stages: all layers have the same tokens; those of the last are normalised, pooled."""
+        hidden = None
+        if lengths is not None:
+            # The last step stands in for the rest of its patch, as in `patches`.
+            end = torch.minimum(torch.arange(x.shape[-1], device=x.device), lengths[:, None] - 1)
+            x = x.gather(2, end[:, None].expand_as(x))
+            lengths = strided(lengths, self.patch)
+            hidden = ~inside(lengths, -(-x.shape[-1] // self.patch))
+        h = self.embed(self.patches(x))
+        *layers, norm = self.blocks
+        for layer in layers:
+            h = layer(h, src_key_padding_mask=hidden)
+        return [], Stage(norm(h).mT.unsqueeze(2), lengths)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from tsssl_fast.encoders.pool import mean_max
+from tsssl_fast.encoders.features import Stage, TimeEncoder
+from tsssl_fast.encoders.padding import hide, normalized, strided
 
 
 class Block(nn.Module):
@@ -13,6 +14,7 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
         super().__init__()
+        self.stride = stride
         pad = (0, kernel // 2)
         self.conv1 = nn.Conv2d(inputs, outputs, (1, kernel), (1, stride), pad, bias=False)
         self.norm1 = nn.BatchNorm2d(outputs)
@@ -24,12 +26,19 @@ class Block(nn.Module):
                 nn.Conv2d(inputs, outputs, 1, (1, stride), bias=False), nn.BatchNorm2d(outputs)
             )
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = torch.relu(self.norm1(self.conv1(x)))
-        return torch.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """lengths: of x, which is 0 beyond them, as the result is beyond its own."""
+        left = strided(lengths, self.stride)
+        y = hide(torch.relu(normalized(self.norm1, self.conv1(x), left)), left)
+        skipped = x
+        if isinstance(self.shortcut, nn.Sequential):
+            conv, norm = self.shortcut
+            assert isinstance(norm, nn.BatchNorm2d)
+            skipped = normalized(norm, conv(x), left)
+        return hide(torch.relu(normalized(self.norm2, self.conv2(y), left) + skipped), left)
 
 
-class ResNet(nn.Module):
+class ResNet(TimeEncoder):
     """(N, C, T) -> (N, 2 * widths[-1]): stem k7 stride 2, one block per width, mean and maximum
     pooled.
 
@@ -45,6 +54,7 @@ class ResNet(nn.Module):
         super().__init__()
         self.channels = channels
         self.out_features = 2 * widths[-1]
+        self.stride = 2 ** len(widths)
         self.stem = nn.Sequential(
             nn.Conv2d(channels, widths[0], (1, 7), (1, 2), (0, 3), bias=False),
             nn.BatchNorm2d(widths[0]),
@@ -56,11 +66,17 @@ class ResNet(nn.Module):
         )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def feature_map(self, x: Tensor) -> Tensor:
-        """(N, C, T) -> (N, widths[-1], 1, L)."""
+    def maps(self, x: Tensor, lengths: Tensor | None) -> tuple[list[Stage], Stage]:
+        """The blocks."""
+        stages = []
         x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-        y: Tensor = self.blocks(self.stem(x))
-        return y
-
-    def forward(self, x: Tensor) -> Tensor:
-        return mean_max(self.feature_map(x))
+        conv, norm, relu = self.stem
+        assert isinstance(norm, nn.BatchNorm2d)
+        lengths = strided(lengths, 2)
+        x = hide(relu(normalized(norm, conv(x), lengths)), lengths)
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            x = block(x, lengths)
+            lengths = strided(lengths, block.stride)
+            stages.append(Stage(x, lengths))
+        return stages, stages[-1]

@@ -1,12 +1,15 @@
 """Features of a frozen encoder: what it returns, or what all its stages say."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool1d
 
 from tsssl_fast.common import checks
+from tsssl_fast.encoders import Stage, padding
+from tsssl_fast.encoders.pool import mean_max
 
 __all__ = ["POOLINGS", "features", "stages"]
 
@@ -19,6 +22,7 @@ def features(
     batch_size: int = 512,
     pooling: str = "final",
     bf16: bool = False,
+    lengths: Tensor | None = None,
 ) -> Tensor:
     """(N, C, T) -> (N, F) float32: the encoder in evaluation mode, without gradient.
 
@@ -33,32 +37,50 @@ def features(
             `stages`, or a child of its only `nn.Sequential` of composite modules that return (N,
             channels, ..., time).
         bf16: run the encoder under autocast to bfloat16, as training may.
+        lengths: (N,) int64 in 1 to T, of series that end before T. The padding after them changes
+            nothing: a series has the features that it has alone. None: all T steps count.
 
-    Raises TypeError, ValueError for x of another kind or shape, or an unknown pooling.
+    Raises TypeError, ValueError for x or lengths of another kind or shape, an unknown pooling, or
+    lengths with an encoder that does not take them.
     """
     checks.floating("x", x)
     checks.choice("pooling", pooling, POOLINGS)
     if x.dim() != 3 or len(x) == 0:
         raise ValueError(f"x: shape {tuple(x.shape)}; accepted: (N, C, T) with N >= 1")
+    featured: Any = encoder
+    if lengths is not None:
+        padding.check(lengths, x)
+        if not callable(getattr(encoder, "features", None)):
+            raise TypeError(
+                f"encoder: {type(encoder).__name__} has no `features`; accepted: with lengths, one "
+                "that has it, as those of tsssl_fast.encoders"
+            )
     device = next((p.device for p in encoder.parameters()), x.device)
     training = encoder.training
     encoder.eval()
-    seen: list[Tensor] = []
-    parts_of = () if pooling == "final" else stages(encoder)
+    seen: list[Stage] = []
+    parts_of = stages(encoder) if pooling != "final" and lengths is None else ()
     hooks = [
-        stage.register_forward_hook(lambda _module, _inputs, output: seen.append(output.flatten(2)))
+        stage.register_forward_hook(lambda _module, _inputs, y: seen.append(Stage(y, None)))
         for stage in parts_of
     ]
     try:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             parts = []
-            for part in x.split(batch_size):
+            for rows in torch.arange(len(x)).split(batch_size):
                 seen.clear()
-                h = encoder(part.to(device))
-                levels = [_statistics(part).to(device)] if pooling == "input+stages" else []
+                part, own = x[rows], None
+                if lengths is None:
+                    h = encoder(part.to(device))
+                else:
+                    own = lengths[rows]
+                    part = part[..., : int(own.max())]
+                    _, h, _, levels_of = featured.features(part.to(device), own.to(device))
+                    seen += levels_of if pooling != "final" else ()
+                levels = [_statistics(part, own).to(device)] if pooling == "input+stages" else []
                 if pooling == "stages+thirds":
-                    levels += [_thirds(y) for y in seen]
-                levels += [_pool(y) for y in seen[:-1]]
+                    levels += [_thirds(*stage) for stage in seen]
+                levels += [mean_max(*stage) for stage in seen[:-1]]
                 parts.append(torch.cat([*levels, h], dim=1).float().cpu())
     finally:
         encoder.train(training)
@@ -80,13 +102,26 @@ def stages(encoder: nn.Module) -> Sequence[nn.Module]:
     return list(chains[0]) if len(chains) == 1 else []
 
 
-def _pool(h: Tensor) -> Tensor:
-    return torch.cat([h.mean(-1), h.amax(-1)], dim=1)
+def _thirds(h: Tensor, lengths: Tensor | None) -> Tensor:
+    """(N, F, ..., L) -> (N, 3F): means over floor(k L / 3) to ceil((k + 1) L / 3), k = 0, 1, 2."""
+    h = h.flatten(2)
+    if lengths is None:
+        return adaptive_avg_pool1d(h, 3).flatten(1)
+    own, step = lengths[:, None], torch.arange(h.shape[-1], device=h.device)
+    means = []
+    for k in range(3):
+        third = (step >= k * own // 3) & (step < -(-(k + 1) * own // 3))
+        means.append(torch.where(third[:, None], h, 0.0).sum(-1) / third.sum(1, keepdim=True))
+    return torch.stack(means, dim=2).flatten(1)
 
 
-def _thirds(h: Tensor) -> Tensor:
-    return adaptive_avg_pool1d(h, 3).flatten(1)
-
-
-def _statistics(x: Tensor) -> Tensor:
-    return torch.cat([x.mean(-1), x.std(-1, correction=0), x.amin(-1), x.amax(-1)], dim=1)
+def _statistics(x: Tensor, lengths: Tensor | None) -> Tensor:
+    if lengths is None:
+        mean, deviation = x.mean(-1), x.std(-1, correction=0)
+        return torch.cat([mean, deviation, x.amin(-1), x.amax(-1)], dim=1)
+    own = lengths[:, None]
+    mean = padding.hide(x, lengths).sum(-1) / own
+    centred = padding.hide(x - mean[..., None], lengths)
+    lowest, highest = (padding.hide(x, lengths, end) for end in (torch.inf, -torch.inf))
+    deviation = (centred.square().sum(-1) / own).sqrt()
+    return torch.cat([mean, deviation, lowest.amin(-1), highest.amax(-1)], dim=1)

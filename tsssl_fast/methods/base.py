@@ -16,7 +16,8 @@ class Batch(NamedTuple):
     x: (N, C, T) float series; sample_ids: (N,) int64, the rows' positions in the data set;
     seed: of this step's augmentation, so that views are a function of (seed, sample id) alone;
     labels: (N,) int64 for methods that learn from labels;
-    other: a second modality of the same rows, whatever its encoder takes.
+    other: a second modality of the same rows, whatever its encoder takes;
+    lengths: (N,) int64, the steps of each series that are no padding; None: all T.
     """
 
     x: Tensor
@@ -24,13 +25,15 @@ class Batch(NamedTuple):
     seed: int
     labels: Tensor | None = None
     other: Any = None
+    lengths: Tensor | None = None
 
 
 class Views(Protocol):
     """Anything that augments a batch (N, C, T), as every module of `tsssl_fast.augment` does.
 
     views=V gives (V, N, C, T). None gives one view, (N, C, T), or as many as it always has. The
-    result must depend on x, views, seed and sample_ids alone for training to be reproducible.
+    result must depend on x, views, seed and sample_ids alone for training to be reproducible. With
+    series of unequal length it is also called with `lengths`, from where on it changes nothing.
     """
 
     def __call__(
@@ -51,6 +54,7 @@ class Method(nn.Module, ABC):
     encoder: nn.Module
     min_batch = 2  # a batch of one has no negatives, no variance and no batch statistics
     needs_labels = False
+    takes_lengths = False
     bf16 = False
 
     @abstractmethod
@@ -60,9 +64,11 @@ class Method(nn.Module, ABC):
     def forward(self, batch: Batch) -> tuple[Tensor, Logs]:
         return self.loss(batch)
 
-    def encode(self, x: Any, encoder: Callable[[Any], Tensor] | None = None) -> Tensor:
+    def encode(
+        self, x: Any, encoder: Callable[..., Tensor] | None = None, lengths: Tensor | None = None
+    ) -> Tensor:
         """Features of `encoder` (or a part of one), else of `self.encoder`, in x's dtype; in
-        float32 for other input than series, such as text.
+        float32 for other input than series, such as text. lengths: of x, handed on where given.
 
         With `bf16` the encoder alone runs under bfloat16 autocast: it is 80 to 95 % of a step, the
         projector and the loss 4 %, and a covariance needs the digits.
@@ -70,7 +76,8 @@ class Method(nn.Module, ABC):
         series = isinstance(x, Tensor) and x.is_floating_point()
         device = x.device if series else next(self.parameters()).device
         with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
-            h: Tensor = (self.encoder if encoder is None else encoder)(x)
+            given = (x,) if lengths is None else (x, lengths)
+            h: Tensor = (self.encoder if encoder is None else encoder)(*given)
         return h.to(x.dtype if series else torch.float32)
 
     def after_step(self) -> None:
@@ -91,6 +98,8 @@ class Siamese(Method):
         loss: (N, D), (N, D) -> scalar; the subclass says where it takes something else, or none.
     """
 
+    takes_lengths = True
+
     def __init__(
         self,
         encoder: nn.Module,
@@ -106,7 +115,8 @@ class Siamese(Method):
 
     def embed(self, batch: Batch) -> Tensor:
         """(2N, D): the embeddings of the first views, then of the second."""
-        z: Tensor = self.projector(self.encode(two_views(self.views, batch)))
+        lengths = None if batch.lengths is None else batch.lengths.repeat(2)
+        z: Tensor = self.projector(self.encode(two_views(self.views, batch), lengths=lengths))
         return z
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
@@ -152,7 +162,7 @@ def one_view(views: Views | None, batch: Batch) -> Tensor:
     """(N, C, T): the first views, or the series as they are."""
     if views is None:
         return batch.x
-    v = views(batch.x, seed=batch.seed, sample_ids=batch.sample_ids)
+    v = views(batch.x, seed=batch.seed, sample_ids=batch.sample_ids, **lengths_of(batch))
     return v[0] if v.dim() == 4 else v
 
 
@@ -162,12 +172,17 @@ def two_views(views: Views, batch: Batch) -> Tensor:
     Raises ValueError for a batch of one, which has no negatives and no variance.
     """
     at_least(2, batch)
-    v = views(batch.x, views=2, seed=batch.seed, sample_ids=batch.sample_ids)
+    v = views(batch.x, views=2, seed=batch.seed, sample_ids=batch.sample_ids, **lengths_of(batch))
     if v.dim() != 4 or v.shape[:2] != (2, len(batch.x)):
         raise ValueError(
             f"views: returned shape {tuple(v.shape)}; accepted: (2, {len(batch.x)}, C, T)"
         )
     return v.flatten(0, 1)
+
+
+def lengths_of(batch: Batch) -> dict[str, Any]:
+    """Views of one's own need not know lengths where all series are equally long."""
+    return {} if batch.lengths is None else {"lengths": batch.lengths}
 
 
 def alignment(z1: Tensor, z2: Tensor) -> Tensor:

@@ -2,10 +2,13 @@
 time.
 """
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from tsssl_fast import masking
 from tsssl_fast.common import checks
+from tsssl_fast.encoders.padding import strided
 from tsssl_fast.encoders.pool import mean_max
 from tsssl_fast.losses import NTXentLoss
 from tsssl_fast.methods.base import Batch, Logs, Siamese, Views, alignment, projector, two_views
@@ -79,7 +82,11 @@ class ContrastiveReconstruction(Siamese):
             sample_ids=batch.sample_ids,
             device=x.device,
         ).flatten(0, 1)
-        reconstruction, h = reconstruct(self, self.head, x, hidden)
-        z1, z2 = self.projector(mean_max(h)).chunk(2)
+        lengths = None if batch.lengths is None else batch.lengths.repeat(2)
+        reconstruction, h = reconstruct(self, self.head, x, hidden, lengths)
+        if lengths is not None:
+            encoder: Any = self.encoder
+            lengths = strided(lengths, encoder.stride)
+        z1, z2 = self.projector(mean_max(h, lengths)).chunk(2)
         logs = {"reconstruction": reconstruction.detach(), "alignment": alignment(z1, z2)}
         return self.criterion(z1, z2) + self.weight * reconstruction, logs

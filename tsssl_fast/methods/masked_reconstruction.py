@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from tsssl_fast import masking
+from tsssl_fast.encoders.padding import over
 from tsssl_fast.methods.base import Batch, Logs, Method, Views, one_view, out_features
 from tsssl_fast.methods.tokens import check_hides, check_ratio
 
@@ -26,6 +27,7 @@ class MaskedReconstruction(Method):
     """
 
     min_batch = 1
+    takes_lengths = True
 
     def __init__(
         self,
@@ -65,16 +67,18 @@ class MaskedReconstruction(Method):
             sample_ids=batch.sample_ids,
             device=x.device,
         )
-        return reconstruct(self, self.head, x, hidden)[0], {}
+        return reconstruct(self, self.head, x, hidden, batch.lengths)[0], {}
 
 
 def reconstruct(
-    method: Method, head: nn.Module, x: Tensor, hidden: Tensor
+    method: Method, head: nn.Module, x: Tensor, hidden: Tensor, lengths: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """The loss of rebuilding hidden steps of x (N, C, T), and the features (N, F, 1, L) of the
-    rest."""
+    rest. Of padding nothing is rebuilt."""
     encoder: Any = method.encoder
-    h = method.encode(masking.fill(x, hidden), encoder.feature_map)
+    if lengths is not None:
+        hidden = hidden & over(x, lengths)
+    h = method.encode(masking.fill(x, hidden), encoder.feature_map, lengths)
     rebuilt = interpolate(head(h.squeeze(2)), x.shape[-1], mode="linear")
     return masking.masked_loss(rebuilt, x.detach(), hidden), h
 

@@ -66,8 +66,9 @@ class MoCo(Siamese):
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         v1, v2 = two_views(self.views, batch).chunk(2)
-        q = self.projector(self.encode(v1))
-        k = self.momentum_projector(self.encode(v2, self.momentum_encoder))
+        q = self.projector(self.encode(v1, lengths=batch.lengths))
+        keys = self.encode(v2, self.momentum_encoder, batch.lengths)
+        k = self.momentum_projector(keys)
         rows = torch.arange(len(q), device=q.device)
         valid = torch.cat([torch.ones_like(rows, dtype=torch.bool), self.queue.valid()])
         loss = contrastive_loss(

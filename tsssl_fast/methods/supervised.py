@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from tsssl_fast.methods.base import Batch, Logs, Method, Views, labels_of, out_features
+from tsssl_fast.methods.base import Batch, Logs, Method, Views, labels_of, lengths_of, out_features
 
 
 class Supervised(Method):
@@ -19,6 +19,7 @@ class Supervised(Method):
     """
 
     needs_labels = True
+    takes_lengths = True
 
     def __init__(
         self,
@@ -39,10 +40,13 @@ class Supervised(Method):
         return cls(encoder, nn.Linear(out_features(encoder), classes), views)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
-        x, labels = batch.x, labels_of(batch, "supervised training needs")
+        labels, lengths = labels_of(batch, "supervised training needs"), batch.lengths
+        x = batch.x
         if self.views is not None:
-            views = self.views(x, views=2, seed=batch.seed, sample_ids=batch.sample_ids)
+            ids = batch.sample_ids
+            views = self.views(x, views=2, seed=batch.seed, sample_ids=ids, **lengths_of(batch))
             x, labels = views.flatten(0, 1), labels.repeat(len(views))
-        logits = self.classifier(self.encode(x))
+            lengths = None if lengths is None else lengths.repeat(len(views))
+        logits = self.classifier(self.encode(x, lengths=lengths))
         loss = cross_entropy(logits, labels, label_smoothing=self.smoothing)
         return loss, {"train_accuracy": (logits.argmax(1) == labels).float().mean()}

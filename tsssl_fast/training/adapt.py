@@ -5,6 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tsssl_fast import encoders
+from tsssl_fast.encoders import padding
+
 __all__ = ["Adapted", "adapt"]
 
 
@@ -32,20 +35,43 @@ class Adapted(nn.Module):
         features: Any = encoder.out_features
         self.out_features = self.parts * features
 
-    def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-1] != self.length:
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """lengths: (N,) int64, of series that end before T; each is stretched by itself."""
+        features: Tensor = self.encoder(self._sensors(x, lengths))
+        return features if self.parts == 1 else features.reshape(len(x), -1)
+
+    def features(self, x: Tensor, lengths: Tensor | None = None) -> encoders.Features:
+        """As the encoder's own, those of several sensors side by side, and no stages."""
+        encoder: Any = self.encoder
+        steps, pooled, _, _ = encoder.features(self._sensors(x, lengths))
+        beside = steps.unflatten(0, (len(x), self.parts)).transpose(1, 2).flatten(2)
+        return encoders.Features(beside, pooled.reshape(len(x), -1), None, ())
+
+    def _sensors(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """(N parts, channels, length): what the encoder takes."""
+        if lengths is not None:
+            x = _stretched(x, padding.check(lengths, x), self.length)
+        elif x.shape[-1] != self.length:
             x = torch.nn.functional.interpolate(
                 x, size=self.length, mode="linear", align_corners=True
             )
         if self.missing:
             x = torch.nn.functional.pad(x, (0, 0, 0, self.missing))
-        features: Tensor
-        if self.parts == 1:
-            features = self.encoder(x)
-            return features
-        sensors = x.unflatten(1, (self.parts, self.channels)).flatten(0, 1)
-        features = self.encoder(sensors)
-        return features.reshape(len(x), -1)
+        return x if self.parts == 1 else x.unflatten(1, (self.parts, self.channels)).flatten(0, 1)
+
+
+def _stretched(x: Tensor, lengths: Tensor, steps: int) -> Tensor:
+    """(N, C, T) -> (N, C, steps), linearly, the first and last step of each series on the ends."""
+    share = torch.arange(steps, device=x.device, dtype=torch.float64) / max(1, steps - 1)
+    last = (lengths - 1)[:, None]
+    place = share * last
+    before = place.long()
+    weight = (place - before)[:, None].to(x.dtype)
+
+    def at(step: Tensor) -> Tensor:
+        return x.gather(2, torch.minimum(step, last)[:, None].expand(-1, x.shape[1], -1))
+
+    return torch.lerp(at(before), at(before + 1), weight)
 
 
 def adapt(encoder: nn.Module, trained: tuple[int, int], given: tuple[int, int]) -> nn.Module:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tsssl_fast.encoders import padding
 from tsssl_fast.methods.base import Batch, Method
 from tsssl_fast.training.monitor import Monitor
 from tsssl_fast.training.profile import StepProfile
@@ -91,6 +92,7 @@ def fit(
     settings: Settings,
     *,
     labels: Tensor | None = None,
+    lengths: Tensor | None = None,
     state: State | None = None,
     on_epoch: Callable[[dict[str, float], Callable[[], State]], None] | None = None,
     monitor: Monitor | None = None,
@@ -100,6 +102,8 @@ def fit(
 
     Args:
         labels: (N,) int64 where the method needs them.
+        lengths: (N,) int64 in 1 to T, of series that end before T; what comes after is padding,
+            which no view, mask or feature depends on.
         state: continue from here.
         on_epoch: called after each epoch with its means (epoch, step, lr, loss, seconds, the
             method's logs, the monitor's figures) and a function that takes the state. What it
@@ -113,6 +117,8 @@ def fit(
     check_rows(method, len(x), settings)
     if method.needs_labels and labels is None:
         raise ValueError(f"labels: None; {type(method).__name__} needs them")
+    if lengths is not None:
+        lengths = _checked(method, x, lengths)
     fabric = launch(settings)
     automatic = settings.precision == "auto" and has_bf16(fabric.device.type)
     method.bf16 = settings.precision == "bf16" or automatic
@@ -121,8 +127,9 @@ def fit(
     module, optimizer = fabric.setup(method, adamw(method, settings))
     if state is not None:
         _restore(method, optimizer, state)
-    x, labels = fabric.to_device(x), None if labels is None else fabric.to_device(labels)
-    run = _Run(fabric, method, module, optimizer, settings, x, labels, profile)
+    # Fabric moves what stands in a tuple, and leaves None.
+    x, labels, lengths = fabric.to_device((x, labels, lengths))
+    run = _Run(fabric, method, module, optimizer, settings, x, labels, lengths, profile)
     with torch.random.fork_rng():
         for epoch in range(state.epoch if state else 0, settings.epochs):
             row = run.epoch(epoch)
@@ -133,6 +140,21 @@ def fit(
                     on_epoch(row, partial(_state, method, optimizer, epoch + 1))
             fabric.barrier()
     module.eval()
+
+
+def _checked(method: Method, x: Tensor, lengths: Tensor) -> Tensor | None:
+    """Lengths that method and encoder take; None where no series ends before T."""
+    padding.check(lengths, x)
+    if bool((lengths == x.shape[-1]).all()):
+        return None
+    encoder = type(method.encoder).__name__
+    for name, takes in (
+        (type(method).__name__, method.takes_lengths),
+        (f"encoder {encoder}", padding.takes_lengths(method.encoder)),
+    ):
+        if not takes:
+            raise ValueError(f"lengths: series of unequal length; accepted: of one with {name}")
+    return lengths
 
 
 def launch(settings: Settings) -> Any:
@@ -163,6 +185,7 @@ class _Run:
     settings: Settings
     x: Tensor
     labels: Tensor | None
+    lengths: Tensor | None
     profile: StepProfile | None
 
     def epoch(self, epoch: int) -> dict[str, float]:
@@ -197,7 +220,8 @@ class _Run:
         """This process's share of the rows `ids`."""
         ids = ids[self.fabric.global_rank :: self.fabric.world_size]
         torch.manual_seed(seed)  # for dropout and the like
-        return Batch(self.x[ids], ids, seed, None if self.labels is None else self.labels[ids])
+        labels, lengths = (None if g is None else g[ids] for g in (self.labels, self.lengths))
+        return Batch(self.x[ids], ids, seed, labels, lengths=lengths)
 
     def _step(self, batch: Batch, last: bool) -> dict[str, Tensor]:
         """Adds the gradient of a batch, and after the last of a step moves the weights."""

@@ -52,18 +52,20 @@ def leave_one_out_knn(
 class Monitor:
     """Measures an encoder on fixed train series and warns once where the features collapse.
 
-    x: (N, C, T) scaled train series; labels: (N,) int64 or None. Of more than 512 rows, every
-    N/512-th is taken.
+    x: (N, C, T) scaled train series; labels: (N,) int64 or None; lengths: (N,) int64, the steps
+    that are no padding, or None. Of more than 512 rows, every N/512-th is taken.
     """
 
     x: Tensor
     labels: Tensor | None = None
     warned: bool = False
+    lengths: Tensor | None = None
 
     def __post_init__(self) -> None:
         rows = torch.linspace(0, len(self.x) - 1, min(ROWS, len(self.x))).round().long()
         self.x = self.x[rows]
         self.labels = None if self.labels is None else self.labels[rows]
+        self.lengths = None if self.lengths is None else self.lengths[rows]
 
     def __call__(self, encoder: nn.Module, bf16: bool = False) -> dict[str, float]:
         """effective_rank (RankMe, centred), uniformity, spread, and knn with labels.
@@ -72,7 +74,7 @@ class Monitor:
 
         spread: root of the mean variance of the features over their root mean square.
         """
-        z = features(encoder, self.x, bf16=bf16)
+        z = features(encoder, self.x, bf16=bf16, lengths=self.lengths)
         if len(z) < 2 or not torch.isfinite(z).all():
             return {}
         report = collapse_report(z)
