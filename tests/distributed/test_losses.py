@@ -1,104 +1,200 @@
 """Losses across processes are those of one process with all rows: values and gradients."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
 import pytest
 import torch
+from checks import accept, together
 from distributed.ranks import batch, in_processes
 from torch import Tensor
+from torch import distributed as dist
 
-from tsssl_fast import distributed, functional
+import tsssl_fast
+from tsssl_fast import distributed, functional, losses
+from tsssl_fast.functional import PairTemperature
+from tsssl_fast.ops.contrastive import spec
 
-SIZES = {2: (5, 7), 3: (6, 0, 5), 4: (4, 0, 1, 7)}
+SIZES = {1: (5,), 2: (5, 7), 3: (6, 0, 5), 4: (4, 0, 1, 7)}
+COLUMNS = (6, 33, 70)  # of the draws in float32; float64 has the first
 LABELS = torch.tensor([0, 1, 2, 0, 1, 0, 3, 0, 1, 2, 0, 1])
-QUEUE = torch.randn(8, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+LENGTHS = torch.tensor([5, 3, 1, 4, 5, 2, 5, 1, 3, 3, 4, 2])
+FLAGS = torch.tensor([1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 1, 0]).bool()
+Case = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
-def labelled(of: Any, **more: Any) -> Callable[..., Tensor]:
-    def function(a: Tensor, b: Tensor, tau: Tensor, labels: Tensor) -> Tensor:
-        loss: Tensor = of.sup_con_loss(
-            torch.cat([a, b]), torch.cat([labels, labels]), temperature=tau, **more
-        )
-        return loss
-
-    return function
+def queue(like: Tensor) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(8, like.shape[1], generator=generator, dtype=torch.float64).to(like)
 
 
 def in_time(z: Tensor) -> Tensor:
-    """(N, 6) as series of five steps: (N, 5, 2)."""
-    return torch.stack([z[:, :5], z[:, 1:] * z[:, :5]], dim=2)
+    """(N, C) as series of C - 1 steps: (N, C - 1, 2)."""
+    return torch.stack([z[:, :-1], z[:, 1:] * z[:, :-1]], dim=2)
 
 
-def cases(of: Any) -> dict[str, Callable[..., Tensor]]:
-    """Of `functional` or of `distributed`: (a, b, temperature, labels) -> loss."""
+def cases(**among: Any) -> dict[str, Case]:
+    """(a, b, temperature, rows' positions in the whole batch) -> loss; among: processes or none."""
+    ring = {"ring": True, **among} if among else {}
+    f = functional
+
+    def supervised(mean_over: str) -> Case:
+        return lambda a, b, t, i: f.sup_con_loss(
+            torch.cat([a, b]), LABELS[i].repeat(2), temperature=t, mean_over=mean_over, **among
+        )
+
+    def learned_keys(a: Tensor, b: Tensor, t: Tensor, i: Tensor) -> Tensor:
+        """The negatives are a parameter, as the temperature is."""
+        more = {"temperature": 0.3, "negatives": queue(a) * t, **among}
+        return f.info_nce_loss(a, b, **more)
+
+    def sigmoid(ids: Tensor, **options: Any) -> Case:
+        def loss(a: Tensor, b: Tensor, t: Tensor, i: Tensor) -> Tensor:
+            flags = {"q_valid": FLAGS[i], "k_valid": FLAGS.flip(0)[i]}
+            sides = {"q_ids": ids[i], "k_ids": ids[i], **flags}
+            return f.siglip_loss(a, b, logit_scale=1 / t, logit_bias=-t, **sides, **options)
+
+        return loss
+
+    def levels(**options: Any) -> Case:
+        return lambda a, b, t, i: f.hierarchical_contrastive_loss(
+            in_time(a), in_time(b), temperature=t, alpha=0.3, lengths=LENGTHS[i], **options
+        )
+
     return {
-        "nt_xent": lambda a, b, t, _: of.nt_xent_loss(a, b, temperature=t),
-        "dot products": lambda a, b, t, _: of.nt_xent_loss(a, b, temperature=t, normalize=False),
-        "dcl": lambda a, b, t, _: of.dcl_loss(a, b, temperature=t),
-        "dclw": lambda a, b, t, _: of.dclw_loss(a, b, temperature=t, sigma=0.3),
-        "info_nce": lambda a, b, t, _: of.info_nce_loss(a, b, temperature=t),
-        "clip": lambda a, b, t, _: of.clip_loss(a, b, temperature=t),
-        "moco": lambda a, b, t, _: of.moco_loss(a, b, QUEUE, temperature=t) + 0 * b.sum(),
-        "siglip": lambda a, b, t, _: of.siglip_loss(a, b, logit_scale=1 / t, logit_bias=-t),
-        "sup_con": labelled(of),
-        "sup_con, all": labelled(of, mean_over="all"),
-        "vicreg": lambda a, b, t, _: of.vicreg_loss(a / t, b / t, a, variance_weight=3.0),
-        "hierarchical": lambda a, b, t, _: (
-            of.hierarchical_contrastive_loss(in_time(a), in_time(b), alpha=0.3) + 0 * t
+        "nt_xent": lambda a, b, t, _: f.nt_xent_loss(a, b, temperature=t, **among),
+        "dot products, summed": lambda a, b, t, _: f.nt_xent_loss(
+            a, b, temperature=t, normalize=False, reduction="sum", **among
         ),
-        "barlow": lambda a, b, t, _: of.barlow_twins_loss(a * t, b, convention="lightly"),
+        "a temperature each": lambda a, b, t, _: f.nt_xent_loss(
+            a, b, temperature=t * torch.cat([a, b])[:, 0].abs().add(0.5), **among
+        ),
+        "by relation": lambda a, b, t, _: f.nt_xent_loss(
+            a, b, temperature=PairTemperature(t, 0.2 + t), **among
+        ),
+        "dcl": lambda a, b, t, _: f.dcl_loss(a, b, temperature=t, **among),
+        "dclw": lambda a, b, t, _: f.dclw_loss(a, b, temperature=t, sigma=0.3, **among),
+        "info_nce": lambda a, b, t, _: f.info_nce_loss(a, b, temperature=t, **among),
+        "clip": lambda a, b, t, _: f.clip_loss(a, b, temperature=t, **among),
+        "clip, ring": lambda a, b, t, _: f.clip_loss(a, b, temperature=t, **ring),
+        "moco": lambda a, b, t, _: (
+            f.moco_loss(a, b, queue(a), temperature=t, **among) + 0 * b.sum()
+        ),
+        "learned keys": learned_keys,
+        "siglip": lambda a, b, t, _: f.siglip_loss(a, b, logit_scale=1 / t, logit_bias=-t, **among),
+        "siglip, ring": lambda a, b, t, _: f.siglip_loss(
+            a, b, logit_scale=1 / t, logit_bias=-t, **ring
+        ),
+        "siglip, ids": sigmoid(LABELS, **among),
+        "siglip, ids, ring": sigmoid(LABELS, **ring),
+        "sup_con": supervised("with_positive"),
+        "sup_con, all": supervised("all"),
+        "vicreg": lambda a, b, t, _: (
+            f.vicreg_loss(a, b, a * b, variance_weight=3.0, **among) + 0 * t
+        ),
+        "barlow": lambda a, b, t, _: (
+            f.barlow_twins_loss(a, b, convention="lightly", **among) + 0 * t
+        ),
+        "hierarchical": lambda a, b, t, _: (
+            f.hierarchical_contrastive_loss(in_time(a), in_time(b), **among) + 0 * t
+        ),
+        "hierarchical, lengths": levels(**among),
     }
 
 
-def value_and_gradients(
-    loss: Callable[..., Tensor], a: Tensor, b: Tensor, labels: Tensor
-) -> tuple[Tensor, ...]:
+def value_and_gradients(loss: Case, a: Tensor, b: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
     a, b = a.clone().requires_grad_(), b.clone().requires_grad_()
-    tau = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
-    value = loss(a, b, tau, labels)
+    tau = torch.tensor(0.3, dtype=a.dtype, requires_grad=True)
+    value = loss(a, b, tau, rows)
     return (value.detach(), *torch.autograd.grad(value, (a, b, tau)))
 
 
-def work(rank: int, world: int) -> dict[str, Any]:
-    sizes = SIZES[world]
-    a, b = batch(sizes, rank)
-    labels = LABELS[: sum(sizes)].split(list(sizes))[rank]
-    found: dict[str, Any] = {
-        name: value_and_gradients(loss, a, b, labels) for name, loss in cases(distributed).items()
-    }
-    if world == 2:
-        found |= {"summed": summed(rank), "mismatched": mismatched(rank)}
-    return found
+def rows_of(world: int, rank: int) -> Tensor:
+    return torch.arange(sum(SIZES[world])).split(list(SIZES[world]))[rank]
+
+
+def work(rank: int, world: int) -> dict[Any, Any]:
+    """The four processes, and the first one, two and three of them as groups of their own."""
+    found: dict[Any, Any] = {}
+    for count, sizes in SIZES.items():
+        group = "world" if count == world else dist.new_group(list(range(count)))
+        if rank >= count:
+            continue
+        z = batch(sizes, rank)
+        for name, loss in cases(process_group=group).items():
+            found[count, name] = value_and_gradients(loss, *z, rows_of(count, rank))
+    for columns in COLUMNS:
+        z = [x.float() for x in batch(SIZES[world], rank, columns=columns)]
+        for name, loss in cases(process_group="world").items():
+            found[columns, name, "float32"] = value_and_gradients(loss, *z, rows_of(world, rank))
+    found |= {"queue": filled(rank), "mismatched": mismatched(rank)}
+    pair = dist.new_group([0, 1], timeout=timedelta(seconds=2))
+    if rank < 2:
+        return found | {"summed": summed(rank, pair), "waited": waited(rank, pair)}
+    return found | {"outside": refused(lambda: losses.NTXentLoss(process_group=pair)(*z))}
 
 
 @cache
-def results_of(world: int) -> list[Any]:
-    return in_processes(world, work)
+def results() -> list[Any]:
+    return in_processes(4, work)
 
 
 @pytest.mark.parametrize("world", sorted(SIZES))
 def test_values_and_gradients_are_those_of_one_process(world: int) -> None:
     """Uneven batches, one of no rows, one of one; the mean of gradients over processes."""
-    found = results_of(world)
-    (a, b), labels = batch((sum(SIZES[world]),), 0), LABELS[: sum(SIZES[world])]
-    for name, loss in cases(functional).items():
-        value, *exact = value_and_gradients(loss, a, b, labels)
-        ranks = [results[name] for results in found]
+    z, rows = batch((sum(SIZES[world]),), 0), torch.arange(sum(SIZES[world]))
+    for name, loss in cases().items():
+        value, *exact = value_and_gradients(loss, *z, rows)
+        ranks = [result[world, name] for result in results()[:world]]
         for result in ranks:
             torch.testing.assert_close(result[0], value, rtol=1e-12, atol=1e-13, msg=name)
-        for i in (1, 2):
-            rows = torch.cat([result[i] for result in ranks]) / world
-            torch.testing.assert_close(rows, exact[i - 1], rtol=1e-11, atol=1e-13, msg=name)
-        tau = torch.stack([result[3] for result in ranks]).mean()
-        torch.testing.assert_close(tau, exact[2], rtol=1e-11, atol=1e-12, msg=name)
+        for found, truth in zip(gradients(ranks), exact, strict=True):
+            torch.testing.assert_close(found, truth, rtol=1e-12, atol=1e-12, msg=name)
 
 
-def summed(rank: int) -> Tensor:
+def gradients(ranks: list[tuple[Tensor, ...]]) -> list[Tensor]:
+    """Of both views and of the temperature: the mean over processes, as DDP takes it."""
+    rows = [torch.cat([result[i] for result in ranks]) / len(ranks) for i in (1, 2)]
+    return [*rows, torch.stack([result[3] for result in ranks]).mean()]
+
+
+@pytest.mark.parametrize("name", sorted(cases()))
+def test_float32_is_as_exact_as_one_process_in_plain_torch(name: str) -> None:
+    world, draws = 4, []
+    rows = torch.arange(sum(SIZES[world]))
+    for columns in COLUMNS:
+        z = [x.float() for x in batch((len(rows),), 0, columns=columns)]
+        truth = value_and_gradients(cases()[name], *(x.double() for x in z), rows)
+        with tsssl_fast.use_backend("reference"):
+            plain = value_and_gradients(cases()[name], *z, rows)
+        ranks = [result[columns, name, "float32"] for result in results()]
+        draws.append(list(zip([ranks[0][0], *gradients(ranks)], truth, plain, strict=True)))
+    for i, output in enumerate(zip(*draws, strict=True)):
+        accept(f"{name}, {i}", together(output) if i in (0, 3) else output, spec.ERROR_FACTOR)
+
+
+def filled(rank: int) -> Tensor:
+    """The queue of a MoCo loss after two batches."""
+    module = losses.MoCoLoss(6, 32, process_group="world").double()
+    a, b = batch(SIZES[4], rank)
+    for k in (a, b):
+        module(a.clone().requires_grad_(), k).backward()
+    features: Tensor = module.state_dict()["queue.features"]
+    return features
+
+
+def test_the_queue_takes_the_keys_of_every_process() -> None:
+    expected = torch.cat([*batch((12,), 0), torch.zeros(8, 6)])
+    for result in results():
+        assert torch.equal(result["queue"], expected)
+
+
+def summed(rank: int, group: Any) -> Tensor:
     a, b = batch((3, 4, 1, 2), rank)
     a.requires_grad_()
-    distributed.nt_xent_loss(a, b, ddp=False).backward()
+    functional.nt_xent_loss(a, b, process_group=group, ddp=False).backward()
     assert a.grad is not None
     return a.grad
 
@@ -108,47 +204,107 @@ def test_gradients_for_who_sums_them() -> None:
     a, b = (torch.cat(x) for x in zip(*(batch((3, 4, 1, 2), r) for r in (0, 1)), strict=True))
     a.requires_grad_()
     functional.nt_xent_loss(a, b).backward()
-    torch.testing.assert_close(torch.cat([r["summed"] for r in results_of(2)]), a.grad)
+    torch.testing.assert_close(torch.cat([r["summed"] for r in results()[:2]]), a.grad)
+
+
+def waited(rank: int, group: Any) -> str:
+    """One process leaves its backward out."""
+    a, b = (z.requires_grad_() for z in batch(SIZES[2], rank))
+    loss = functional.nt_xent_loss(a, b, process_group=group)
+    if rank:
+        return ""
+    try:
+        loss.backward()
+    except RuntimeError as error:
+        return str(error)
+    return "nothing"
+
+
+def test_a_backward_that_one_process_leaves_out_is_an_error() -> None:
+    """After the group's timeout, not of the 60 seconds of the other."""
+    assert "2000ms" in results()[0]["waited"]
+
+
+def refused(call: Callable[[], Any]) -> str:
+    try:
+        call()
+    except (TypeError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "nothing"
 
 
 def mismatched(rank: int) -> list[str]:
     """What is raised where processes disagree: on each, at once."""
-    said = []
-    a = torch.randn(3, 4 + rank)
-    b = torch.randn(3, 4, dtype=(torch.float32, torch.float64)[rank])
-    z = torch.randn(3, 4)
+    other, world = int(rank == 1), {"process_group": "world"}
+    wide = torch.randn(3, 4 + other)
+    double = torch.randn(3, 4, dtype=(torch.float32, torch.float64)[other])
+    z, f = torch.randn(3, 4), functional
     calls: list[Callable[[], Any]] = [
-        lambda: distributed.nt_xent_loss(a, a),
-        lambda: distributed.vicreg_loss(b, b),
-        lambda: distributed.clip_loss(z, z, temperature=0.1 + rank),
-        lambda: distributed.gather_rows(z if rank else z[:, 0]),
-        lambda: distributed.nt_xent_loss(z, z, process_group="all"),
-        lambda: distributed.vicreg_loss(z, z, return_terms=True),
+        lambda: f.nt_xent_loss(wide, wide, **world),
+        lambda: f.vicreg_loss(double, double, **world),
+        lambda: f.clip_loss(z, z, temperature=0.1 + other, **world),
+        lambda: f.siglip_loss(z, z, ring=bool(other), **world),
+        lambda: f.nt_xent_loss(z.clone().requires_grad_(not other), z, **world),
+        lambda: (f.dcl_loss if other else f.nt_xent_loss)(z, z, **world),
+        lambda: f.sup_con_loss(z, torch.arange(3 + other), **world),
+        lambda: f.barlow_twins_loss(z[:other], z[:0], **world),
+        lambda: f.hierarchical_contrastive_loss(z[None], wide[None], **world),
+        lambda: distributed.gather_rows(z if other else z[:, 0]),
+        lambda: f.nt_xent_loss(z, z, process_group="all"),
+        lambda: f.nt_xent_loss(z, z, return_stats=True, **world),
+        lambda: f.info_nce_loss(z, z, reduction="none", **world),
+        lambda: f.clip_loss(z[:0], z[:0], **world),
+        lambda: f.vicreg_loss(z[:other], z[:other], **world),
     ]
-    for call in calls:
-        try:
-            call()
-            said.append("nothing")
-        except ValueError as error:
-            said.append(str(error))
-    return said
+    return [refused(call) for call in calls]
+
+
+# The message on every process, or on the second one where that alone is wrong.
+SAID = [
+    "sizes of a row by rank: [(4,), (5,), (4,), (4,)]",
+    "dtypes by rank: [torch.float32, torch.float64,",
+    "options by rank: [\"('clip_loss', 0.1,",
+    "options by rank: [\"('siglip_loss',",
+    "gradients by rank: [True, False, True, True]",
+    "options by rank: [\"('nt_xent_loss',",
+    ("rank 1 refuses its arguments", "labels: shape (4,); accepted: (3,)"),
+    ("rank 1 refuses its arguments", "z2: shape (0, 4); accepted: (1, 4) as z1"),
+    ("rank 1 refuses its arguments", "z2: shape (1, 3, 5); accepted: (1, 3, 4) as z1"),
+    "dimensions by rank: [(1,), (2,), (1,), (1,)]",
+    "process_group: 'all'; accepted: a group, 'world' or None",
+    "return_stats: True with process_group; accepted: False",
+    "reduction: 'none' with process_group; accepted: 'mean', 'sum'",
+    "process_group: no rows on any process",
+    "z1: 1 rows on all processes; accepted: 2 or more",
+]
 
 
 def test_processes_that_disagree_all_say_so() -> None:
-    for result in results_of(2):
-        said = result["mismatched"]
-        assert "numbers a row by rank: [8, 10]" in said[0]
-        assert "dtypes by rank: [torch.float32, torch.float64]" in said[1]
-        assert "options by rank" in said[2]
-        assert "dimensions by rank: [1, 2]" in said[3]
-        assert "process_group: 'all'" in said[4]
-        assert "return_terms" in said[5]
+    for rank, result in enumerate(results()):
+        for said, expected in zip(result["mismatched"], SAID, strict=True):
+            if isinstance(expected, tuple):
+                expected = expected[rank == 1]
+            assert said.startswith("ValueError")
+            assert expected in said
+
+
+def test_a_group_without_this_process() -> None:
+    for result in results()[2:]:
+        assert "without this process; accepted: a group with it" in result["outside"]
 
 
 def test_without_processes() -> None:
     z = torch.randn(3, 4)
-    with pytest.raises(ValueError, match=r"before torch\.distributed\.init"):
-        distributed.nt_xent_loss(z, z)
+    for loss in (functional.nt_xent_loss, functional.vicreg_loss):
+        with pytest.raises(ValueError, match=r"'world' before torch\.distributed\.init"):
+            loss(z, z, process_group="world")
+    for loss in (functional.clip_loss, functional.siglip_loss):
+        with pytest.raises(ValueError, match="ring: True without process_group"):
+            loss(z, z, ring=True)
+    with pytest.raises(
+        AttributeError, match=r"functional\.nt_xent_loss with process_group='world'"
+    ):
+        distributed.nt_xent_loss  # noqa: B018
     assert distributed.world_size() == 1
     assert distributed.rank() == 0
     assert distributed.gather_rows(z) is z

@@ -10,13 +10,15 @@ FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 REDUCTIONS = ("mean", "sum", "none")
 
 
-def matrix(name: str, x: Tensor) -> None:
-    """A floating (N, D) tensor with N >= 1 and D >= 1."""
+def matrix(name: str, x: Tensor, least: int = 1) -> None:
+    """A floating (N, D) tensor with N >= least and D >= 1."""
     floating(name, x)
     if x.dim() != 2:
         raise ValueError(f"{name}: shape {tuple(x.shape)}; accepted: (N, D)")
-    if x.shape[0] == 0 or x.shape[1] == 0:
-        raise ValueError(f"{name}: shape {tuple(x.shape)}; accepted: (N, D) with N >= 1, D >= 1")
+    if x.shape[0] < least or x.shape[1] == 0:
+        raise ValueError(
+            f"{name}: shape {tuple(x.shape)}; accepted: (N, D) with N >= {least}, D >= 1"
+        )
 
 
 def floating(name: str, x: Tensor) -> None:

@@ -1,7 +1,9 @@
-"""Several processes, by torch.distributed (gloo, NCCL; started by torchrun): losses of the whole
-batch, and the collectives that they are made of.
+"""Several processes, by torch.distributed (gloo, NCCL; started by torchrun): the collectives that
+losses across processes are made of, and batches larger than memory.
 
-    loss = tsssl_fast.distributed.nt_xent_loss(encoder(v1), encoder(v2), temperature=0.1)
+The losses themselves take `process_group`:
+
+    loss = tsssl_fast.functional.nt_xent_loss(model(v1), model(v2), process_group="world")
 
 With the encoder in DistributedDataParallel its gradient is that of a single process with all rows.
 `cached_backward` takes batches larger than memory, with these losses or any other.
@@ -15,36 +17,21 @@ from tsssl_fast.common.collectives import (
     world_size,
 )
 from tsssl_fast.distributed.gradient_cache import cached_backward
-from tsssl_fast.distributed.losses import (
-    barlow_twins_loss,
-    clip_loss,
-    dcl_loss,
-    dclw_loss,
-    hierarchical_contrastive_loss,
-    info_nce_loss,
-    moco_loss,
-    nt_xent_loss,
-    siglip_loss,
-    sup_con_loss,
-    vicreg_loss,
-)
 
 __all__ = [
-    "barlow_twins_loss",
     "cached_backward",
-    "clip_loss",
-    "dcl_loss",
-    "dclw_loss",
     "gather_parts",
     "gather_rows",
-    "hierarchical_contrastive_loss",
-    "info_nce_loss",
-    "moco_loss",
-    "nt_xent_loss",
     "rank",
-    "siglip_loss",
     "sum_over_processes",
-    "sup_con_loss",
-    "vicreg_loss",
     "world_size",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Losses that were functions of this module, until 0.3."""
+    if name.endswith("_loss"):
+        raise AttributeError(
+            f"{__name__}.{name} is now tsssl_fast.functional.{name} with process_group='world'"
+        )
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

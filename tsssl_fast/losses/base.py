@@ -7,8 +7,20 @@ import torch
 from torch import Tensor, nn
 
 from tsssl_fast.common import checks
+from tsssl_fast.common.collectives import Group
 from tsssl_fast.functional.contrastive import arguments
 from tsssl_fast.functional.contrastive.problem import Temperature
+
+
+class AcrossProcesses:
+    """What a loss module is that can take the rows of several processes.
+
+    process_group: of torch.distributed, "world", or None for this process alone; ddp: what its
+    backward is scaled for. See docs/processes.md.
+    """
+
+    process_group: Group
+    ddp: bool
 
 
 class ContrastiveModule(nn.Module):
@@ -78,3 +90,37 @@ class ContrastiveModule(nn.Module):
         if self.learnable_temperature:
             out.append("learnable_temperature=True")
         return ", ".join(out)
+
+
+class RowsOfProcesses(ContrastiveModule, AcrossProcesses):
+    """The same of a loss of all rows of a batch, which several processes may have together.
+
+    Args: as `ContrastiveModule`, and `process_group`, `ddp` of the loss' function.
+    """
+
+    def __init__(
+        self,
+        temperature: Temperature,
+        normalize: bool,
+        reduction: str,
+        learnable_temperature: bool,
+        process_group: Group,
+        ddp: bool,
+        backend: str | None,
+    ) -> None:
+        super().__init__(temperature, normalize, reduction, learnable_temperature, backend)
+        self.process_group = process_group
+        self.ddp = ddp
+
+    def _settings(self) -> dict[str, Any]:
+        return super()._settings() | {"process_group": self.process_group, "ddp": self.ddp}
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + shown_group(self)
+
+
+def shown_group(module: AcrossProcesses) -> str:
+    """For the repr of a module."""
+    if module.process_group is None:
+        return ""
+    return f", process_group={module.process_group!r}" + ("" if module.ddp else ", ddp=False")

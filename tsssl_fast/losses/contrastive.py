@@ -12,9 +12,10 @@ from torch import Tensor
 
 from tsssl_fast import functional
 from tsssl_fast.common import checks
+from tsssl_fast.common.collectives import Group
 from tsssl_fast.functional.contrastive import arguments
 from tsssl_fast.functional.contrastive.problem import MEAN_OVER, Temperature
-from tsssl_fast.losses.base import ContrastiveModule
+from tsssl_fast.losses.base import ContrastiveModule, RowsOfProcesses
 
 __all__ = [
     "CLIPLoss",
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 
-class NTXentLoss(ContrastiveModule):
+class NTXentLoss(RowsOfProcesses):
     """NT-Xent of two views (SimCLR); see :func:`tsssl_fast.functional.nt_xent_loss`.
 
     forward(z1, z2): (N, D), (N, D) -> scalar, or (2N,) for reduction="none".
@@ -41,9 +42,12 @@ class NTXentLoss(ContrastiveModule):
         reduction: str = "mean",
         precision: str | None = None,
         learnable_temperature: bool = False,
+        process_group: Group = None,
+        ddp: bool = True,
         backend: str | None = None,
     ) -> None:
-        super().__init__(temperature, normalize, reduction, learnable_temperature, backend)
+        across = (process_group, ddp, backend)
+        super().__init__(temperature, normalize, reduction, learnable_temperature, *across)
         arguments.check_precision(precision, None, temperature)
         self.precision = precision
 
@@ -56,6 +60,8 @@ class NTXentLoss(ContrastiveModule):
             reduction=self.reduction,
             return_stats=return_stats,
             precision=self.precision,
+            process_group=self.process_group,
+            ddp=self.ddp,
             backend=self.backend,
         )
 
@@ -64,7 +70,7 @@ class NTXentLoss(ContrastiveModule):
         return super().extra_repr() + more
 
 
-class InfoNCELoss(ContrastiveModule):
+class InfoNCELoss(RowsOfProcesses):
     """InfoNCE of queries and keys; see :func:`tsssl_fast.functional.info_nce_loss`.
 
     forward(q, k, negatives=None): (N, D), (N, D), (K, D) -> scalar, or (N,) ((2N,) symmetric).
@@ -78,9 +84,12 @@ class InfoNCELoss(ContrastiveModule):
         normalize: bool = True,
         reduction: str = "mean",
         learnable_temperature: bool = False,
+        process_group: Group = None,
+        ddp: bool = True,
         backend: str | None = None,
     ) -> None:
-        super().__init__(temperature, normalize, reduction, learnable_temperature, backend)
+        across = (process_group, ddp, backend)
+        super().__init__(temperature, normalize, reduction, learnable_temperature, *across)
         self.symmetric = symmetric
 
     def forward(
@@ -103,7 +112,7 @@ class InfoNCELoss(ContrastiveModule):
         )
 
 
-class DCLLoss(ContrastiveModule):
+class DCLLoss(RowsOfProcesses):
     """Decoupled contrastive loss; see :func:`tsssl_fast.functional.dcl_loss`.
 
     forward(z1, z2): (N, D), (N, D) -> scalar, or (2N,).
@@ -116,15 +125,18 @@ class DCLLoss(ContrastiveModule):
         normalize: bool = True,
         reduction: str = "mean",
         learnable_temperature: bool = False,
+        process_group: Group = None,
+        ddp: bool = True,
         backend: str | None = None,
     ) -> None:
-        super().__init__(temperature, normalize, reduction, learnable_temperature, backend)
+        across = (process_group, ddp, backend)
+        super().__init__(temperature, normalize, reduction, learnable_temperature, *across)
 
     def forward(self, z1: Tensor, z2: Tensor, *, return_stats: bool = False) -> Any:
         return functional.dcl_loss(z1, z2, return_stats=return_stats, **self._settings())
 
 
-class DCLWLoss(ContrastiveModule):
+class DCLWLoss(RowsOfProcesses):
     """DCL with von Mises-Fisher weights; see :func:`tsssl_fast.functional.dclw_loss`.
 
     forward(z1, z2): (N, D), (N, D) -> scalar, or (2N,).
@@ -138,9 +150,12 @@ class DCLWLoss(ContrastiveModule):
         normalize: bool = True,
         reduction: str = "mean",
         learnable_temperature: bool = False,
+        process_group: Group = None,
+        ddp: bool = True,
         backend: str | None = None,
     ) -> None:
-        super().__init__(temperature, normalize, reduction, learnable_temperature, backend)
+        across = (process_group, ddp, backend)
+        super().__init__(temperature, normalize, reduction, learnable_temperature, *across)
         self.sigma = checks.positive("sigma", sigma)
 
     def forward(self, z1: Tensor, z2: Tensor, *, return_stats: bool = False) -> Any:
@@ -149,7 +164,7 @@ class DCLWLoss(ContrastiveModule):
         )
 
 
-class SupConLoss(ContrastiveModule):
+class SupConLoss(RowsOfProcesses):
     """Supervised contrastive loss; see :func:`tsssl_fast.functional.sup_con_loss`.
 
     forward(z, labels): (M, D), (M,) integers -> scalar, or (M,).
@@ -163,9 +178,12 @@ class SupConLoss(ContrastiveModule):
         reduction: str = "mean",
         mean_over: str = "with_positive",
         learnable_temperature: bool = False,
+        process_group: Group = None,
+        ddp: bool = True,
         backend: str | None = None,
     ) -> None:
-        super().__init__(temperature, normalize, reduction, learnable_temperature, backend)
+        across = (process_group, ddp, backend)
+        super().__init__(temperature, normalize, reduction, learnable_temperature, *across)
         checks.choice("mean_over", mean_over, MEAN_OVER)
         self.mean_over = mean_over
 
@@ -175,7 +193,7 @@ class SupConLoss(ContrastiveModule):
         )
 
 
-class CLIPLoss(ContrastiveModule):
+class CLIPLoss(RowsOfProcesses):
     """CLIP loss with its learned temperature; see :func:`tsssl_fast.functional.clip_loss`.
 
     As published, the parameter itself, the logarithm of the scale 1 / tau, is clamped after every
@@ -192,16 +210,23 @@ class CLIPLoss(ContrastiveModule):
         reduction: str = "mean",
         learnable_temperature: bool = True,
         max_scale: float = 100.0,
+        process_group: Group = None,
+        ddp: bool = True,
+        ring: bool = False,
         backend: str | None = None,
     ) -> None:
-        super().__init__(temperature, normalize, reduction, learnable_temperature, backend)
+        across = (process_group, ddp, backend)
+        super().__init__(temperature, normalize, reduction, learnable_temperature, *across)
+        self.ring = ring
         self.max_log_scale = math.log(checks.positive("max_scale", max_scale))
 
     def forward(self, q: Tensor, k: Tensor, *, return_stats: bool = False) -> Any:
         if self.learnable_temperature:
             with torch.no_grad():
                 self.log_scale.clamp_(max=self.max_log_scale)
-        return functional.clip_loss(q, k, return_stats=return_stats, **self._settings())
+        return functional.clip_loss(
+            q, k, return_stats=return_stats, ring=self.ring, **self._settings()
+        )
 
 
 class ContrastiveLoss(ContrastiveModule):

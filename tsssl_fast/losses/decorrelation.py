@@ -9,16 +9,18 @@ from torch import Tensor, nn
 
 from tsssl_fast import functional
 from tsssl_fast.common import checks
+from tsssl_fast.common.collectives import Group
 from tsssl_fast.functional.decorrelation.barlow_twins import (
     BarlowTwinsTerms,
     barlow_twins_convention,
 )
 from tsssl_fast.functional.decorrelation.vicreg import VICRegTerms, vicreg_convention
+from tsssl_fast.losses.base import AcrossProcesses, shown_group
 
 __all__ = ["BarlowTwinsLoss", "VICRegLoss"]
 
 
-class VICRegLoss(nn.Module):
+class VICRegLoss(nn.Module, AcrossProcesses):
     """VICReg of two or more views; see :func:`tsssl_fast.functional.vicreg_loss`.
 
     Args: as there; None takes the convention's weights.
@@ -37,6 +39,8 @@ class VICRegLoss(nn.Module):
         eps: float = 1e-4,
         convention: str = "official",
         correlation: bool | None = None,
+        process_group: Group = None,
+        ddp: bool = True,
         backend: str | None = None,
     ) -> None:
         super().__init__()
@@ -48,6 +52,8 @@ class VICRegLoss(nn.Module):
         self.eps = checks.positive("eps", eps)
         self.convention = convention
         self.correlation = correlation
+        self.process_group = process_group
+        self.ddp = ddp
         self.backend = backend
 
     @overload
@@ -88,6 +94,8 @@ class VICRegLoss(nn.Module):
             correlation=self.correlation,
             return_terms=return_terms,
             return_stats=return_stats,
+            process_group=self.process_group,
+            ddp=self.ddp,
             backend=self.backend,
         )
 
@@ -95,11 +103,11 @@ class VICRegLoss(nn.Module):
         return (
             f"invariance_weight={self.invariance_weight}, variance_weight={self.variance_weight}, "
             f"covariance_weight={self.covariance_weight}, gamma={self.gamma}, eps={self.eps}, "
-            f"convention={self.convention!r}"
+            f"convention={self.convention!r}{shown_group(self)}"
         )
 
 
-class BarlowTwinsLoss(nn.Module):
+class BarlowTwinsLoss(nn.Module, AcrossProcesses):
     """Barlow Twins of two views; see :func:`tsssl_fast.functional.barlow_twins_loss`.
 
     Args: as there; None takes the convention's value.
@@ -117,6 +125,8 @@ class BarlowTwinsLoss(nn.Module):
         center: bool | None = None,
         unbiased: bool | None = None,
         eps: float | None = None,
+        process_group: Group = None,
+        ddp: bool = True,
         backend: str | None = None,
     ) -> None:
         super().__init__()
@@ -127,6 +137,8 @@ class BarlowTwinsLoss(nn.Module):
         self.center = chosen.center
         self.unbiased = chosen.unbiased
         self.eps = chosen.eps
+        self.process_group = process_group
+        self.ddp = ddp
         self.backend = backend
 
     @overload
@@ -160,6 +172,8 @@ class BarlowTwinsLoss(nn.Module):
             eps=self.eps,
             return_terms=return_terms,
             return_stats=return_stats,
+            process_group=self.process_group,
+            ddp=self.ddp,
             backend=self.backend,
         )
 
@@ -167,4 +181,5 @@ class BarlowTwinsLoss(nn.Module):
         return (
             f"lambd={self.lambd}, scale_loss={self.scale_loss}, center={self.center}, "
             f"unbiased={self.unbiased}, eps={self.eps}, convention={self.convention!r}"
+            f"{shown_group(self)}"
         )

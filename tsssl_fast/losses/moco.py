@@ -5,14 +5,16 @@ from typing import Any
 from torch import Tensor
 
 from tsssl_fast import functional
+from tsssl_fast.common import collectives
+from tsssl_fast.common.collectives import Group
 from tsssl_fast.functional.contrastive.problem import Temperature
-from tsssl_fast.losses.base import ContrastiveModule
+from tsssl_fast.losses.base import RowsOfProcesses
 from tsssl_fast.losses.queue import FeatureQueue
 
 __all__ = ["MoCoLoss"]
 
 
-class MoCoLoss(ContrastiveModule):
+class MoCoLoss(RowsOfProcesses):
     """InfoNCE against a queue of past keys (He et al., CVPR 2020), which it fills itself; see
     :func:`tsssl_fast.functional.moco_loss`.
 
@@ -21,7 +23,8 @@ class MoCoLoss(ContrastiveModule):
 
     forward(q, k): (N, D), (N, D) -> scalar, or (N,). k, the momentum encoder's, gets no gradient.
     In training mode it enters the queue when the next forward starts, or the state is saved: the
-    backward still reads the queue as it was, and nothing is copied.
+    backward still reads the queue as it was, and nothing is copied. With process_group the keys of
+    all processes enter, in the order of ranks: the queue is the same on each.
     """
 
     def __init__(
@@ -33,9 +36,12 @@ class MoCoLoss(ContrastiveModule):
         normalize: bool = True,
         reduction: str = "mean",
         learnable_temperature: bool = False,
+        process_group: Group = None,
+        ddp: bool = True,
         backend: str | None = None,
     ) -> None:
-        super().__init__(temperature, normalize, reduction, learnable_temperature, backend)
+        across = (process_group, ddp, backend)
+        super().__init__(temperature, normalize, reduction, learnable_temperature, *across)
         self.queue = FeatureQueue(dim, size)
         self._pending: Tensor | None = None
 
@@ -65,5 +71,7 @@ class MoCoLoss(ContrastiveModule):
             **self._settings(),
         )
         if self.training:
+            if self.process_group is not None:
+                k = collectives.gather_rows(k, collectives.group_of(self.process_group))
             self._pending = k
         return loss

@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from tsssl_fast import functional
 from tsssl_fast.common import checks
-from tsssl_fast.losses.base import ContrastiveModule
+from tsssl_fast.common.collectives import Group
+from tsssl_fast.losses.base import AcrossProcesses, ContrastiveModule, RowsOfProcesses, shown_group
 
 __all__ = ["GroupedNTXentLoss", "HierarchicalContrastiveLoss", "SigLIPLoss", "TripletLoss"]
 
 
-class SigLIPLoss(nn.Module):
+class SigLIPLoss(nn.Module, AcrossProcesses):
     """Sigmoid pair loss with learned scale and bias; see
     :func:`tsssl_fast.functional.siglip_loss`.
 
@@ -33,6 +34,9 @@ class SigLIPLoss(nn.Module):
         normalize: bool = True,
         reduction: str = "mean",
         learnable_temperature: bool = True,
+        process_group: Group = None,
+        ddp: bool = True,
+        ring: bool = False,
         backend: str | None = None,
     ) -> None:
         super().__init__()
@@ -45,6 +49,9 @@ class SigLIPLoss(nn.Module):
         self.normalize = normalize
         self.reduction = reduction
         self.learnable_temperature = learnable_temperature
+        self.process_group = process_group
+        self.ddp = ddp
+        self.ring = ring
         self.backend = backend
 
     def forward(
@@ -70,12 +77,16 @@ class SigLIPLoss(nn.Module):
             normalize=self.normalize,
             reduction=self.reduction,
             return_stats=return_stats,
+            process_group=self.process_group,
+            ddp=self.ddp,
+            ring=self.ring,
             backend=self.backend,
         )
 
     def extra_repr(self) -> str:
         scale, bias = self.log_scale.exp().item(), self.logit_bias.item()
-        return f"logit_scale={scale:.6g}, logit_bias={bias:.6g}, reduction={self.reduction!r}"
+        shown = f"logit_scale={scale:.6g}, logit_bias={bias:.6g}, reduction={self.reduction!r}"
+        return shown + shown_group(self)
 
 
 class TripletLoss(nn.Module):
@@ -123,7 +134,7 @@ class TripletLoss(nn.Module):
         return f"margin={self.margin}, reduction={self.reduction!r}"
 
 
-class HierarchicalContrastiveLoss(ContrastiveModule):
+class HierarchicalContrastiveLoss(RowsOfProcesses):
     """TS2Vec's loss; see :func:`tsssl_fast.functional.hierarchical_contrastive_loss`.
 
     forward(z1, z2, lengths=None): (B, T, D), (B, T, D), (B,) -> scalar; with `return_stats` also
@@ -137,9 +148,12 @@ class HierarchicalContrastiveLoss(ContrastiveModule):
         temperature: float | Tensor = 1.0,
         normalize: bool = False,
         learnable_temperature: bool = False,
+        process_group: Group = None,
+        ddp: bool = True,
         backend: str | None = None,
     ) -> None:
-        super().__init__(temperature, normalize, "mean", learnable_temperature, backend)
+        across = (process_group, ddp, backend)
+        super().__init__(temperature, normalize, "mean", learnable_temperature, *across)
         checks.at_least("alpha", alpha, 0.0)
         self.alpha = alpha
 
@@ -159,6 +173,8 @@ class HierarchicalContrastiveLoss(ContrastiveModule):
             normalize=self.normalize,
             lengths=lengths,
             return_stats=return_stats,
+            process_group=self.process_group,
+            ddp=self.ddp,
             backend=self.backend,
         )
 

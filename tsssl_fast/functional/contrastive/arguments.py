@@ -17,10 +17,10 @@ from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.rules import GROUP_RULES
 
 
-def check_operands(q: Tensor, k: Tensor | None) -> None:
-    checks.matrix("q", q)
+def check_operands(q: Tensor, k: Tensor | None, least: int = 1) -> None:
+    checks.matrix("q", q, least)
     if k is not None:
-        checks.matrix("k", k)
+        checks.matrix("k", k, least)
         _same_space("k", k, q)
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, TypedDict, overload
 import torch
 from torch import Tensor
 
-from tsssl_fast.common import checks
-from tsssl_fast.functional.contrastive import arguments
+from tsssl_fast.common import checks, collectives
+from tsssl_fast.common.collectives import Group
+from tsssl_fast.functional.contrastive import arguments, processes
 from tsssl_fast.functional.contrastive.definition import Block, block_rows
 from tsssl_fast.functional.contrastive.options import Off, On
 from tsssl_fast.functional.contrastive.problem import Problem, inverse
@@ -41,6 +42,8 @@ class _Grouped(TypedDict, total=False):
 
 class _Levels(_Grouped, total=False):
     alpha: float
+    process_group: Group
+    ddp: bool
 
 
 @overload
@@ -64,6 +67,8 @@ def hierarchical_contrastive_loss(
     normalize: bool = False,
     lengths: Tensor | None = None,
     return_stats: bool = False,
+    process_group: Group = None,
+    ddp: bool = True,
     backend: str | None = None,
 ) -> Loss:
     """Instance and temporal contrast on every level of a max-pooled pyramid (TS2Vec, Yue et al.,
@@ -81,6 +86,8 @@ def hierarchical_contrastive_loss(
             is 0; level by level floor(length / 2).
         return_stats: also a :class:`ContrastiveStats` of the pairs of both contrasts on all levels;
             see :func:`grouped_nt_xent_loss`.
+        process_group, ddp: as for :func:`nt_xent_loss`, series for rows. Every process computes the
+            instance contrast of all series, and the temporal one of its own.
         backend: see the package.
 
     Returns:
@@ -89,14 +96,12 @@ def hierarchical_contrastive_loss(
     Raises:
         TypeError, ValueError: naming the argument.
     """
-    _check_views(z1, z2)
-    checks.at_least("alpha", alpha, 0.0)
-    if alpha > 1:
-        raise ValueError(f"alpha: {alpha}; accepted: a number in [0, 1]")
-    arguments.check_temperature_value("temperature", temperature)
+    if process_group is not None:
+        rest = (alpha, temperature, normalize, lengths, return_stats, process_group, ddp, backend)
+        return _among_processes(z1, z2, *rest)
+    _check_levels(z1, z2, alpha, temperature, lengths)
     name = backend_name(backend)
     if lengths is not None:
-        _check_lengths(lengths, z1)
         order = lengths.argsort(descending=True, stable=True)
         z1, z2, lengths = z1[order], z2[order], lengths[order]
     pyramid: list[operator.Level] = []
@@ -116,6 +121,77 @@ def hierarchical_contrastive_loss(
     if not return_stats:
         return loss
     return loss, _statistics(((p.z1, p.z2, p.lengths) for p in parts), temperature, normalize)
+
+
+def _check_levels(
+    z1: Tensor,
+    z2: Tensor,
+    alpha: float,
+    temperature: float | Tensor,
+    lengths: Tensor | None,
+    least: int = 1,
+) -> None:
+    """least: series."""
+    _check_views(z1, z2, least)
+    checks.at_least("alpha", alpha, 0.0)
+    if alpha > 1:
+        raise ValueError(f"alpha: {alpha}; accepted: a number in [0, 1]")
+    arguments.check_temperature_value("temperature", temperature)
+    if lengths is not None:
+        _check_lengths(lengths, z1)
+
+
+def _among_processes(
+    z1: Tensor,
+    z2: Tensor,
+    alpha: float,
+    temperature: float | Tensor,
+    normalize: bool,
+    lengths: Tensor | None,
+    return_stats: bool,
+    process_group: Group,
+    ddp: bool,
+    backend: str | None,
+) -> Tensor:
+    """The instance contrast between all series, whose gradient every process has, and the sum of
+    the temporal contrasts."""
+
+    def rows() -> Tensor:
+        _check_levels(z1, z2, alpha, temperature, lengths, least=0)
+        processes.check_result("mean", return_stats)
+        backend_name(backend)
+        return torch.cat([z1, z2], dim=2)
+
+    group = collectives.group_of(process_group)
+    alike = (alpha, processes.shown(temperature), normalize, ddp, lengths is None)
+    x, sizes = collectives.agree(rows, group, ("hierarchical_contrastive_loss", *alike))
+    series = sum(sizes)
+    if not series:
+        raise ValueError("process_group: no series on any process; accepted: some on one")
+    every = lengths
+    if lengths is not None:
+        every = torch.cat(collectives.gather(lengths, sizes, group))
+    loss, world = x.new_zeros((), dtype=spec.compute_dtype(x.dtype)), len(sizes)
+    if alpha:
+        tau = temperature
+        if isinstance(tau, Tensor) and not ddp:  # every process has the gradient of them all
+            tau = tau.detach() + (tau - tau.detach()) / world
+        views = torch.cat(collectives.gather_for_own(x, sizes, group, ddp=ddp)).chunk(2, dim=2)
+        settings: _Grouped = {"temperature": tau, "normalize": normalize, "backend": backend}
+        settings["lengths"] = every
+        loss = alpha * hierarchical_contrastive_loss(views[0], views[1], alpha=1.0, **settings)
+    if alpha < 1:
+        share = processes.nothing(x, temperature)
+        pyramid = list(operator.levels(z1, z2, lengths, float(alpha)))
+        for level in pyramid if len(x) else ():
+            steps = series * level.z1.shape[1] if every is None else int(every.sum())
+            if level.temporal and steps:
+                given = (level.z1, level.z2, temperature, normalize, level.lengths)
+                found = _grouped(*given, backend_name(backend)).sum()
+                share = share + found * (level.temporal / (2 * steps * len(pyramid)))
+            every = None if every is None else every // 2
+        loss = loss + collectives.total_of_shares(share, group, ddp=ddp)
+    return loss
 
 
 @overload
@@ -216,10 +292,10 @@ def _rows(
     return rows.movedim(1, 0)[:, valid]
 
 
-def _check_views(z1: Tensor, z2: Tensor) -> None:
+def _check_views(z1: Tensor, z2: Tensor, least: int = 1) -> None:
     for name, z in (("z1", z1), ("z2", z2)):
         checks.floating(name, z)
-        if z.dim() != 3 or 0 in z.shape:
+        if z.dim() != 3 or 0 in z.shape[1 - least :]:
             raise ValueError(
                 f"{name}: shape {tuple(z.shape)}; accepted: three sizes, none of them 0"
             )

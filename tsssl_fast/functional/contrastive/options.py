@@ -2,6 +2,7 @@
 
 from typing import Literal, TypedDict
 
+from tsssl_fast.common.collectives import Group
 from tsssl_fast.functional.contrastive.problem import Temperature
 
 Off = Literal[False]
@@ -15,3 +16,10 @@ class Options(TypedDict, total=False):
     normalize: bool
     reduction: str
     backend: str | None
+
+
+class ProcessOptions(Options, total=False):
+    """The same of a loss that takes the rows of several processes."""
+
+    process_group: Group
+    ddp: bool

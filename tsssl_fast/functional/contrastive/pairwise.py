@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.common import checks
-from tsssl_fast.functional.contrastive import arguments
+from tsssl_fast.common.collectives import Group
+from tsssl_fast.functional.contrastive import arguments, processes
 from tsssl_fast.functional.contrastive.options import Off, On
 from tsssl_fast.functional.contrastive.problem import Problem
 from tsssl_fast.functional.contrastive.solve import Loss, backend_name, statistics
@@ -34,6 +35,9 @@ class _Sigmoid(_Options, total=False):
     k_ids: Tensor | None
     q_valid: Tensor | None
     k_valid: Tensor | None
+    process_group: Group
+    ddp: bool
+    ring: bool
 
 
 @overload
@@ -61,6 +65,9 @@ def siglip_loss(
     normalize: bool = True,
     reduction: str = "mean",
     return_stats: bool = False,
+    process_group: Group = None,
+    ddp: bool = True,
+    ring: bool = False,
     backend: str | None = None,
 ) -> Loss:
     """Sigmoid loss over all pairs (SigLIP, Zhai et al., ICCV 2023): per query
@@ -76,6 +83,8 @@ def siglip_loss(
         reduction: "mean" over the (valid) queries, "sum", or "none" for (M,).
         return_stats: also a :class:`ContrastiveStats`, from one more pass over the pairs; its
             log_sum_exp is of the logits scale s_ij.
+        process_group, ddp: as for :func:`nt_xent_loss`; ids of all processes meet. ring: with it,
+            as for :func:`clip_loss`.
         backend: see the package.
 
     Returns:
@@ -86,6 +95,13 @@ def siglip_loss(
     Raises:
         TypeError, ValueError: naming the argument; BackendUnavailableError for a forced backend.
     """
+    if ring and process_group is None:
+        raise ValueError("ring: True without process_group; accepted: False")
+    if process_group is not None:
+        rest = (normalize, reduction, return_stats, backend)
+        asked = processes.Asked("siglip_loss", process_group, ddp, 1.0, *rest)
+        sides = processes.Sides(q_ids, k_ids, q_valid, k_valid)
+        return processes.sigmoid(asked, q, k, logit_scale, logit_bias, sides, ring)
     arguments.check_operands(q, k)
     arguments.check_rows(q, k, q_ids, k_ids, None, None, q_valid, k_valid)
     scale = arguments.number("logit_scale", logit_scale, q)

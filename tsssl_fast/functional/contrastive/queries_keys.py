@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.common import checks
-from tsssl_fast.functional.contrastive import arguments
-from tsssl_fast.functional.contrastive.options import Off, On, Options
+from tsssl_fast.common.collectives import Group
+from tsssl_fast.functional.contrastive import arguments, processes
+from tsssl_fast.functional.contrastive.options import Off, On, ProcessOptions
 from tsssl_fast.functional.contrastive.problem import Problem, Temperature
 from tsssl_fast.functional.contrastive.solve import Loss, by_ids, solve
 from tsssl_fast.functional.contrastive.statistics import ContrastiveStats
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class _Keys(Options, total=False):
+class _Keys(ProcessOptions, total=False):
     negatives: Tensor | None
     negatives_valid: Tensor | None
     symmetric: bool
@@ -48,6 +49,8 @@ def info_nce_loss(
     normalize: bool = True,
     reduction: str = "mean",
     return_stats: bool = False,
+    process_group: Group = None,
+    ddp: bool = True,
     backend: str | None = None,
 ) -> Loss:
     """InfoNCE: query i against its positive key i and the other keys (van den Oord et al., 2018).
@@ -65,6 +68,8 @@ def info_nce_loss(
         normalize: False: dot products.
         reduction: "mean" over the rows, "sum", or "none": (N,), or (2N,) for symmetric.
         return_stats: also a :class:`ContrastiveStats`. backend: see the package.
+        process_group, ddp: as for :func:`nt_xent_loss`. `negatives` are not gathered: a query meets
+            those of its process, which for a queue are the same on each.
 
     Returns:
         The loss; float32 for 16-bit inputs.
@@ -72,9 +77,15 @@ def info_nce_loss(
     Raises:
         TypeError, ValueError: naming the argument; BackendUnavailableError for a forced backend.
     """
-    problem = _paired(q, k, temperature, reduction, normalize, return_stats, backend)
     if negatives is not None and symmetric:
         raise ValueError("symmetric: True with negatives; accepted: False")
+    if process_group is not None:
+        rest = (temperature, normalize, reduction, return_stats, backend)
+        asked = processes.Asked("info_nce_loss", process_group, ddp, *rest)
+        if negatives is not None:
+            return processes.queue(asked, q, k, negatives, negatives_valid)
+        return processes.queries_keys(asked, q, k, symmetric)
+    problem = _paired(q, k, temperature, reduction, normalize, return_stats, backend)
     arguments.check_keys(q, negatives, negatives_valid, None, None)
     if negatives is None:
         rules = problem.rules._replace(symmetric=symmetric)
@@ -112,16 +123,20 @@ def _paired(
     return by_ids(ids, temperature, normalize, reduction, return_stats, backend)
 
 
+class _Ring(ProcessOptions, total=False):
+    ring: bool
+
+
 @overload
 def clip_loss(
-    q: Tensor, k: Tensor, *, return_stats: Off = ..., **options: Unpack[Options]
+    q: Tensor, k: Tensor, *, return_stats: Off = ..., **options: Unpack[_Ring]
 ) -> Tensor: ...
 @overload
 def clip_loss(
-    q: Tensor, k: Tensor, *, return_stats: On, **options: Unpack[Options]
+    q: Tensor, k: Tensor, *, return_stats: On, **options: Unpack[_Ring]
 ) -> tuple[Tensor, ContrastiveStats]: ...
 @overload
-def clip_loss(q: Tensor, k: Tensor, *, return_stats: bool, **options: Unpack[Options]) -> Loss: ...
+def clip_loss(q: Tensor, k: Tensor, *, return_stats: bool, **options: Unpack[_Ring]) -> Loss: ...
 def clip_loss(
     q: Tensor,
     k: Tensor,
@@ -130,6 +145,9 @@ def clip_loss(
     normalize: bool = True,
     reduction: str = "mean",
     return_stats: bool = False,
+    process_group: Group = None,
+    ddp: bool = True,
+    ring: bool = False,
     backend: str | None = None,
 ) -> Loss:
     """CLIP: two encoders, both directions (Radford et al., ICML 2021): the mean over all 2N rows of
@@ -138,13 +156,24 @@ def clip_loss(
     Args:
         q, k: (N, D), row i of both belongs together.
         temperature: the inverse of CLIP's logit scale; a 0-d tensor gets its gradient.
+        ring: with process_group, the keys of a process are passed on from one to the next, and are
+            nowhere gathered: memory for two batches of this process's size, twice the products.
+            A temperature for each query or relation is refused.
         Others, result and errors as in :func:`info_nce_loss`.
     """
+    if ring and process_group is None:
+        raise ValueError("ring: True without process_group; accepted: False")
+    if process_group is not None:
+        rest = (temperature, normalize, reduction, return_stats, backend)
+        asked = processes.Asked("clip_loss", process_group, ddp, *rest)
+        if ring:
+            return processes.clip_in_ring(asked, q, k)
+        return processes.queries_keys(asked, q, k, symmetric=True)
     problem = _paired(q, k, temperature, reduction, normalize, return_stats, backend)
     return solve(q, k, problem._replace(rules=problem.rules._replace(symmetric=True)))
 
 
-class _Queue(Options, total=False):
+class _Queue(ProcessOptions, total=False):
     negatives_valid: Tensor | None
 
 
@@ -170,6 +199,8 @@ def moco_loss(
     normalize: bool = True,
     reduction: str = "mean",
     return_stats: bool = False,
+    process_group: Group = None,
+    ddp: bool = True,
     backend: str | None = None,
 ) -> Loss:
     """MoCo (He et al., CVPR 2020): InfoNCE of query i against the momentum encoder's key i and a
@@ -189,6 +220,8 @@ def moco_loss(
         normalize=normalize,
         reduction=reduction,
         return_stats=return_stats,
+        process_group=process_group,
+        ddp=ddp,
         backend=backend,
     )
     return loss

@@ -59,3 +59,11 @@ def row_loss(found: Rows, positives: str, denominator: str) -> Tensor:
     if positives == "mean_log":
         loss = loss + found.gap
     return torch.where(some, loss, 0.0)
+
+
+def weighted_row_loss(found: Rows, weight: Tensor) -> Tensor:
+    """DCLW's loss per row: negative - weight * mean positive logit; 0 where the row lacks either
+    class."""
+    some = found.has_negative & found.has_positive
+    positive = torch.where(some, found.positive - found.gap, 0.0)
+    return torch.where(some, torch.where(some, found.negative, 0.0) - weight * positive, 0.0)

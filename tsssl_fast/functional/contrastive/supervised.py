@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, overload
 from torch import Tensor
 
 from tsssl_fast.common import checks
-from tsssl_fast.functional.contrastive import arguments
-from tsssl_fast.functional.contrastive.options import Off, On, Options
+from tsssl_fast.common.collectives import Group
+from tsssl_fast.functional.contrastive import arguments, processes
+from tsssl_fast.functional.contrastive.options import Off, On, ProcessOptions
 from tsssl_fast.functional.contrastive.problem import MEAN_OVER, Temperature
 from tsssl_fast.functional.contrastive.solve import Loss, by_ids, solve
 from tsssl_fast.functional.contrastive.statistics import ContrastiveStats
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class _Labelled(Options, total=False):
+class _Labelled(ProcessOptions, total=False):
     mean_over: str
 
 
@@ -42,6 +43,8 @@ def sup_con_loss(
     reduction: str = "mean",
     mean_over: str = "with_positive",
     return_stats: bool = False,
+    process_group: Group = None,
+    ddp: bool = True,
     backend: str | None = None,
 ) -> Loss:
     """Supervised contrastive loss, "out" form (Khosla et al., NeurIPS 2020, eq. 2):
@@ -56,6 +59,7 @@ def sup_con_loss(
         reduction: "mean", "sum", or "none" for (M,). mean_over: the mean's denominator, rows
             "with_positive" or "all".
         return_stats: also a :class:`ContrastiveStats`. backend: see the package.
+        process_group, ddp: as for :func:`nt_xent_loss`; labels of all processes meet.
 
     Returns:
         The loss; float32 for 16-bit inputs. Rows without a positive or a negative contribute 0.
@@ -63,6 +67,10 @@ def sup_con_loss(
     Raises:
         TypeError, ValueError: naming the argument; BackendUnavailableError for a forced backend.
     """
+    if process_group is not None:
+        rest = (temperature, normalize, reduction, return_stats, backend)
+        asked = processes.Asked("sup_con_loss", process_group, ddp, *rest)
+        return processes.labelled(asked, z, labels, mean_over)
     checks.matrix("z", z)
     arguments.check_labels("labels", labels, z)
     arguments.check_temperature(temperature, z)

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.common import checks
-from tsssl_fast.functional.contrastive import arguments
+from tsssl_fast.common.collectives import Group
+from tsssl_fast.functional.contrastive import arguments, processes
 from tsssl_fast.functional.contrastive.kernels import paired_similarity
-from tsssl_fast.functional.contrastive.options import Off, On, Options
+from tsssl_fast.functional.contrastive.options import Off, On, ProcessOptions
 from tsssl_fast.functional.contrastive.problem import Problem, Temperature
+from tsssl_fast.functional.contrastive.row_losses import weighted_row_loss
 from tsssl_fast.functional.contrastive.solve import (
     Loss,
     backend_name,
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class _Precise(Options, total=False):
+class _Precise(ProcessOptions, total=False):
     precision: str | None
 
 
@@ -53,6 +55,8 @@ def nt_xent_loss(
     reduction: str = "mean",
     return_stats: bool = False,
     precision: str | None = None,
+    process_group: Group = None,
+    ddp: bool = True,
     backend: str | None = None,
 ) -> Loss:
     """NT-Xent (SimCLR): every series against its other view and all series of the batch.
@@ -76,6 +80,11 @@ def nt_xent_loss(
             then off by at most 2.01 / (256 tau), the gradient in every test by at most
             (2 + 2 / tau) / 256 of its largest element (ops/contrastive/spec.py); at 4096 x 128,
             tau = 0.1 it was 3.3e-4, in 0.56 of the time on an AMD EPYC.
+        process_group: of torch.distributed, or "world": the loss of the rows of all its processes,
+            the same number on each; N may differ between them, and be 0. Every process must call
+            the loss and its backward. None: this process alone. See docs/processes.md.
+        ddp: with process_group, the backward is scaled for DistributedDataParallel, whose mean of
+            gradients is then that of the whole batch; False: for who sums gradients.
         backend: see the package.
 
     Returns:
@@ -86,10 +95,17 @@ def nt_xent_loss(
     Raises:
         TypeError: an input is no floating tensor, dtypes differ, or float64 with a precision.
         ValueError: not (N, D), N = 0, shapes or devices differ, temperature not finite or <= 0,
-            or too low for the precision, unknown reduction, precision or backend.
+            or too low for the precision, unknown reduction, precision or backend. With
+            process_group: on every process, where one's arguments are wrong, or columns, dtypes or
+            options differ between processes; where torch.distributed is not initialised; for
+            reduction="none", return_stats and a precision.
         BackendUnavailableError: the backend asked for can not run these inputs, or none can run
             this precision here.
     """
+    if process_group is not None:
+        rest = (temperature, normalize, reduction, return_stats, backend)
+        asked = processes.Asked("nt_xent_loss", process_group, ddp, *rest)
+        return processes.two_views(asked, z1, z2, precision=precision)
     # What is right passes without a call: a loss of 8 x 16 takes as long as a dozen of them.
     if not (
         type(z1) is type(z2) is Tensor
@@ -148,14 +164,16 @@ def _two_views(
 
 @overload
 def dcl_loss(
-    z1: Tensor, z2: Tensor, *, return_stats: Off = ..., **options: Unpack[Options]
+    z1: Tensor, z2: Tensor, *, return_stats: Off = ..., **options: Unpack[ProcessOptions]
 ) -> Tensor: ...
 @overload
 def dcl_loss(
-    z1: Tensor, z2: Tensor, *, return_stats: On, **options: Unpack[Options]
+    z1: Tensor, z2: Tensor, *, return_stats: On, **options: Unpack[ProcessOptions]
 ) -> tuple[Tensor, ContrastiveStats]: ...
 @overload
-def dcl_loss(z1: Tensor, z2: Tensor, *, return_stats: bool, **options: Unpack[Options]) -> Loss: ...
+def dcl_loss(
+    z1: Tensor, z2: Tensor, *, return_stats: bool, **options: Unpack[ProcessOptions]
+) -> Loss: ...
 def dcl_loss(
     z1: Tensor,
     z2: Tensor,
@@ -164,18 +182,24 @@ def dcl_loss(
     normalize: bool = True,
     reduction: str = "mean",
     return_stats: bool = False,
+    process_group: Group = None,
+    ddp: bool = True,
     backend: str | None = None,
 ) -> Loss:
     """Decoupled contrastive loss (Yeh et al., ECCV 2022): NT-Xent without the positive in the
     denominator: loss_i = -a_ip + log sum over the negatives exp(a_ik).
 
     Arguments, result and errors as in :func:`nt_xent_loss`."""
+    if process_group is not None:
+        rest = (temperature, normalize, reduction, return_stats, backend)
+        asked = processes.Asked("dcl_loss", process_group, ddp, *rest)
+        return processes.two_views(asked, z1, z2, denominator="negatives")
     _check_views(z1, z2, reduction)
     z, problem = _two_views(z1, z2, temperature, normalize, reduction, return_stats, backend)
     return solve(z, None, problem._replace(denominator="negatives"))
 
 
-class _Weighted(Options, total=False):
+class _Weighted(ProcessOptions, total=False):
     sigma: float
 
 
@@ -200,6 +224,8 @@ def dclw_loss(
     normalize: bool = True,
     reduction: str = "mean",
     return_stats: bool = False,
+    process_group: Group = None,
+    ddp: bool = True,
     backend: str | None = None,
 ) -> Loss:
     """DCL with the positives weighted by a von Mises-Fisher kernel (Yeh et al., eq. 7):
@@ -209,6 +235,10 @@ def dclw_loss(
     Args:
         sigma: > 0, the kernel's width. Others, result and errors as in :func:`nt_xent_loss`.
     """
+    if process_group is not None:
+        rest = (temperature, normalize, reduction, return_stats, backend)
+        asked = processes.Asked("dclw_loss", process_group, ddp, *rest)
+        return processes.two_views(asked, z1, z2, denominator="negatives", sigma=sigma)
     _check_views(z1, z2, reduction)
     sigma = checks.positive("sigma", sigma)
     z, problem = _two_views(z1, z2, temperature, normalize, reduction, return_stats, backend)
@@ -216,10 +246,7 @@ def dclw_loss(
     with torch.no_grad():
         similarity = paired_similarity(z1, z2, normalize) / sigma
         weight = (2 - len(z1) * similarity.softmax(dim=0)).repeat(2)
-    some = found.has_negative & found.has_positive
-    positive = torch.where(some, found.positive - found.gap, 0.0)
-    loss = torch.where(some, torch.where(some, found.negative, 0.0) - weight * positive, 0.0)
-    loss = checks.reduce(loss, reduction)
+    loss = checks.reduce(weighted_row_loss(found, weight), reduction)
     if not return_stats:
         return loss
     return loss, contrastive_stats(found, problem.statistics, normalize)

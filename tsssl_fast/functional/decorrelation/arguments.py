@@ -32,7 +32,7 @@ def check_views(
     if names is None:  # the common case without the formatting: 1 microsecond
         names = _PAIR if len(views) == 2 else _names(len(views))
     for name, z in zip(names, views, strict=True):
-        checks.matrix(name, z)
+        checks.matrix(name, z, min(least, 1))
     checks.alike(names, views)
     if views[0].shape[0] < least:
         raise ValueError(

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, overload
 from torch import Tensor
 
 from tsssl_fast.common import checks
+from tsssl_fast.common.collectives import Group
 from tsssl_fast.functional.collapse import CollapseReport, collapse_report, report_from_moments
 from tsssl_fast.functional.decorrelation.arguments import backend_name, check_views, convention_of
+from tsssl_fast.functional.decorrelation.processes import views_of_all
 from tsssl_fast.ops.decorrelation import spec
 from tsssl_fast.ops.decorrelation.operators import barlow_twins
 from tsssl_fast.ops.decorrelation.spec import BarlowTwinsMoments, BarlowTwinsSettings
@@ -35,6 +37,8 @@ class BarlowTwinsOptions(TypedDict, total=False):
     center: bool | None
     unbiased: bool | None
     eps: float | None
+    process_group: Group
+    ddp: bool
     backend: str | None
 
 
@@ -86,6 +90,8 @@ def barlow_twins_loss(
     eps: float | None = None,
     return_terms: bool = False,
     return_stats: bool = False,
+    process_group: Group = None,
+    ddp: bool = True,
     backend: str | None = None,
 ) -> Tensor | BarlowTwinsTerms:
     """Barlow Twins: the cross-correlation of two views is the identity.
@@ -109,10 +115,16 @@ def barlow_twins_loss(
         center: subtract the columns' means.
         unbiased: N - 1 instead of N in the columns' mean squares (C stays over N).
         eps: added to the mean squares, > 0.
-        return_terms, return_stats, backend: as for vicreg_loss.
+        return_terms, return_stats, process_group, ddp, backend: as for vicreg_loss.
 
     Returns and raises: as for vicreg_loss.
     """
+    if process_group is not None:
+        options = {
+            **{"lambd": lambd, "scale_loss": scale_loss, "convention": convention, "eps": eps},
+            **{"center": center, "unbiased": unbiased},
+        }
+        z1, z2 = views_of_all("barlow_twins_loss", (z1, z2), process_group, ddp, options)
     check_views((z1, z2))
     chosen = barlow_twins_convention(convention, lambd, scale_loss, center, unbiased, eps)
     settings = BarlowTwinsSettings(

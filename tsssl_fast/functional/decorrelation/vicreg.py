@@ -10,8 +10,10 @@ from torch import Tensor
 
 from tsssl_fast.backends import dispatch
 from tsssl_fast.common import checks
+from tsssl_fast.common.collectives import Group
 from tsssl_fast.functional.collapse import CollapseReport, report_from_moments
 from tsssl_fast.functional.decorrelation.arguments import backend_name, check_views, convention_of
+from tsssl_fast.functional.decorrelation.processes import views_of_all
 from tsssl_fast.ops.decorrelation import spec
 from tsssl_fast.ops.decorrelation.operators import vicreg
 from tsssl_fast.ops.decorrelation.spec import VICRegMoments, VICRegSettings
@@ -42,6 +44,8 @@ class VICRegOptions(TypedDict, total=False):
     eps: float
     convention: str
     correlation: bool | None
+    process_group: Group
+    ddp: bool
     backend: str | None
 
 
@@ -94,6 +98,8 @@ def vicreg_loss(
     correlation: bool | None = None,
     return_terms: bool = False,
     return_stats: bool = False,
+    process_group: Group = None,
+    ddp: bool = True,
     backend: str | None = None,
 ) -> Tensor | VICRegTerms:
     """VICReg: views of a series agree, every dimension keeps its spread, dimensions do not repeat.
@@ -121,6 +127,11 @@ def vicreg_loss(
         correlation: penalise correlations instead of covariances (VIbCReg); None: the convention's.
         return_terms: return VICRegTerms with the unweighted terms.
         return_stats: the same, with one CollapseReport per view from the sums of this pass.
+        process_group: of torch.distributed, or "world": the loss of the rows of all its processes,
+            of which every process computes the statistics; N may differ between them, and be 0.
+            Every process must call the loss. None: this process alone. See docs/processes.md.
+        ddp: with process_group, the backward is scaled for DistributedDataParallel, whose mean of
+            gradients is then that of the whole batch; False: for who sums gradients.
         backend: see the module.
 
     Returns:
@@ -130,10 +141,20 @@ def vicreg_loss(
     Raises:
         TypeError: an input is no floating tensor, dtypes differ, or a number is none.
         ValueError: not (N, D), N < 2, shapes or devices differ, a weight
-            negative, gamma or eps not positive, unknown convention or backend.
+            negative, gamma or eps not positive, unknown convention or backend. With
+            process_group: on every process, where one's views are wrong, or columns, dtypes or
+            options differ between processes; where torch.distributed is not initialised.
         BackendUnavailableError: the backend asked for can not run these inputs.
     """
     views = (z1, z2, *more)
+    if process_group is not None:
+        options = {
+            **{"invariance": invariance_weight, "variance": variance_weight, "gamma": gamma},
+            **{"covariance": covariance_weight, "convention": convention, "eps": eps},
+            "correlation": correlation,
+        }
+        views = views_of_all("vicreg_loss", views, process_group, ddp, options)
+        z1, z2, *more = views  # type: ignore[assignment]  # a list for a tuple
     # What is right passes without a call, as in nt_xent_loss.
     if not (
         type(z1) is type(z2) is Tensor

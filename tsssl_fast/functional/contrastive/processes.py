@@ -1,0 +1,341 @@
+"""Contrastive losses of the rows that several processes have together.
+
+Queries stay, keys are gathered with gradient: a process has the pairs of its own rows with all, in
+memory O(N D) of all rows, and the sum of its rows' losses is its share of the loss. Batches may be
+uneven or empty.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tsssl_fast.common import checks, collectives
+from tsssl_fast.common.collectives import Group
+from tsssl_fast.functional.contrastive import arguments
+from tsssl_fast.functional.contrastive.kernels import paired_similarity
+from tsssl_fast.functional.contrastive.problem import (
+    MEAN_OVER,
+    PairTemperature,
+    Problem,
+    Temperature,
+    inverse,
+)
+from tsssl_fast.functional.contrastive.ring import sums_over_pairs
+from tsssl_fast.functional.contrastive.row_losses import Rows, row_loss, weighted_row_loss
+from tsssl_fast.functional.contrastive.solve import backend_name, row_statistics
+from tsssl_fast.ops.contrastive.operators.sigmoid import sigmoid_pairs
+from tsssl_fast.ops.contrastive.reference.pairs import PLAIN
+from tsssl_fast.ops.contrastive.rules import GROUP_RULES
+
+
+class Asked(NamedTuple):
+    """What every loss is asked for beside its rows; function: its name."""
+
+    function: str
+    process_group: Group
+    ddp: bool
+    temperature: Temperature
+    normalize: bool
+    reduction: str
+    return_stats: bool
+    backend: str | None
+
+    def agreed(self, rows: Callable[[], Tensor], *more: object) -> tuple[Group, Tensor, list[int]]:
+        """The group, this process's rows and the numbers of all; an error on every process where
+        one's arguments are wrong, or differ in these options or in `more`."""
+        group = collectives.group_of(self.process_group)
+        tau = self.temperature
+        taus: tuple[object, ...] = (tau,)
+        if isinstance(tau, PairTemperature):
+            taus = (tau.positive, tau.negative, tau.same_group)
+        options = (*taus, self.normalize, self.reduction, self.ddp, *more)
+        x, sizes = collectives.agree(rows, group, (self.function, *map(shown, options)))
+        if not any(sizes):
+            raise ValueError("process_group: no rows on any process; accepted: some on one")
+        return group, x, sizes
+
+    def check(self, views: dict[str, Tensor], rows: int) -> None:
+        """Views alike, which may be empty; rows: of a temperature with one for each."""
+        for name, z in views.items():
+            checks.matrix(name, z, least=0)
+        checks.alike(tuple(views), tuple(views.values()))
+        tau = self.temperature
+        if isinstance(tau, Tensor) and tau.dim() == 1 and tuple(tau.shape) != (rows,):
+            accepted = f"({rows},)" if rows else "a number, a 0-d tensor or a PairTemperature"
+            raise ValueError(f"temperature: shape {tuple(tau.shape)}; accepted: {accepted}")
+        arguments.check_temperature_type("temperature", tau)
+        backend_name(self.backend)
+        check_result(self.reduction, self.return_stats)
+
+    def problem(self) -> Problem:
+        rules = PLAIN._replace(normalize=self.normalize)
+        return Problem(rules, self.temperature, backend=backend_name(self.backend))
+
+    def total(self, share: Tensor, count: int | Tensor, group: Group) -> Tensor:
+        """The loss from the sum over this process's rows; count: of all."""
+        if self.reduction == "mean":
+            share = share / count
+        return collectives.total_of_shares(share, group, ddp=self.ddp)
+
+
+def shown(option: object) -> object:
+    """What processes compare of an option: of a tensor, that it is one."""
+    return "a tensor" if isinstance(option, Tensor) else option
+
+
+def check_result(reduction: str, return_stats: bool) -> None:
+    """One number is the same on every process; rows and what is known of them are not."""
+    checks.choice("reduction", reduction, checks.REDUCTIONS)
+    if reduction == "none":
+        raise ValueError("reduction: 'none' with process_group; accepted: 'mean', 'sum'")
+    if return_stats:
+        raise ValueError("return_stats: True with process_group; accepted: False")
+
+
+def two_views(
+    asked: Asked,
+    z1: Tensor,
+    z2: Tensor,
+    *,
+    denominator: str = "all",
+    sigma: float | None = None,
+    precision: str | None = None,
+) -> Tensor:
+    """NT-Xent, with the denominator "negatives" DCL; sigma: of DCLW."""
+
+    def rows() -> Tensor:
+        asked.check({"z1": z1, "z2": z2}, 2 * len(z1))
+        if precision is not None:
+            raise ValueError(f"precision: {precision!r} with process_group; accepted: None")
+        if sigma is not None:
+            checks.positive("sigma", sigma)
+        return torch.cat([z1, z2])
+
+    group, x, sizes = asked.agreed(rows, sigma)
+    parts = collectives.gather(x, sizes, group)
+    own, others = _own_first(parts, group)
+    if not len(own):
+        return asked.total(nothing(others, asked.temperature), 1, group)
+    ids = torch.arange(len(own) // 2, device=own.device).repeat(2)
+    found = _one_set(own, ids, others, ids.new_full((len(others),), -1), asked.problem())
+    if sigma is None:
+        loss = row_loss(found, "mean_log", denominator)
+    else:
+        with torch.no_grad():
+            pairs = [paired_similarity(*_halves(part), asked.normalize) for part in parts]
+            every = torch.cat(pairs) / sigma
+            softmax = every.softmax(dim=0).split([len(pair) for pair in pairs])
+            weight = 2 - len(every) * softmax[collectives.rank(group)]
+        loss = weighted_row_loss(found, weight.repeat(2))
+    return asked.total(loss.sum(), sum(sizes), group)
+
+
+def labelled(asked: Asked, z: Tensor, labels: Tensor, mean_over: str) -> Tensor:
+    """SupCon: labels meet across processes."""
+
+    def rows() -> Tensor:
+        asked.check({"z": z}, len(z))
+        arguments.check_labels("labels", labels, z)
+        checks.choice("mean_over", mean_over, MEAN_OVER)
+        return z
+
+    group, x, sizes = asked.agreed(rows, mean_over)
+    own, others = _own_first(collectives.gather(x, sizes, group), group)
+    ids, other_ids = _own_first(collectives.gather(labels.long(), sizes, group), group)
+    if len(own):
+        found = _one_set(own, ids, others, other_ids, asked.problem())
+        share, counted = row_loss(found, "mean_log", "all").sum(), found.has_positive.sum()
+    else:
+        share, counted = nothing(others, asked.temperature), ids.sum()
+    count: int | Tensor = sum(sizes)
+    if asked.reduction == "mean" and mean_over == "with_positive":
+        count = collectives.sum_over_processes(counted, group).clamp_min(1)
+    return asked.total(share, count, group)
+
+
+def clip_in_ring(asked: Asked, q: Tensor, k: Tensor) -> Tensor:
+    """CLIP with both directions' log-sums from one product a block of keys."""
+    tau = asked.temperature
+
+    def rows() -> Tensor:
+        if isinstance(tau, PairTemperature):
+            raise TypeError("temperature: PairTemperature with ring=True; accepted: a number")
+        asked.check({"q": q, "k": k}, 0)
+        return k
+
+    group, _, sizes = asked.agreed(rows, "ring")
+    problem = asked.problem()
+    numbers = (tau,) if isinstance(tau, Tensor) else ()
+
+    def pairs(
+        q: Tensor, keys: Tensor, _: list[Tensor], own: bool, numbers: tuple[Tensor, ...]
+    ) -> Tensor:
+        ids = torch.arange(len(q), device=q.device) if own else None
+        rules = problem.rules._replace(q_id=ids, k_id=ids, symmetric=True)
+        of_block = problem._replace(rules=rules, temperature=numbers[0] if numbers else tau)
+        return row_statistics(q, keys, of_block).negative
+
+    found = sums_over_pairs(
+        pairs, q, k, sizes=sizes, group=group, logarithms=True, of_keys=True, numbers=numbers
+    )
+    negative = torch.cat(found)
+    assert not isinstance(tau, PairTemperature)
+    positive = paired_similarity(q, k, asked.normalize)
+    positive = (positive * inverse(tau, q).to(positive.dtype)).repeat(2)
+    loss = row_loss(Rows(negative, positive, torch.zeros_like(positive)), "mean_log", "all")
+    return asked.total(loss.sum(), 2 * sum(sizes), group)
+
+
+class Sides(NamedTuple):
+    """Ids and flags of SigLIP's queries and keys."""
+
+    q_ids: Tensor | None
+    k_ids: Tensor | None
+    q_valid: Tensor | None
+    k_valid: Tensor | None
+
+
+def sigmoid(
+    asked: Asked,
+    q: Tensor,
+    k: Tensor,
+    logit_scale: float | Tensor,
+    logit_bias: float | Tensor,
+    sides: Sides,
+    ring: bool,
+) -> Tensor:
+    """SigLIP: ids meet across processes."""
+
+    def rows() -> Tensor:
+        arguments.check_operands(q, k, least=0)
+        arguments.check_rows(q, k, *sides[:2], None, None, *sides[2:])
+        for name, number in (("logit_scale", logit_scale), ("logit_bias", logit_bias)):
+            arguments.number(name, number, q)
+        if sides.q_ids is None:
+            checks.alike(("q", "k"), (q, k))
+        check_result(asked.reduction, asked.return_stats)
+        return k
+
+    given = (sides.q_ids is None, sides.k_valid is None)
+    group, _, sizes = asked.agreed(rows, logit_scale, logit_bias, *given, ring)
+    numbers = tuple(arguments.number("", x, q) for x in (logit_scale, logit_bias))
+    q_ids, k_ids, q_valid, k_valid = sides
+    if q_ids is None or k_ids is None:
+        first = sum(sizes[: collectives.rank(group)])
+        q_ids = k_ids = torch.arange(first, first + len(q), device=q.device)
+    beside, name = [k_ids.long()], backend_name(asked.backend)
+    if k_valid is not None:
+        beside.append(k_valid.to(torch.uint8))  # not every backend carries bool
+
+    def pairs(
+        q: Tensor, keys: Tensor, along: list[Tensor], _: bool, numbers: tuple[Tensor, ...]
+    ) -> Tensor:
+        flags = along[1].bool() if len(along) > 1 else None
+        scale, bias = numbers
+        rules = (q_ids, along[0], q_valid, flags)
+        return sigmoid_pairs(q, keys, scale, bias, *rules, asked.normalize, name)
+
+    if ring:
+        loss, _ = sums_over_pairs(
+            *(pairs, q, k),
+            sizes=sizes,
+            group=group,
+            logarithms=False,
+            of_keys=False,
+            beside=beside,
+            numbers=numbers,
+        )
+    else:
+        every, *along = (torch.cat(collectives.gather(x, sizes, group)) for x in (k, *beside))
+        if len(q):
+            loss = pairs(q, every, along, False, numbers)
+        else:
+            loss = nothing(every, *numbers) + nothing(q)
+    count = len(q) if q_valid is None else int(q_valid.sum())
+    every_count = collectives.sum_over_processes(torch.tensor(count, device=q.device), group)
+    return asked.total(loss.sum(), every_count.clamp_min(1), group)
+
+
+def queries_keys(asked: Asked, q: Tensor, k: Tensor, symmetric: bool) -> Tensor:
+    """InfoNCE; symmetric: CLIP."""
+
+    def rows() -> Tensor:
+        asked.check({"q": q, "k": k}, 0 if symmetric else len(q))
+        return torch.cat([q, k]) if symmetric else k
+
+    group, x, sizes = asked.agreed(rows, symmetric)
+    parts, problem = collectives.gather(x, sizes, group), asked.problem()
+    if not len(q):
+        return asked.total(nothing(torch.cat(parts), asked.temperature) + nothing(q), 1, group)
+    if not symmetric:
+        return asked.total(_paired(q, *_own_first(parts, group), problem), sum(sizes), group)
+    queries, keys = zip(*map(_halves, parts), strict=True)
+    own_q, other_q = _own_first(queries, group)
+    own_k, other_k = _own_first(keys, group)
+    share = _paired(own_q, own_k, other_k, problem) + _paired(own_k, own_q, other_q, problem)
+    return asked.total(share, sum(sizes), group)
+
+
+def queue(
+    asked: Asked, q: Tensor, k: Tensor, negatives: Tensor, negatives_valid: Tensor | None
+) -> Tensor:
+    """InfoNCE against further keys alone, which are not gathered: a query meets its process's."""
+
+    def rows() -> Tensor:
+        asked.check({"q": q, "k": k}, len(q))
+        arguments.check_keys(q, negatives, negatives_valid, None, None)
+        return q
+
+    group, _, sizes = asked.agreed(rows)
+    if not len(q):
+        nobody = nothing(q, asked.temperature, negatives) + nothing(k)
+        return asked.total(nobody, 1, group)
+    ids = torch.arange(len(q), device=q.device)
+    problem = asked.problem()
+    rules = problem.rules._replace(
+        q_id=ids, k_id=ids, q_group=ids, k_group=ids, group_rule=GROUP_RULES.index("only_same")
+    )
+    problem = problem._replace(
+        rules=rules, negatives=negatives, negatives_valid=negatives_valid, paired=True
+    )
+    found = row_statistics(q, k, problem)
+    return asked.total(row_loss(found, "mean_log", "all").sum(), sum(sizes), group)
+
+
+def _one_set(own: Tensor, ids: Tensor, others: Tensor, other_ids: Tensor, problem: Problem) -> Rows:
+    """This process's rows, each against all but itself."""
+    rules = problem.rules._replace(q_id=ids, k_id=torch.cat([ids, other_ids]), skip_diagonal=True)
+    return row_statistics(own, torch.cat([own, others]), problem._replace(rules=rules))
+
+
+def _paired(q: Tensor, own: Tensor, others: Tensor, problem: Problem) -> Tensor:
+    """The sum over queries, each against its own key and all others."""
+    ids = torch.arange(len(own) + len(others), device=q.device)
+    rules = problem.rules._replace(q_id=ids[: len(q)], k_id=ids)
+    found = row_statistics(q, torch.cat([own, others]), problem._replace(rules=rules))
+    return row_loss(found, "mean_log", "all").sum()
+
+
+def _own_first(parts: Sequence[Tensor], group: Group) -> tuple[Tensor, Tensor]:
+    """This process's rows, and those of all the others."""
+    here = collectives.rank(group)
+    others = (*parts[:here], *parts[here + 1 :])
+    return parts[here], torch.cat(others) if others else parts[here][:0]
+
+
+def _halves(part: Tensor) -> tuple[Tensor, Tensor]:
+    return part[: len(part) // 2], part[len(part) // 2 :]
+
+
+def nothing(rows: Tensor, *numbers: Temperature | None) -> Tensor:
+    """0, for a process without rows, whose backward takes part: the gradients of others' rows pass
+    through it, and parameters get one of 0."""
+    found = rows[:0].sum().to(torch.promote_types(rows.dtype, torch.float32))
+    for x in numbers:
+        if isinstance(x, PairTemperature):
+            found = nothing(rows, x.positive, x.negative, x.same_group) + found
+        if isinstance(x, Tensor):
+            found = found + 0 * x.sum()
+    return found
