@@ -14,6 +14,7 @@ from torch import distributed as dist
 
 import tsssl_fast
 from tsssl_fast import distributed, functional, losses
+from tsssl_fast.encoders import padding
 from tsssl_fast.functional import PairTemperature
 from tsssl_fast.ops.contrastive import spec
 
@@ -129,7 +130,7 @@ def work(rank: int, world: int) -> dict[Any, Any]:
         z = [x.float() for x in batch(SIZES[world], rank, columns=columns)]
         for name, loss in cases(process_group="world").items():
             found[columns, name, "float32"] = value_and_gradients(loss, *z, rows_of(world, rank))
-    found |= {"queue": filled(rank), "mismatched": mismatched(rank)}
+    found |= {"queue": filled(rank), "norm": normalized(rank), "mismatched": mismatched(rank)}
     pair = dist.new_group([0, 1], timeout=timedelta(seconds=2))
     if rank < 2:
         return found | {"summed": summed(rank, pair), "waited": waited(rank, pair)}
@@ -189,6 +190,41 @@ def test_the_queue_takes_the_keys_of_every_process() -> None:
     expected = torch.cat([*batch((12,), 0), torch.zeros(8, 6)])
     for result in results():
         assert torch.equal(result["queue"], expected)
+
+
+def normalized(rank: int | None) -> list[Tensor]:
+    """Of BatchNorm, plain and over padded series: result and gradients; its statistics. None: of
+    all rows in one process."""
+    norm: Any = torch.nn.BatchNorm2d(2).double()
+    if rank is not None:
+        parts = distributed.SyncBatchNorm.convert_sync_batchnorm(torch.nn.Sequential(norm))
+        norm = parts[0]
+    a, b = batch((12,), 0) if rank is None else batch(SIZES[4], rank)
+    rows = slice(None) if rank is None else rows_of(4, rank)
+    x = in_time(a).transpose(1, 2)[:, :, None].clone().requires_grad_()
+    found = []
+    for lengths in (None, LENGTHS[rows]):
+        y = padding.normalized(norm, x, lengths)
+        weight = in_time(b).transpose(1, 2)[:, :, None]
+        if lengths is not None:
+            weight = weight * padding.over(x, lengths)
+        found += [y.detach(), *torch.autograd.grad((y**2 * weight).sum(), [x, *norm.parameters()])]
+    return [*found, *norm.state_dict().values()]
+
+
+def test_batch_norm_of_all_rows_with_and_without_padding() -> None:
+    ranks, expected = [result["norm"] for result in results()], normalized(None)
+    for i, value in enumerate(expected):
+        parts = [rank[i] for rank in ranks]
+        if i < 8 and i % 4 < 2:  # a result, or a gradient of rows
+            parts = [torch.cat(parts)]
+        elif i < 8:  # of a parameter
+            parts = [torch.stack(parts).sum(0)]
+        for part in parts:
+            if i == 4:  # beyond the end of a series it is of no use
+                steps = torch.arange(5) < LENGTHS[:, None]
+                part, value = part.mT[:, 0][steps], value.mT[:, 0][steps]
+            torch.testing.assert_close(part, value, rtol=1e-11, atol=1e-11)
 
 
 def summed(rank: int, group: Any) -> Tensor:

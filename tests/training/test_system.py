@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 from toy import Jitter, dataset, plain
+from training import ranks
 
 from tsssl_fast import encoders, training
 from tsssl_fast.data import Scaling
@@ -59,46 +60,56 @@ RANKS = """
 import sys, torch
 torch.set_num_threads(1)
 sys.path[:0] = {path!r}
-from toy import dataset, plain
-from tsssl_fast.training import Settings, fit
-data, method = dataset(), plain()
-rows = []
-settings = Settings(
-    epochs=3, batch_size=12, seed=1, precision="32", device="cpu", devices={devices}
-)
-fit(method, data.x_train, settings,
-    labels=data.y_train, on_epoch=lambda row, _: rows.append(row))
 import torch.distributed as dist
-rank = dist.get_rank() if dist.is_initialized() else 0
-if dist.is_initialized():
-    assert dist.get_backend() == "gloo"
-assert bool(rows) == (rank == 0)
-content = [dict(method.state_dict()), [row["loss"] for row in rows]]
-torch.save(content, f"{out}/{devices}-{{rank}}.pt")
+from training.ranks import METHODS, trained
+found = {{name: trained(name, devices=0) for name in METHODS}}
+assert dist.get_backend() == "gloo"
+rank = dist.get_rank()
+assert all(bool(losses) == (rank == 0) for _, losses in found.values())
+torch.save(found, f"{out}/{{rank}}.pt")
 """
 
 
-def test_two_gloo_ranks_train_as_one_process(tmp_path):
-    """Both ranks end with the same bits, and with the weights of one process on the whole batch."""
-    path = [p for p in sys.path if p]
-    for devices in (1, 2):
-        file = tmp_path / f"run{devices}.py"
-        file.write_text(RANKS.format(path=path, devices=devices, out=tmp_path))
-        launch = [sys.executable, "-W", "ignore"]
-        if devices > 1:
-            launch += ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [*launch, str(file)], capture_output=True, text=True, env=environment, timeout=900
-        )
-        assert done.returncode == 0, done.stderr
-    one, losses = torch.load(tmp_path / "1-0.pt")
-    first, two_losses = torch.load(tmp_path / "2-0.pt")
-    second, _ = torch.load(tmp_path / "2-1.pt")
-    for name, value in first.items():
-        assert torch.equal(value, second[name])
-        assert value.numpy() == pytest.approx(one[name].numpy(), abs=1e-5)
-    assert two_losses == pytest.approx(losses, abs=1e-5)
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory):
+    """What `ranks.trained` returns for every method, on both of two processes by torchrun."""
+    out = tmp_path_factory.mktemp("ranks")
+    file = out / "run.py"
+    file.write_text(RANKS.format(path=[p for p in sys.path if p], out=out))
+    launch = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone"]
+    done = subprocess.run(
+        [*launch, "--nproc-per-node=2", str(file)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr
+    return [torch.load(out / f"{rank}.pt") for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("name", ranks.METHODS)
+def test_two_gloo_ranks_train_as_one_process(name, two_ranks):
+    """Both ranks end with the same bits, and with the weights of one process on the whole batch:
+    negatives, statistics, queues and views are of all rows."""
+    (first, two_losses), (second, _) = (found[name] for found in two_ranks)
+    one, losses = ranks.trained(name, devices=1)
+    assert first.keys() == one.keys()
+    for part, value in first.items():
+        assert torch.equal(value, second[part])
+        torch.testing.assert_close(value, one[part], rtol=0, atol=1e-7)
+    assert two_losses == pytest.approx(losses, abs=1e-10)
+    assert losses[0] != losses[-1]
+
+
+def test_devices_are_those_that_torchrun_started(monkeypatch):
+    assert Settings().devices == 1
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert Settings(batch_size=6).devices == 3
+    data, settings = dataset(), Settings(epochs=1, batch_size=4, devices=2)
+    with pytest.raises(ValueError, match="devices: 2 under torchrun with 3 processes"):
+        fit(plain(), data.x_train, settings, labels=data.y_train)
 
 
 def test_batches_must_divide_among_devices():

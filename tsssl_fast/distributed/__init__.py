@@ -16,9 +16,11 @@ from tsssl_fast.common.collectives import (
     sum_over_processes,
     world_size,
 )
+from tsssl_fast.distributed.batch_norm import SyncBatchNorm
 from tsssl_fast.distributed.gradient_cache import cached_backward
 
 __all__ = [
+    "SyncBatchNorm",
     "cached_backward",
     "gather_parts",
     "gather_rows",

@@ -4,6 +4,7 @@ matters.
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from tsssl_fast.encoders.features import Stage, TimeEncoder
 from tsssl_fast.encoders.padding import hide, normalized, over, strided
@@ -72,6 +73,6 @@ class Inception(TimeEncoder):
             x = module(x, lengths)
             stages.append(Stage(x, lengths))
         conv, norm = self.shortcut
-        assert isinstance(norm, nn.BatchNorm2d)
+        assert isinstance(norm, _BatchNorm)
         y = torch.relu(x + normalized(norm, conv(averaged), lengths))
         return stages, Stage(y, lengths)

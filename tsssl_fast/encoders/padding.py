@@ -9,6 +9,9 @@ from typing import overload
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from tsssl_fast.common import collectives
 
 
 def check(lengths: Tensor, x: Tensor) -> Tensor:
@@ -59,8 +62,9 @@ def strided(lengths: Tensor | None, stride: int) -> Tensor | None:
     return None if lengths is None else (lengths - 1) // stride + 1
 
 
-def normalized(norm: nn.BatchNorm2d, x: Tensor, lengths: Tensor | None) -> Tensor:
-    """`norm(x)`; in training, mean and variance over the steps before the end of each series.
+def normalized(norm: _BatchNorm, x: Tensor, lengths: Tensor | None) -> Tensor:
+    """`norm(x)`; in training, mean and variance over the steps before the end of each series; where
+    `norm` takes those of several processes, of all their series.
 
     x: (N, C, 1, steps). Running statistics move as those of `nn.BatchNorm2d`.
     """
@@ -69,17 +73,23 @@ def normalized(norm: nn.BatchNorm2d, x: Tensor, lengths: Tensor | None) -> Tenso
         y = norm(x)
         return y
     wide, mask = x.float() if x.dtype != torch.float64 else x, over(x, lengths)
-    count = lengths.sum()
-    mean = torch.where(mask, wide, 0.0).sum((0, 2, 3), keepdim=True) / count
+
+    def total(z: Tensor) -> Tensor:
+        among = hasattr(norm, "process_group")
+        return collectives.sum_over_processes(z, norm.process_group) if among else z
+
+    count = total(lengths.sum())
+    mean = total(torch.where(mask, wide, 0.0).sum((0, 2, 3), keepdim=True)) / count
     centred = wide - mean
-    variance = torch.where(mask, centred, 0.0).square().sum((0, 2, 3), keepdim=True) / count
+    squares = torch.where(mask, centred, 0.0).square().sum((0, 2, 3), keepdim=True)
+    variance = total(squares) / count
     _follow(norm, mean.detach().flatten(), variance.detach().flatten(), count)
     scale = norm.weight[:, None, None] * torch.rsqrt(variance + norm.eps)
     return (centred * scale + norm.bias[:, None, None]).to(x.dtype)
 
 
 @torch.no_grad()
-def _follow(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+def _follow(norm: _BatchNorm, mean: Tensor, variance: Tensor, count: Tensor) -> None:
     """As `nn.BatchNorm2d` does: the running variance is that of a sample, over count - 1."""
     sample = variance * count / (count - 1).clamp(min=1)
     for moving, value in ((norm.running_mean, mean), (norm.running_var, sample)):

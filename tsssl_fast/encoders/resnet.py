@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from tsssl_fast.encoders.features import Stage, TimeEncoder
 from tsssl_fast.encoders.padding import hide, normalized, strided
@@ -33,7 +34,7 @@ class Block(nn.Module):
         skipped = x
         if isinstance(self.shortcut, nn.Sequential):
             conv, norm = self.shortcut
-            assert isinstance(norm, nn.BatchNorm2d)
+            assert isinstance(norm, _BatchNorm)
             skipped = normalized(norm, conv(x), left)
         return hide(torch.relu(normalized(self.norm2, self.conv2(y), left) + skipped), left)
 
@@ -71,7 +72,7 @@ class ResNet(TimeEncoder):
         stages = []
         x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
         conv, norm, relu = self.stem
-        assert isinstance(norm, nn.BatchNorm2d)
+        assert isinstance(norm, _BatchNorm)
         lengths = strided(lengths, 2)
         x = hide(relu(normalized(norm, conv(x), lengths)), lengths)
         for block in self.blocks:

@@ -19,8 +19,8 @@ class AcrossProcesses:
     backward is scaled for. See docs/processes.md.
     """
 
-    process_group: Group
-    ddp: bool
+    process_group: Group = None
+    ddp: bool = True
 
 
 class ContrastiveModule(nn.Module):

@@ -1,11 +1,15 @@
 """The small interface of every method: `loss(batch) -> (loss, logs)`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from tsssl_fast.common.collectives import Group
+from tsssl_fast.losses.base import AcrossProcesses
 
 Logs = dict[str, Tensor]
 
@@ -41,14 +45,15 @@ class Views(Protocol):
     ) -> Tensor: ...
 
 
-class Method(nn.Module, ABC):
+class Method(nn.Module, AcrossProcesses, ABC):
     """A training objective around an encoder; a plain module that trains in anybody's loop.
 
         loss, logs = method.loss(batch)
         loss.backward(); optimizer.step(); method.after_step()
 
     `encoder` is what remains after pre-training. `forward` is `loss`, because wrappers (Fabric,
-    DDP) hook into `forward`.
+    DDP) hook into `forward`. Of several processes each has its rows of a batch, and its own
+    negatives and statistics; inside `across` they have them together.
     """
 
     encoder: nn.Module
@@ -79,6 +84,20 @@ class Method(nn.Module, ABC):
             given = (x,) if lengths is None else (x, lengths)
             h: Tensor = (self.encoder if encoder is None else encoder)(*given)
         return h.to(x.dtype if series else torch.float32)
+
+    @contextmanager
+    def across(self, process_group: Group) -> Iterator[None]:
+        """Inside, losses are of the rows of all processes of a group ("world": all), scaled for
+        DistributedDataParallel; those that have a group keep it."""
+        found = [m for m in self.modules() if isinstance(m, AcrossProcesses)]
+        taking = [m for m in found if m.process_group is None]
+        try:
+            for module in taking:
+                module.process_group = process_group
+            yield
+        finally:
+            for module in taking:
+                module.process_group = None
 
     def after_step(self) -> None:
         """Called after each optimizer step; momentum encoders and queues update here."""

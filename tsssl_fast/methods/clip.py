@@ -96,10 +96,14 @@ class CLIP(Method):
         x, other = self.pair(one_view(self.views, batch), batch)
         q = self.projector(self.encode(x))
         k = self.other_projector(self.encode(other, self.other_encoder))
-        return clip_loss(q, k, temperature=(-self.log_scale).exp()), {
-            "alignment": alignment(q, k),
-            "scale": self.log_scale.detach().exp(),
-        }
+        loss = clip_loss(
+            q,
+            k,
+            temperature=(-self.log_scale).exp(),
+            process_group=self.process_group,
+            ddp=self.ddp,
+        )
+        return loss, {"alignment": alignment(q, k), "scale": self.log_scale.detach().exp()}
 
     @torch.no_grad()
     def after_step(self) -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from tsssl_fast.common import checks
+from tsssl_fast.common import checks, collectives
 from tsssl_fast.functional import contrastive_loss
 from tsssl_fast.losses import FeatureQueue
 from tsssl_fast.methods.base import Batch, Logs, Siamese, Views, alignment, projector, two_views
@@ -20,8 +20,8 @@ class MoCo(Siamese):
     Source: He et al., CVPR 2020; Chen et al., arXiv 2003.04297 (v2), 2020. Deviations: j runs over
     the batch and the queue, but not over earlier keys of series i, which a data set smaller than
     the queue would have as negatives of themselves; no shuffled batch statistics, both networks
-    normalise by their own batch. The logged loss may rise while the queue fills and the teacher
-    settles: older keys are easier to tell apart.
+    normalise by their own batch. Of several processes the queue takes all keys. The logged loss may
+    rise while the queue fills and the teacher settles: older keys are easier to tell apart.
 
     Args: as `Siamese` without loss, but
         queue: of columns D.
@@ -67,24 +67,32 @@ class MoCo(Siamese):
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         v1, v2 = two_views(self.views, batch).chunk(2)
         q = self.projector(self.encode(v1, lengths=batch.lengths))
-        keys = self.encode(v2, self.momentum_encoder, batch.lengths)
-        k = self.momentum_projector(keys)
-        rows = torch.arange(len(q), device=q.device)
+        k = self.momentum_projector(self.encode(v2, self.momentum_encoder, batch.lengths))
+        keys, key_ids, first, group = k, batch.sample_ids, 0, None
+        together = self.process_group is not None
+        if together:
+            group = collectives.group_of(self.process_group)
+            parts = collectives.gather_parts(k, group)
+            keys, first = torch.cat(parts), sum(map(len, parts[: collectives.rank(group)]))
+            key_ids = collectives.gather_rows(key_ids, group)
+        rows = torch.arange(len(keys), device=q.device)
         valid = torch.cat([torch.ones_like(rows, dtype=torch.bool), self.queue.valid()])
         loss = contrastive_loss(
             q,
-            torch.cat([k, self.queue.features.to(k.dtype)]),
+            torch.cat([keys, self.queue.features.to(k.dtype)]),
             temperature=self.temperature,
-            q_ids=rows,
+            q_ids=rows[first : first + len(q)],
             k_ids=torch.cat([rows, torch.full_like(self.queue_ids, -1)]),
             q_groups=batch.sample_ids,
-            k_groups=torch.cat([batch.sample_ids, self.queue_ids]),
+            k_groups=torch.cat([key_ids, self.queue_ids]),
             groups="exclude_same",
             k_valid=valid,
+            reduction="sum" if together else "mean",
         )
-        assert isinstance(loss, Tensor)
+        if together:
+            loss = collectives.total_of_shares(loss / len(keys), group, ddp=self.ddp)
         if self.training:
-            self._enqueue(k, batch.sample_ids)
+            self._enqueue(keys, key_ids)
         return loss, {"alignment": alignment(q, k)}
 
     def _enqueue(self, k: Tensor, ids: Tensor) -> None:

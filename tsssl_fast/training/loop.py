@@ -6,6 +6,7 @@ stops after any epoch and goes on from its state ends with the same bits as one 
 
 import hashlib
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,11 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tsssl_fast.distributed import SyncBatchNorm
 from tsssl_fast.encoders import padding
 from tsssl_fast.methods.base import Batch, Method
 from tsssl_fast.training.monitor import Monitor
 from tsssl_fast.training.profile import StepProfile
-from tsssl_fast.training.settings import Settings
+from tsssl_fast.training.settings import Settings, started_processes
 
 
 @dataclass(frozen=True)
@@ -124,13 +126,16 @@ def fit(
     method.bf16 = settings.precision == "bf16" or automatic
     if profile is not None:
         profile.attach(method)
+    if settings.devices > 1 and settings.batch_norm == "all":
+        kind: Any = nn.SyncBatchNorm if fabric.device.type == "cuda" else SyncBatchNorm
+        kind.convert_sync_batchnorm(method)
     module, optimizer = fabric.setup(method, adamw(method, settings))
     if state is not None:
         _restore(method, optimizer, state)
     # Fabric moves what stands in a tuple, and leaves None.
     x, labels, lengths = fabric.to_device((x, labels, lengths))
     run = _Run(fabric, method, module, optimizer, settings, x, labels, lengths, profile)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), method.across("world" if settings.devices > 1 else None):
         for epoch in range(state.epoch if state else 0, settings.epochs):
             row = run.epoch(epoch)
             if fabric.is_global_zero:
@@ -164,11 +169,22 @@ def launch(settings: Settings) -> Any:
     device = settings.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    started = started_processes()
+    if started not in (0, settings.devices):
+        raise ValueError(
+            f"devices: {settings.devices} under torchrun with {started} processes; accepted: "
+            f"{started}"
+        )
+    local = int(os.environ["LOCAL_WORLD_SIZE"]) if started else settings.devices
     # Not Fabric's "bf16-mixed": it rounds the series themselves to bfloat16 before the views are
     # made.
     strategy = "ddp" if settings.devices > 1 else "auto"
     fabric = Fabric(
-        accelerator=device, devices=settings.devices, strategy=strategy, precision="32-true"
+        accelerator=device,
+        devices=local,
+        num_nodes=settings.devices // local,
+        strategy=strategy,
+        precision="32-true",
     )
     fabric.launch()
     return fabric
@@ -218,7 +234,8 @@ class _Run:
 
     def _batch(self, ids: Tensor, seed: int) -> Batch:
         """This process's share of the rows `ids`."""
-        ids = ids[self.fabric.global_rank :: self.fabric.world_size]
+        # Side by side: gathered in the order of ranks, they are in the order of one process.
+        ids = ids.tensor_split(self.fabric.world_size)[self.fabric.global_rank]
         torch.manual_seed(seed)  # for dropout and the like
         labels, lengths = (None if g is None else g[ids] for g in (self.labels, self.lengths))
         return Batch(self.x[ids], ids, seed, labels, lengths=lengths)

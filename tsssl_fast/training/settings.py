@@ -4,9 +4,12 @@ The checks, the options of the command line and the fields of a YAML file follow
 """
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, get_args, get_origin, get_type_hints
+
+from torch import distributed
 
 from tsssl_fast.common import checks
 
@@ -49,6 +52,12 @@ def _kind(hint: Any) -> type:
     return found
 
 
+def started_processes() -> int:
+    """As many as torchrun started; 0 where it did not."""
+    elastic = distributed.is_available() and distributed.is_torchelastic_launched()
+    return int(os.environ["WORLD_SIZE"]) if elastic else 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """How `fit` optimises: AdamW, linear warm-up, then half a cosine to zero, stepwise.
@@ -57,8 +66,10 @@ class Settings:
     epoch has its own order. accumulate: batches whose mean gradient makes one step of the
     optimizer; each has its own loss and negatives. warmup: share of all steps. weight_decay: not on
     1-D parameters (biases, norms). precision: "bf16" runs the encoder under bfloat16 autocast,
-    "auto" does where the hardware has it. device: "auto", "cpu" or "cuda". devices: processes, each
-    with batch_size / devices rows of a batch and negatives among its own (DDP; gloo on the CPU).
+    "auto" does where the hardware has it. device: "auto", "cpu" or "cuda". devices: processes (DDP;
+    gloo on the CPU), each with batch_size / devices rows of a batch, whose loss is of all rows; 0:
+    as many as torchrun started, else 1. batch_norm: of several processes, statistics of the
+    "local" rows or of "all".
 
     Raises ValueError for a value that is not accepted, naming it.
     """
@@ -72,9 +83,16 @@ class Settings:
     precision: str = setting("auto", "Of the encoder.", choices=lambda: ("auto", "32", "bf16"))
     device: str = setting("auto", "Where to train.", choices=lambda: ("auto", "cpu", "cuda"))
     accumulate: int = setting(1, "Batches per step of the optimizer.", least=1)
-    devices: int = setting(1, "Processes of data-parallel training.", least=1)
+    devices: int = setting(
+        0, "Processes of data-parallel training.", least=1, shown="1, under torchrun all"
+    )
+    batch_norm: str = setting(
+        "local", "Statistics of a process's rows, or of all.", choices=lambda: ("local", "all")
+    )
 
     def __post_init__(self) -> None:
+        if self.devices == 0:
+            object.__setattr__(self, "devices", started_processes() or 1)
         wanted = kinds(type(self))
         for f in fields(self):
             value, about = getattr(self, f.name), f.metadata
