@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, get_args, get_origin
 from torch import nn
 from typing_extensions import dataclass_transform
 
-from tsssl_fast.augment.validation import Check
+from tsssl_fast.common.checks import Check
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,15 +1,14 @@
 """Checks of a transform's arguments; a range is a number or a pair (low, high)."""
 
 import math
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 from tsssl_fast.common import checks
+from tsssl_fast.common.checks import by
 from tsssl_fast.ops.augment import spec
 
 Range = float | tuple[float, float]
 Whole = int | tuple[int, int]
-Check = Callable[[str, Any], object]  # raises for a value that is not accepted
 
 
 def number(name: str, value: object) -> float:
@@ -92,12 +91,6 @@ def share(name: str, value: Range) -> None:
     if is_whole(value):
         raise ValueError(f"{name}: {value}; accepted: a share of T in (0, 1], 1.0 for all of it")
     interval(name, value, 0, 1, open_low=True)
-
-
-def by(check: Callable[..., Any], *limits: Any, **others: Any) -> Check:
-    """A check and its limits, to stand beside an argument's type: `passes: Annotated[int,
-    by(integer, 1, 64)] = 1`."""
-    return lambda name, value: check(name, value, *limits, **others)
 
 
 # Types of arguments that several classes have.

@@ -1,13 +1,21 @@
 """Argument checks of the public functions: the argument, what was given, what is accepted."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 REDUCTIONS = ("mean", "sum", "none")
+Check = Callable[[str, Any], object]  # raises for a value that is not accepted
+
+
+def by(check: Callable[..., Any], *limits: Any, **others: Any) -> Check:
+    """A check and its limits, to stand beside an argument's type: `passes: Annotated[int,
+    by(at_least, 1)] = 1`."""
+    return lambda name, value: check(name, value, *limits, **others)
 
 
 def matrix(name: str, x: Tensor, least: int = 1) -> None:

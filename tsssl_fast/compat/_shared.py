@@ -1,5 +1,7 @@
 """What the modules of this folder share: arguments, dtypes, a loss per row."""
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 from torch import distributed as dist
@@ -12,6 +14,16 @@ from tsssl_fast.functional.contrastive.solve import row_statistics
 from tsssl_fast.ops.contrastive.reference.pairs import PLAIN
 
 HALF = (torch.float16, torch.bfloat16)
+
+
+def need_distributed(option: str, wanted: bool) -> None:
+    if wanted and not dist.is_available():
+        raise ValueError(f"{option}: True; accepted: False, as torch.distributed is not available")
+
+
+# Types of arguments, with their checks.
+AmongProcesses = Annotated[bool, need_distributed]
+Weight = Annotated[float, checks.non_negative]
 
 
 def refuse(option: str, instead: str) -> None:
@@ -60,11 +72,6 @@ def barlow_among_processes(z1: Tensor, z2: Tensor, lambd: float) -> Tensor:
     c = collectives.sum_over_processes(a.T @ b / (len(a) * collectives.world_size()))
     on = (1 - c.diagonal()).square().sum()
     return on + lambd * (c.square().sum() - c.diagonal().square().sum())
-
-
-def need_distributed(option: str, wanted: bool) -> None:
-    if wanted and not dist.is_available():
-        raise ValueError(f"{option}: True; accepted: False, as torch.distributed is not available")
 
 
 def rows_against(

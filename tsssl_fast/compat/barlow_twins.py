@@ -6,15 +6,16 @@ it stands inside the model's forward, under the name of its argument.
 Where the results differ, on purpose: across processes the gradient passes through the sum.
 """
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from tsssl_fast.common.modules import DeclaredModule
 from tsssl_fast.compat.lightly.decorrelation import BarlowTwinsLoss as _OfRows
 from tsssl_fast.compat.vicreg import off_diagonal
 
 __all__ = ["BarlowTwinsLoss", "off_diagonal"]
 
 
-class BarlowTwinsLoss(nn.Module):
+class BarlowTwinsLoss(DeclaredModule):
     """Barlow Twins (Zbontar et al., ICML 2021); see
     :func:`tsssl_fast.functional.barlow_twins_loss`. Where torch.distributed runs, the
     cross-correlation is the mean over processes.
@@ -24,9 +25,7 @@ class BarlowTwinsLoss(nn.Module):
     forward(z1, z2): (N, D), (N, D), N >= 2 -> scalar in the inputs' dtype.
     """
 
-    def __init__(self, lambd: float = 0.0051) -> None:
-        super().__init__()
-        self.lambd = lambd
+    lambd: float = 0.0051
 
     def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
         loss: Tensor = _OfRows(self.lambd, True)(z1, z2)

@@ -5,11 +5,12 @@ rounded once at the end.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from tsssl_fast import functional
 from tsssl_fast.common import checks
+from tsssl_fast.common.modules import DeclaredModule
 from tsssl_fast.compat._shared import result, widened
 
 __all__ = ["InfoNCE", "info_nce"]
@@ -73,22 +74,15 @@ def _check(query: Tensor, key: Tensor, negatives: Tensor | None, mode: str) -> N
         )
 
 
-class InfoNCE(nn.Module):
+class InfoNCE(DeclaredModule):
     """:func:`info_nce` with its options kept.
 
     forward(query, positive_key, negative_keys=None).
     """
 
-    def __init__(
-        self,
-        temperature: float = 0.1,
-        reduction: str = "mean",
-        negative_mode: str = "unpaired",
-    ) -> None:
-        super().__init__()
-        self.temperature = temperature
-        self.reduction = reduction
-        self.negative_mode = negative_mode
+    temperature: float = 0.1
+    reduction: str = "mean"
+    negative_mode: str = "unpaired"
 
     def forward(
         self, query: Tensor, positive_key: Tensor, negative_keys: Tensor | None = None

@@ -9,10 +9,11 @@ float32 and rounded once at the end.
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tsssl_fast import functional
 from tsssl_fast.common import collectives
+from tsssl_fast.common.modules import DeclaredModule
 from tsssl_fast.compat._shared import pair, refuse, result
 
 __all__ = ["ClipLoss", "SigLipLoss"]
@@ -21,7 +22,7 @@ Loss = Tensor | dict[str, Tensor]
 _FEATURES = ("image_features", "text_features")
 
 
-class ClipLoss(nn.Module):
+class ClipLoss(DeclaredModule):
     """CLIP (Radford et al., ICML 2021); see :func:`tsssl_fast.functional.clip_loss`.
 
     Args:
@@ -35,23 +36,17 @@ class ClipLoss(nn.Module):
     features' dtype, or {"contrastive_loss": it}. A bias does not change a softmax.
     """
 
-    def __init__(
-        self,
-        local_loss: bool = False,
-        gather_with_grad: bool = False,
-        cache_labels: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
-        use_horovod: bool = False,
-    ) -> None:
-        super().__init__()
-        if use_horovod:
+    local_loss: bool = False
+    gather_with_grad: bool = False
+    cache_labels: bool = False
+    rank: int = 0
+    world_size: int = 1
+    use_horovod: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.use_horovod:
             refuse("use_horovod=True", "torch.distributed carries the features")
-        self.local_loss = local_loss
-        self.gather_with_grad = gather_with_grad
-        self.cache_labels = cache_labels
-        self.rank = rank
-        self.world_size = world_size
 
     def forward(
         self,
@@ -98,7 +93,7 @@ class ClipLoss(nn.Module):
         return parts
 
 
-class SigLipLoss(nn.Module):
+class SigLipLoss(DeclaredModule):
     """SigLIP (Zhai et al., ICCV 2023); see :func:`tsssl_fast.functional.siglip_loss`.
 
     Args:
@@ -112,23 +107,18 @@ class SigLipLoss(nn.Module):
     or {"contrastive_loss": it}.
     """
 
-    def __init__(
-        self,
-        cache_labels: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
-        dist_impl: str | None = None,
-        chunk_size: int = 0,
-    ) -> None:
-        super().__init__()
+    cache_labels: bool = False
+    rank: int = 0
+    world_size: int = 1
+    dist_impl: str | None = None
+    chunk_size: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         known = ("bidir", "shift", "reduce", "gather")
-        if (dist_impl or known[0]) not in known:
-            raise AssertionError(f"dist_impl: {dist_impl!r}; accepted: {', '.join(known)}")
-        self.cache_labels = cache_labels
-        self.rank = rank
-        self.world_size = world_size
-        self.dist_impl = dist_impl or known[0]
-        self.chunk_size = chunk_size
+        if (self.dist_impl or known[0]) not in known:
+            raise AssertionError(f"dist_impl: {self.dist_impl!r}; accepted: {', '.join(known)}")
+        self.dist_impl = self.dist_impl or known[0]
 
     def forward(
         self,

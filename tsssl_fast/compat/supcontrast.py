@@ -5,16 +5,17 @@ one) contributes 0 to the mean, where the code gives NaN; logits are exact at an
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tsssl_fast import functional
 from tsssl_fast.common import checks
+from tsssl_fast.common.modules import DeclaredModule
 from tsssl_fast.compat._shared import mean_log_loss, rows_against
 
 __all__ = ["SupConLoss"]
 
 
-class SupConLoss(nn.Module):
+class SupConLoss(DeclaredModule):
     """Supervised contrastive loss (Khosla et al., NeurIPS 2020, eq. 2) of several views, times
     temperature / base_temperature, the mean over all rows that are anchors. Dot products: features
     are taken as they are.
@@ -28,16 +29,9 @@ class SupConLoss(nn.Module):
     neither: the views of one sample are (SimCLR) -> scalar; float32 for 16-bit features.
     """
 
-    def __init__(
-        self,
-        temperature: float = 0.07,
-        contrast_mode: str = "all",
-        base_temperature: float = 0.07,
-    ) -> None:
-        super().__init__()
-        self.temperature = temperature
-        self.contrast_mode = contrast_mode
-        self.base_temperature = base_temperature
+    temperature: float = 0.07
+    contrast_mode: str = "all"
+    base_temperature: float = 0.07
 
     def forward(
         self, features: Tensor, labels: Tensor | None = None, mask: Tensor | None = None
@@ -83,10 +77,4 @@ class SupConLoss(nn.Module):
             targets=targets / targets.sum(dim=1, keepdim=True).clamp_min(torch.finfo(dtype).tiny),
             pair_mask=apart,
             normalize=False,
-        )
-
-    def extra_repr(self) -> str:
-        return (
-            f"temperature={self.temperature}, contrast_mode={self.contrast_mode!r}, "
-            f"base_temperature={self.base_temperature}"
         )

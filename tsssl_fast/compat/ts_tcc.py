@@ -6,15 +6,16 @@ rounded once at the end.
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from tsssl_fast import functional
+from tsssl_fast.common.modules import DeclaredModule
 from tsssl_fast.compat._shared import pair, result
 
 __all__ = ["NTXentLoss"]
 
 
-class NTXentLoss(nn.Module):
+class NTXentLoss(DeclaredModule):
     """NT-Xent; see :func:`tsssl_fast.functional.nt_xent_loss`.
 
     Args:
@@ -24,14 +25,10 @@ class NTXentLoss(nn.Module):
     forward(zis, zjs): (N, D), (N, D) -> scalar in the inputs' dtype.
     """
 
-    def __init__(
-        self, device: Any, batch_size: int, temperature: float, use_cosine_similarity: bool
-    ) -> None:
-        super().__init__()
-        self.device = device
-        self.batch_size = batch_size
-        self.temperature = temperature
-        self.use_cosine_similarity = use_cosine_similarity
+    device: Any
+    batch_size: int
+    temperature: float
+    use_cosine_similarity: bool
 
     def forward(self, zis: Tensor, zjs: Tensor) -> Tensor:
         zis, zjs = pair(("zis", "zjs"), zis, zjs)

@@ -4,8 +4,9 @@ stands inside the model's forward, under the names of its arguments.
     loss = VICRegLoss(args.sim_coeff, args.std_coeff, args.cov_coeff)(x, y)
 """
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from tsssl_fast.common.modules import DeclaredModule
 from tsssl_fast.compat import _shared
 from tsssl_fast.compat.lightly.decorrelation import VICRegLoss as _OfRows
 
@@ -18,7 +19,7 @@ def off_diagonal(x: Tensor) -> Tensor:
     return x.flatten()[1:].reshape(len(x) - 1, len(x) + 1)[:, :-1].flatten()
 
 
-class VICRegLoss(nn.Module):
+class VICRegLoss(DeclaredModule):
     """VICReg (Bardes et al., ICLR 2022); see :func:`tsssl_fast.functional.vicreg_loss`. Where
     torch.distributed runs, variance and covariance are of the rows of all processes.
 
@@ -27,13 +28,9 @@ class VICRegLoss(nn.Module):
     forward(x, y): (N, D), (N, D), N >= 2 -> scalar in the inputs' dtype.
     """
 
-    def __init__(
-        self, sim_coeff: float = 25.0, std_coeff: float = 25.0, cov_coeff: float = 1.0
-    ) -> None:
-        super().__init__()
-        self.sim_coeff = sim_coeff
-        self.std_coeff = std_coeff
-        self.cov_coeff = cov_coeff
+    sim_coeff: float = 25.0
+    std_coeff: float = 25.0
+    cov_coeff: float = 1.0
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         loss: Tensor = _OfRows(self.sim_coeff, self.std_coeff, self.cov_coeff, True)(x, y)

@@ -1,5 +1,6 @@
 """MoCo's loss, which keeps its queue by itself."""
 
+from dataclasses import field
 from typing import Any
 
 from torch import Tensor
@@ -8,13 +9,11 @@ from tsssl_fast import functional
 from tsssl_fast.common import collectives
 from tsssl_fast.common.collectives import Group
 from tsssl_fast.functional.contrastive.problem import Temperature
-from tsssl_fast.losses.base import RowsOfProcesses
+from tsssl_fast.losses.base import AcrossProcesses, ContrastiveModule, Reduction
 from tsssl_fast.losses.queue import FeatureQueue
 
-__all__ = ["MoCoLoss"]
 
-
-class MoCoLoss(RowsOfProcesses):
+class MoCoLoss(ContrastiveModule, AcrossProcesses, kw_only=True):
     """InfoNCE against a queue of past keys (He et al., CVPR 2020), which it fills itself; see
     :func:`tsssl_fast.functional.moco_loss`.
 
@@ -27,22 +26,19 @@ class MoCoLoss(RowsOfProcesses):
     all processes enter, in the order of ranks: the queue is the same on each.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        size: int = 65536,
-        *,
-        temperature: Temperature = 0.2,
-        normalize: bool = True,
-        reduction: str = "mean",
-        learnable_temperature: bool = False,
-        process_group: Group = None,
-        ddp: bool = True,
-        backend: str | None = None,
-    ) -> None:
-        across = (process_group, ddp, backend)
-        super().__init__(temperature, normalize, reduction, learnable_temperature, *across)
-        self.queue = FeatureQueue(dim, size)
+    dim: int = field(kw_only=False)
+    size: int = field(default=65536, kw_only=False)
+    temperature: Temperature = 0.2
+    normalize: bool = True
+    reduction: Reduction = "mean"
+    learnable_temperature: bool = False
+    process_group: Group = None
+    ddp: bool = True
+    backend: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.queue = FeatureQueue(self.dim, self.size)
         self._pending: Tensor | None = None
 
     def flush(self) -> None:
@@ -68,7 +64,7 @@ class MoCoLoss(RowsOfProcesses):
             self.queue.features.to(q.dtype),
             negatives_valid=self.queue.valid(),
             return_stats=return_stats,
-            **self._settings(),
+            **self._options(),
         )
         if self.training:
             if self.process_group is not None:

@@ -5,8 +5,6 @@ from torch import Tensor, nn
 
 from tsssl_fast.common import checks
 
-__all__ = ["FeatureQueue"]
-
 
 class FeatureQueue(nn.Module):
     """Ring buffer of the last `size` features, in the state_dict, updated in place.

@@ -5,11 +5,12 @@ import warnings
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cosine_similarity, mse_loss, normalize, pairwise_distance
 
 from tsssl_fast.common import collectives
-from tsssl_fast.compat._shared import need_distributed, promoted, result, widened
+from tsssl_fast.common.modules import DeclaredModule
+from tsssl_fast.compat._shared import AmongProcesses, promoted, result, widened
 from tsssl_fast.compat.lightly.decorrelation import VICRegLoss
 
 __all__ = [
@@ -23,40 +24,35 @@ Features = Sequence[tuple[Tensor, Tensor]]
 _BLOCK = 1024  # rows whose similarities to all others are in memory at a time
 
 
-class NegativeCosineSimilarity(nn.Module):
+class NegativeCosineSimilarity(DeclaredModule):
     """-mean cos(x0, x1) along `dim`, with gradient to both (SimSiam, Chen and He, CVPR 2021, whose
     stop of the gradient is the caller's).
 
     forward(x0, x1): tensors alike in shape -> scalar in the inputs' dtype.
     """
 
-    def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
-        super().__init__()
-        self.dim = dim
-        self.eps = eps
+    dim: int = 1
+    eps: float = 1e-8
 
     def forward(self, x0: Tensor, x1: Tensor) -> Tensor:
         x0, x1 = promoted(x0, x1)
         a, b = widened(x0, x1)
         return result(-cosine_similarity(a, b, self.dim, self.eps).mean(), x0)
 
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}, eps={self.eps}"
 
-
-class SymNegCosineSimilarityLoss(nn.Module):
+class SymNegCosineSimilarityLoss(DeclaredModule):
     """SimSiam's symmetric loss, no gradient into the projections; a DeprecationWarning says that
     NegativeCosineSimilarity replaces it.
 
     forward((z0, p0), (z1, p1)): projections and predictions (N, D) -> scalar.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __post_init__(self) -> None:
+        super().__post_init__()
         warnings.warn(
             "SymNegCosineSimilarityLoss: use NegativeCosineSimilarity, which lightly keeps",
             DeprecationWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
 
     def forward(self, out0: tuple[Tensor, Tensor], out1: tuple[Tensor, Tensor]) -> Tensor:
@@ -69,7 +65,7 @@ class SymNegCosineSimilarityLoss(nn.Module):
         return loss
 
 
-class KoLeoLoss(nn.Module):
+class KoLeoLoss(DeclaredModule):
     """-mean log of the distance to the nearest other row (Sablayrolles et al., ICLR 2019), of unit
     rows; the similarities of 1024 rows at a time.
 
@@ -79,10 +75,8 @@ class KoLeoLoss(nn.Module):
     forward(x): (N, D) -> scalar in x's dtype.
     """
 
-    def __init__(self, p: float = 2, eps: float = 1e-8) -> None:
-        super().__init__()
-        self.p = p
-        self.eps = eps
+    p: float = 2
+    eps: float = 1e-8
 
     def forward(self, x: Tensor) -> Tensor:
         (z,) = widened(x)
@@ -101,7 +95,7 @@ def _nearest(z: Tensor) -> Tensor:
     return torch.cat(found)
 
 
-class VICRegLLoss(nn.Module):
+class VICRegLLoss(DeclaredModule):
     """VICRegL (Bardes et al., NeurIPS 2022): VICReg of pooled features, and of the features at
     matched positions, matched by distance and by place.
 
@@ -116,27 +110,18 @@ class VICRegLLoss(nn.Module):
     view (N, H, W, 2) -> (1,). Every global view is compared with all other views.
     """
 
-    def __init__(
-        self,
-        lambda_param: float = 25.0,
-        mu_param: float = 25.0,
-        nu_param: float = 1.0,
-        alpha: float = 0.75,
-        gather_distributed: bool = False,
-        eps: float = 0.0001,
-        num_matches: tuple[int, int] = (20, 4),
-    ) -> None:
-        super().__init__()
-        need_distributed("gather_distributed", gather_distributed)
-        self.lambda_param = lambda_param
-        self.mu_param = mu_param
-        self.nu_param = nu_param
-        self.alpha = alpha
-        self.gather_distributed = gather_distributed
-        self.eps = eps
-        self.num_matches = num_matches
+    lambda_param: float = 25.0
+    mu_param: float = 25.0
+    nu_param: float = 1.0
+    alpha: float = 0.75
+    gather_distributed: AmongProcesses = False
+    eps: float = 0.0001
+    num_matches: tuple[int, int] = (20, 4)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.vicreg_loss = VICRegLoss(
-            lambda_param, mu_param, 0.5 * nu_param, gather_distributed, eps
+            self.lambda_param, self.mu_param, 0.5 * self.nu_param, self.gather_distributed, self.eps
         )
 
     def forward(

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import field
+from typing import Annotated
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from tsssl_fast.common import checks, collectives
-from tsssl_fast.compat._shared import need_distributed, result, widened
+from tsssl_fast.common.modules import DeclaredModule
+from tsssl_fast.compat._shared import AmongProcesses, result, widened
 
 __all__ = ["DINOLoss", "IBOTPatchLoss", "MSNLoss", "SwaVLoss"]
 
@@ -35,7 +38,7 @@ def _cross_entropy(targets: Tensor, logits: Tensor) -> Tensor:
     return -(targets * logits.log_softmax(-1)).sum(-1)
 
 
-class SwaVLoss(nn.Module):
+class SwaVLoss(DeclaredModule):
     """SwAV's swapped prediction (Caron et al., NeurIPS 2020): every crop predicts the balanced
     assignments of each high-resolution crop but its own.
 
@@ -47,19 +50,10 @@ class SwaVLoss(nn.Module):
     (N, K), of the queue (Q, K) per high-resolution crop -> (1,).
     """
 
-    def __init__(
-        self,
-        temperature: float = 0.1,
-        sinkhorn_iterations: int = 3,
-        sinkhorn_epsilon: float = 0.05,
-        sinkhorn_gather_distributed: bool = False,
-    ) -> None:
-        super().__init__()
-        need_distributed("sinkhorn_gather_distributed", sinkhorn_gather_distributed)
-        self.temperature = temperature
-        self.sinkhorn_iterations = sinkhorn_iterations
-        self.sinkhorn_epsilon = sinkhorn_epsilon
-        self.sinkhorn_gather_distributed = sinkhorn_gather_distributed
+    temperature: float = 0.1
+    sinkhorn_iterations: int = 3
+    sinkhorn_epsilon: float = 0.05
+    sinkhorn_gather_distributed: AmongProcesses = False
 
     def forward(
         self,
@@ -87,7 +81,7 @@ def _mean_of_processes(x: Tensor) -> Tensor:
     return collectives.sum_over_processes(x) / collectives.world_size()
 
 
-class DINOLoss(nn.Module):
+class DINOLoss(DeclaredModule):
     """DINO (Caron et al., ICCV 2021): the student's views predict the centred, sharpened
     assignments of the teacher's other views.
 
@@ -100,28 +94,21 @@ class DINOLoss(nn.Module):
     both of the same crop -> scalar; the centre moves. State: center (1, 1, K).
     """
 
-    center: Tensor
+    center: Tensor = field(init=False)
+    output_dim: int = 65536
+    warmup_teacher_temp: float = 0.04
+    teacher_temp: float = 0.04
+    warmup_teacher_temp_epochs: int = 30
+    student_temp: float = 0.1
+    center_momentum: float = 0.9
+    center_mode: Annotated[str, checks.by(checks.choice, ("mean",))] = "mean"
 
-    def __init__(
-        self,
-        output_dim: int = 65536,
-        warmup_teacher_temp: float = 0.04,
-        teacher_temp: float = 0.04,
-        warmup_teacher_temp_epochs: int = 30,
-        student_temp: float = 0.1,
-        center_momentum: float = 0.9,
-        center_mode: str = "mean",
-    ) -> None:
-        super().__init__()
-        checks.choice("center_mode", center_mode, ("mean",))
-        self.teacher_temp = teacher_temp
-        self.student_temp = student_temp
-        self.center_momentum = center_momentum
-        self.warmup_teacher_temp_epochs = warmup_teacher_temp_epochs
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.teacher_temp_schedule = torch.linspace(
-            warmup_teacher_temp, teacher_temp, warmup_teacher_temp_epochs
+            self.warmup_teacher_temp, self.teacher_temp, self.warmup_teacher_temp_epochs
         )
-        self.register_buffer("center", torch.zeros(1, 1, output_dim))
+        self.register_buffer("center", torch.zeros(1, 1, self.output_dim))
 
     def forward(
         self,
@@ -154,15 +141,16 @@ class DINOLoss(nn.Module):
         self.center.lerp_(mean.to(self.center.dtype), 1 - self.center_momentum)
 
 
-class _Center(nn.Module):
+class _Center(DeclaredModule):
     """The running mean of rows, (1, K), under the name that checkpoints have for it."""
 
-    center: Tensor
+    center: Tensor = field(init=False)
+    size: tuple[int, ...]
+    momentum: float
 
-    def __init__(self, size: tuple[int, ...], momentum: float) -> None:
-        super().__init__()
-        self.momentum = momentum
-        self.register_buffer("center", torch.zeros(size))
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.register_buffer("center", torch.zeros(self.size))
 
     @property
     def value(self) -> Tensor:
@@ -174,7 +162,7 @@ class _Center(nn.Module):
         self.center.lerp_(mean.to(self.center.dtype), 1 - self.momentum)
 
 
-class IBOTPatchLoss(nn.Module):
+class IBOTPatchLoss(DeclaredModule):
     """iBOT's loss of masked patches (Zhou et al., ICLR 2022): the mean over images of the mean over
     their masked patches of the cross-entropy with the teacher's centred assignments.
 
@@ -184,19 +172,15 @@ class IBOTPatchLoss(nn.Module):
     in the order of mask (N, H, W) bool -> scalar; the centre moves. State: center.center (1, K).
     """
 
-    def __init__(
-        self,
-        output_dim: int = 65536,
-        teacher_temp: float = 0.04,
-        student_temp: float = 0.1,
-        center_mode: str = "mean",
-        center_momentum: float = 0.9,
-    ) -> None:
-        super().__init__()
-        checks.choice("center_mode", center_mode, ("mean",))
-        self.teacher_temp = teacher_temp
-        self.student_temp = student_temp
-        self.center = _Center((1, output_dim), center_momentum)
+    output_dim: int = 65536
+    teacher_temp: float = 0.04
+    student_temp: float = 0.1
+    center_mode: Annotated[str, checks.by(checks.choice, ("mean",))] = "mean"
+    center_momentum: float = 0.9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.center = _Center((1, self.output_dim), self.center_momentum)
 
     def forward(
         self,
@@ -216,7 +200,7 @@ class IBOTPatchLoss(nn.Module):
         return result(loss, student_out)
 
 
-class MSNLoss(nn.Module):
+class MSNLoss(DeclaredModule):
     """Masked siamese networks (Assran et al., ECCV 2022): anchors predict the sharpened, balanced
     assignments of their targets; the anchors' mean assignment keeps its entropy.
 
@@ -228,21 +212,10 @@ class MSNLoss(nn.Module):
     (K, D) -> scalar in the anchors' dtype.
     """
 
-    def __init__(
-        self,
-        temperature: float = 0.1,
-        sinkhorn_iterations: int = 3,
-        regularization_weight: float = 1.0,
-        gather_distributed: bool = False,
-    ) -> None:
-        super().__init__()
-        need_distributed("gather_distributed", gather_distributed)
-        self.temperature = checks.positive("temperature", temperature)
-        if sinkhorn_iterations < 0:
-            raise ValueError(f"sinkhorn_iterations: {sinkhorn_iterations}; accepted: >= 0")
-        self.sinkhorn_iterations = sinkhorn_iterations
-        self.regularization_weight = regularization_weight
-        self.gather_distributed = gather_distributed
+    temperature: Annotated[float, checks.positive] = 0.1
+    sinkhorn_iterations: Annotated[int, checks.non_negative] = 3
+    regularization_weight: float = 1.0
+    gather_distributed: AmongProcesses = False
 
     def forward(
         self,

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,8 @@ from torch.nn.functional import normalize
 
 from tsssl_fast import functional
 from tsssl_fast.common import collectives
-from tsssl_fast.compat._shared import mean_log_loss, need_distributed, pair, result, rows_against
+from tsssl_fast.common.modules import DeclaredModule
+from tsssl_fast.compat._shared import AmongProcesses, mean_log_loss, pair, result, rows_against
 
 __all__ = [
     "DCLLoss",
@@ -24,6 +26,14 @@ __all__ = [
 
 WeightFunction = Callable[[Tensor, Tensor], Tensor]
 _LEAST_TEMPERATURE = 1e-8
+
+
+def _check_temperature(name: str, value: float) -> None:
+    if abs(value) < _LEAST_TEMPERATURE:
+        raise ValueError(f"{name}: {value}; accepted: a number > {_LEAST_TEMPERATURE}")
+
+
+_Temperature = Annotated[float, _check_temperature]
 
 
 class MemoryBankModule(nn.Module):
@@ -95,7 +105,7 @@ class MemoryBankModule(nn.Module):
         self.bank_ptr.fill_(0 if last == self.size[0] else last)
 
 
-class NTXentLoss(nn.Module):
+class NTXentLoss(DeclaredModule):
     """NT-Xent of two views (Chen et al., ICML 2020), or InfoNCE against a memory bank (MoCo, He et
     al., CVPR 2020); see :func:`tsssl_fast.functional.nt_xent_loss`, `info_nce_loss`.
 
@@ -107,17 +117,13 @@ class NTXentLoss(nn.Module):
     queries, out1 their positives, which enter the bank where out0 wants a gradient.
     """
 
-    def __init__(
-        self,
-        temperature: float = 0.5,
-        memory_bank_size: int | Sequence[int] = 0,
-        gather_distributed: bool = False,
-    ) -> None:
-        super().__init__()
-        _check(temperature, gather_distributed)
-        self.memory_bank = MemoryBankModule(memory_bank_size, gather_distributed)
-        self.temperature = temperature
-        self.gather_distributed = gather_distributed
+    temperature: _Temperature = 0.5
+    memory_bank_size: int | Sequence[int] = 0
+    gather_distributed: AmongProcesses = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.memory_bank = MemoryBankModule(self.memory_bank_size, self.gather_distributed)
 
     def forward(self, out0: Tensor, out1: Tensor) -> Tensor:
         out0, out1 = pair(("out0", "out1"), out0, out1)
@@ -142,9 +148,6 @@ class NTXentLoss(nn.Module):
             negatives=bank.T.to(query),
             normalize=False,
         )
-
-    def extra_repr(self) -> str:
-        return f"temperature={self.temperature}, gather_distributed={self.gather_distributed}"
 
 
 class DirectCLRLoss(NTXentLoss):
@@ -175,7 +178,7 @@ def negative_mises_fisher_weights(out0: Tensor, out1: Tensor, sigma: float = 0.5
     return 2 - len(out0) * similarity.softmax(dim=0)
 
 
-class DCLLoss(nn.Module):
+class DCLLoss(DeclaredModule):
     """Decoupled contrastive loss (Yeh et al., ECCV 2022, eq. 6), the mean over both views:
     -w_i a_ip + log sum over the negatives exp(a_ik).
 
@@ -187,17 +190,9 @@ class DCLLoss(nn.Module):
     forward(out0, out1): (N, D), (N, D) -> scalar in the inputs' dtype.
     """
 
-    def __init__(
-        self,
-        temperature: float = 0.1,
-        weight_fn: WeightFunction | None = None,
-        gather_distributed: bool = False,
-    ) -> None:
-        super().__init__()
-        need_distributed("gather_distributed", gather_distributed)
-        self.temperature = temperature
-        self.weight_fn = weight_fn
-        self.gather_distributed = gather_distributed
+    temperature: float = 0.1
+    weight_fn: WeightFunction | None = None
+    gather_distributed: AmongProcesses = False
 
     def forward(self, out0: Tensor, out1: Tensor) -> Tensor:
         out0, out1 = pair(("out0", "out1"), out0, out1)
@@ -219,9 +214,6 @@ class DCLLoss(nn.Module):
             loss = loss + ((1 - weights) * positive).mean()
         return result(loss, out0)
 
-    def extra_repr(self) -> str:
-        return f"temperature={self.temperature}, gather_distributed={self.gather_distributed}"
-
 
 class DCLWLoss(DCLLoss):
     """DCLLoss with `negative_mises_fisher_weights` of width sigma."""
@@ -233,7 +225,7 @@ class DCLWLoss(DCLLoss):
         super().__init__(temperature, weights, gather_distributed)
 
 
-class SupConLoss(nn.Module):
+class SupConLoss(DeclaredModule):
     """Supervised contrastive loss of two views (Khosla et al., NeurIPS 2020, eq. 2), the mean over
     all 2N rows.
 
@@ -245,17 +237,9 @@ class SupConLoss(nn.Module):
     Without labels the other view is a row's only positive.
     """
 
-    def __init__(
-        self,
-        temperature: float = 0.5,
-        gather_distributed: bool = False,
-        rescale: bool = True,
-    ) -> None:
-        super().__init__()
-        _check(temperature, gather_distributed)
-        self.temperature = temperature
-        self.gather_distributed = gather_distributed
-        self.rescale = rescale
+    temperature: _Temperature = 0.5
+    gather_distributed: AmongProcesses = False
+    rescale: bool = True
 
     def forward(self, out0: Tensor, out1: Tensor, labels: Tensor | None = None) -> Tensor:
         out0, out1 = pair(("out0", "out1"), out0, out1)
@@ -277,12 +261,6 @@ class SupConLoss(nn.Module):
             found = rows_against(z, None, ids, ids, self.temperature, normalize=True)
         loss = mean_log_loss(found).mean()
         return result(loss * self.temperature if self.rescale else loss, out0)
-
-
-def _check(temperature: float, gather_distributed: bool) -> None:
-    if abs(temperature) < _LEAST_TEMPERATURE:
-        raise ValueError(f"temperature: {temperature}; accepted: a number > {_LEAST_TEMPERATURE}")
-    need_distributed("gather_distributed", gather_distributed)
 
 
 def _among_processes(out0: Tensor, out1: Tensor) -> tuple[Tensor, Tensor, Tensor]:

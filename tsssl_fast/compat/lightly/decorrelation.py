@@ -1,14 +1,18 @@
 """Losses of a batch's statistics: VICReg, Barlow Twins, TiCo, MMCR."""
 
+from dataclasses import field
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from tsssl_fast import functional
-from tsssl_fast.common import checks, collectives
+from tsssl_fast.common import collectives
+from tsssl_fast.common.modules import DeclaredModule
 from tsssl_fast.compat._shared import (
+    AmongProcesses,
+    Weight,
     barlow_among_processes,
-    need_distributed,
     promoted,
     result,
     widened,
@@ -17,7 +21,7 @@ from tsssl_fast.compat._shared import (
 __all__ = ["BarlowTwinsLoss", "MMCRLoss", "TiCoLoss", "VICRegLoss"]
 
 
-class VICRegLoss(nn.Module):
+class VICRegLoss(DeclaredModule):
     """VICReg (Bardes et al., ICLR 2022); see :func:`tsssl_fast.functional.vicreg_loss`.
 
     Args:
@@ -29,21 +33,11 @@ class VICRegLoss(nn.Module):
     two dimensions the mean over the positions between.
     """
 
-    def __init__(
-        self,
-        lambda_param: float = 25.0,
-        mu_param: float = 25.0,
-        nu_param: float = 1.0,
-        gather_distributed: bool = False,
-        eps: float = 0.0001,
-    ) -> None:
-        super().__init__()
-        need_distributed("gather_distributed", gather_distributed)
-        self.lambda_param = checks.non_negative("lambda_param", lambda_param)
-        self.mu_param = checks.non_negative("mu_param", mu_param)
-        self.nu_param = checks.non_negative("nu_param", nu_param)
-        self.gather_distributed = gather_distributed
-        self.eps = eps
+    lambda_param: Weight = 25.0
+    mu_param: Weight = 25.0
+    nu_param: Weight = 1.0
+    gather_distributed: AmongProcesses = False
+    eps: float = 0.0001
 
     def forward(self, z_a: Tensor, z_b: Tensor) -> Tensor:
         _check_views(z_a, z_b)
@@ -73,14 +67,8 @@ class VICRegLoss(nn.Module):
             convention="lightly",
         )
 
-    def extra_repr(self) -> str:
-        return (
-            f"lambda_param={self.lambda_param}, mu_param={self.mu_param}, "
-            f"nu_param={self.nu_param}, eps={self.eps}"
-        )
 
-
-class BarlowTwinsLoss(nn.Module):
+class BarlowTwinsLoss(DeclaredModule):
     """Barlow Twins (Zbontar et al., ICML 2021); see
     :func:`tsssl_fast.functional.barlow_twins_loss`.
 
@@ -92,11 +80,8 @@ class BarlowTwinsLoss(nn.Module):
     forward(z_a, z_b): (N, D), N >= 2 -> scalar in the inputs' dtype.
     """
 
-    def __init__(self, lambda_param: float = 5e-3, gather_distributed: bool = False) -> None:
-        super().__init__()
-        need_distributed("gather_distributed", gather_distributed)
-        self.lambda_param = checks.non_negative("lambda_param", lambda_param)
-        self.gather_distributed = gather_distributed
+    lambda_param: Weight = 5e-3
+    gather_distributed: AmongProcesses = False
 
     def forward(self, z_a: Tensor, z_b: Tensor) -> Tensor:
         z_a, z_b = promoted(z_a, z_b)
@@ -105,11 +90,8 @@ class BarlowTwinsLoss(nn.Module):
         loss = functional.barlow_twins_loss(z_a, z_b, lambd=self.lambda_param, convention="lightly")
         return result(loss, z_a)
 
-    def extra_repr(self) -> str:
-        return f"lambda_param={self.lambda_param}"
 
-
-class TiCoLoss(nn.Module):
+class TiCoLoss(DeclaredModule):
     """TiCo (Zhu et al., 2022, arXiv:2206.10698), in plain torch with the D x D matrix: 1 - mean
     <a, b> + rho mean aᵀ C a of unit rows, C <- beta C + (1 - beta) aᵀa / N, without gradient.
 
@@ -121,15 +103,10 @@ class TiCoLoss(nn.Module):
     first call, no part of the state_dict.
     """
 
-    def __init__(
-        self, beta: float = 0.9, rho: float = 8.0, gather_distributed: bool = False
-    ) -> None:
-        super().__init__()
-        need_distributed("gather_distributed", gather_distributed)
-        self.beta = beta
-        self.rho = rho
-        self.C: Tensor | None = None
-        self.gather_distributed = gather_distributed
+    beta: float = 0.9
+    rho: float = 8.0
+    gather_distributed: AmongProcesses = False
+    C: Tensor | None = field(init=False, default=None)
 
     def forward(self, z_a: Tensor, z_b: Tensor, update_covariance_matrix: bool = True) -> Tensor:
         _check_views(z_a, z_b)
@@ -147,7 +124,7 @@ class TiCoLoss(nn.Module):
         return result(loss, z_a)
 
 
-class MMCRLoss(nn.Module):
+class MMCRLoss(DeclaredModule):
     """MMCR (Yerxa et al., NeurIPS 2023), in plain torch: -|centroids|_* + lmda |all rows|_* / N,
     |.|_* the sum of singular values, of the centroids (N, D) of an item's 2 V rows and of each
     item's own rows.
@@ -157,9 +134,7 @@ class MMCRLoss(nn.Module):
     forward(online, momentum): (N, V, D) -> scalar.
     """
 
-    def __init__(self, lmda: float = 5e-3) -> None:
-        super().__init__()
-        self.lmda = checks.non_negative("lmda", lmda)
+    lmda: Weight = 5e-3
 
     def forward(self, online: Tensor, momentum: Tensor) -> Tensor:
         if online.shape != momentum.shape:
