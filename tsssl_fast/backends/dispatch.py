@@ -78,6 +78,12 @@ class Backend:
         return self.why_not(op, tensors)
 
 
+def reference(kernels: Mapping[str, Callable[..., Any]], *devices: str) -> Backend:
+    """A family's definition in plain torch, which takes everything. devices: where else it runs."""
+    known = frozenset({"cpu", "cuda", "xpu", "meta", *devices})
+    return Backend("reference", kernels, lambda op, tensors: [], known)
+
+
 def wrong_dtypes(tensors: Sequence[Tensor], accepted: Collection[torch.dtype]) -> list[str]:
     """Why a backend can not take these tensors, looking at those of floating dtype."""
     wrong = {t.dtype for t in tensors if t.is_floating_point()} - set(accepted)
@@ -98,6 +104,18 @@ def lazily(module: str, name: str) -> Callable[..., Any]:
         return function()(*args)
 
     return call
+
+
+def lazy_kernels(
+    package: str, operators: Mapping[str, Sequence[str]]
+) -> dict[str, Callable[..., Any]]:
+    """operators: module of the package -> the operators that it implements, each by a function of
+    the operator's name."""
+    return {
+        name: lazily(f"{package}.{module}", name)
+        for module, names in operators.items()
+        for name in names
+    }
 
 
 def without_autocast(kernels: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:

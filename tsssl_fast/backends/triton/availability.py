@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.backends import environment
-from tsssl_fast.backends.dispatch import Backend, lazily
+from tsssl_fast.backends.dispatch import Backend, lazy_kernels
 
 # torch.get_float32_matmul_precision() -> input_precision of tl.dot for float32 operands.
 DOT_PRECISION = {"highest": "ieee", "high": "tf32x3", "medium": "tf32"}
@@ -16,8 +16,7 @@ DOT_PRECISION = {"highest": "ieee", "high": "tf32x3", "medium": "tf32"}
 class TritonBackend(Backend):
     """For CUDA (and ROCm) tensors; CPU tensors only in Triton's interpreter, never by themselves.
 
-    package: where the kernels' launchers are. operators: module of the package -> the operators
-    that it implements, each by a function of the operator's name; imported at the first call.
+    package, operators: where the kernels' launchers are; see dispatch.lazy_kernels.
     limits: (operator, tensors) -> the family's own reasons against these inputs.
     """
 
@@ -30,11 +29,7 @@ class TritonBackend(Backend):
         interpreted = frozenset({"cpu"}) if environment.triton_interpreter() else frozenset()
         super().__init__(
             "triton",
-            kernels={
-                name: lazily(f"{package}.{module}", name)
-                for module, names in operators.items()
-                for name in names
-            },
+            kernels=lazy_kernels(package, operators),
             why_not=lambda op, tensors: _why_not() + limits(op, tensors),
             devices=frozenset({"cuda"}) | interpreted,
         )

@@ -15,10 +15,14 @@ import torch
 
 from tsssl_fast.common.dtypes import compute_dtype as compute_dtype
 
-OPERATORS = (
-    *("mask", "mask_fill", "mask_fill_backward", "masked_loss", "masked_loss_backward"),
-    *("gather_tokens", "restore_tokens", "restore_tokens_backward"),
-)
+# By the file that implements them in a backend's folder.
+FILES = {
+    "mask": ("mask",),
+    "fill": ("mask_fill", "mask_fill_backward"),
+    "loss": ("masked_loss", "masked_loss_backward"),
+    "tokens": ("gather_tokens", "restore_tokens", "restore_tokens_backward"),
+}
+OPERATORS = tuple(op for ops in FILES.values() for op in ops)
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 ERROR_FACTOR = 2.0

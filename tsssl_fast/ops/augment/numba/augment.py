@@ -8,8 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.numba import arrays, launching
 from tsssl_fast.common import random
 from tsssl_fast.ops.augment import spec
+from tsssl_fast.ops.augment.numba.kernels import entries
+from tsssl_fast.ops.augment.numba.kernels.arithmetic import CHUNK
+from tsssl_fast.ops.augment.numba.kernels.entries import Draws, Memory
+from tsssl_fast.ops.augment.numba.kernels.positions import SURPLUS
 from tsssl_fast.ops.augment.spec import Source
 
 _GROUP = 16  # blocks of words at a time: the tail of a vector loop costs more than unread words
@@ -17,10 +22,7 @@ _ALL = np.empty(0, np.int64)
 _DRAWN = np.empty((0, 0, 0))
 
 
-def _draws(source: Source, channels: int) -> Any:
-    from tsssl_fast.backends.numba import arrays
-    from tsssl_fast.ops.augment.numba.kernels.entries import Draws
-
+def _draws(source: Source, channels: int) -> Draws:
     program, seed, sample_ids, lengths, parameters = source
     bounds = np.array(spec.bounds(program.tolist(), channels))
     ids, ends = (_ALL if x is None else arrays.array(x) for x in (sample_ids, lengths))
@@ -33,7 +35,6 @@ def _rows(threads: int, *wanted: tuple[Any, int]) -> list[np.ndarray]:
     """(threads, count or more) for every (dtype, count), from one piece of memory: allocations one
     by one took longer than the kernel on a small batch. Rows fill lines of the cache, so that
     threads share none."""
-    from tsssl_fast.backends.numba import arrays
 
     sizes = [-(-np.dtype(kind).itemsize * count // 64) * 64 for kind, count in wanted]
     memory = arrays.array(torch.empty(threads * sum(sizes), dtype=torch.uint8))
@@ -44,21 +45,14 @@ def _rows(threads: int, *wanted: tuple[Any, int]) -> list[np.ndarray]:
     ]
 
 
-def _words(draws: Any) -> tuple[tuple[Any, int], tuple[Any, int]]:
+def _words(draws: Draws) -> tuple[tuple[Any, int], tuple[Any, int]]:
     """What parameters are drawn from: the plan of the blocks, and the words of all of them."""
-    from tsssl_fast.ops.augment.numba.kernels.arithmetic import CHUNK
-
     slots = draws.bounds[1:] - draws.bounds[:-1]
     blocks = -(-int((slots // 4 + 1).sum()) // _GROUP) * _GROUP
     return (np.uint64, blocks), (np.uint32, max(CHUNK, 4 * blocks))
 
 
-def _memory(draws: Any, threads: int, channels: int, steps: int, dtype: torch.dtype) -> Any:
-    from tsssl_fast.backends.numba import arrays
-    from tsssl_fast.ops.augment.numba.kernels.arithmetic import CHUNK
-    from tsssl_fast.ops.augment.numba.kernels.entries import Memory
-    from tsssl_fast.ops.augment.numba.kernels.positions import SURPLUS
-
+def _memory(draws: Draws, threads: int, channels: int, steps: int, dtype: torch.dtype) -> Memory:
     number = np.float32 if dtype == torch.float32 else np.float64
     plan, words = _words(draws)
     return Memory(
@@ -71,10 +65,7 @@ def _memory(draws: Any, threads: int, channels: int, steps: int, dtype: torch.dt
     )
 
 
-def forward(x: Tensor, source: Source, views: int) -> Tensor:
-    from tsssl_fast.backends.numba import arrays, launching
-    from tsssl_fast.ops.augment.numba.kernels import entries
-
+def augment(x: Tensor, source: Source, views: int) -> Tensor:
     dtype, shape = x.dtype, x.shape[-3:]
     x = x.to(spec.compute_dtype(dtype))
     out = x.new_empty((views, *shape))
@@ -86,10 +77,7 @@ def forward(x: Tensor, source: Source, views: int) -> Tensor:
     return out.to(dtype)
 
 
-def backward(grad: Tensor, source: Source, sum_views: bool) -> Tensor:
-    from tsssl_fast.backends.numba import arrays, launching
-    from tsssl_fast.ops.augment.numba.kernels import entries
-
+def augment_backward(grad: Tensor, source: Source, sum_views: bool) -> Tensor:
     dtype, shape = grad.dtype, grad.shape[1:]
     grad = grad.to(spec.compute_dtype(dtype))
     out = grad.new_empty((1, *shape) if sum_views else grad.shape)
@@ -101,10 +89,7 @@ def backward(grad: Tensor, source: Source, sum_views: bool) -> Tensor:
     return (out[0] if sum_views else out).to(dtype)
 
 
-def sample(source: Source, views: int, shape: Sequence[int]) -> Tensor:
-    from tsssl_fast.backends.numba import arrays, launching
-    from tsssl_fast.ops.augment.numba.kernels import entries
-
+def augment_sample(source: Source, views: int, shape: Sequence[int]) -> Tensor:
     draws = _draws(source, shape[1])
     out = torch.empty((views, shape[0], int(draws.bounds[-1])), dtype=torch.float64)
     threads = launching.threads(16 * out.numel() // entries.TASK_ELEMENTS)

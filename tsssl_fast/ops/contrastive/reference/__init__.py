@@ -1,22 +1,12 @@
 """The definition in plain torch of the contrastive losses as a backend."""
 
-from collections.abc import Sequence
-
-from torch import Tensor
-
-from tsssl_fast.backends.dispatch import Backend, without_autocast
+from tsssl_fast.backends import dispatch
 from tsssl_fast.ops.contrastive.reference.grouped import grouped_backward, grouped_forward
 from tsssl_fast.ops.contrastive.reference.nt_xent import nt_xent_backward, nt_xent_forward
 from tsssl_fast.ops.contrastive.reference.pairs import backward, forward
 
-
-def _why_not(op: str, tensors: Sequence[Tensor]) -> list[str]:
-    return []
-
-
-BACKEND = Backend(
-    "reference",
-    kernels=without_autocast(
+BACKEND = dispatch.reference(
+    dispatch.without_autocast(
         {
             "nt_xent": nt_xent_forward,
             "nt_xent_backward": nt_xent_backward,
@@ -26,6 +16,5 @@ BACKEND = Backend(
             "pair_logsumexp_backward": backward,
         }
     ),
-    why_not=_why_not,
-    devices=frozenset({"cpu", "cuda", "mps", "xpu", "meta"}),
+    "mps",
 )

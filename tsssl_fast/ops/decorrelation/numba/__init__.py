@@ -2,7 +2,7 @@
 
 import torch
 
-from tsssl_fast.backends.dispatch import lazily
+from tsssl_fast.backends.dispatch import lazy_kernels
 from tsssl_fast.backends.numba import availability
 from tsssl_fast.ops.decorrelation import spec
 
@@ -22,10 +22,6 @@ def _warm() -> None:
 
 
 BACKEND = availability.backend(
-    {
-        op + backward: lazily(f"{__name__}.{op}", op + backward)
-        for op in ("vicreg", "barlow_twins")
-        for backward in ("", "_backward")
-    },
+    lazy_kernels(__name__, {op: (op, f"{op}_backward") for op in ("vicreg", "barlow_twins")}),
     *(spec.DTYPES, _warm),
 )

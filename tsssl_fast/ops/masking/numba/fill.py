@@ -5,23 +5,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.numba import arrays, launching
 from tsssl_fast.ops.masking import spec
 from tsssl_fast.ops.masking.numba.calls import identities, key, words
+from tsssl_fast.ops.masking.numba.kernels import fill as kernels
+from tsssl_fast.ops.masking.numba.kernels.mask import PARTIALS, TASK_ELEMENTS
 from tsssl_fast.ops.masking.numba.loss import added
 
 
 def mask_fill(x: Tensor, hidden: Tensor, kind: int, *rest: Any) -> Tensor:
     token, seed, view, sample_ids = rest
-    from tsssl_fast.backends.numba import arrays, launching
-    from tsssl_fast.ops.masking.numba.kernels import fill as kernels
-    from tsssl_fast.ops.masking.numba.kernels import mask as draws
-
     dtype = x.dtype
     x = x.to(spec.compute_dtype(dtype)).contiguous()
     token = x.new_empty(0) if token is None else token.to(x.dtype)
     out = torch.empty_like(x)
-    threads = launching.threads(x.numel() // draws.TASK_ELEMENTS)
-    partial = torch.empty((threads, draws.PARTIALS), dtype=torch.float64)
+    threads = launching.threads(x.numel() // TASK_ELEMENTS)
+    partial = torch.empty((threads, PARTIALS), dtype=torch.float64)
     launching.run(
         *(kernels.fill, threads, arrays.array(x), arrays.flags(hidden), kind, arrays.array(token)),
         *(key(seed), identities(len(x), sample_ids), view, words(threads, x.shape[2])),
@@ -31,10 +30,6 @@ def mask_fill(x: Tensor, hidden: Tensor, kind: int, *rest: Any) -> Tensor:
 
 
 def mask_fill_backward(grad: Tensor, hidden: Tensor, token: bool) -> tuple[Tensor, Tensor]:
-    from tsssl_fast.backends.numba import arrays, launching
-    from tsssl_fast.ops.masking.numba.kernels import fill as kernels
-    from tsssl_fast.ops.masking.numba.kernels.mask import TASK_ELEMENTS
-
     dtype = grad.dtype
     grad = grad.to(spec.compute_dtype(dtype)).contiguous()
     gx, sums = torch.empty_like(grad), torch.empty(grad.shape[:2], dtype=torch.float64)

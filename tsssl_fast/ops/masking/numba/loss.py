@@ -5,7 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.numba import arrays, launching
 from tsssl_fast.ops.masking import spec
+from tsssl_fast.ops.masking.numba.kernels import loss as kernels
+from tsssl_fast.ops.masking.numba.kernels.mask import PARTIALS, TASK_ELEMENTS
 from tsssl_fast.ops.masking.spec import Reduction
 
 
@@ -15,8 +18,6 @@ def added(sums: Tensor) -> Tensor:
 
 
 def _flat(x: Tensor | None, like: Tensor) -> Any:
-    from tsssl_fast.backends.numba import arrays
-
     if x is None:
         return arrays.array(like.new_empty((0, 0)))
     return arrays.array(x.to(spec.compute_dtype(x.dtype)).contiguous().view(len(x), -1))
@@ -24,10 +25,6 @@ def _flat(x: Tensor | None, like: Tensor) -> Any:
 
 def masked_loss(pred: Tensor, target: Tensor, hidden: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     weight, kind, delta, reduction = rest
-    from tsssl_fast.backends.numba import arrays, launching
-    from tsssl_fast.ops.masking.numba.kernels import loss as kernels
-    from tsssl_fast.ops.masking.numba.kernels.mask import PARTIALS, TASK_ELEMENTS
-
     pred = pred.to(spec.compute_dtype(pred.dtype))
     sums = torch.empty((len(pred), 2), dtype=torch.float64)
     flags = arrays.flags(hidden).reshape(len(pred), -1)
@@ -54,10 +51,6 @@ def masked_loss_backward(
     grad: Tensor, saved: Tensor, pred: Tensor, *rest: Any
 ) -> tuple[Tensor, Tensor]:
     target, hidden, weight, kind, delta = rest
-    from tsssl_fast.backends.numba import arrays, launching
-    from tsssl_fast.ops.masking.numba.kernels import loss as kernels
-    from tsssl_fast.ops.masking.numba.kernels.mask import TASK_ELEMENTS
-
     given, shape, n = pred.dtype, pred.shape, len(pred)
     pred = pred.to(spec.compute_dtype(given))
     mean, divisor = saved
@@ -68,14 +61,8 @@ def masked_loss_backward(
     flags = arrays.flags(hidden).reshape(n, -1)
     launching.run(
         *(kernels.loss_backward, launching.threads(pred.numel() // TASK_ELEMENTS)),
-        *(
-            arrays.array(factors),
-            arrays.array(means),
-            _flat(pred, pred),
-            _flat(target, pred),
-            flags,
-        ),
-        *(_flat(weight, pred), kind, float(delta), arrays.array(gp), arrays.array(gw)),
+        *(arrays.array(factors), arrays.array(means), _flat(pred, pred), _flat(target, pred)),
+        *(flags, _flat(weight, pred), kind, float(delta), arrays.array(gp), arrays.array(gw)),
     )
     gw = gw.new_empty(0) if weight is None else gw.view(shape)
     return gp.view(shape).to(given), gw.to(given)

@@ -3,19 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.numba import launching
 from tsssl_fast.ops.masking.numba.calls import identities, key, words
+from tsssl_fast.ops.masking.numba.kernels import mask as kernels
 
 
 def mask(shape: Sequence[int], seed: Tensor | tuple[int, ...], *rest: Any) -> Tensor:
     plan, views, intersection, sample_ids = rest
-    import numpy as np
-
-    from tsssl_fast.backends.numba import launching
-    from tsssl_fast.ops.masking.numba.kernels import mask as kernels
-
     n, rows, steps = shape
     out = torch.empty((views + intersection, n, rows, steps), dtype=torch.bool)
     threads = launching.threads(out.numel() // kernels.TASK_ELEMENTS)

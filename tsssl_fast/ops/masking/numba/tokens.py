@@ -5,22 +5,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.numba import arrays, launching
 from tsssl_fast.ops.masking import spec
+from tsssl_fast.ops.masking.numba.kernels import tokens
+from tsssl_fast.ops.masking.numba.kernels.mask import TASK_ELEMENTS
 from tsssl_fast.ops.masking.numba.loss import added
 
 
 def _bits(x: Tensor) -> Any:
     """As int16, which numpy has where it lacks bfloat16; one type for all dtypes."""
-    from tsssl_fast.backends.numba import arrays
-
     return arrays.array(x.detach().contiguous().view(torch.int16))
 
 
 def gather_tokens(x: Tensor, keep: Tensor) -> Tensor:
-    from tsssl_fast.backends.numba import arrays, launching
-    from tsssl_fast.ops.masking.numba.kernels import tokens
-    from tsssl_fast.ops.masking.numba.kernels.mask import TASK_ELEMENTS
-
     out = x.new_empty((*keep.shape, x.shape[2]))
     threads = launching.threads(out.numel() // TASK_ELEMENTS)
     launching.run(tokens.gather, threads, _bits(x), arrays.array(keep), _bits(out))
@@ -28,10 +25,6 @@ def gather_tokens(x: Tensor, keep: Tensor) -> Tensor:
 
 
 def restore_tokens(visible: Tensor, keep: Tensor, length: int, token: Tensor | None) -> Tensor:
-    from tsssl_fast.backends.numba import arrays, launching
-    from tsssl_fast.ops.masking.numba.kernels import tokens
-    from tsssl_fast.ops.masking.numba.kernels.mask import TASK_ELEMENTS
-
     n, _, d = visible.shape
     out = visible.new_empty((n, length, d))
     token = visible.new_zeros(d) if token is None else token
@@ -42,10 +35,6 @@ def restore_tokens(visible: Tensor, keep: Tensor, length: int, token: Tensor | N
 
 
 def restore_tokens_backward(grad: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
-    from tsssl_fast.backends.numba import arrays, launching
-    from tsssl_fast.ops.masking.numba.kernels import tokens
-    from tsssl_fast.ops.masking.numba.kernels.mask import TASK_ELEMENTS
-
     wide = grad.to(spec.compute_dtype(grad.dtype))
     sums = torch.empty((len(grad), grad.shape[2]), dtype=torch.float64)
     threads = launching.threads(grad.numel() // TASK_ELEMENTS)
