@@ -21,39 +21,35 @@ from tsssl_fast.ops.decorrelation.triton.kernels.tiles import standardised
 @triton.jit
 def _finish(
     g,
-    z,
+    view,
     other,
     i,
     c,
     inside,
-    stride_i,
-    stride_c,
-    stride_oi,
-    stride_oc,
-    columns,
     factors,
     along,
     out,
-    n,
     dim,
     COMPUTE: tl.constexpr,
     PROJECT: tl.constexpr,
     INVARIANCE: tl.constexpr,
 ):
-    """factors: (6, dim): inner, cross, outer, project, alpha, invariance."""
-    real = c < dim
+    """view: see tiles.standardised. other: what the invariance compares with, and its strides.
+    factors: (6, dim): inner, cross, outer, project, alpha, invariance."""
+    real, columns = c < dim, view[3]
     if PROJECT:
-        x = standardised(z, i, c, inside, stride_i, stride_c, columns, dim, COMPUTE)
+        x = standardised(view, i, c, inside, dim, COMPUTE)
         project = tl.load(factors + 3 * dim + c, mask=real, other=0.0)
         g = g - project * tl.load(along + c, mask=real, other=0.0).to(COMPUTE) * x
-    v = tl.load(z + i.to(tl.int64) * stride_i + c.to(tl.int64) * stride_c, mask=inside, other=0.0)
+    at = view[0] + i.to(tl.int64) * view[1] + c.to(tl.int64) * view[2]
+    v = tl.load(at, mask=inside, other=0.0)
     mean = tl.load(columns + c, mask=real, other=0.0)
     rest = tl.load(columns + dim + c, mask=real, other=0.0)
     scale = tl.load(columns + 2 * dim + c, mask=real, other=0.0)
     outer = tl.load(factors + 2 * dim + c, mask=real, other=0.0)
     g = scale * g + outer * ((v.to(COMPUTE) - mean) - rest)
     if INVARIANCE:
-        at = other + i.to(tl.int64) * stride_oi + c.to(tl.int64) * stride_oc
+        at = other[0] + i.to(tl.int64) * other[1] + c.to(tl.int64) * other[2]
         w = tl.load(at, mask=inside, other=0.0)
         invariance = tl.load(factors + 5 * dim + c, mask=real, other=0.0)
         g += invariance * (v.to(tl.float64) - w.to(tl.float64)).to(COMPUTE)
@@ -102,6 +98,8 @@ def product_kernel(
     side = dim
     if GRAM:
         side = n
+    view, compared = (z, stride_i, stride_c, columns), (other, stride_oi, stride_oc)
+    second = (partner, stride_pi, stride_pc, columns_p)
     g = tl.zeros((BLOCK, BLOCK), COMPUTE)
     for k0 in range(0, side, DEPTH):
         down = k0 + tl.arange(0, DEPTH)[:, None]
@@ -110,15 +108,10 @@ def product_kernel(
             used = (i < n) & (along_k < n) & (i != along_k)
             left = tl.load(matrix + i.to(tl.int64) * n + along_k, mask=used, other=0.0)
             used = (down < n) & (c < dim)
-            right = standardised(z, down, c, used, stride_i, stride_c, columns, dim, COMPUTE)
+            right = standardised(view, down, c, used, dim, COMPUTE)
         else:
             used = (i < n) & (along_k < dim)
-            if CROSS:
-                left = standardised(
-                    partner, i, along_k, used, stride_pi, stride_pc, columns_p, dim, COMPUTE
-                )
-            else:
-                left = standardised(z, i, along_k, used, stride_i, stride_c, columns, dim, COMPUTE)
+            left = standardised(second if CROSS else view, i, along_k, used, dim, COMPUTE)
             used = (down < dim) & (c < dim) & (down != c)
             right = tl.load(matrix + down.to(tl.int64) * dim + c, mask=used, other=0.0)
         g = tl.dot(
@@ -128,12 +121,12 @@ def product_kernel(
     factor = tl.load(factors + c, mask=c < dim, other=0.0)
     if GRAM:
         factor = tl.load(diagonal + i, mask=i < n, other=0.0) + factor
-    x = standardised(z, i, c, inside, stride_i, stride_c, columns, dim, COMPUTE)
+    x = standardised(view, i, c, inside, dim, COMPUTE)
     # A factor of 0 leaves the product out, whatever its value.
     alpha = tl.load(factors + 4 * dim + c, mask=c < dim, other=0.0)
     g = tl.where(alpha == 0.0, 0.0, alpha * g) + factor * x
     if CROSS:
-        y = standardised(partner, i, c, inside, stride_pi, stride_pc, columns_p, dim, COMPUTE)
+        y = standardised(second, i, c, inside, dim, COMPUTE)
         g += tl.load(factors + dim + c, mask=c < dim, other=0.0) * y
     if PROJECT:
         sums = tl.sum(g.to(tl.float64) * x.to(tl.float64), axis=0)[None, :]
@@ -141,25 +134,7 @@ def product_kernel(
         tl.store(out + i.to(tl.int64) * dim + c, g, mask=inside)
     else:
         _finish(
-            g,
-            z,
-            other,
-            i,
-            c,
-            inside,
-            stride_i,
-            stride_c,
-            stride_oi,
-            stride_oc,
-            columns,
-            factors,
-            along,
-            out,
-            n,
-            dim,
-            COMPUTE,
-            PROJECT,
-            INVARIANCE,
+            g, view, compared, i, c, inside, factors, along, out, dim, COMPUTE, PROJECT, INVARIANCE
         )
 
 
@@ -191,27 +166,10 @@ def finish_kernel(
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)[:, None]
     c = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)[None, :]
     inside = (i < n) & (c < dim)
+    view, compared = (z, stride_i, stride_c, columns), (other, stride_oi, stride_oc)
     tile = tl.zeros((BLOCK, BLOCK), COMPUTE)
     if HAS_PRODUCT:
         tile = tl.load(g + i.to(tl.int64) * dim + c, mask=inside, other=0.0)
     _finish(
-        tile,
-        z,
-        other,
-        i,
-        c,
-        inside,
-        stride_i,
-        stride_c,
-        stride_oi,
-        stride_oc,
-        columns,
-        factors,
-        along,
-        out,
-        n,
-        dim,
-        COMPUTE,
-        PROJECT,
-        INVARIANCE,
+        tile, view, compared, i, c, inside, factors, along, out, dim, COMPUTE, PROJECT, INVARIANCE
     )

@@ -91,18 +91,19 @@ def moments_kernel(
         side, depth = n, dim
     i, j, mirrored = _tile(number, side, SYMMETRIC, BLOCK)
     first = tl.program_id(1) * split
+    view_a, view_b = (a, stride_ai, stride_ac, columns_a), (b, stride_bi, stride_bc, columns_b)
     tile = tl.zeros((BLOCK, BLOCK), COMPUTE)
     for k0 in range(first, tl.minimum(first + split, depth), DEPTH):
         down = k0 + tl.arange(0, DEPTH)[:, None]
         along = k0 + tl.arange(0, DEPTH)[None, :]
         if GRAM:
             left, right = (i < n) & (along < dim), (j < n) & (down < dim)
-            x = standardised(a, i, along, left, stride_ai, stride_ac, columns_a, dim, COMPUTE)
-            y = standardised(b, j, down, right, stride_bi, stride_bc, columns_b, dim, COMPUTE)
+            x = standardised(view_a, i, along, left, dim, COMPUTE)
+            y = standardised(view_b, j, down, right, dim, COMPUTE)
         else:
             left, right = (i < dim) & (along < n), (j < dim) & (down < n)
-            x = standardised(a, along, i, left, stride_ai, stride_ac, columns_a, dim, COMPUTE)
-            y = standardised(b, down, j, right, stride_bi, stride_bc, columns_b, dim, COMPUTE)
+            x = standardised(view_a, along, i, left, dim, COMPUTE)
+            y = standardised(view_b, down, j, right, dim, COMPUTE)
         tile = tl.dot(x, y, tile, input_precision=PRECISION, out_dtype=COMPUTE)
     if SPLIT:
         at = out + tl.program_id(1).to(tl.int64) * side * side + i.to(tl.int64) * side + j

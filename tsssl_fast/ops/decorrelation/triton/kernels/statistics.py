@@ -104,7 +104,7 @@ def row_squares_kernel(
     for c0 in range(0, dim, COLUMNS):
         c = c0 + tl.arange(0, COLUMNS)[None, :]
         inside = (i < n) & (c < dim)
-        x = standardised(z, i, c, inside, stride_i, stride_c, columns, dim, COMPUTE)
-        x = x.to(tl.float64)
+        view = (z, stride_i, stride_c, columns)
+        x = standardised(view, i, c, inside, dim, COMPUTE).to(tl.float64)
         squares += x * x
     tl.store(out + i, tl.sum(squares, axis=1)[:, None], mask=i < n)

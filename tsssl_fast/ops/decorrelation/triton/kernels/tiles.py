@@ -8,13 +8,16 @@ import triton.language as tl
 
 
 @triton.jit
-def standardised(z, i, c, mask, stride_i, stride_c, columns, dim, COMPUTE: tl.constexpr):
+def standardised(view, i, c, mask, dim, COMPUTE: tl.constexpr):
     """((z - mean) - rest) scale of rows i and columns c; 0 outside the mask.
 
-    columns: (3, dim): the mean in two parts, since subtracting its rounding alone would leave a
-    residual of half an ulp of the mean in every centred value, and the scale.
+    view: z, its strides of rows and columns, and (3, dim) numbers of its columns: the mean in two
+    parts, since subtracting its rounding alone would leave a residual of half an ulp of the mean
+    in every centred value, and the scale.
     """
-    v = tl.load(z + i.to(tl.int64) * stride_i + c.to(tl.int64) * stride_c, mask=mask, other=0.0)
+    columns = view[3]
+    at = view[0] + i.to(tl.int64) * view[1] + c.to(tl.int64) * view[2]
+    v = tl.load(at, mask=mask, other=0.0)
     inside = c < dim
     mean = tl.load(columns + c, mask=inside, other=0.0)
     rest = tl.load(columns + dim + c, mask=inside, other=0.0)
