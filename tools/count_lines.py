@@ -13,7 +13,6 @@ import ast
 import io
 import re
 import subprocess
-import textwrap
 import tokenize
 from collections import Counter
 from collections.abc import Iterator
@@ -31,8 +30,8 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 CPP = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|(//[^\n]*|/\*.*?\*/)', re.DOTALL)
 
 
-def python_lines(text: str) -> int:
-    """Lines with a token of code, docstrings left out."""
+def code_lines(text: str) -> set[int]:
+    """Numbers of the lines with a token of code, docstrings left out; of Python."""
     documented: set[int] = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
@@ -42,7 +41,11 @@ def python_lines(text: str) -> int:
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type not in NO_CODE:
             found |= set(range(token.start[0], token.end[0] + 1))
-    return len(found - documented)
+    return found - documented
+
+
+def python_lines(text: str) -> int:
+    return len(code_lines(text))
 
 
 def cpp_lines(text: str) -> int:
@@ -52,13 +55,13 @@ def cpp_lines(text: str) -> int:
     return sum(1 for line in CPP.sub(blank, text).splitlines() if line.strip())
 
 
-def functions(text: str) -> Iterator[tuple[int, int, str]]:
-    """(all lines, lines of code, name) of every Python function, without its decorators."""
-    lines = text.splitlines()
+def functions(text: str) -> Iterator[tuple[int, str]]:
+    """(own lines of code, name) of every Python function: without its signature."""
+    lines = code_lines(text)
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            own = lines[node.lineno - 1 : node.end_lineno]
-            yield len(own), python_lines(textwrap.dedent("\n".join(own)) + "\n"), node.name
+            end = node.end_lineno or node.lineno
+            yield len(lines & set(range(node.body[0].lineno, end + 1))), node.name
 
 
 def sources(revision: str | None) -> Iterator[tuple[str, str]]:
@@ -100,9 +103,9 @@ def main() -> None:
         for path, text in files.items():
             if (lines := text.count("\n")) > FILE_LINES:
                 print(f"{lines:>5} lines, {count(path, text):>4} of code  {path}")
-            for lines, code, name in functions(text) if path.endswith(".py") else ():
-                if lines > FUNCTION_LINES:
-                    print(f"{lines:>5} lines, {code:>4} of code  {path}: {name}")
+            for own, name in functions(text) if path.endswith(".py") else ():
+                if own > FUNCTION_LINES:
+                    print(f"{own:>5} lines of code of its own  {path}: {name}")
         return
     totals: Counter[str] = Counter()
     for path, text in files.items():

@@ -19,6 +19,7 @@ from tsssl_fast.ops.contrastive.triton.kernels.tiles import (
     LOG2E,
     classes,
     entry_of,
+    of_problem,
     rows_of,
     similarities,
     weights_of,
@@ -140,17 +141,11 @@ def pair_gradients(
     if scores is None:
         part += (split * groups + g) * m * pitch
     if lengths is not None:
-        x += g * m * pitch
-        y += g * p * pitch
-        if rx is not None:
-            rx += g * m
-            ry += g * p
         if row_slopes is not None:
             row_slopes += g * m
         if column_slopes is not None:
             column_slopes += g * p
-        half = tl.load(lengths + g).to(tl.int32)
-        m = 2 * half
+        x, y, rx, ry, m, half = of_problem(x, y, rx, ry, lengths, g, m, p, pitch)
         p = m
     i0 = tl.program_id(0) * BM
     i = i0 + tl.arange(0, BM)
@@ -168,7 +163,6 @@ def pair_gradients(
     along = tl.zeros([BM], tl.float32)
     for j0 in range(split * column_span, tl.minimum((split + 1) * column_span, p), BN):
         j = j0 + tl.arange(0, BN)
-        inside = (i < m)[:, None] & (j < p)[None, :]
         keys = rows_of(y, j0, p, pitch, 0, BN, BK) if RESIDENT else None
         s = similarities(tile, keys, x, y, scores, i0, j0, m, p, pitch, BM, BN, BK, PRECISION)
         if rx is not None:
@@ -187,11 +181,11 @@ def pair_gradients(
             if rx is not None:
                 slope *= by_row[:, None]
             to = entry_of(part, i0, j0, p, 1, BM, BN)
+            inside = (i < m)[:, None] & (j < p)[None, :]
             tl.store(to, narrow(slope, part.dtype.element_ty), mask=inside)
-        elif RESIDENT:
-            acc = dot(slope, keys, acc, PRECISION)
         else:
-            keys = rows_of(y, j0, p, pitch, 0, BN, BD)
+            if not RESIDENT:
+                keys = rows_of(y, j0, p, pitch, 0, BN, BD)
             acc = dot(slope, keys, acc, PRECISION)
     if scores is None:
         d = tl.arange(0, BD)

@@ -19,8 +19,10 @@ from tsssl_fast.ops.contrastive.triton.kernels.tiles import (
     LOWEST,
     above,
     classes,
+    of_problem,
     rows_of,
     similarities,
+    store_fields,
     weights_of,
 )
 
@@ -89,6 +91,19 @@ def _counted(to, step, old):
 
 
 @triton.jit
+def _grow_stored(to, step, old, keep, s, beta, negative, positive, w, STATS: tl.constexpr):
+    """The sums of columns in memory with a tile added."""
+    after = _grow(s, beta, negative, positive, w, _stored(to, step, old), 0)
+    store_fields(to, step, after, keep, 6)
+    if STATS:
+        to += 6 * step
+        counted = _count(s, beta, negative, positive, _counted(to, step, old), 0)
+        store_fields(to, step, counted, keep, 4)
+    # The next walk over the columns reads what other threads have written.
+    tl.debug_barrier()
+
+
+@triton.jit
 def pair_sums(
     x,
     y,
@@ -151,13 +166,7 @@ def pair_sums(
     if COLUMNS:
         column_part += (a * groups + g) * p
     if lengths is not None:
-        x += g * m * pitch
-        y += g * p * pitch
-        if rx is not None:
-            rx += g * m
-            ry += g * p
-        half = tl.load(lengths + g).to(tl.int32)
-        m = 2 * half
+        x, y, rx, ry, m, half = of_problem(x, y, rx, ry, lengths, g, m, p, pitch)
         p = m
     arrays = (row_id, column_id, row_group, column_group, row_valid, column_valid)
     rules = (first, arrays, (mask, weight, mask_row, mask_column))
@@ -188,22 +197,9 @@ def pair_sums(
                 if with_columns:
                     old = j < tl.where(i0 > a * row_span, p, 0)
                     to = column_part + j
-                    before = _stored(to, column_step, old)
-                    after = _grow(s, strength, negative, positive, w, before, 0)
-                    for f in tl.static_range(6):
-                        tl.store(to + f * column_step, after[f], mask=j < p)
-                    if STATS:
-                        to += 6 * column_step
-                        counted = _counted(to, column_step, old)
-                        counted = _count(s, strength, negative, positive, counted, 0)
-                        for f in tl.static_range(4):
-                            tl.store(to + f * column_step, counted[f], mask=j < p)
-                    # The next walk over the columns reads what other threads have written.
-                    tl.debug_barrier()
-        to = row_part + i
-        for f in tl.static_range(6):
-            tl.store(to + f * row_step, sums[f], mask=i < m)
+                    _grow_stored(
+                        to, column_step, old, j < p, s, strength, negative, positive, w, STATS
+                    )
+        store_fields(row_part + i, row_step, sums, i < m, 6)
         if STATS:
-            to += 6 * row_step
-            for f in tl.static_range(4):
-                tl.store(to + f * row_step, statistics[f], mask=i < m)
+            store_fields(row_part + 6 * row_step + i, row_step, statistics, i < m, 4)

@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 
 from tsssl_fast.backends.triton.interpreter import log1p
-from tsssl_fast.ops.contrastive.triton.kernels.tiles import LOG2E, LOWEST
+from tsssl_fast.ops.contrastive.triton.kernels.tiles import LOG2E, LOWEST, store_fields
 
 LN2 = tl.constexpr(0.6931471805599453)
 SMALLEST = tl.constexpr(-3.4028234663852886e38)
@@ -54,13 +54,8 @@ def combine(
         shift_n = tl.maximum(shift_n, tl.load(there, mask=live, other=LOWEST))
         shift_p = tl.maximum(shift_p, tl.load(there + step, mask=live, other=LOWEST))
     total_n = tl.zeros([BM], tl.float32)
-    total_p = tl.zeros([BM], tl.float32)
-    count = tl.zeros([BM], tl.float32)
-    logit = tl.zeros([BM], tl.float32)
-    logit_n = tl.zeros([BM], tl.float32)
-    count_n = tl.zeros([BM], tl.float32)
-    count_p = tl.zeros([BM], tl.float32)
-    uniform = tl.zeros([BM], tl.float32)
+    total_p, count, logit = total_n, total_n, total_n
+    logit_n, count_n, count_p, uniform = total_n, total_n, total_n, total_n
     for slot in range(0, here):
         there = part + slot * groups * total + at
         by_n = tl.exp2((tl.load(there, mask=live, other=LOWEST) - shift_n) * LOG2E)
@@ -86,28 +81,20 @@ def combine(
     positive = tl.where(no_p, float("-inf"), high)
     to = row + g * total + i
     empty_n, empty_p = shift_n == LOWEST, shift_p == LOWEST
-    tl.store(sums + to, tl.where(empty_n, 0.0, shift_n), mask=live)
-    tl.store(sums + rows + to, tl.where(empty_p, 0.0, shift_p), mask=live)
-    tl.store(sums + 2 * rows + to, total_n, mask=live)
-    tl.store(sums + 3 * rows + to, total_p, mask=live)
-    tl.store(sums + 4 * rows + to, count, mask=live)
-    tl.store(sums + 5 * rows + to, logit, mask=live)
+    zero_n, zero_p = tl.where(empty_n, 0.0, shift_n), tl.where(empty_p, 0.0, shift_p)
+    store_fields(sums + to, rows, (zero_n, zero_p, total_n, total_p, count, logit), live, 6)
     if out is not None:
-        tl.store(out + to, negative, mask=live)
-        tl.store(out + rows + to, positive, mask=live)
-        tl.store(out + 2 * rows + to, gap, mask=live)
+        store_fields(out + to, rows, (negative, positive, gap), live, 3)
     if loss is not None:
         x = tl.where(no_n, LOWEST, negative - high)
         small = tl.exp2(-tl.abs(x) * LOG2E)
         tl.store(loss + to, tl.maximum(x, 0.0) + log1p(small), mask=live)
         tl.store(one_minus_p + to, tl.where(x > 0, 1.0, small) / (1 + small), mask=live)
     if STATS:
-        tl.store(statistics + to, logit_n, mask=live)
-        tl.store(statistics + rows + to, count_n, mask=live)
-        tl.store(statistics + 2 * rows + to, count_p, mask=live)
-        tl.store(statistics + 3 * rows + to, uniform, mask=live)
-        tl.store(statistics + 4 * rows + to, tl.where(empty_n, SMALLEST, shift_n), mask=live)
-        tl.store(statistics + 5 * rows + to, tl.where(empty_p, SMALLEST, shift_p), mask=live)
+        counts = (logit_n, count_n, count_p, uniform)
+        tops = (tl.where(empty_n, SMALLEST, shift_n), tl.where(empty_p, SMALLEST, shift_p))
+        store_fields(statistics + to, rows, counts, live, 4)
+        store_fields(statistics + 4 * rows + to, rows, tops, live, 2)
 
 
 @triton.jit

@@ -141,6 +141,26 @@ def classes(
 
 
 @triton.jit
+def of_problem(x, y, rx, ry, lengths, g, m, p, pitch):
+    """Operands of problem g of a batch, with its rows and half of them."""
+    x += g * m * pitch
+    y += g * p * pitch
+    if rx is not None:
+        rx += g * m
+        ry += g * p
+    half = tl.load(lengths + g).to(tl.int32)
+    return x, y, rx, ry, 2 * half, half
+
+
+@triton.jit
+def store_fields(to, step, values, keep, COUNT: tl.constexpr):
+    """A tuple of COUNT values, `step` entries apart."""
+    for f in tl.static_range(COUNT):
+        tl.store(to, values[f], mask=keep)
+        to += step
+
+
+@triton.jit
 def weights_of(i0, j0, rules, live, BM: tl.constexpr, BN: tl.constexpr):
     first, _, matrices = rules
     _, weight, row, column = matrices
