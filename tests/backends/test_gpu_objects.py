@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from gpu_objects.compiled import facts
+from gpu_objects.recording import form, launches, merged
 from gpu_objects.specialisation import Specialisation
 from gpu_objects.table import row
 from gpu_objects.targets import TARGETS
@@ -103,3 +104,20 @@ def test_dot_precision_is_torchs(asked: str, given: str) -> None:
         assert dot_precision(torch.ones(1)) == given
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def test_launches_are_recorded_not_run() -> None:
+    with launches("sm_90", "ieee", ()) as found:
+        for size in (32, 33, 1):
+            crowded[(1,)](torch.zeros(4), torch.zeros(4), size, SIZE=64, num_warps=4, num_stages=1)
+    plain, odd, one = (form(launch, "toy", "sm_90") for launch in found)
+    assert plain.arguments == {"a": "*fp32", "out": "*fp32", "n": "i32"}
+    assert plain.constants == {"SIZE": 64}
+    assert (plain.multiples, odd.multiples) == ({"n"}, frozenset())
+    assert one.constants == {"SIZE": 64, "n": 1}
+    again = form(found[0], "of AMD", "gfx942")
+    forms = merged([plain, odd, again])
+    assert [(f.label, f.targets) for f in forms] == [
+        ("toy", ("sm_90", "gfx942")),
+        ("toy, 2", ("sm_90",)),
+    ]

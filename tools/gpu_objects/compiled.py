@@ -83,7 +83,7 @@ def facts(specialisation: Specialisation, target: Target) -> Facts:
     return Facts(
         specialisation.name,
         target,
-        specialisation.dots,
+        specialisation.dots or target.backend != "cuda",
         specialisation.wide,
         registers,
         spills,

@@ -23,8 +23,8 @@ class Specialisation:
     targets: names of the targets that launch this form.
     fp_fusion: whether a * b + c may become one rounding. Triton's default differs between releases:
     launchers pass enable_fp_fusion too.
-    dots: whether its tl.dot must show as tensor-core instructions; False for float32 in "ieee",
-    which no NVIDIA tensor core does.
+    dots: whether its tl.dot must show as tensor-core instructions on NVIDIA too; False for float32
+    in "ieee", which no tensor core of NVIDIA's does.
     wide: whether its layout lets a thread load 128 bits at once, which then must show on NVIDIA;
     False where rows begin anywhere, are gathered, or leave a thread fewer numbers.
     """
