@@ -23,8 +23,6 @@ from torch.nn.functional import avg_pool1d, interpolate, pad
 from tsssl_fast.common import checks
 from tsssl_fast.evaluate.features import stages
 
-__all__ = ["Dissection", "concepts", "dissect"]
-
 SHARE = 0.1
 LEAST_IOU = 0.1
 

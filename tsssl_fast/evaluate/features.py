@@ -11,8 +11,6 @@ from tsssl_fast.common import checks
 from tsssl_fast.encoders import Stage, padding
 from tsssl_fast.encoders.pool import mean_max
 
-__all__ = ["POOLINGS", "features", "stages"]
-
 POOLINGS = ("final", "stages", "stages+thirds", "input+stages")
 
 

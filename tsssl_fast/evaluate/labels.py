@@ -5,8 +5,6 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["FRACTIONS", "stratified"]
-
 FRACTIONS = (0.01, 0.05, 0.1, 0.5, 1.0)
 
 

@@ -9,8 +9,6 @@ from torch import Tensor
 from tsssl_fast.common import checks
 from tsssl_fast.evaluate.probes import Result
 
-__all__ = ["Clustering", "Metrics", "clustering", "metrics"]
-
 
 @dataclass(frozen=True)
 class Metrics:

@@ -19,16 +19,6 @@ from tsssl_fast.data import Dataset
 from tsssl_fast.evaluate.features import features
 from tsssl_fast.evaluate.labels import stratified
 
-__all__ = [
-    "Probes",
-    "Result",
-    "knn_classify",
-    "linear_probe",
-    "probe",
-    "ridge_probe",
-    "svm_probe",
-]
-
 # The linear probe's inverse regularisation strength. Where several are equally good, which is
 # common with few rows, the search takes the first: the usual 1, and not the extreme 0.001.
 C_GRID = (1.0, 0.1, 10.0, 0.01, 0.001)

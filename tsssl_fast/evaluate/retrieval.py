@@ -9,8 +9,6 @@ from torch.nn.functional import normalize
 
 from tsssl_fast.common import checks
 
-__all__ = ["Retrieval", "retrieval"]
-
 
 @dataclass(frozen=True)
 class Retrieval:

@@ -9,8 +9,6 @@ from torch.nn.functional import normalize
 
 from tsssl_fast.common import checks
 
-__all__ = ["series_statistics"]
-
 LAGS = (1, 2, 4, 8, 16)
 # A variance far below which a band or a channel counts as silent; the series are scaled ones.
 FLOOR = 1e-7

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from tsssl_fast.common import checks
 
-__all__ = ["mse_alignment", "negative_cosine_similarity", "smooth_l1_alignment"]
-
 
 def negative_cosine_similarity(prediction: Tensor, target: Tensor, *, eps: float = 1e-8) -> Tensor:
     """-(1/N) sum_i <p_i, t_i> / (||p_i|| ||t_i||), no gradient into the target.

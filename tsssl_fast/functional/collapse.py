@@ -12,8 +12,6 @@ from torch import Tensor
 
 from tsssl_fast.common import checks
 
-__all__ = ["CollapseReport", "collapse_report"]
-
 # RankMe's guard of the logarithm (Garrido et al., ICML 2023).
 RANK_EPS = 1e-7
 _BLOCK = 512  # columns whose correlations with all others are held at a time

@@ -8,8 +8,6 @@ from torch import Tensor, nn
 from tsssl_fast import encoders
 from tsssl_fast.encoders import padding
 
-__all__ = ["Adapted", "adapt"]
-
 
 class Adapted(nn.Module):
     """(N, C, T) of another sensor -> features of an encoder made for (N, channels, length).

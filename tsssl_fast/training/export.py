@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from tsssl_fast.data import Scaling
 from tsssl_fast.training.checkpoint import load_encoder, series_shape
 
-__all__ = ["Pipeline", "export"]
-
 
 class Pipeline(nn.Module):
     """Raw series (N, C, T) -> features (N, F): the scaling of the train split, then the encoder."""

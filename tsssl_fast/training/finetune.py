@@ -20,8 +20,6 @@ from tsssl_fast.training.loop import State, fit, fold
 from tsssl_fast.training.pretrain import describe
 from tsssl_fast.training.settings import Settings
 
-__all__ = ["FineTuned", "classify", "fine_tune", "write_finetuned"]
-
 
 @dataclass(frozen=True)
 class FineTuned:

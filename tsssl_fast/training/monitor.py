@@ -14,8 +14,6 @@ from torch.nn.functional import normalize
 from tsssl_fast.evaluate.features import features
 from tsssl_fast.functional.collapse import collapse_report
 
-__all__ = ["CollapseWarning", "Monitor", "leave_one_out_knn", "uniformity"]
-
 ROWS = 512
 NEIGHBOURS = 10
 # A warning below these: every BasicMotions or UWave run that learns stays above 8 and 0.1.

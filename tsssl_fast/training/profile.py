@@ -20,8 +20,6 @@ from torch import Tensor, nn
 
 from tsssl_fast.methods.base import Method
 
-__all__ = ["PARTS", "StepProfile"]
-
 PARTS = ("augmentation", "encoder", "projector", "loss", "optimizer", "rest")
 HEADS = ("projector", "predictor", "classifier", "momentum_projector")
 

@@ -13,8 +13,6 @@ from torch import distributed
 
 from tsssl_fast.common import checks
 
-__all__ = ["Settings", "kinds", "setting"]
-
 
 def setting(
     default: Any,

@@ -30,8 +30,6 @@ from tsssl_fast.ops.contrastive.reference.pairs import PLAIN
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["grouped_nt_xent_loss", "hierarchical_contrastive_loss"]
-
 
 class _Grouped(TypedDict, total=False):
     temperature: float | Tensor

@@ -6,8 +6,6 @@ from torch import Tensor
 from tsssl_fast.common import checks
 from tsssl_fast.functional.contrastive import arguments
 
-__all__ = ["extrapolate_positives", "interpolate_negatives", "mix_hard_negatives"]
-
 
 def mix_hard_negatives(
     q: Tensor,
