@@ -1,11 +1,9 @@
 """Operations between channels. Conventions as in values.py."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from tsssl_fast.augment.transform import Transform
 from tsssl_fast.ops.augment import spec
-from tsssl_fast.ops.augment.spec import Code
 
 __all__ = [
     "BidirectionalFlip",
@@ -21,16 +19,12 @@ class ChannelFlip(Transform):
     Source: SimCLR-TS, the matrix that it prints. Units: no parameter.
     """
 
-    code: ClassVar[Code] = Code.CHANNEL_FLIP
-
 
 class BidirectionalFlip(Transform):
     """Channels and time reversed: x~[c, t] = x[C-1-c, T-1-t].
 
     Source: SimCLR-TS, the printed formula; its figure shows SignFlip. Units: no parameter.
     """
-
-    code: ClassVar[Code] = Code.BIDIRECTIONAL_FLIP
 
 
 class ChannelPermutation(Transform):
@@ -39,8 +33,6 @@ class ChannelPermutation(Transform):
     Source: SimCLR-TS by its name; the matrix printed there only reverses them: ChannelFlip. Units:
     no parameter.
     """
-
-    code: ClassVar[Code] = Code.CHANNEL_PERMUTATION
 
 
 class Rotation(Transform):
@@ -56,7 +48,6 @@ class Rotation(Transform):
     """
 
     triples: tuple[tuple[int, int, int], ...] = ((0, 1, 2),)
-    code: ClassVar[Code] = Code.ROTATION
 
     def check_arguments(self) -> None:
         triples = self.triples if isinstance(self.triples, tuple | list) else ()

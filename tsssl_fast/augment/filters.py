@@ -14,7 +14,6 @@ from tsssl_fast.augment.run import Number
 from tsssl_fast.augment.torch_only import TorchOnly
 from tsssl_fast.augment.validation import Edge, Flag, Probability, Whole, by
 from tsssl_fast.ops.augment import spec
-from tsssl_fast.ops.augment.spec import Code
 
 __all__ = [
     "FrequencyMask",
@@ -47,7 +46,6 @@ class FrequencyMask(_Filter):
 
     rate: Probability = 0.1
     per_channel: Flag = False
-    code: ClassVar[Code] = Code.FREQUENCY_MASK
 
 
 class PhaseSurrogate(_Filter):
@@ -66,7 +64,6 @@ class PhaseSurrogate(_Filter):
 
     magnitude: Probability = 1.0
     per_channel: Flag = False
-    code: ClassVar[Code] = Code.PHASE_SURROGATE
     renamed: ClassVar[Mapping[str, str]] = {"strength": "magnitude"}
 
 
@@ -88,7 +85,6 @@ class MovingAverage(_Filter):
         9,
     )
     edge: Edge = "repeat"
-    code: ClassVar[Code] = Code.MOVING_AVERAGE
 
     def check_arguments(self) -> None:
         if any(end % 2 == 0 for end in validation.pair(self.width)):

@@ -1,13 +1,11 @@
 """Which operations act: chosen per sample of every view, as data of the same operator."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from tsssl_fast.augment import validation
 from tsssl_fast.augment.transform import Transform
 from tsssl_fast.augment.validation import Whole
 from tsssl_fast.ops.augment import operation_table, spec
-from tsssl_fast.ops.augment.spec import Code
 
 __all__ = [
     "OneOf",
@@ -20,7 +18,6 @@ class Group(Transform):
     """Operations in order, of which some act. Members keep their own probabilities on top."""
 
     transforms: Sequence[Transform]
-    code: ClassVar[Code] = Code.GROUP
 
     def check_arguments(self) -> None:
         if not isinstance(self.transforms, Sequence):

@@ -1,13 +1,12 @@
 """Operations that remove: blocks, windows, channels, steps. Conventions as in values.py."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from tsssl_fast.augment import validation
 from tsssl_fast.augment.transform import Transform
 from tsssl_fast.augment.validation import Flag, Number, Probability, Range, Size, by
 from tsssl_fast.common import checks
 from tsssl_fast.ops.augment import operation_table, spec
-from tsssl_fast.ops.augment.spec import Code
 
 __all__ = [
     "Blockout",
@@ -40,7 +39,6 @@ class Blockout(Transform):
     fill: float | str = 0.0
     channels: Annotated[Range | None, by(validation.size, spec.MAX_CHANNELS)] = None
     form: Annotated[str, by(checks.choice, ("block", "literal"))] = "block"
-    code: ClassVar[Code] = Code.BLOCKOUT
 
     def check_arguments(self) -> None:
         if self.form == "literal":
@@ -76,7 +74,6 @@ class RandomCrop(Transform):
 
     length: Size = 0.5
     fill: Number = 0.0
-    code: ClassVar[Code] = Code.RANDOM_CROP
 
 
 class ChannelDropout(Transform):
@@ -94,7 +91,6 @@ class ChannelDropout(Transform):
 
     rate: Probability = 0.2
     fill: Number = 0.0
-    code: ClassVar[Code] = Code.CHANNEL_DROPOUT
 
 
 class TimeDropout(Transform):
@@ -117,7 +113,6 @@ class TimeDropout(Transform):
     span: float | None = None
     per_channel: Flag = False
     fill: Number = 0.0
-    code: ClassVar[Code] = Code.TIME_DROPOUT
 
     def check_arguments(self) -> None:
         if self.rate == 1:

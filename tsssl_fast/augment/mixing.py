@@ -1,6 +1,6 @@
 """Operations that mix samples of a batch. They say who was mixed with whom, and how much."""
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,7 +11,6 @@ from tsssl_fast.augment.run import Number
 from tsssl_fast.augment.torch_only import TorchOnly
 from tsssl_fast.augment.validation import Range, by
 from tsssl_fast.ops.augment import spec
-from tsssl_fast.ops.augment.spec import Code
 
 __all__ = [
     "CutMix",
@@ -78,7 +77,6 @@ class MixUp(_Mixing):
     """
 
     weight: Annotated[Range, by(validation.interval, 0, 1)] = (0.0, 1.0)
-    code: ClassVar[Code] = Code.MIXUP
 
 
 class CutMix(_Mixing):
@@ -94,4 +92,3 @@ class CutMix(_Mixing):
     """
 
     length: Annotated[Range, by(validation.size, 1 << 31)] = (0.1, 0.5)
-    code: ClassVar[Code] = Code.CUTMIX

@@ -29,8 +29,6 @@ class TimeFlip(Transform):
     Source: SimCLR-TS, left-to-right flip. Units: no parameter.
     """
 
-    code: ClassVar[Code] = Code.TIME_FLIP
-
 
 class CropResize(Transform):
     """A random segment stretched to the full length, linearly interpolated.
@@ -45,7 +43,6 @@ class CropResize(Transform):
     """
 
     length: Share = (0.5, 1.0)
-    code: ClassVar[Code] = Code.CROP_RESIZE
     renamed: ClassVar[Mapping[str, str]] = {"scale": "length"}
 
 
@@ -59,7 +56,6 @@ class WindowSlice(Transform):
     """
 
     length: Share = 0.9
-    code: ClassVar[Code] = Code.WINDOW_SLICE
     renamed: ClassVar[Mapping[str, str]] = {"ratio": "length"}
 
 
@@ -80,7 +76,6 @@ class WindowWarp(Transform):
 
     length: Size = 0.1
     factors: tuple[float, float] = (0.5, 2.0)
-    code: ClassVar[Code] = Code.WINDOW_WARP
 
     def check_arguments(self) -> None:
         if not isinstance(self.factors, tuple) or len(self.factors) != 2:
@@ -118,7 +113,6 @@ class TimeWarp(Transform):
     magnitude: Annotated[Range, by(validation.interval, 0, 1, open_high=True)] = 0.5
     knots: Knots = 4
     form: Annotated[str, by(checks.choice, ("smooth", "literal"))] = "smooth"
-    code: ClassVar[Code] = Code.TIME_WARP
     renamed: ClassVar[Mapping[str, str]] = {"strength": "magnitude"}
 
     def row_code(self) -> Code:
@@ -143,7 +137,6 @@ class TimeScale(Transform):
 
     speed: Annotated[Range, by(validation.interval, 0, 1e6, open_low=True)] = (0.8, 1.2)
     edge: Annotated[str, by(checks.choice, ("repeat", "zero"))] = "repeat"
-    code: ClassVar[Code] = Code.TIME_SCALE
 
 
 class TimeShift(Transform):
@@ -159,7 +152,6 @@ class TimeShift(Transform):
 
     shift: Range = 0.2
     edge: Annotated[str, by(checks.choice, ("wrap", "repeat", "zero"))] = "wrap"
-    code: ClassVar[Code] = Code.TIME_SHIFT
 
     def check_arguments(self) -> None:
         bound = float(spec.MAX_STEPS) if validation.is_whole(self.shift) else 1.0
@@ -193,7 +185,6 @@ class SegmentPermutation(Transform):
 
     segments: Annotated[Whole, by(validation.whole_interval, 1, spec.MAX_SEGMENTS)] = (2, 5)
     form: Annotated[str, by(checks.choice, ("equal", "literal"))] = "equal"
-    code: ClassVar[Code] = Code.SEGMENT_PERMUTATION
 
     def row_code(self) -> Code:
         return Code.FIRST_CHANNEL_SEGMENTS if self.form == "literal" else self.code
@@ -220,5 +211,4 @@ class Smooth(Transform):
     magnitude: Annotated[Range, by(validation.interval, 0, 1)] = (0.0, 0.5)
     passes: Annotated[int, by(validation.integer, 1, 64)] = 1
     edge: Edge = "repeat"
-    code: ClassVar[Code] = Code.SMOOTH
     renamed: ClassVar[Mapping[str, str]] = {"strength": "magnitude"}

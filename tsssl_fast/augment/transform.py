@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tsssl_fast.augment import validation
 from tsssl_fast.augment.program import Builder
@@ -11,18 +11,26 @@ from tsssl_fast.augment.validation import Probability
 from tsssl_fast.ops.augment import operation_table, spec
 from tsssl_fast.ops.augment.spec import Code
 
+_CODES = {code.name.replace("_", ""): code for code in Code}
+
 
 class Transform(Pipeline):
     """One operation; a torch.nn.Module, and a pipeline of its own when called: see
     Pipeline.forward for the arguments.
 
     p: probability that it acts on a sample of a view.
+    code: the operation that has the class's name.
 
     Raises ValueError or TypeError, at construction, for an argument out of its range.
     """
 
     p: Probability = field(default=1.0, kw_only=True)
     code: ClassVar[Code]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__module__.startswith("tsssl_fast.") and cls.__name__.upper() in _CODES:
+            cls.code = _CODES[cls.__name__.upper()]
 
     def check(self) -> None:
         super().check()

@@ -38,8 +38,6 @@ class Identity(Transform):
     Source: none needed. Units: no parameter.
     """
 
-    code: ClassVar[Code] = Code.IDENTITY
-
 
 class SignFlip(Transform):
     """Negation: x~[c, t] = -x[c, t].
@@ -53,7 +51,6 @@ class SignFlip(Transform):
     """
 
     per_channel: Flag = False
-    code: ClassVar[Code] = Code.SIGN_FLIP
 
     def slots(self) -> tuple[int, int]:
         return 0, int(self.per_channel)
@@ -81,7 +78,6 @@ class Scale(Transform):
     magnitude: Annotated[Range | None, by(validation.interval, 0)] = None
     per_channel: Flag = False
     form: Annotated[str, by(checks.choice, ("constant", "literal"))] = "constant"
-    code: ClassVar[Code] = Code.SCALE
     renamed: ClassVar[Mapping[str, str]] = {
         "distribution": "factor for a uniform factor, magnitude for a normal one"
     }
@@ -132,7 +128,6 @@ class MagnitudeWarp(Transform):
     magnitude: NonNegative = 0.1
     periods: NonNegative = (1.0, 3.0)
     form: Annotated[str, by(checks.choice, ("1+sin", "literal"))] = "1+sin"
-    code: ClassVar[Code] = Code.MAGNITUDE_WARP
     renamed: ClassVar[Mapping[str, str]] = {"amplitude": "magnitude"}
 
 
@@ -152,7 +147,6 @@ class MagnitudeSpline(Transform):
 
     magnitude: NonNegative = 0.2
     knots: Knots = 4
-    code: ClassVar[Code] = Code.MAGNITUDE_SPLINE
     renamed: ClassVar[Mapping[str, str]] = {"sigma": "magnitude"}
 
     def slots(self) -> tuple[int, int]:
@@ -177,7 +171,6 @@ class Drift(Transform):
     magnitude: NonNegative = 0.2
     knots: Knots = 2
     relative: Flag = True
-    code: ClassVar[Code] = Code.DRIFT
     renamed: ClassVar[Mapping[str, str]] = {"scale": "magnitude"}
 
     def slots(self) -> tuple[int, int]:
@@ -201,7 +194,6 @@ class RandomNoise(Transform):
 
     magnitude: NonNegative = 0.1
     distribution: _Distribution = "uniform"
-    code: ClassVar[Code] = Code.RANDOM_NOISE
     renamed: ClassVar[Mapping[str, str]] = {"scale": "magnitude"}
 
 
@@ -219,7 +211,6 @@ class Jitter(Transform):
 
     magnitude: NonNegative = 0.05
     distribution: _Distribution = "normal"
-    code: ClassVar[Code] = Code.JITTER
     renamed: ClassVar[Mapping[str, str]] = {"sigma": "magnitude"}
 
 
@@ -236,7 +227,6 @@ class Offset(Transform):
 
     offset: Annotated[Range, by(validation.interval, -math.inf)] = (-0.1, 0.1)
     per_channel: Flag = False
-    code: ClassVar[Code] = Code.OFFSET
 
     def parameter_names(self) -> tuple[str, ...]:
         return () if self.per_channel else ("offset",)
@@ -258,4 +248,3 @@ class Quantize(Transform):
     """
 
     levels: Annotated[Whole, by(validation.whole_interval, 2, 1 << 16)] = (8, 32)
-    code: ClassVar[Code] = Code.QUANTIZE
