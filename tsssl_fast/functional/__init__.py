@@ -25,13 +25,13 @@ from tsssl_fast.functional.contrastive.synthesis import (
     mix_hard_negatives,
 )
 from tsssl_fast.functional.contrastive.two_views import dcl_loss, dclw_loss, nt_xent_loss
-from tsssl_fast.functional.decorrelation import (
-    barlow_twins_loss,
+from tsssl_fast.functional.decorrelation.barlow_twins import barlow_twins_loss
+from tsssl_fast.functional.decorrelation.penalties import (
     covariance_penalty,
     invariance_penalty,
     variance_penalty,
-    vicreg_loss,
 )
+from tsssl_fast.functional.decorrelation.vicreg import vicreg_loss
 
 __all__ = [
     "ContrastiveStats",
