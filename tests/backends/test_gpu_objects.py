@@ -109,10 +109,12 @@ def test_dot_precision_is_torchs(asked: str, given: str) -> None:
 def test_launches_are_recorded_not_run() -> None:
     with launches("sm_90", "ieee", ()) as found:
         for size in (32, 33, 1):
-            crowded[(1,)](torch.zeros(4), torch.zeros(4), size, SIZE=64, num_warps=4, num_stages=1)
+            options = {"num_warps": 4, "num_stages": 1, "enable_fp_fusion": False}
+            crowded[(1,)](torch.zeros(4), torch.zeros(4), size, SIZE=64, **options)
     plain, odd, one = (form(launch, "toy", "sm_90") for launch in found)
     assert plain.arguments == {"a": "*fp32", "out": "*fp32", "n": "i32"}
     assert plain.constants == {"SIZE": 64}
+    assert (plain.num_warps, plain.fp_fusion, plain.options) == (4, False, {})
     assert (plain.multiples, odd.multiples) == ({"n"}, frozenset())
     assert one.constants == {"SIZE": 64, "n": 1}
     again = form(found[0], "of AMD", "gfx942")
