@@ -14,14 +14,16 @@ from tsssl_fast.common.checks import Check
 class DeclaredModule(nn.Module):
     """A module whose settings are the annotated attributes of its class, as of a dataclass: the
     arguments of its construction, attributes that may be set, and what `repr` shows. A check stands
-    beside a type (`Annotated`). A subclass with an `__init__` of its own declares nothing."""
+    beside a type (`Annotated`). A class that has or inherits a written `__init__` declares
+    nothing."""
 
     settings: ClassVar[tuple[str, ...]] = ()
     limits: ClassVar[dict[str, Check]] = {}
 
     def __init_subclass__(cls, kw_only: bool = False) -> None:
         super().__init_subclass__()
-        if "__init__" in vars(cls):
+        made_by = next(base for base in cls.__mro__ if "__init__" in vars(base))
+        if made_by is not nn.Module and "__dataclass_fields__" not in vars(made_by):
             return
         hints = inspect.get_annotations(cls)
         checked = {n: get_args(hint) for n, hint in hints.items() if get_origin(hint) is Annotated}
