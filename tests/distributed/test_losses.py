@@ -1,5 +1,6 @@
 """Losses across processes are those of one process with all rows: values and gradients."""
 
+import copy
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
@@ -178,7 +179,9 @@ def test_float32_is_as_exact_as_one_process_in_plain_torch(name: str) -> None:
 
 def filled(rank: int) -> Tensor:
     """The queue of a MoCo loss after two batches."""
-    module = losses.MoCoLoss(6, 32, process_group="world").double()
+    group = dist.group.WORLD
+    module = copy.deepcopy(losses.MoCoLoss(6, 32, process_group=group).double())
+    assert module.process_group is group
     a, b = batch(SIZES[4], rank)
     for k in (a, b):
         module(a.clone().requires_grad_(), k).backward()

@@ -8,6 +8,7 @@ import sys
 import warnings
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -15,7 +16,7 @@ from toy import Jitter, dataset, plain
 from training import ranks
 
 from tsssl_fast import encoders, training
-from tsssl_fast.data import Scaling
+from tsssl_fast.data import Scaling, load
 from tsssl_fast.methods import Batch, Method
 from tsssl_fast.training import Config, Monitor, Settings, StepProfile, checkpoint, fit, pretrain
 from tsssl_fast.training.monitor import CollapseWarning, leave_one_out_knn, uniformity
@@ -100,6 +101,35 @@ def test_two_gloo_ranks_train_as_one_process(name, two_ranks):
         torch.testing.assert_close(value, one[part], rtol=0, atol=1e-7)
     assert two_losses == pytest.approx(losses, abs=1e-10)
     assert losses[0] != losses[-1]
+
+
+def test_the_command_starts_its_processes(tmp_path):
+    """One process and two: the same losses, up to what rounding makes of them in two epochs."""
+    data = dataset()
+    arrays = {"X_train": data.x_train, "y_train": data.y_train}
+    arrays |= {"X_test": data.x_test, "y_test": data.y_test}
+    np.savez(tmp_path / "sines.npz", **{name: x.numpy() for name, x in arrays.items()})
+    options = ["--encoder", "resnet", "--epochs", "2", "--batch-size", "12", "--lr", "1e-4"]
+    options += ["--batch-norm", "all", "--device", "cpu", "--precision", "32"]
+    command = ["-m", "tsssl_fast", "pretrain", "--data", str(tmp_path / "sines.npz"), *options]
+    done = subprocess.run(
+        [sys.executable, *command, "--devices", "2", "--out", str(tmp_path / "two")],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("checkpoint: ") == 1
+    config = checkpoint.read(tmp_path / "two")["config"]
+    assert config["devices"] == 2
+    pretrain(load(tmp_path / "sines.npz"), Config(**config | {"devices": 1}), tmp_path / "one")
+    one, two = (
+        [float(row["loss"]) for row in csv.DictReader((tmp_path / name / "log.csv").open())]
+        for name in ("one", "two")
+    )
+    assert two == pytest.approx(one, rel=1e-3)
+    assert len(two) == 2
 
 
 def test_devices_are_those_that_torchrun_started(monkeypatch):

@@ -1,5 +1,6 @@
 """What the modules share: their settings, and a temperature that may be learned."""
 
+import copy
 import math
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,13 @@ class AcrossProcesses:
 
     process_group: Group = None
     ddp: bool = True
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """The copy is in the same group, which can not be copied."""
+        memo[id(self.process_group)] = self.process_group
+        copied = memo[id(self)] = type(self).__new__(type(self))
+        vars(copied).update(copy.deepcopy(vars(self), memo))
+        return copied
 
 
 class LossModule(DeclaredModule, kw_only=True):

@@ -157,8 +157,9 @@ def clip_loss(
         q, k: (N, D), row i of both belongs together.
         temperature: the inverse of CLIP's logit scale; a 0-d tensor gets its gradient.
         ring: with process_group, the keys of a process are passed on from one to the next, and are
-            nowhere gathered: memory for two batches of this process's size, twice the products.
-            A temperature for each query or relation is refused.
+            nowhere gathered: memory for some batches of this process's size, half of the products,
+            and a message to the next process for each process, three times. A temperature for each
+            query or relation is refused.
         Others, result and errors as in :func:`info_nce_loss`.
     """
     if ring and process_group is None:
