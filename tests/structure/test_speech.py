@@ -1,11 +1,12 @@
-"""The library speaks through `warnings` and the logger `tsssl_fast`; only the commands print."""
+"""The library speaks through `warnings` and its logger; only commands and estimators print."""
 
 import ast
 from pathlib import Path
 
 from import_graph import PACKAGE
 
-MAY_PRINT = ("cli", "__main__.py", "info.py")
+# Estimators print where `verbose` asks for it, as scikit-learn's do.
+MAY_PRINT = ("cli", "estimators", "__main__.py", "info.py")
 STREAMS = {"sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__"}
 
 

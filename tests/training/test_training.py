@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
-from toy import Jitter, dataset
+from toy import Jitter, dataset, plain
 
 from tsssl_fast.methods import METHODS, NEEDS_TOKENS, Batch, Method, Supervised
-from tsssl_fast.training import Config, Settings, checkpoint, fit, load_encoder, pretrain
+from tsssl_fast.training import Config, Settings, checkpoint, fit, load_encoder, loop, pretrain
 from tsssl_fast.training.loop import State, fold, order, rate
 from tsssl_fast.training.pretrain import LOG
 from tsssl_fast.training.views import PRESETS
@@ -337,3 +337,14 @@ def test_a_loss_that_is_not_finite_ends_the_run():
 
     with pytest.raises(FloatingPointError, match="the loss of epoch 0 is nan"):
         fit(Diverged(), dataset().x_train, Settings(epochs=2, batch_size=8))
+
+
+def test_automatic_precision_leaves_very_short_series_in_float32(monkeypatch):
+    """A strided convolution on one step has no bfloat16 weight gradient that can be relied on."""
+    monkeypatch.setattr(loop, "has_bf16", lambda device: True)
+    for length, bf16 in ((7, False), (8, True)):
+        method = plain()
+        method.encoder = nn.Sequential(nn.Flatten(), nn.Linear(3 * length, 8))
+        settings = Settings(epochs=1, batch_size=12, device="cpu")
+        fit(method, torch.randn(24, 3, length), settings, labels=torch.arange(24) % 3)
+        assert method.bf16 == bf16

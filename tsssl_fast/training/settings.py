@@ -64,10 +64,10 @@ class Settings:
     epoch has its own order. accumulate: batches whose mean gradient makes one step of the
     optimizer; each has its own loss and negatives. warmup: share of all steps. weight_decay: not on
     1-D parameters (biases, norms). precision: "bf16" runs the encoder under bfloat16 autocast,
-    "auto" does where the hardware has it. device: "auto", "cpu" or "cuda". devices: processes (DDP;
-    gloo on the CPU), each with batch_size / devices rows of a batch, whose loss is of all rows; 0:
-    as many as torchrun started, else 1. batch_norm: of several processes, statistics of the
-    "local" rows or of "all".
+    "auto" does where the hardware has it and series have 8 steps or more. device: "auto", "cpu" or
+    "cuda". devices: processes (DDP; gloo on the CPU), each with batch_size / devices rows of a
+    batch, whose loss is of all rows; 0: as many as torchrun started, else 1. batch_norm: of several
+    processes, statistics of the "local" rows or of "all".
 
     Raises ValueError for a value that is not accepted, naming it.
     """
