@@ -328,9 +328,33 @@ def test_report_finetune_and_export(tmp_path, npz, command):
     assert status == 0
     assert "fine-tuned on other" in text
     bad(
-        command("export", "--checkpoint", run, "--out", tmp_path / "encoder.onnx"),
-        "accepted: a name that ends in .pt2",
+        command("export", "--checkpoint", run, "--out", tmp_path / "encoder.pth"),
+        "accepted: a name that ends in .pt2 or .onnx",
     )
+
+
+def test_embeddings_out(tmp_path, npz, command):
+    run, out = tmp_path / "run", tmp_path / "embedded" / "e.npz"
+    settings = ("--data", npz, "--out", run, "--epochs", 1, "--batch-size", 8)
+    assert command("pretrain", *settings)[0] == 0
+    given = ("embed", "--checkpoint", run, "--data", npz)
+    status, text, error = command(*given, "--out", out)
+    assert status == 0, error
+    assert text == f"{out}: 256 features of 48 series of sines\n"
+    encoder, scaling, _ = load_encoder(run)
+    with np.load(out) as arrays:
+        expected = encoder(scaling(dataset().x_test)).numpy()
+        assert arrays["features"][24:] == pytest.approx(expected, abs=1e-5)
+        assert list(arrays["id"][23:25]) == ["23", "0"]
+        assert list(arrays["label"][:3]) == ["0", "1", "2"]
+    write(npz, y_train=None, y_test=None)
+    table = tmp_path / "e.csv"
+    assert command(*given, "--out", table, "--pooling", "stages")[0] == 0
+    assert table.read_text().startswith("id,split,f0,f1,")
+    bad(command(*given, "--out", tmp_path / "e.txt"), "accepted: a name that ends in .npz, .csv,")
+    bad(command(*given, "--out", table, "--pooling", "all"), "pooling: 'all'; accepted: final")
+    write(npz, X_train=np.zeros((4, 2, 40)), X_test=np.zeros((4, 2, 40)), y_train=None, y_test=None)
+    bad(command(*given, "--out", table), "2 channels; accepted: 3")
 
 
 def test_settings_file_profile_and_resume_of_another_method(tmp_path, npz, command):

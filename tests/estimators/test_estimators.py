@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from toy import sines
 
-from tsssl_fast import augment, estimators, evaluate, training
+from tsssl_fast import augment, encoders, estimators, evaluate, training
 from tsssl_fast.data import Dataset, Scaling
 from tsssl_fast.estimators import (
     Augment,
@@ -274,6 +274,17 @@ def test_bad_labels():
             SSLClassifier(**QUICK).fit(x, given)
     with pytest.raises(ValueError, match="all are 'none', unlabelled; accepted: some labels"):
         SSLClassifier(unlabelled="none", **QUICK).fit(x, np.full(24, "none"))
+
+
+@pytest.mark.parametrize("name", encoders.ENCODERS)
+def test_tslearns_embedder_takes_an_encoder_as_it_is(name):
+    tslearn = pytest.importorskip("tslearn.foundation", reason="tslearn is not installed")
+    encoder = encoders.build(name, 3, 40).eval()
+    x, _ = series(5)
+    embedder = tslearn.TimeSeriesFoundationEmbedder(encoder, input_layout="channels_first")
+    z = embedder.fit_transform(x.transpose(0, 2, 1))
+    with torch.no_grad():
+        assert np.array_equal(z, encoder(torch.from_numpy(x).float()))
 
 
 def test_without_scikit_learn(tmp_path):

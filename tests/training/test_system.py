@@ -1,6 +1,7 @@
 """Accumulation, processes, monitor, profile, fine-tuning, adapting, export, settings from YAML."""
 
 import csv
+import importlib.util
 import json
 import os
 import subprocess
@@ -335,7 +336,33 @@ def test_a_fresh_process_runs_the_exported_program(tmp_path, config, encoder):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == about["features"] == frozen.out_features
-    with pytest.raises(ValueError, match=r"out: .*\.onnx; accepted: a name that ends in \.pt2"):
+    with pytest.raises(ValueError, match=r"out: .*\.pth; accepted: a name that ends in \.pt2 or"):
+        training.export(tmp_path / "run", tmp_path / "encoder.pth")
+
+
+@pytest.mark.clean_memory
+def test_onnxruntime_runs_the_exported_model(tmp_path, config):
+    for library in ("onnx", "onnxscript"):
+        pytest.importorskip(library, reason="the extra `onnx` is not installed")
+    runtime = pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
+    data = dataset()
+    pretrain(data, config, tmp_path / "run")
+    out = tmp_path / "models" / "encoder.onnx"
+    about = training.export(tmp_path / "run", out)
+    assert [p.name for p in out.parent.iterdir()] == ["encoder.onnx"]
+    frozen, scaling, _ = training.load_encoder(tmp_path / "run")
+    session = runtime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    for n in (1, 5, 24):
+        x = data.x_test[:n]
+        (z,) = session.run(["features"], {"series": x.numpy()})
+        assert z == pytest.approx(frozen(scaling(x)).numpy(), abs=1e-5)
+    assert json.loads(session.get_modelmeta().custom_metadata_map["tsssl_fast"]) == about
+
+
+def test_an_onnx_model_without_its_libraries(tmp_path, config, monkeypatch):
+    pretrain(dataset(), config, tmp_path / "run")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"written by onnx and onnxscript; install it by: pip"):
         training.export(tmp_path / "run", tmp_path / "encoder.onnx")
 
 

@@ -1,4 +1,4 @@
-"""What comes after pre-training: evaluate, finetune, export."""
+"""What comes after pre-training: evaluate, finetune, embed, export."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +8,7 @@ import typer
 
 from tsssl_fast.cli.commands import app as app
 from tsssl_fast.cli.options import Column, Data, Missing, Unequal, pairs, with_settings
+from tsssl_fast.evaluate.features import POOLINGS
 
 Checkpoint = Annotated[Path, typer.Option(help="The folder of a run, or its checkpoint.pt.")]
 Adapt = Annotated[
@@ -131,11 +132,38 @@ def finetune(
 
 
 @app.command()
+def embed(
+    checkpoint: Checkpoint,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The file: .npz, .csv or .parquet.")],
+    adapt: Adapt = False,
+    pooling: Annotated[
+        str, typer.Option(help=f"What of the encoder. One of {', '.join(POOLINGS)}.")
+    ] = "final",
+    missing: Missing = "raise",
+    unequal: Unequal = "raise",
+    column: Column = None,
+) -> None:
+    """Write what the frozen encoder says of every series, with ids and labels, to a file."""
+    from tsssl_fast import training
+    from tsssl_fast.data import load
+
+    training.check_embeddings_file(out)
+    encoder, scaling, content = training.load_encoder(checkpoint)
+    series = load(data, missing=missing, labels=False, unequal=unequal, columns=pairs(column))
+    encoder, scaling = _fitted(encoder, scaling, content, series, adapt)
+    found = training.embed(encoder, scaling, series, pooling)
+    found.write(out)
+    n, width = found.features.shape
+    print(f"{out}: {width} features of {n} series of {series.name}")
+
+
+@app.command()
 def export(
     checkpoint: Checkpoint,
-    out: Annotated[Path, typer.Option(help="The program, such as encoder.pt2.")],
+    out: Annotated[Path, typer.Option(help="Such as encoder.pt2, or encoder.onnx for ONNX.")],
 ) -> None:
-    """Write the encoder with its scaling as a torch.export program."""
+    """Write the encoder with its scaling as a torch.export program or an ONNX model."""
     from tsssl_fast import training
 
     about = training.export(checkpoint, out)

@@ -3,6 +3,7 @@
 from tsssl_fast.training.adapt import Adapted, adapt
 from tsssl_fast.training.checkpoint import load_encoder, locate, read, series_shape
 from tsssl_fast.training.config import Config, read_settings
+from tsssl_fast.training.embedding import Embeddings, check_embeddings_file, embed
 from tsssl_fast.training.export import export
 from tsssl_fast.training.finetune import FineTuned, fine_tune, write_finetuned
 from tsssl_fast.training.loop import State, fit
@@ -15,12 +16,15 @@ __all__ = [
     "Adapted",
     "CollapseWarning",
     "Config",
+    "Embeddings",
     "FineTuned",
     "Monitor",
     "Settings",
     "State",
     "StepProfile",
     "adapt",
+    "check_embeddings_file",
+    "embed",
     "export",
     "fine_tune",
     "fit",

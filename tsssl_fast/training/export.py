@@ -1,10 +1,15 @@
-"""A trained encoder as a `torch.export` program, which runs without this package.
+"""A trained encoder as a `torch.export` program or an ONNX model, which run without this package.
 
 program = torch.export.load("encoder.pt2").module()
 features = program(torch.zeros(5, 9, 128))  # raw series (N, C, T), N free
+
+session = onnxruntime.InferenceSession("encoder.onnx")
+features = session.run(["features"], {"series": np.zeros((5, 9, 128), np.float32)})[0]
 """
 
+import importlib.util
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -33,16 +38,21 @@ class Pipeline(nn.Module):
 
 
 def export(checkpoint: str | Path, out: str | Path) -> dict[str, object]:
-    """Writes the encoder of a checkpoint with its scaling to `out` (a `.pt2` file), in one step.
+    """Writes the encoder of a checkpoint with its scaling to `out`, in one step.
 
-    The batch size is free, channels and length are those of the training data. Beside the program
-    the file holds `tsssl_fast.json`, which this returns: method, data, channels, length, features.
+    The batch size is free, channels and length are those of the training data. A `.pt2` file is a
+    program of `torch.export` and holds `tsssl_fast.json` beside it; a `.onnx` file is an ONNX model
+    from `series` to `features` with the same as metadata `tsssl_fast`. This returns it: method,
+    data, channels, length, features.
 
-    Raises as `training.checkpoint.read`; ValueError where `out` is no `.pt2` file.
+    Raises as `training.checkpoint.read`; ValueError for another kind of file; ImportError where
+    what writes `.onnx` is not installed.
     """
     out = Path(out)
-    if out.suffix != ".pt2":
-        raise ValueError(f"out: {out}; accepted: a name that ends in .pt2")
+    if out.suffix not in (".pt2", ".onnx"):
+        raise ValueError(f"out: {out}; accepted: a name that ends in .pt2 or .onnx")
+    if out.suffix == ".onnx":
+        _check_onnx()
     encoder, scaling, content = load_encoder(checkpoint)
     channels, length = series_shape(content)
     pipeline = Pipeline(encoder, scaling).eval()
@@ -62,9 +72,41 @@ def export(checkpoint: str | Path, out: str | Path) -> dict[str, object]:
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{os.getpid()}.{out.name}")
     try:
-        torch.export.save(program, temporary, extra_files={"tsssl_fast.json": json.dumps(about)})
+        if out.suffix == ".onnx":
+            _save_onnx(program, temporary, json.dumps(about))
+        else:
+            extra = {"tsssl_fast.json": json.dumps(about)}
+            torch.export.save(program, temporary, extra_files=extra)
         os.replace(temporary, out)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     return about
+
+
+def _check_onnx() -> None:
+    missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"out: .onnx is written by {' and '.join(missing)}; install it by: "
+            "pip install 'tsssl_fast[onnx]'"
+        )
+
+
+def _save_onnx(program: torch.export.ExportedProgram, path: Path, about: str) -> None:
+    # Its exporter speaks of every library of operators that is not installed.
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        model = torch.onnx.export(
+            program,
+            dynamo=True,
+            verbose=False,
+            input_names=["series"],
+            output_names=["features"],
+        )
+    finally:
+        logging.disable(before)
+    assert model is not None
+    model.model.metadata_props["tsssl_fast"] = about
+    model.save(path)
