@@ -164,3 +164,15 @@ def _named(name: str) -> Iterator[str]:
     assert extension.isa() == isa
     yield backend
     extension.set_isa("")
+
+
+@pytest.fixture(params=("amx", "amx-emulated"))
+def unit(request):
+    """Kernels on the tensor unit: by its instructions where it is, by its emulation everywhere."""
+    if native.C is None:
+        pytest.skip("no extension")
+    if why := native.C.why_not_isa(request.param):
+        pytest.skip(why)
+    native.C.set_isa(request.param)
+    yield request.param
+    native.C.set_isa("")

@@ -14,13 +14,16 @@ using Addresses = std::vector<Address>;
 using Strides = std::vector<Index>;
 
 template <class T>
-Views<T> views_of(const Addresses& z, const Strides& strides, Index n, Index dim, bool gram) {
+Views<T> views_of(const Addresses& z, const Strides& strides, Index n, Index dim, bool gram,
+                  int bits, int precision) {
   return {reinterpret_cast<const T* const*>(z.data()),
           strides.data(),
           static_cast<int>(z.size()),
           n,
           dim,
-          gram};
+          gram,
+          bits,
+          static_cast<Precision>(precision)};
 }
 
 // What the operators differ in: their kernels, and what they save.
@@ -55,10 +58,10 @@ void bind(py::module_& module, const std::string& name, const std::string& suffi
   };
   module.def((name + "_forward_" + suffix).c_str(),
              [square_size](const Addresses& z, const Strides& strides, Index n, Index dim,
-                           bool gram, const Options& options, int threads, const Buffer<T>& loss,
-                           const Buffer<T>& terms, const Buffer<double>& moments,
-                           const Buffer<T>& square) {
-               const Views<T> views = views_of<T>(z, strides, n, dim, gram);
+                           bool gram, int bits, int precision, const Options& options, int threads,
+                           const Buffer<T>& loss, const Buffer<T>& terms,
+                           const Buffer<double>& moments, const Buffer<T>& square) {
+               const Views<T> views = views_of<T>(z, strides, n, dim, gram, bits, precision);
                const TermValues<T> values{loss.holding("loss", 1),
                                           terms.holding("terms", Options::kTerms)};
                double* const sums = moments.holding("moments", Operator::moments(views));
@@ -67,30 +70,32 @@ void bind(py::module_& module, const std::string& name, const std::string& suffi
                Operator::kernels().of(T()).forward(views, options, threads, values, sums, matrices);
              },
              py::arg("z"), py::arg("strides"), py::arg("n"), py::arg("dim"), py::arg("gram"),
-             py::arg("options"), py::arg("threads"), py::arg("loss"), py::arg("terms"),
-             py::arg("moments"), py::arg("square"));
-  module.def(
-      (name + "_backward_" + suffix).c_str(),
-      [square_size](const Addresses& z, const Strides& strides, Index n, Index dim, bool gram,
-                    const Options& options, int threads, const Buffer<const T>& grad_loss,
-                    const Buffer<const T>& grad_terms, const Buffer<const double>& moments,
-                    const Buffer<const T>& square, const std::vector<Buffer<T>>& gradients) {
-        const Views<T> views = views_of<T>(z, strides, n, dim, gram);
-        const TermGradients<T> upstream{grad_loss.holding_if_any("grad_loss", 1),
-                                        grad_terms.holding_if_any("grad_terms", Options::kTerms)};
-        const double* const sums = moments.holding("moments", Operator::moments(views));
-        const T* const matrices = square.holding("square", square_size(options, views));
-        std::vector<T*> out;
-        for (const Buffer<T>& gradient : gradients) {
-          out.push_back(gradient.holding("gradients", n * dim));
-        }
-        py::gil_scoped_release release;
-        Operator::kernels().of(T()).backward(views, options, upstream, threads, sums, matrices,
-                                             out.data());
-      },
-      py::arg("z"), py::arg("strides"), py::arg("n"), py::arg("dim"), py::arg("gram"),
-      py::arg("options"), py::arg("threads"), py::arg("grad_loss"), py::arg("grad_terms"),
-      py::arg("moments"), py::arg("square"), py::arg("gradients"));
+             py::arg("bits"), py::arg("precision"), py::arg("options"), py::arg("threads"),
+             py::arg("loss"), py::arg("terms"), py::arg("moments"), py::arg("square"));
+  module.def((name + "_backward_" + suffix).c_str(),
+             [square_size](const Addresses& z, const Strides& strides, Index n, Index dim,
+                           bool gram, int bits, int precision, const Options& options, int threads,
+                           const Buffer<const T>& grad_loss, const Buffer<const T>& grad_terms,
+                           const Buffer<const double>& moments, const Buffer<const T>& square,
+                           const std::vector<Buffer<T>>& gradients) {
+               const Views<T> views = views_of<T>(z, strides, n, dim, gram, bits, precision);
+               const TermGradients<T> upstream{
+                   grad_loss.holding_if_any("grad_loss", 1),
+                   grad_terms.holding_if_any("grad_terms", Options::kTerms)};
+               const double* const sums = moments.holding("moments", Operator::moments(views));
+               const T* const matrices = square.holding("square", square_size(options, views));
+               std::vector<T*> out;
+               for (const Buffer<T>& gradient : gradients) {
+                 out.push_back(gradient.holding("gradients", n * dim));
+               }
+               py::gil_scoped_release release;
+               Operator::kernels().of(T()).backward(views, options, upstream, threads, sums,
+                                                    matrices, out.data());
+             },
+             py::arg("z"), py::arg("strides"), py::arg("n"), py::arg("dim"), py::arg("gram"),
+             py::arg("bits"), py::arg("precision"), py::arg("options"), py::arg("threads"),
+             py::arg("grad_loss"), py::arg("grad_terms"), py::arg("moments"), py::arg("square"),
+             py::arg("gradients"));
 }
 
 void bind_options(py::module_& module) {

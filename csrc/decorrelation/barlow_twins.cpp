@@ -2,7 +2,7 @@
 // backward.
 #include <cmath>
 
-#include "decorrelation/second_moments.h"
+#include "decorrelation/products.h"
 #include "decorrelation/terms.h"
 #include "tsssl/decorrelation.h"
 
@@ -42,17 +42,16 @@ inline Wide<In> barlow_wide(const Views<In>& views, int v, const BarlowOptions& 
   return Wide<In>(views, v, moments.mean + v * views.dim, scale, threads);
 }
 
-template <class In>
-void forward(const Views<In>& views, const BarlowOptions& options, int threads,
-             const TermValues<In>& values, double* moments, In* matrices) {
+// false: numbers that these products do not take.
+template <class Products, class In>
+bool forward_by(const Views<In>& views, const BarlowOptions& options, int threads,
+                const TermValues<In>& values, double* moments, In* matrices) {
   threads = useful_threads(views, threads);
   const std::int64_t n = views.n, dim = views.dim, side = side_of(views), depth = depth_of(views);
   const BarlowMoments<double> out(moments, dim);
   const std::int64_t width = views.gram ? kDepth : kStrip, strips = ceil_div(dim, width);
-  const std::int64_t packed_size = PackedChunks<In>::size(side, depth);
   Columns<In> columns(6, dim);
-  Scratch<In> packed(2 * packed_size);
-  const PackedChunks<In> a{packed.get(), side, depth}, b{packed.get() + packed_size, side, depth};
+  const typename Products::Operand a(views, side, depth), b(views, side, depth);
   const RowSquares rows(strips, 2, n, views.gram);
   parallel_for(strips, threads, [&](std::int64_t strip, int) {
     const std::int64_t c0 = strip * width, c1 = min(c0 + width, dim);
@@ -76,6 +75,7 @@ void forward(const Views<In>& views, const BarlowOptions& options, int threads,
     column_products(view_of(views, 0), out.mean, view_of(views, 1), out.mean + dim, n, c0, c1,
                     out.cross);
   });
+  if (!a.usable() || !b.usable()) return false;
   *out.on = *out.diagonal = 0;
   for (std::int64_t c = 0; c < dim; ++c) {
     const double self = out.cross[c] * barlow_scale(options, n, out.squares[c]) *
@@ -103,11 +103,12 @@ void forward(const Views<In>& views, const BarlowOptions& options, int threads,
     *out.off = square(a, b, threads, second, first) * unit;
   }
   write_terms({options.on, options.off}, {*out.on, *out.off}, values);
+  return true;
 }
 
 // upstream: d loss / d (on, off).
-template <class In, class T, class S>
-void barlow_view(const Views<In>& views, int v, const BarlowOptions& options,
+template <class Products, class In, class T, class S>
+bool barlow_view(const Views<In>& views, int v, const BarlowOptions& options,
                  const double* upstream, int threads, const BarlowMoments<const double>& moments,
                  const S* matrix, In* gradient) {
   const std::int64_t n = views.n, dim = views.dim;
@@ -130,12 +131,13 @@ void barlow_view(const Views<In>& views, int v, const BarlowOptions& options,
   }
   const Coefficients<T> k{x,       y,       T(alpha), T(0),  columns[8], cross,
                           nullptr, project, v,        1 - v, true};
-  Gradient<In, T>(views, k, gradient).run(matrix, threads);
+  return Gradient<In, T, Products>(views, k, gradient).run(matrix, threads);
 }
 
-template <class In>
-void backward(const Views<In>& views, const BarlowOptions& options, const TermGradients<In>& outer,
-              int threads, const double* moments, const In* matrices, In* const* gradients) {
+template <class Products, class In>
+bool backward_by(const Views<In>& views, const BarlowOptions& options,
+                 const TermGradients<In>& outer, int threads, const double* moments,
+                 const In* matrices, In* const* gradients) {
   threads = useful_threads(views, threads);
   const std::int64_t side = side_of(views), dim = views.dim;
   double upstream[BarlowOptions::kTerms];
@@ -144,22 +146,42 @@ void backward(const Views<In>& views, const BarlowOptions& options, const TermGr
   if (cancels(views, *saved.off, *saved.diagonal)) {
     for (int v = 0; v < 2; ++v) {
       const Wide<In> other = barlow_wide(views, 1 - v, options, saved, threads);
-      barlow_view<In, double>(views, v, options, upstream, threads, saved, other.matrix(),
-                              gradients[v]);
+      barlow_view<RegisterProducts<double>, In, double>(views, v, options, upstream, threads, saved,
+                                                        other.matrix(), gradients[v]);
     }
-    return;
+    return true;
   }
   for (int v = 0; v < 2; ++v) {
-    barlow_view<In, In>(views, v, options, upstream, threads, saved, matrices + v * side * side,
-                        gradients[v]);
+    if (!barlow_view<Products, In, In>(views, v, options, upstream, threads, saved,
+                                       matrices + v * side * side, gradients[v])) {
+      return false;
+    }
   }
+  return true;
 }
+
+struct BarlowTwins {
+  template <class T>
+  using Kernels = BarlowKernels<T>;
+  using Options = BarlowOptions;
+
+  template <class Products, class In>
+  static bool forward(const Views<In>& views, const Options& options, int threads,
+                      const TermValues<In>& values, double* moments, In* matrices) {
+    return forward_by<Products>(views, options, threads, values, moments, matrices);
+  }
+  template <class Products, class In>
+  static bool backward(const Views<In>& views, const Options& options,
+                       const TermGradients<In>& upstream, int threads, const double* moments,
+                       const In* matrices, In* const* gradients) {
+    return backward_by<Products>(views, options, upstream, threads, moments, matrices, gradients);
+  }
+};
 
 }  // namespace
 
 const ByDtype<BarlowKernels>& barlow_twins_kernels() {
-  static const ByDtype<BarlowKernels> table{{forward<float>, backward<float>},
-                                            {forward<double>, backward<double>}};
+  static const auto table = Entry<BarlowTwins, vectors::barlow_twins_kernels>::kernels();
   return table;
 }
 

@@ -118,9 +118,15 @@ inline void row_squares(const View<In>& view, std::int64_t n, const Standardise<
   }
 }
 
+// What a task of register tiles holds while it multiplies: nothing.
+struct NoUnit {};
+
 // An operand of `side` packed rows in chunks of the depth: chunk, panel, k, row in panel.
 template <class T>
 struct PackedChunks {
+  typedef T Number;
+  typedef NoUnit Unit;
+
   T* data;
   std::int64_t side, depth;
 

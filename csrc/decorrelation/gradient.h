@@ -1,8 +1,7 @@
 // The gradient that every decorrelation loss shares: one product of its standardised columns with
 // the second-moment matrix, column factors, and differences between views.
 #pragma once
-#include "decorrelation/square.h"
-#include "tsssl/decorrelation.h"
+#include "decorrelation/register_products.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {
@@ -29,111 +28,87 @@ struct Coefficients {
   bool multiply_partner;  // dim side: u = y
 };
 
-template <class In, class T>
+template <class In, class T, class Products>
 class Gradient {
  public:
   Gradient(const Views<In>& views, const Coefficients<T>& k, In* out)
       : views_(views), k_(k), self_{views.z[k.view], views.stride[k.view]}, out_(out) {}
 
-  // matrix (side x side), or null: alpha = 0.
+  // matrix (side x side), or null: alpha = 0. false: numbers that these products do not take.
   template <class S>
-  void run(const S* matrix, int threads) const {
+  bool run(const S* matrix, int threads) const {
     if (matrix == nullptr) {
       without_matrix(threads);
-      return;
+      return true;
     }
     const std::int64_t side = views_.gram ? views_.n : views_.dim;
-    Scratch<T> data(PackedChunks<T>::size(side, side));
-    const PackedChunks<T> operand{data.get(), side, side};
-    pack_square(matrix, side, threads, operand);
-    if (views_.gram) {
-      // The diagonal, the largest entries, meets the column factors in one rounding.
-      Scratch<T> diagonal(side);
-      for (std::int64_t i = 0; i < side; ++i) diagonal[i] = k_.alpha * T(matrix[i * side + i]);
-      multiply_gram(operand, diagonal.get(), threads);
-    } else {
-      multiply_covariance(operand, threads);
-    }
+    const Matrix operand(views_, matrix, side, threads);
+    if (!operand.usable()) return false;
+    if (!views_.gram) return multiply_covariance(operand, threads);
+    // The diagonal, the largest entries, meets the column factors in one rounding.
+    Scratch<T> diagonal(side);
+    for (std::int64_t i = 0; i < side; ++i) diagonal[i] = k_.alpha * T(matrix[i * side + i]);
+    return multiply_gram(operand, diagonal.get(), threads);
   }
 
  private:
+  typedef typename Products::Matrix Matrix;
   static constexpr std::int64_t kPanel = Panel<T>::kRows;
   static constexpr std::int64_t kMaxPanels =
-      12 / Shape::kVectors;                                 // columns of one task on the n side
-  static constexpr std::int64_t kMaxRows = 96;              // rows of one task on the dim side
-  static constexpr std::int64_t kLeftStride = kDepth + 16;  // rows on different cache sets
+      12 / Shape::kVectors;                     // columns of one task on the n side
+  static constexpr std::int64_t kMaxRows = 96;  // rows of one task on the dim side
+  static constexpr std::int64_t kAhead = 8;     // rows
 
   // S x, a block of columns at a time, all rows: <g_j, x_j> needs whole columns.
-  void multiply_gram(const PackedChunks<T>& matrix, const T* diagonal, int threads) const {
+  bool multiply_gram(const Matrix& matrix, const T* diagonal, int threads) const {
     const std::int64_t n = views_.n, dim = views_.dim;
-    const std::int64_t rows = round_up(n, Shape::kRows), panels = ceil_div(dim, kPanel);
+    const std::int64_t rows = round_up(n, kPanel), panels = ceil_div(dim, kPanel);
     const std::int64_t width = max(1, min(kMaxPanels, panels / 16)) * kPanel;
-    const std::int64_t tasks = ceil_div(dim, width), size = (rows + kDepth) * width;
-    Scratch<T> scratch(min(threads, tasks) * size);
-    parallel_for(tasks, threads, [&](std::int64_t task, int thread) {
-      T* g = scratch.get() + thread * size;
-      T* right = g + rows * width;
+    const std::int64_t tasks = ceil_div(dim, width);
+    const Flags usable(tasks);
+    parallel_for(tasks, threads, [&](std::int64_t task, int) {
+      typename Products::Unit unit;
+      const typename Products::Columns right(matrix, width);
+      Scratch<T> sums(rows * width);
+      T* const g = sums.get();
       const std::int64_t j0 = task * width, columns = min(width, dim - j0);
       for (std::int64_t chunk = 0; chunk < matrix.chunks(); ++chunk) {
-        const std::int64_t depth = matrix.chunk_depth(chunk);
-        for (std::int64_t j = 0; j < columns; j += kPanel) {
-          pack_columns(self_, dim, k_.x, j0 + j, chunk * kDepth, depth, right + j * depth);
-        }
-        for (std::int64_t p = 0; p < matrix.panels(); ++p) {
-          const std::int64_t end = min((p + 1) * kPanel, rows);
-          for (std::int64_t j = 0; j < columns; j += kPanel) {
-            for (std::int64_t i = p * kPanel; i < end; i += Shape::kRows) {
-              accumulate<T, 1, kPanel>(depth, matrix.left(chunk, i), right + j * depth, columns - j,
-                                       g + i * width + j, width, chunk == 0);
-            }
-          }
-        }
+        usable[task] &= right.pack(matrix, chunk, self_, dim, k_.x, j0, columns);
+        right.multiply(unit, matrix, chunk, columns, g, width);
       }
       double along[kMaxPanels * kPanel] = {};
       for (std::int64_t i = 0; i < n; ++i) {
+        prefetch(i + kAhead, j0, columns);
         combine(i, j0, columns, diagonal[i], g + i * width,
                 k_.project == nullptr ? nullptr : along);
       }
       for (std::int64_t i = 0; i < n; ++i) {
+        prefetch(i + kAhead, j0, columns);
         finish(i, j0, columns, along, g + i * width, out_ + i * dim + j0);
       }
     });
+    return usable.all();
   }
 
   // u S, a block of rows at a time.
-  void multiply_covariance(const PackedChunks<T>& matrix, int threads) const {
-    const std::int64_t n = views_.n, dim = views_.dim, width = PackedChunks<T>::padded(dim);
-    const std::int64_t height = min(kMaxRows, round_up(ceil_div(n, 16), Shape::kRows));
-    const std::int64_t tasks = ceil_div(n, height), size = height * (width + kLeftStride);
+  bool multiply_covariance(const Matrix& matrix, int threads) const {
+    const std::int64_t n = views_.n, dim = views_.dim, width = round_up(dim, kPanel);
+    const std::int64_t height = min(kMaxRows, round_up(ceil_div(n, 16), Products::kRows));
+    const std::int64_t tasks = ceil_div(n, height);
     const View<In> source =
         k_.multiply_partner ? View<In>{views_.z[k_.partner], views_.stride[k_.partner]} : self_;
     const Standardise<T>& u = k_.multiply_partner ? k_.y : k_.x;
-    Scratch<T> scratch(min(threads, tasks) * size);
     Scratch<double> along(k_.project == nullptr ? 0 : tasks * dim);
-    parallel_for(tasks, threads, [&](std::int64_t task, int thread) {
-      T* g = scratch.get() + thread * size;
-      T* left = g + height * width;
+    const Flags usable(tasks);
+    parallel_for(tasks, threads, [&](std::int64_t task, int) {
+      typename Products::Unit unit;
+      const typename Products::Rows left(matrix, height);
+      Scratch<T> products(height * width);
+      T* const g = products.get();
       const std::int64_t i0 = task * height, rows = min(height, n - i0);
       for (std::int64_t chunk = 0; chunk < matrix.chunks(); ++chunk) {
-        const std::int64_t depth = matrix.chunk_depth(chunk), c0 = chunk * kDepth;
-        for (std::int64_t i = 0; i < height; ++i) {
-          T* out = left + i * kLeftStride;
-          if (i < rows) {
-            const In* z = source.row(i0 + i) + c0;
-            for (std::int64_t k = 0; k < depth; ++k) {
-              out[k] = ((T(z[k]) - u.mean[c0 + k]) - u.rest[c0 + k]) * u.scale[c0 + k];
-            }
-          } else {
-            for (std::int64_t k = 0; k < depth; ++k) out[k] = T(0);
-          }
-        }
-        for (std::int64_t p = 0; p < matrix.panels(); ++p) {
-          const T* right = matrix.panel(chunk, p);
-          for (std::int64_t i = 0; i < rows; i += Shape::kRows) {
-            accumulate<T, kLeftStride, 1>(depth, left + i * kLeftStride, right, dim - p * kPanel,
-                                          g + i * width + p * kPanel, width, chunk == 0);
-          }
-        }
+        usable[task] &= left.pack(matrix, chunk, source, u, i0, rows);
+        left.multiply(unit, matrix, chunk, rows, g, width);
       }
       if (k_.project == nullptr) {
         for (std::int64_t i = 0; i < rows; ++i) {
@@ -149,17 +124,18 @@ class Gradient {
         for (std::int64_t c = 0; c < dim; ++c) out_[(i0 + i) * dim + c] = In(g[i * width + c]);
       }
     });
-    if (k_.project == nullptr) return;
+    if (k_.project == nullptr) return usable.all();
     for (std::int64_t task = 1; task < tasks; ++task) {
       for (std::int64_t c = 0; c < dim; ++c) along[c] += along[task * dim + c];
     }
-    parallel_for(tasks, threads, [&](std::int64_t task, int thread) {
-      T* g = scratch.get() + thread * size;
+    parallel_for(tasks, threads, [&](std::int64_t task, int) {
+      Scratch<T> g(dim);
       for (std::int64_t i = task * height; i < min((task + 1) * height, n); ++i) {
         for (std::int64_t c = 0; c < dim; ++c) g[c] = T(out_[i * dim + c]);
-        finish(i, 0, dim, along.get(), g, out_ + i * dim);
+        finish(i, 0, dim, along.get(), g.get(), out_ + i * dim);
       }
     });
+    return usable.all();
   }
 
   void without_matrix(int threads) const {
@@ -173,6 +149,15 @@ class Gradient {
         finish(i, 0, dim, nullptr, g, out_ + i * dim);
       }
     });
+  }
+
+  // A few columns of row i of every view: it lies on a page of its own, which no processor
+  // foresees. Inlined, or GCC drops the call.
+  TSSSL_INLINE void prefetch(std::int64_t i, std::int64_t c0, std::int64_t columns) const {
+    for (int v = 0; v < views_.count && i < views_.n; ++v) {
+      const In* const z = views_.z[v] + i * views_.stride[v] + c0;
+      for (std::int64_t c = 0; c < columns; c += 64 / sizeof(In)) __builtin_prefetch(z + c);
+    }
   }
 
   // g = alpha g + (diagonal + inner) x + cross y for `columns` columns from c0; along += g x.

@@ -92,8 +92,8 @@ inline double gram_product(const T* a, const T* b, const double* rows_a, const d
 }
 
 // Returns sum_ij of the matrix's squares.
-template <class T>
-inline double gram_matrix(const PackedChunks<T>& x, const double* rows, int threads, T* out) {
+template <class Operand, class T = typename Operand::Number>
+inline double gram_matrix(const Operand& x, const double* rows, int threads, T* out) {
   double total = square(x, x, threads, out, out);
   for (std::int64_t i = 0; i < x.side; ++i) {
     out[i * x.side + i] = T(rows[i]);
@@ -121,8 +121,7 @@ class Wide {
         rows_(ceil_div(views.dim, kDepth), 1, n_, true) {
     const Standardise<double> x = standardise(columns_, 0);
     for (std::int64_t c = 0; c < views.dim; ++c) x.set(c, mean[c], scale(c));
-    Scratch<double> packed(PackedChunks<double>::size(n_, views.dim));
-    const PackedChunks<double> operand{packed.get(), n_, views.dim};
+    const typename RegisterProducts<double>::Operand operand(views, n_, views.dim);
     parallel_for(ceil_div(views.dim, kDepth), threads, [&](std::int64_t strip, int) {
       const std::int64_t c0 = strip * kDepth, c1 = min(c0 + kDepth, views.dim);
       pack(view_of(views, v), n_, views.dim, true, x, c0, c1, operand);

@@ -68,14 +68,25 @@ struct Cut {
   }
 };
 
+// Rows [i0, i1) of a times panel p of b over one chunk, to sums (side x side, rows ld apart).
+template <class T>
+inline void multiply_rows(NoUnit&, const PackedChunks<T>& a, const PackedChunks<T>& b,
+                          std::int64_t chunk, std::int64_t i0, std::int64_t i1, std::int64_t p,
+                          T* sums, std::int64_t ld, bool first) {
+  constexpr std::int64_t kPanel = Panel<T>::kRows;
+  for (std::int64_t i = i0; i < i1; i += Shape::kRows) {
+    accumulate<T, 1, kPanel>(a.chunk_depth(chunk), a.left(chunk, i), b.panel(chunk, p),
+                             a.side - p * kPanel, sums + i * ld + p * kPanel, ld, first);
+  }
+}
+
 // out (side x side) = a b^T, mirror = b a^T. Symmetric (a is b): one triangle of out, mirrored.
 // Returns the sum over i != j of out_ij^2 in float64, taken where a tile is finished.
-template <class T>
-inline double square(const PackedChunks<T>& a, const PackedChunks<T>& b, int threads, T* out,
-                     T* mirror) {
+template <class Operand, class T = typename Operand::Number>
+inline double square(const Operand& a, const Operand& b, int threads, T* out, T* mirror) {
   const bool symmetric = out == mirror;
   constexpr std::int64_t kPanel = Panel<T>::kRows;
-  const std::int64_t side = a.side, ld = PackedChunks<T>::padded(side);
+  const std::int64_t side = a.side, ld = round_up(side, kPanel);
   const Cut cut(a.panels(), a.chunks(), symmetric);
   Scratch<T> partial(cut.splits * ld * ld);
   parallel_for(cut.pairs * cut.splits, threads, [&](std::int64_t task, int) {
@@ -91,6 +102,7 @@ inline double square(const PackedChunks<T>& a, const PackedChunks<T>& b, int thr
       bi = bj / cut.blocks;
       bj %= cut.blocks;
     }
+    typename Operand::Unit unit;
     T* sums = partial.get() + split * ld * ld;
     const std::int64_t i0 = bi * cut.panels_per_block * kPanel;
     const std::int64_t i1 = min(i0 + cut.panels_per_block * kPanel, round_up(side, Shape::kRows));
@@ -101,11 +113,7 @@ inline double square(const PackedChunks<T>& a, const PackedChunks<T>& b, int thr
     for (std::int64_t chunk = first; chunk < last; ++chunk) {
       for (std::int64_t p = p0; p < p1; ++p) {
         const std::int64_t end = symmetric ? min(i1, (p + 1) * kPanel) : i1;
-        for (std::int64_t i = i0; i < end; i += Shape::kRows) {
-          accumulate<T, 1, Panel<T>::kRows>(a.chunk_depth(chunk), a.left(chunk, i),
-                                            b.panel(chunk, p), side - p * kPanel,
-                                            sums + i * ld + p * kPanel, ld, chunk == first);
-        }
+        multiply_rows(unit, a, b, chunk, i0, end, p, sums, ld, chunk == first);
       }
     }
   });

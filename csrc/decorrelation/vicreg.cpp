@@ -1,7 +1,7 @@
 // VICReg: statistics and second moments forward, coefficients of the shared gradient backward.
 #include <cmath>
 
-#include "decorrelation/second_moments.h"
+#include "decorrelation/products.h"
 #include "decorrelation/terms.h"
 #include "tsssl/decorrelation.h"
 
@@ -36,9 +36,10 @@ inline double vicreg_scale(const VicregOptions& options, double squares) {
 
 // Packed columns, sums and the matrix of one view after the other: two operands at once would be
 // another half of the inputs' size (at 2048 x 2048 the peak was 3.06 times the inputs).
-template <class In>
-void forward(const Views<In>& views, const VicregOptions& options, int threads,
-             const TermValues<In>& values, double* moments, In* matrices) {
+// false: numbers that these products do not take.
+template <class Products, class In>
+bool forward_by(const Views<In>& views, const VicregOptions& options, int threads,
+                const TermValues<In>& values, double* moments, In* matrices) {
   threads = useful_threads(views, threads);
   const std::int64_t n = views.n, dim = views.dim, side = side_of(views), depth = depth_of(views);
   const int count = views.count;
@@ -47,8 +48,7 @@ void forward(const Views<In>& views, const VicregOptions& options, int threads,
   const bool statistics = options.variance.computed || options.covariance.computed;
   const std::int64_t width = views.gram ? kDepth : kStrip, strips = ceil_div(dim, width);
   const double unit = options.correlation ? 1 : double(n - 1);
-  Scratch<In> packed(covariance ? PackedChunks<In>::size(side, depth) : 0);
-  const PackedChunks<In> operand{packed.get(), side, depth};
+  const typename Products::Operand operand(views, covariance ? side : 0, depth);
   const RowSquares rows(strips, 1, n, views.gram && covariance);
   for (std::int64_t k = 0; k < 1 + 3 * count; ++k) moments[k] = 0;
   for (int v = 0; v < count; ++v) {
@@ -91,6 +91,7 @@ void forward(const Views<In>& views, const VicregOptions& options, int threads,
       diagonal += sums[strip][2];
     }
     if (!covariance) continue;
+    if (!operand.usable()) return false;
     In* matrix = matrices + v * side * side;
     double off;
     if (views.gram) {
@@ -110,12 +111,13 @@ void forward(const Views<In>& views, const VicregOptions& options, int threads,
   for (int v = 0; v < count; ++v) off += out.off[v];
   write_terms({options.invariance, options.variance, options.covariance}, {*out.pairs, hinge, off},
               values);
+  return true;
 }
 
 // Coefficients and matrix of one view, in T arithmetic. upstream: d loss / d (pairs, every hinge,
 // every off).
-template <class In, class T, class S>
-void vicreg_view(const Views<In>& views, int v, const VicregOptions& options,
+template <class Products, class In, class T, class S>
+bool vicreg_view(const Views<In>& views, int v, const VicregOptions& options,
                  const double* upstream, int threads, const VicregMoments<const double>& moments,
                  const S* matrix, In* gradient) {
   const std::int64_t n = views.n, dim = views.dim;
@@ -148,37 +150,58 @@ void vicreg_view(const Views<In>& views, int v, const VicregOptions& options,
                           v,
                           v,
                           false};
-  Gradient<In, T>(views, k, gradient).run(product ? matrix : nullptr, threads);
+  return Gradient<In, T, Products>(views, k, gradient).run(product ? matrix : nullptr, threads);
 }
 
-template <class In>
-void backward(const Views<In>& views, const VicregOptions& options, const TermGradients<In>& outer,
-              int threads, const double* moments, const In* matrices, In* const* gradients) {
+template <class Products, class In>
+bool backward_by(const Views<In>& views, const VicregOptions& options,
+                 const TermGradients<In>& outer, int threads, const double* moments,
+                 const In* matrices, In* const* gradients) {
   threads = useful_threads(views, threads);
   const std::int64_t side = side_of(views), dim = views.dim;
   double upstream[VicregOptions::kTerms];
   raw_gradients({options.invariance, options.variance, options.covariance}, outer, upstream);
   const VicregMoments<const double> saved(moments, views.count, dim);
   for (int v = 0; v < views.count; ++v) {
+    bool usable = true;
     if (options.covariance.computed && cancels(views, saved.off[v], saved.diagonal[v])) {
       const auto scale = [&](std::int64_t c) {
         return vicreg_scale(options, saved.squares[v * dim + c]);
       };
       const Wide<In> wide(views, v, saved.mean + v * dim, scale, threads);
-      vicreg_view<In, double>(views, v, options, upstream, threads, saved, wide.matrix(),
-                              gradients[v]);
+      vicreg_view<RegisterProducts<double>, In, double>(views, v, options, upstream, threads, saved,
+                                                        wide.matrix(), gradients[v]);
     } else {
-      vicreg_view<In, In>(views, v, options, upstream, threads, saved, matrices + v * side * side,
-                          gradients[v]);
+      usable = vicreg_view<Products, In, In>(views, v, options, upstream, threads, saved,
+                                             matrices + v * side * side, gradients[v]);
     }
+    if (!usable) return false;
   }
+  return true;
 }
+
+struct Vicreg {
+  template <class T>
+  using Kernels = VicregKernels<T>;
+  using Options = VicregOptions;
+
+  template <class Products, class In>
+  static bool forward(const Views<In>& views, const Options& options, int threads,
+                      const TermValues<In>& values, double* moments, In* matrices) {
+    return forward_by<Products>(views, options, threads, values, moments, matrices);
+  }
+  template <class Products, class In>
+  static bool backward(const Views<In>& views, const Options& options,
+                       const TermGradients<In>& upstream, int threads, const double* moments,
+                       const In* matrices, In* const* gradients) {
+    return backward_by<Products>(views, options, upstream, threads, moments, matrices, gradients);
+  }
+};
 
 }  // namespace
 
 const ByDtype<VicregKernels>& vicreg_kernels() {
-  static const ByDtype<VicregKernels> table{{forward<float>, backward<float>},
-                                            {forward<double>, backward<double>}};
+  static const auto table = Entry<Vicreg, vectors::vicreg_kernels>::kernels();
   return table;
 }
 

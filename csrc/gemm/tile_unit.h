@@ -75,6 +75,19 @@ class TileUnit {
     _tile_dpbf16ps(2, 5, 6);
     _tile_dpbf16ps(3, 5, 7);
   }
+  // The same in two steps: a left operand, and any number of right ones that it meets.
+  TSSSL_INLINE void left(const Bf16* a0, const Bf16* a1) {
+    _tile_loadd(4, a0, 64);
+    _tile_loadd(5, a1, 64);
+  }
+  TSSSL_INLINE void right(const Bf16* b0, const Bf16* b1) {
+    _tile_loadd(6, b0, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_loadd(7, b1, 64);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(3, 5, 7);
+  }
 };
 
 #else
@@ -105,6 +118,11 @@ class TileUnit {
     product(a1, b0, c_[2]);
     product(a1, b1, c_[3]);
   }
+  void left(const Bf16* a0, const Bf16* a1) {
+    left_[0] = a0;
+    left_[1] = a1;
+  }
+  void right(const Bf16* b0, const Bf16* b1) { multiply(left_[0], left_[1], b0, b1); }
 
  private:
   static const char* bytes(const float* p) { return reinterpret_cast<const char*>(p); }
@@ -134,6 +152,7 @@ class TileUnit {
     return flushed(value);
   }
 
+  const Bf16* left_[2];
   float c_[4][kTileRows][kTileRows];
 };
 

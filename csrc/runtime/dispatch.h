@@ -13,23 +13,23 @@
 #define TSSSL_TABLES(TABLE) TSSSL_UNIT_TABLES(TABLE) TSSSL_VECTOR_TABLES(TABLE)
 
 // Those that are written on the tensor unit as well.
-#define TSSSL_UNIT_TABLES(TABLE)             \
-  TABLE(ByDtype<PairKernels>, pairs_kernels) \
-  TABLE(ByDtype<NtXentKernels>, nt_xent_kernels)
+#define TSSSL_UNIT_TABLES(TABLE)                 \
+  TABLE(ByDtype<PairKernels>, pairs_kernels)     \
+  TABLE(ByDtype<NtXentKernels>, nt_xent_kernels) \
+  TABLE(ByDtype<VicregKernels>, vicreg_kernels)  \
+  TABLE(ByDtype<BarlowKernels>, barlow_twins_kernels)
 
-#define TSSSL_VECTOR_TABLES(TABLE)                    \
-  TABLE(ByDtype<GroupedKernels>, grouped_kernels)     \
-  TABLE(ByDtype<KeyKernels>, keys_kernels)            \
-  TABLE(ByDtype<SigmoidKernels>, sigmoid_kernels)     \
-  TABLE(ByDtype<TripletKernels>, triplet_kernels)     \
-  TABLE(ByDtype<VicregKernels>, vicreg_kernels)       \
-  TABLE(ByDtype<BarlowKernels>, barlow_twins_kernels) \
-  TABLE(ByDtype<AugmentKernels>, augment_kernels)     \
-  TABLE(AugmentSample, augment_sample_kernel)         \
-  TABLE(MaskKernel, mask_kernel)                      \
-  TABLE(ByDtype<FillKernels>, fill_kernels)           \
-  TABLE(ByDtype<MaskedLossKernels>, loss_kernels)     \
-  TABLE(TokenKernels, tokens_kernels)                 \
+#define TSSSL_VECTOR_TABLES(TABLE)                \
+  TABLE(ByDtype<GroupedKernels>, grouped_kernels) \
+  TABLE(ByDtype<KeyKernels>, keys_kernels)        \
+  TABLE(ByDtype<SigmoidKernels>, sigmoid_kernels) \
+  TABLE(ByDtype<TripletKernels>, triplet_kernels) \
+  TABLE(ByDtype<AugmentKernels>, augment_kernels) \
+  TABLE(AugmentSample, augment_sample_kernel)     \
+  TABLE(MaskKernel, mask_kernel)                  \
+  TABLE(ByDtype<FillKernels>, fill_kernels)       \
+  TABLE(ByDtype<MaskedLossKernels>, loss_kernels) \
+  TABLE(TokenKernels, tokens_kernels)             \
   TABLE(ByDtype<PreprocessKernels>, preprocess_kernels)
 
 namespace tsssl {

@@ -1,5 +1,5 @@
 // Working memory of one kernel call: aligned for the widest vector, given back when it goes out of
-// scope; the thread keeps up to 32 MB of it for its next call.
+// scope; the thread keeps up to 64 MB of it for its next call.
 #pragma once
 #include <cstddef>
 

@@ -21,24 +21,6 @@ from torch import Tensor
 from tsssl_fast import functional
 from tsssl_fast.backends import cpp as native
 
-UNITS = [
-    pytest.param(
-        name,
-        marks=pytest.mark.skipif(
-            native.C is None or native.C.why_not_isa(name) != "",
-            reason=f"{name}: {'no extension' if native.C is None else native.C.why_not_isa(name)}",
-        ),
-    )
-    for name in ("amx", "amx-emulated")
-]
-
-
-@pytest.fixture(params=UNITS)
-def unit(request):
-    native.module().set_isa(request.param)
-    yield request.param
-    native.module().set_isa("")
-
 
 def definition(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
     """NT-Xent, mean over rows (Chen et al. 2020, equation 1), in the inputs' dtype."""

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "tsssl/by_dtype.h"
+#include "tsssl/precision.h"
 
 namespace tsssl {
 
@@ -17,6 +18,8 @@ struct Views {
   std::int64_t dim;
   // The side on which second moments are taken: Gram matrices (n x n) or covariances (dim x dim).
   bool gram;
+  int bits = sizeof(T) == 4 ? 24 : 53;  // significant, of the caller's numbers
+  Precision precision = Precision::ieee;
 };
 
 // One term of a loss: term = factor * its raw sum, loss = sum of weight * term. A weight of 0

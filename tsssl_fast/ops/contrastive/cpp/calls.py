@@ -9,9 +9,7 @@ from tsssl_fast.backends import cpp as native
 from tsssl_fast.ops.contrastive import spec
 
 SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
-# Significant bits: kernels of float32 multiply 16-bit inputs as they are, where a tensor unit is.
-BITS = {torch.bfloat16: 8, torch.float16: 11, torch.float32: 24, torch.float64: 53}
-IEEE = 0  # of csrc's Precision: products as exact as float32's
+BITS, IEEE = native.BITS, native.IEEE
 
 
 def native_kernel(name: str, dtype: torch.dtype, suffix: str = "") -> Any:

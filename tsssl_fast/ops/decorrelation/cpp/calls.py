@@ -23,14 +23,18 @@ def kernels(
     """Forward and backward of a loss, as operators: options(settings, flags) are the kernel's."""
 
     @lru_cache(256)
-    def plan(settings: tuple[float, ...], flags: int, views: int, n: int, dim: int) -> Any:
+    def plan(
+        settings: tuple[float, ...], flags: int, dtype: torch.dtype, views: int, n: int, dim: int
+    ) -> Any:
         """Sizes and options; making them takes longer than the kernel at 16 x 16."""
-        return (n, dim, spec.gram(n, dim), options(settings, flags)), sizes(views, n, dim, flags)
+        arithmetic = native.BITS[dtype], native.IEEE
+        of = n, dim, spec.gram(n, dim), *arithmetic, options(settings, flags)
+        return of, sizes(views, n, dim, flags)
 
     def forward(z: Sequence[Tensor], settings: Sequence[float], flags: int) -> Outputs:
         rows = _in_rows(z)
         like = rows[0]
-        of, (moments, matrices) = plan(tuple(settings), flags, len(rows), *like.shape)
+        of, (moments, matrices) = plan(tuple(settings), flags, z[0].dtype, len(rows), *like.shape)
         outputs = Outputs(
             like.new_empty(()),
             like.new_empty(terms),
@@ -52,7 +56,7 @@ def kernels(
         flags: int,
     ) -> list[Tensor]:
         rows, dtype = _in_rows(z), z[0].dtype
-        of, _ = plan(tuple(settings), flags, len(rows), *rows[0].shape)
+        of, _ = plan(tuple(settings), flags, dtype, len(rows), *rows[0].shape)
         grads = [None if g is None else g.contiguous() for g in (grad_loss, grad_terms)]
         out = [torch.empty_like(r, memory_format=torch.contiguous_format) for r in rows]
         addresses, strides = [r.data_ptr() for r in rows], [r.stride(0) for r in rows]
