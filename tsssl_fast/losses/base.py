@@ -2,7 +2,7 @@
 
 import copy
 import math
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import torch
 from torch import nn
@@ -39,9 +39,14 @@ class AcrossProcesses:
 class LossModule(DeclaredModule, kw_only=True):
     """A module whose settings have the names, order and defaults of the loss' function."""
 
+    passed: ClassVar[tuple[str, ...]] = ()  # keywords of the function
+
+    def __init_subclass__(cls, kw_only: bool = False) -> None:
+        super().__init_subclass__(kw_only)
+        cls.passed = tuple(name for name in cls.settings if name not in OF_MODULES)
+
     def _options(self) -> dict[str, Any]:
-        """The keywords of the function."""
-        return {name: getattr(self, name) for name in self.settings if name not in OF_MODULES}
+        return {name: getattr(self, name) for name in self.passed}
 
 
 class ContrastiveModule(LossModule, kw_only=True):
