@@ -90,7 +90,7 @@ def test_report(tmp_path):
     assert not re.search(r'(src|href)="(?!data:)', page)  # self-contained
     assert "first &lt;encoder&gt;" in page
     accuracy = rows["second"].results["ridge"].accuracy
-    assert f"<td>{accuracy:.3f}</td>" in page
+    assert f"<td>{accuracy:.3f} (" in page  # its interval follows
     for name in ("macro F1", "AUC", "NMI", "ARI", "recall@5", "MRR", "effective rank"):
         assert name in page
     assert list(rows["second"].fractions) == [0.01, 0.05, 0.1, 0.5, 1.0]

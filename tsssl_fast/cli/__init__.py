@@ -5,6 +5,7 @@ its logger is a line each.
 """
 
 import logging
+import re
 import signal
 import sys
 import warnings
@@ -32,7 +33,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         import typer
 
-        from tsssl_fast.cli.after import app  # the commands of both modules
+        from tsssl_fast.cli.inspecting import app  # the commands of all modules
     except ImportError as error:
         return _fail(f"{error}; {EXTRA}", 1)
     # The root of typer's usage errors; from click, or from the copy of it that newer typers carry.
@@ -60,21 +61,39 @@ def _spoken() -> Iterator[None]:
 
     def show(message: Any, category: Any, *place: Any, **named: Any) -> None:
         if category.__module__.startswith("tsssl_fast"):
-            print(f"tsssl-fast: warning: {message}", file=sys.stderr)
+            print(f"tsssl-fast: warning: {_flags(str(message))}", file=sys.stderr)
         else:
             before(message, category, *place, **named)
 
     logger, handler = logging.getLogger("tsssl_fast"), logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("tsssl-fast: note: %(message)s"))
+    handler.setFormatter(_Lines("tsssl-fast: note: %(message)s"))
     logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.INFO)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = show
             yield
     finally:
         logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+class _Lines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return _flags(super().format(record))
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"tsssl-fast: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"tsssl-fast: error: {_flags(' '.join(message.split()))}", file=sys.stderr)
     return status
+
+
+def _flags(message: str) -> str:
+    """Arguments as a message of the library has them, `missing='zero'`, as options."""
+    from tsssl_fast.data.reading import NAMES
+
+    message = re.sub(r"columns=\{'(\w+)': '?(.*?)'?\}", r"--column \1=\2", message)
+    message = re.sub(r"\bdownload=True", "--download", message)
+    named = re.compile(rf"(?<![\w-])({'|'.join(NAMES)})=")
+    return named.sub(lambda found: f"--{found[1].replace('_', '-')}=", message)

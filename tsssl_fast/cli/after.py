@@ -1,5 +1,7 @@
 """What comes after pre-training: evaluate, finetune, embed, export."""
 
+import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,10 +9,20 @@ from typing import Annotated, Any
 import typer
 
 from tsssl_fast.cli.commands import app as app
-from tsssl_fast.cli.options import Column, Data, Missing, Unequal, pairs, with_settings
+from tsssl_fast.cli.options import (
+    Checkpoint,
+    Data,
+    Device,
+    Json,
+    MaxTime,
+    reading,
+    say,
+    seconds,
+    with_reading,
+    with_settings,
+)
 from tsssl_fast.evaluate.features import POOLINGS
 
-Checkpoint = Annotated[Path, typer.Option(help="The folder of a run, or its checkpoint.pt.")]
 Adapt = Annotated[
     bool, typer.Option(help="Fit series of other channels or another length to the encoder.")
 ]
@@ -19,6 +31,7 @@ TUNED = {"epochs": 40, "batch_size": 32, "lr": 1e-3, "seed": 0, "device": "auto"
 
 
 @app.command()
+@with_reading()
 def evaluate(
     checkpoint: Checkpoint,
     data: Data,
@@ -27,18 +40,22 @@ def evaluate(
         Path | None, typer.Option(help="Folder for report.html: all protocols, with pictures.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of label shares and clusters.")] = 0,
-    missing: Missing = "raise",
-    unequal: Unequal = "raise",
-    column: Column = None,
+    device: Device = "auto",
+    as_json: Json = False,
+    **given: Any,
 ) -> None:
-    """Accuracy of the frozen encoder on the test split, beside its random initialisation."""
+    """Accuracy of the frozen encoder on the test split, beside its random initialisation.
+
+    Of targets that are numbers, the errors of ridge regression. DATA is read as for pre-training,
+    but for the options that are given.
+    """
     from tsssl_fast import evaluate as evaluation
     from tsssl_fast import training
-    from tsssl_fast.cli.progress import accuracy_table
     from tsssl_fast.data import load
 
+    place = training.device(device)
     encoder, scaling, content = training.load_encoder(checkpoint)
-    series = load(data, missing=missing, unequal=unequal, columns=pairs(column))
+    series = load(data, reading=reading(given, content, data)).labelled()
     config = training.Config(**content["config"])
     trained = content["data"]["channels"], content["data"]["length"]
     untrained = training.adapt(
@@ -49,25 +66,61 @@ def evaluate(
     title = f"{config.method}, {content['epoch']} epochs"
     if "finetuned" in content:
         title = f"{config.method}, fine-tuned on {content['finetuned']['name']}"
-    encoders = {"random initialisation": untrained, title: encoder}
+    encoders = {"random initialisation": untrained.to(place), title: encoder.to(place)}
+    heading = f"{series.name}: accuracy on {len(series.x_test)} test series"
+    if series.regression:
+        if report is not None:
+            raise ValueError(f"report: {report}, and targets are numbers; accepted: with classes")
+        errors = {name: evaluation.regression(e, scaling, series) for name, e in encoders.items()}
+        _say_errors(as_json, series, errors)
+        return
     if report is None:
         rows = {name: evaluation.probe(e, scaling, series) for name, e in encoders.items()}
-        accuracy_table(f"{series.name}: accuracy on {len(series.x_test)} test series", rows)
+        _say_accuracies(as_json, heading, series, {n: p.results() for n, p in rows.items()})
         return
     from tsssl_fast.report.html import figures, write_report
 
     found = {name: figures(e, scaling, series, seed) for name, e in encoders.items()}
     log = training.locate(checkpoint).parent / "log.csv"
-    heading = f"{title} on {content['data']['name']}, evaluated on {series.name}"
-    path = write_report(report, heading, series, found, encoder, scaling, log)
-    accuracy_table(
-        f"{series.name}: accuracy on {len(series.x_test)} test series",
-        {name: row.results for name, row in found.items()},
+    about = f"{title} on {content['data']['name']}, evaluated on {series.name}"
+    path = write_report(report, about, series, found, encoder, scaling, log)
+    accuracies = {name: row.results for name, row in found.items()}
+    _say_accuracies(as_json, heading, series, accuracies, report=path)
+    if not as_json:
+        print(f"report: {path}")
+
+
+def _say_accuracies(as_json: bool, heading: str, series: Any, rows: Any, **more: Any) -> None:
+    from tsssl_fast.cli.progress import accuracy_table
+
+    if not as_json:
+        accuracy_table(heading, rows, len(series.x_test))
+        return
+    accuracy = {n: {k: r.accuracy for k, r in row.items()} for n, row in rows.items()}
+    classes = list(series.classes)
+    say(
+        True,
+        "",
+        data=series.name,
+        series=len(series.x_test),
+        classes=classes,
+        **more,
+        accuracy=accuracy,
     )
-    print(f"report: {path}")
+
+
+def _say_errors(as_json: bool, series: Any, rows: Any) -> None:
+    from tsssl_fast.cli.progress import error_table
+
+    if not as_json:
+        error_table(f"{series.name}: errors on {len(series.x_test)} test series", rows)
+        return
+    errors = {n: {"rmse": r.rmse, "mae": r.mae, "r2": r.r2} for n, r in rows.items()}
+    say(True, "", data=series.name, series=len(series.x_test), errors=errors)
 
 
 @app.command()
+@with_reading()
 @with_settings(*TUNED, **TUNED)
 def finetune(
     checkpoint: Checkpoint,
@@ -84,9 +137,8 @@ def finetune(
     ] = None,
     smoothing: Annotated[float, typer.Option(help="Of the labels, in [0, 1).")] = 0.1,
     overwrite: Annotated[bool, typer.Option(help="Replace the run in --out.")] = False,
-    missing: Missing = "raise",
-    unequal: Unequal = "raise",
-    column: Column = None,
+    max_time: MaxTime = None,
+    as_json: Json = False,
     **given: Any,
 ) -> None:
     """Train encoder and classifier on labels, from a checkpoint; score the test split."""
@@ -96,7 +148,9 @@ def finetune(
     from tsssl_fast.training.views import preset
 
     encoder, scaling, content = training.load_encoder(checkpoint)
-    series = load(data, missing=missing, unequal=unequal, columns=pairs(column))
+    how, limit = reading(given, content, data), seconds("max-time", max_time)
+    training.device(given["device"])
+    series = load(data, reading=how).labelled()
     config = training.Config(**content["config"])
     if training.locate(out).exists() and not overwrite:
         raise FileExistsError(
@@ -109,6 +163,13 @@ def finetune(
     encoder, scaling = _fitted(encoder, scaling, content, series, adapt)
     settings = training.Settings(**given, weight_decay=config.weight_decay)
     pipeline = None if views == "none" else preset(views or config.views)
+    start, rows = time.monotonic(), []
+
+    def epoch(row: dict[str, float], _: Any) -> bool:
+        rows.append(row)
+        progress(row)
+        return limit is not None and time.monotonic() - start >= limit
+
     with EpochsBar(f"{config.method}, fine-tuning", settings.epochs) as progress:
         tuned = training.fine_tune(
             encoder,
@@ -118,20 +179,36 @@ def finetune(
             views=pipeline,
             fraction=fraction,
             smoothing=smoothing,
-            on_epoch=lambda row, _: progress(row),
+            on_epoch=epoch,
         )
     saved = replace(config, options=dict(config.options))
-    training.write_finetuned(out, tuned, saved, content["data"], scaling, series, settings.epochs)
+    training.write_finetuned(
+        *(out, tuned, saved, content["data"], scaling, series, len(rows)), reading=how, log=rows
+    )
     m = tuned.metrics
-    print(
+    text = (
         f"{config.method}, {'from scratch' if from_scratch else 'fine-tuned'} on {series.name} "
         f"with {fraction:.0%} of the labels: {progress.summary()}\n"
         f"accuracy {m.accuracy:.3f}, macro F1 {m.macro_f1:.3f}, AUC {m.auc:.3f} on "
         f"{len(series.x_test)} test series\ncheckpoint: {training.locate(out)}"
     )
+    if len(rows) < settings.epochs:
+        text += f"\nstopped after {len(rows)} of {settings.epochs} epochs"
+    say(
+        as_json,
+        text,
+        method=config.method,
+        data=series.name,
+        epochs=len(rows),
+        accuracy=m.accuracy,
+        macro_f1=m.macro_f1,
+        auc=m.auc,
+        checkpoint=training.locate(out),
+    )
 
 
 @app.command()
+@with_reading()
 def embed(
     checkpoint: Checkpoint,
     data: Data,
@@ -140,9 +217,9 @@ def embed(
     pooling: Annotated[
         str, typer.Option(help=f"What of the encoder. One of {', '.join(POOLINGS)}.")
     ] = "final",
-    missing: Missing = "raise",
-    unequal: Unequal = "raise",
-    column: Column = None,
+    device: Device = "auto",
+    as_json: Json = False,
+    **given: Any,
 ) -> None:
     """Write what the frozen encoder says of every series, with ids and labels, to a file."""
     from tsssl_fast import training
@@ -150,27 +227,33 @@ def embed(
 
     training.check_embeddings_file(out)
     encoder, scaling, content = training.load_encoder(checkpoint)
-    series = load(data, missing=missing, labels=False, unequal=unequal, columns=pairs(column))
+    series = load(data, labels=False, reading=reading(given, content, data))
     encoder, scaling = _fitted(encoder, scaling, content, series, adapt)
-    found = training.embed(encoder, scaling, series, pooling)
+    found = training.embed(encoder.to(training.device(device)), scaling, series, pooling)
     found.write(out)
     n, width = found.features.shape
-    print(f"{out}: {width} features of {n} series of {series.name}")
+    text = f"{out}: {width} features of {n} series of {series.name}"
+    say(as_json, text, features=width, series=n, data=series.name, file=out)
 
 
 @app.command()
 def export(
     checkpoint: Checkpoint,
     out: Annotated[Path, typer.Option(help="Such as encoder.pt2, or encoder.onnx for ONNX.")],
+    as_json: Json = False,
 ) -> None:
     """Write the encoder with its scaling as a torch.export program or an ONNX model."""
     from tsssl_fast import training
 
-    about = training.export(checkpoint, out)
-    print(
+    with warnings.catch_warnings():
+        # torch says it of weights in one storage, which load alike.
+        warnings.filterwarnings("ignore", message="No complete tensor found in the group")
+        about = training.export(checkpoint, out)
+    text = (
         f"{out}: {about['method']} encoder of {about['data']}, (N, {about['channels']}, "
         f"{about['length']}) -> (N, {about['features']})"
     )
+    say(as_json, text, program=out, **about)
 
 
 def _fitted(

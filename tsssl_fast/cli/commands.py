@@ -1,5 +1,6 @@
 """The commands and their options; the work is done by the library."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,19 +8,20 @@ from typing import Annotated, Any
 import typer
 
 from tsssl_fast.cli.options import (
-    Column,
     Data,
-    Missing,
-    Unequal,
+    Json,
+    MaxTime,
     numbers,
-    pairs,
+    reading,
+    say,
+    seconds,
+    with_reading,
     with_settings,
 )
 
 app = typer.Typer(
     help="Self-supervised learning on time series with compiled kernels.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -49,6 +51,7 @@ def demo(
 
 
 @app.command()
+@with_reading()
 @with_settings()
 def pretrain(
     data: Data,
@@ -59,11 +62,12 @@ def pretrain(
     config: Annotated[
         Path | None, typer.Option(help="A YAML file of these settings; flags win over it.")
     ] = None,
-    missing: Missing = "raise",
-    unequal: Unequal = "raise",
-    column: Column = None,
-    unlabelled: Annotated[bool, typer.Option(help="The data may come without labels.")] = False,
-    resume: Annotated[bool, typer.Option(help="Continue the run in --out.")] = False,
+    unlabelled: Annotated[
+        bool, typer.Option(help="Look at no label: without kNN accuracy in the log.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option(help="Continue the run in --out; with more --epochs, go on to these.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace the run in --out.")] = False,
     checkpoint_every: Annotated[
         int, typer.Option(min=0, help="Epochs; 0: a tenth of the run.")
@@ -73,20 +77,29 @@ def pretrain(
     ] = True,
     tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard events, too.")] = False,
     profile: Annotated[bool, typer.Option(help="Print where a step's time goes.")] = False,
+    max_time: MaxTime = None,
+    as_json: Json = False,
     **given: Any,
 ) -> None:
     """Pre-train an encoder on the train split's series and keep it in a folder."""
+    import torch
+
     from tsssl_fast import training
     from tsssl_fast.cli.progress import EpochsBar
-    from tsssl_fast.data import load
+    from tsssl_fast.data import NONE, load
     from tsssl_fast.training import checkpoint
 
     if option:
         given["options"] = numbers(option)
-    settings = _settings(out if resume else None, config, given)
-    series = load(
-        data, missing=missing, labels=not unlabelled, unequal=unequal, columns=pairs(column)
-    )
+    run = out if resume and checkpoint.locate(out).is_file() else None
+    kept = checkpoint.read(run) if run is not None else None
+    how = reading(given, kept, data)
+    settings = _settings(kept, config, given)
+    limit = seconds("max-time", max_time)
+    series = load(data, labels=False, reading=how)
+    if unlabelled:
+        series = replace(series, classes=(), y_train=torch.full((len(series.x_train),), NONE))
+    series = settings.usable(series)
     settings = settings.resolved(series)
     steps = training.StepProfile() if profile else None
     with EpochsBar(settings.method, settings.epochs) as progress:
@@ -101,25 +114,41 @@ def pretrain(
             monitor=monitor,
             tensorboard=tensorboard,
             profile=steps,
+            max_time=limit,
+            reading=how,
         )
     if not progress.losses and settings.devices > 1:
         return  # another process than the first: it has nothing to say
-    print(
+    text = (
         f"{settings.method}, {settings.encoder} encoder, {len(series.x_train)} series of "
         f"{series.name}: {progress.summary()}\ncheckpoint: {checkpoint.locate(out)}"
     )
+    done = checkpoint.read(out)["epoch"]
+    if done < settings.epochs:
+        text += f"\nstopped after {done} of {settings.epochs} epochs; --resume goes on"
+    say(
+        as_json,
+        text,
+        method=settings.method,
+        encoder=settings.encoder,
+        data=series.name,
+        series=len(series.x_train),
+        epochs=done,
+        of=settings.epochs,
+        losses=progress.losses,
+        checkpoint=checkpoint.locate(out),
+    )
     if steps is not None:
-        print(steps.table())
+        print(steps.table(), file=sys.stderr if as_json else sys.stdout)
 
 
-def _settings(run: Path | None, config: Path | None, given: dict[str, Any]) -> Any:
+def _settings(kept: dict[str, Any] | None, config: Path | None, given: dict[str, Any]) -> Any:
     """What is given, above what the file says, above what the run to go on with had."""
     from tsssl_fast import training
-    from tsssl_fast.training import checkpoint
 
     settings = training.Config()
-    if run is not None and checkpoint.locate(run).is_file():
-        settings = training.Config(**checkpoint.read(run)["config"])
+    if kept is not None:
+        settings = training.Config(**kept["config"])
     if config is not None:
         settings = replace(settings, **training.read_settings(config))
     return replace(settings, **{k: v for k, v in given.items() if v is not None})
@@ -138,19 +167,22 @@ def info(
 
 
 @app.command()
+@with_reading()
 def augment(
-    data: Annotated[str, typer.Argument(help="A .npz file, a NAME_TRAIN.ts file or a name.")],
+    data: Annotated[str, typer.Argument(help="As --data of the other commands.")],
     out: Annotated[Path, typer.Option(help="The picture, such as augment.png.")],
     index: Annotated[int, typer.Option(min=0, help="Which training series.")] = 0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    missing: Missing = "raise",
+    as_json: Json = False,
+    **given: Any,
 ) -> None:
     """Draw what every augmentation makes of one series of DATA."""
     from tsssl_fast import data as datasets
     from tsssl_fast.report import gallery
 
-    x = datasets.load(data, missing=missing, labels=False).x_train
+    x = datasets.load(data, labels=False, reading=reading(given)).x_train
     if index >= len(x):
         raise ValueError(f"index: {index}; accepted: 0 to {len(x) - 1}")
     gallery.draw(x[index], out, seed=seed)
-    typer.echo(f"{out}: every augmentation of series {index} of {data}")
+    text = f"{out}: every augmentation of series {index} of {data}"
+    say(as_json, text, picture=out, series=index, data=data)

@@ -66,7 +66,11 @@ def _run(out: Path, seed: int) -> None:
     probes = {
         name: evaluate.probe(encoder, trained.scaling, data) for name, encoder in encoders.items()
     }
-    accuracy_table(f"accuracy of frozen encoders on {len(data.x_test)} test series", probes)
+    accuracy_table(
+        f"accuracy of frozen encoders on {len(data.x_test)} test series",
+        {name: found.results() for name, found in probes.items()},
+        len(data.x_test),
+    )
     picture = out / "demo.png"
     plots.demo(picture, data, trained.scaling, PRESETS[config.views](), probes)
     results.print(f"picture: {picture}\ncheckpoint: {checkpoint.locate(out)}")

@@ -1,28 +1,42 @@
 """Options that several commands share, and how their texts are read."""
 
 import inspect
+import json
+import math
+import re
 from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tsssl_fast.data import MISSING, UNEQUAL
+from tsssl_fast.common.settings import Declared, kinds
+from tsssl_fast.data import Reading
 from tsssl_fast.training.config import NAMES, Config
-from tsssl_fast.training.settings import kinds
 
 Data = Annotated[
     str,
     typer.Option(
-        help="A .npz, .csv, .arff or .ts file, of which the last three come as "
-        "NAME_TRAIN and NAME_TEST; or a name that aeon knows."
+        help="A file (.csv .tsv .parquet .npz .npy .pt .ts .arff .tsf), of which NAME_TRAIN and "
+        "NAME_TEST belong together; a folder with a file per recording; or a name that aeon knows."
     ),
 ]
-Missing = Annotated[str, typer.Option(help=f"What to do with NaN: {', '.join(MISSING)}.")]
-Unequal = Annotated[str, typer.Option(help=f"With series of unequal length: {', '.join(UNEQUAL)}.")]
-Column = Annotated[
-    list[str] | None,
-    typer.Option(help="ROLE=NAME of a CSV file: series, time, label, group, split or values."),
+Checkpoint = Annotated[Path, typer.Option(help="The folder of a run, or its checkpoint.pt.")]
+Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1 or mps.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")]
+MaxTime = Annotated[
+    str | None, typer.Option(help="Stop after the epoch that passes it: 90s, 30m or 2h.")
 ]
+COLUMN = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="ROLE=NAME of a table: series, time, label, group, split or values.",
+        rich_help_panel="Reading",
+    ),
+]
+# What is about one file, not about how recordings become series.
+OF_A_FILE = ("columns", "table", "layout", "time_unit", "no_label", "task", "test_share")
 
 
 def with_settings(*names: str, **defaults: Any) -> Callable[[Callable[..., None]], Any]:
@@ -31,7 +45,26 @@ def with_settings(*names: str, **defaults: Any) -> Callable[[Callable[..., None]
 
     names: of the settings; none: all but `options`. defaults: of the command instead.
     """
+    wanted = [name for name in names or NAMES if name != "options"]
+    return _with(Config, "Settings", wanted, defaults)
 
+
+def with_reading() -> Callable[[Callable[..., None]], Any]:
+    """Gives a command the options of how DATA is read; `reading` makes a `Reading` of them."""
+    names = [f.name for f in fields(Reading) if f.name != "columns"]
+    column = inspect.Parameter(
+        "column", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=COLUMN
+    )
+    return _with(Reading, "Reading", names, {}, [column])
+
+
+def _with(
+    declared: type[Declared],
+    panel: str,
+    names: list[str],
+    defaults: dict[str, Any],
+    more: list[inspect.Parameter] | None = None,
+) -> Callable[[Callable[..., None]], Any]:
     def add(command: Callable[..., None]) -> Callable[..., None]:
         given = [
             p for p in inspect.signature(command).parameters.values() if p.kind != p.VAR_KEYWORD
@@ -41,27 +74,74 @@ def with_settings(*names: str, **defaults: Any) -> Callable[[Callable[..., None]
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=defaults.get(name),
-                annotation=_option(name, "" if name in defaults else None),
+                annotation=_option(declared, panel, name, "" if name in defaults else None),
             )
-            for name in names or NAMES
-            if name != "options"
+            for name in names
         ]
-        setattr(command, "__signature__", inspect.Signature([*given, *added]))  # noqa: B010
+        signature = inspect.Signature([*given, *added, *(more or [])])
+        setattr(command, "__signature__", signature)  # noqa: B010
         return command
 
     return add
 
 
-def _option(name: str, default: str | None) -> Any:
+def _option(declared: type[Declared], panel: str, name: str, default: str | None) -> Any:
     """The annotation of a setting. default: what the help says of it, None for what is declared."""
-    about = Config.__dataclass_fields__[name].metadata
+    about = declared.__dataclass_fields__[name].metadata
     help = about["help"]
     if about["choices"] is not None:
         help += f" One of {', '.join(about['choices']())}."
-    least = about["least"] if kinds(Config)[name] is int else None
+    kind = kinds(declared)[name]
+    least = about["least"] if kind is int else None
     shown: Any = (about["shown"] if default is None else default) or True
-    option = typer.Option(help=help, min=least, show_default=shown, rich_help_panel="Settings")
-    return Annotated[kinds(Config)[name] | None, option]
+    flag = [f"--{name}"] if kind is bool else []
+    option = typer.Option(*flag, help=help, min=least, show_default=shown, rich_help_panel=panel)
+    return Annotated[kind | None, option]
+
+
+def reading(given: dict[str, Any], kept: dict[str, Any] | None = None, data: str = "") -> Reading:
+    """Takes the options of reading out of `given`: they stand above what a checkpoint has kept.
+
+    kept: the content of the checkpoint. Of other data than it was trained on, what is about one
+    file alone is left out.
+    """
+    own = {f.name: given.pop(f.name) for f in fields(Reading) if f.name in given}
+    own = {name: value for name, value in own.items() if value is not None}
+    column = given.pop("column", None)
+    if column:
+        own["columns"] = pairs(column)
+    base: dict[str, Any] = {}
+    if kept is not None:
+        base = dict(kept["reading"])
+        names = {re.sub("_(TRAIN|TEST)$", "", Path(data).stem, flags=re.I), Path(data).name}
+        if kept["data"]["name"] not in names:
+            base = {k: v for k, v in base.items() if k not in OF_A_FILE}
+    return replace(Reading.of(base), **own)
+
+
+def say(as_json: bool, text: str, **values: Any) -> None:
+    """A command's result: the text, or the values as one line of JSON with null for NaN."""
+    print(json.dumps(_plain(values)) if as_json else text)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def seconds(name: str, text: str | None) -> float | None:
+    """A time such as 90s, 30m or 2h in seconds."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", text.strip())
+    if found is None or not float(found[1]) > 0:
+        raise ValueError(f"{name}: {text!r}; accepted: a time such as 90s, 30m or 2h")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2] or "s"]
 
 
 def numbers(options: list[str]) -> dict[str, int | float]:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tsssl_fast.evaluate import Probes, Result
+from tsssl_fast.evaluate import Regression, Result, interval
 
 
 class EpochsBar:
@@ -54,15 +54,27 @@ class EpochsBar:
         return f"loss {self.losses[0]:.3f} -> {self.losses[-1]:.3f} in {seconds:.1f} s"
 
 
-def accuracy_table(title: str, rows: Mapping[str, Probes | Mapping[str, Result]]) -> None:
-    results = {
-        name: {"kNN": row.knn, "linear probe": row.linear} if isinstance(row, Probes) else row
-        for name, row in rows.items()
-    }
+def accuracy_table(title: str, rows: Mapping[str, Mapping[str, Result]], n: int) -> None:
+    """Accuracies on n test series, each with its interval of 95 % confidence."""
     table = Table(title=title)
     table.add_column("encoder")
-    for column in next(iter(results.values())):
+    for column in next(iter(rows.values())):
         table.add_column(column, justify="right")
-    for name, row in results.items():
-        table.add_row(name, *(f"{result.accuracy:.3f}" for result in row.values()))
+    for name, row in rows.items():
+        cells = []
+        for result in row.values():
+            low, high = interval(result.accuracy, n)
+            cells.append(f"{result.accuracy:.3f} ({low:.2f}-{high:.2f})")
+        table.add_row(name, *cells)
+    Console().print(table)
+
+
+def error_table(title: str, rows: Mapping[str, Regression]) -> None:
+    """RMSE and MAE in units of the targets, and R2."""
+    table = Table(title=title)
+    table.add_column("encoder")
+    for column in ("RMSE", "MAE", "R2"):
+        table.add_column(column, justify="right")
+    for name, row in rows.items():
+        table.add_row(name, f"{row.rmse:.4g}", f"{row.mae:.4g}", f"{row.r2:.3f}")
     Console().print(table)

@@ -1,20 +1,22 @@
-"""Labelled time series from a file or by name: (N, C, T) float32 tensors and integer labels.
+"""Time series from a file, a folder or by name: (N, C, T) tensors and labels.
 
     data = tsssl_fast.data.load("gestures.npz")
     data.x_train.shape  # (N, C, T)
 
-| DATA     | read as                                                                         |
-| -------- | ------------------------------------------------------------------------------- |
-| `*.npz`  | arrays X_train (N, C, T), y_train (N,), X_test, y_test; where present `classes` |
-|          | and `subject_train`, groups that cross-validation keeps together                |
-| `*.ts`   | the UEA text format, by aeon; NAME_TRAIN.ts and NAME_TEST.ts belong together    |
-| `*.arff` | the same of the UEA archive's ARFF files                                        |
-| `*.csv`  | a row per time step, columns named by `columns`; see `table.py`                 |
-| a name   | a data set that aeon knows: shipped with it (BasicMotions), on disk, or fetched |
+| DATA                     | read as                                                             |
+| ------------------------ | ------------------------------------------------------------------- |
+| `.npz`, `.npy`, `.pt`    | arrays X_train (N, C, T), y_train (N,), ...; see `arrays.py`        |
+| `.csv` `.tsv` `.parquet` | tables, a row per step or per series; see `table.py`, `columns.py`  |
+| `.ts`, `.arff`, `.tsf`   | the archives' text formats; see `archive.py`                        |
+| a folder                 | a file per recording, or X_train.npy, y_train.npy, ...              |
+| a name                   | a data set that aeon knows: shipped with it (BasicMotions), fetched |
+
+NAME_TRAIN and NAME_TEST with the same ending belong together. `Reading` has the settings; `inspect`
+says what a file holds. Choices that are made are told by the logger `tsssl_fast`, a line each.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +24,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsssl_fast.common import checks
-from tsssl_fast.data import readers, table
-from tsssl_fast.data.labels import labelled
+from tsssl_fast.data import labels as label_rules
+from tsssl_fast.data import readers, times, windows
+from tsssl_fast.data.labels import NONE
+from tsssl_fast.data.reading import MISSING, UNEQUAL, Reading
+from tsssl_fast.data.recordings import Recordings
 from tsssl_fast.data.scaling import SCALINGS, Scaling
-from tsssl_fast.data.series import MISSING, UNEQUAL, series
+from tsssl_fast.data.series import series
 
-__all__ = ["MISSING", "SCALINGS", "UNEQUAL", "Dataset", "Scaling", "load"]
+__all__ = ["MISSING", "NONE", "SCALINGS", "UNEQUAL", "Dataset", "Reading", "Scaling", "load"]
+
+_log = logging.getLogger("tsssl_fast")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A train and a test split. Without labels, `y_*` hold -1 and `classes` is empty.
+    """A train split and a test split, which may be empty.
 
-    x_train, x_test: (N, C, T) float32; y_train, y_test: (N,) int64, 0-based indices into `classes`.
-    groups: (N_train,) int64 or None: rows of one group (a subject) stay on one side of a validation
-    split.
+    x_train, x_test: (N, C, T) float32, or float64 where the file has more digits; `Scaling` makes
+    them float32. y_train, y_test: (N,) int64, 0-based positions in `classes`, -1 for a series
+    without a label; or of a regression (N,) float64 targets, NaN for none, and `classes` is empty.
+    groups: (N_train,) int64 or None: rows of one group (a subject, or a recording that was cut)
+    stay on one side of a validation split.
+    channel_names: of the channels, where the file names them. ids_train, ids_test: names of the
+    series. lengths_train, lengths_test: (N,) int64 steps before padding, or None.
+    rate: Hz, or None. regression: whether labels are targets.
     """
 
     name: str
@@ -47,6 +58,13 @@ class Dataset:
     y_test: Tensor
     classes: tuple[str, ...]
     groups: Tensor | None = None
+    channel_names: tuple[str, ...] = ()
+    ids_train: tuple[str, ...] = ()
+    ids_test: tuple[str, ...] = ()
+    lengths_train: Tensor | None = None
+    lengths_test: Tensor | None = None
+    rate: float | None = None
+    regression: bool = False
 
     @property
     def channels(self) -> int:
@@ -56,88 +74,162 @@ class Dataset:
     def length(self) -> int:
         return self.x_train.shape[2]
 
+    def labelled(self) -> "Dataset":
+        """The series that have a label; itself where all have one.
+
+        Raises ValueError where a split has none, or the test split has no series.
+        """
+        train, test = (~none_of(y) for y in (self.y_train, self.y_test))
+        if len(self.x_test) == 0:
+            raise ValueError(f"data: {self.name} has no test split; choose test_share=")
+        for split, known in (("train", train), ("test", test)):
+            if not known.any():
+                raise ValueError(f"data: {self.name}: no labels in the {split} split")
+        return self.only_train(train)._only("test", test)
+
+    def only_train(self, rows: Tensor) -> "Dataset":
+        """With the train series of `rows` (N_train,) bool alone."""
+        return self._only("train", rows)
+
+    def _only(self, split: str, rows: Tensor) -> "Dataset":
+        if rows.all():
+            return self
+        kept: dict[str, Any] = {}
+        for name in (f"{part}_{split}" for part in ("x", "y", "lengths")):
+            kept[name] = None if (values := getattr(self, name)) is None else values[rows]
+        ids = getattr(self, f"ids_{split}")
+        pairs = zip(ids, rows.tolist(), strict=bool(ids))
+        kept[f"ids_{split}"] = tuple(name for name, keep in pairs if keep)
+        if split == "train" and self.groups is not None:
+            kept["groups"] = self.groups[rows]
+        return replace(self, **kept)
+
+
+def none_of(y: Tensor) -> Tensor:
+    """(N,) bool: which series have no label."""
+    return torch.isnan(y) if y.is_floating_point() else y == NONE
+
 
 def load(
-    data: str | Path,
-    *,
-    missing: str = "raise",
-    labels: bool = True,
-    unequal: str = "raise",
-    columns: Mapping[str, str] | None = None,
+    data: str | Path, *, labels: bool = True, reading: Reading | None = None, **settings: Any
 ) -> Dataset:
-    """Reads DATA: a file or a name that aeon knows; see the module for the forms.
+    """Reads DATA: a file, a folder or a name that aeon knows; see the module for the forms.
 
     Args:
         data: path or name.
-        missing: what to do with NaN, within one series and channel, by `preprocess.fill_missing`:
-            "raise"; "linear" interpolates along time, the ends repeat the nearest value;
-            "forward_backward" repeats the last value, at the head the first; "zero". A channel
-            without any value becomes 0.
-        labels: whether labels must be there; False reads series for pre-training alone.
-        unequal: with series of unequal length: "raise"; "resample" stretches all to the longest
-            train series, linearly; "pad" repeats the last value up to it; "truncate" cuts to the
-            shortest of both splits.
-        columns: of a CSV file, role -> name; see `table.py`.
+        labels: whether labels must be there and every class of the test split in the train split;
+            False reads series for pre-training, with what labels there are.
+        reading: how to read; settings: fields of `Reading`, instead of its.
+
+    A file without a test split has all its series in the train split, unless `test_share` asks for
+    one.
 
     Raises:
         FileNotFoundError: no such file.
+        TypeError: a setting that `Reading` lacks or of another type.
         ValueError: a file that can not be read, lacks an array or a column, has series of unequal
             length or NaN without a policy, infinite values, no labels with labels=True, or test
             labels that the train split lacks; an unknown name.
-        ImportError: aeon is not installed and DATA needs it.
+        ImportError: a library that reads DATA is not installed.
     """
-    checks.choice("missing", missing, MISSING)
-    checks.choice("unequal", unequal, UNEQUAL)
-    path = Path(data)
-    if columns and path.suffix != ".csv":
-        raise ValueError(f"columns: {data} has none; accepted: with a .csv file")
-    if path.suffix == ".npz":
-        arrays = readers.read_npz(path)
-    elif path.suffix in (".ts", ".arff"):
-        arrays = readers.read_text(path)
-    elif path.suffix == ".csv":
-        arrays = table.read_csv(path, columns or {})
-    elif path.suffix or path.exists() or len(path.parts) != 1:
-        if not path.exists():
-            raise FileNotFoundError(f"data: {path}: no such file; accepted: {readers.ACCEPTED}")
-        raise ValueError(f"data: {path}: not a format that is read; accepted: {readers.ACCEPTED}")
-    else:
-        arrays = readers.read_aeon(str(data))
-    name = path.stem.removesuffix("_TRAIN").removesuffix("_TEST")
-    return _dataset(name, str(data), arrays, missing, labels, unequal)
+    how = Reading.of({**(reading.as_dict() if reading else {}), **settings})
+    if reading is not None and "download" not in settings:
+        how = replace(how, download=reading.download)
+    read, rate = prepared(data, how)
+    return _dataset(str(data), read, how, labels, rate)
+
+
+def prepared(data: str | Path, reading: Reading) -> tuple[Recordings, float | None]:
+    """What a file holds, resampled, cut and split as it is asked for; and the sampling rate."""
+    read = readers.read(data, reading)
+    if reading.resample:
+        read = times.resampled(read, reading.resample)
+    rate, notes = windows.stated_rate(read, reading)
+    read = read.with_splits(read.splits, *notes)
+    if reading.window:
+        read = windows.windowed(read, reading, rate)
+    if reading.test_share:
+        read = windows.split_off(read, reading)
+    return read, rate
 
 
 def _dataset(
-    name: str, data: str, arrays: dict[str, Any], missing: str, labels: bool, unequal: str
+    data: str, read: Recordings, reading: Reading, wanted: bool, rate: float | None
 ) -> Dataset:
-    wanted = ("X_train", "X_test", *(("y_train", "y_test") if labels else ()))
-    lacking = [key for key in wanted if key not in arrays]
-    if lacking:
-        what = "no labels, " if all(key.startswith("y_") for key in lacking) else ""
-        raise ValueError(f"data: {data}: {what}no array {', '.join(lacking)}")
-    x_train = series(data, "X_train", arrays["X_train"], missing, unequal)
-    steps = 0 if unequal == "raise" else x_train.shape[-1]
-    if unequal == "truncate":
-        x_test = series(data, "X_test", arrays["X_test"], missing, unequal)
-        steps = min(steps, x_test.shape[-1])
+    train, test = read.splits["train"], read.splits.get("test")
+    for split in read.splits.values():
+        if split.per_step and wanted:
+            raise ValueError(
+                f"data: {data}: series {split.ids[0]!r} has several values in column 'label', one "
+                "per step; choose window= (such as 2s) to cut it"
+            )
+    x_train, padded = series(data, "X_train", train.x, reading.missing, reading.unequal)
+    x_test, padded_test = x_train[:0], None
+    if test is not None:
+        x_test, padded_test = _test_series(data, test.x, x_train, reading)
+    if reading.unequal == "truncate":
+        steps = min(x.shape[-1] for x in (x_train, x_test))
         x_train, x_test = x_train[..., :steps].contiguous(), x_test[..., :steps].contiguous()
-    else:
-        x_test = series(data, "X_test", arrays["X_test"], missing, unequal, steps)
     if x_train.shape[1:] != x_test.shape[1:]:
         raise ValueError(
             f"data: {data}: X_test holds (C, T) = {tuple(x_test.shape[1:])}; accepted: "
             f"{tuple(x_train.shape[1:])} as X_train"
         )
-    if "y_train" in arrays and "y_test" in arrays:
-        y_train, y_test, classes = labelled(data, arrays, len(x_train), len(x_test))
+    x_test = x_test.to(torch.promote_types(x_train.dtype, x_test.dtype))
+    x_train = x_train.to(x_test.dtype)
+    given = {
+        key: split.labels
+        for key, split in read.splits.items()
+        if split.labels is not None and not split.per_step
+    }
+    if wanted and "train" not in given:
+        lacking = ", ".join(f"y_{key}" for key in read.splits if key not in given)
+        raise ValueError(f"data: {data}: no labels, no array {lacking}")
+    sizes = {"train": len(x_train), "test": len(x_test)}
+    found = label_rules.Labels({key: torch.full((n,), NONE) for key, n in sizes.items()}, (), False)
+    if given:
+        found = label_rules.resolve(
+            data,
+            given,
+            sizes,
+            names=read.classes,
+            task=reading.task,
+            declared=read.regression,
+            no_label=reading.no_label,
+            unseen="raise" if wanted else "ignore",
+        )
+    if wanted and bool(none_of(found.y["train"]).all()):
+        raise ValueError(f"data: {data}: no labels, y_train has NaN or markers of none alone")
+    for note in (*read.notes, *found.notes):
+        _tell(note)
+    groups = None
+    if train.groups is not None:
+        groups = torch.as_tensor(_codes(train.groups), dtype=torch.int64)
+    return Dataset(
+        *(read.name, x_train, found.y["train"], x_test, found.y["test"], found.classes, groups),
+        channel_names=read.channels,
+        ids_train=train.ids,
+        ids_test=() if test is None else test.ids,
+        lengths_train=padded,
+        lengths_test=padded_test,
+        rate=rate,
+        regression=found.regression,
+    )
+
+
+def _test_series(
+    data: str, x: Any, x_train: Tensor, reading: Reading
+) -> tuple[Tensor, Tensor | None]:
+    steps = 0 if reading.unequal in ("raise", "truncate") else x_train.shape[-1]
+    return series(data, "X_test", x, reading.missing, reading.unequal, steps)
+
+
+def _codes(groups: Any) -> Any:
+    return np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
+
+
+def _tell(note: str) -> None:
+    if note.startswith("warning: "):
+        _log.warning("data: %s", note.removeprefix("warning: "))
     else:
-        y_train, y_test = (torch.full((len(x),), -1) for x in (x_train, x_test))
-        classes = ()
-    groups = arrays.get("subject_train")
-    if groups is not None:
-        groups = torch.as_tensor(np.unique(groups, return_inverse=True)[1], dtype=torch.int64)
-        if len(groups) != len(x_train):
-            raise ValueError(
-                f"data: {data}: subject_train has {len(groups)} rows, X_train {len(x_train)}"
-            )
-    return Dataset(name, x_train, y_train, x_test, y_test, classes, groups)
+        _log.info("data: %s", note)

@@ -1,12 +1,53 @@
-"""Files and names -> X_train, y_train, X_test, y_test; X an array or a list of series (C, T)."""
+"""Which reader a path or name is for; pairs of files and folders of recordings."""
 
-import zipfile
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-ACCEPTED = "a .npz, .csv, .arff or .ts file or the name of a data set that aeon knows"
+from tsssl_fast.data import archive, arrays, table
+from tsssl_fast.data.reading import Reading
+from tsssl_fast.data.recordings import Recordings, Split
+
+TABLES: Mapping[str, Callable[[Path, Reading], Recordings]] = {
+    ".csv": table.read_text,
+    ".tsv": table.read_text,
+    ".parquet": table.read_parquet,
+}
+OTHERS: Mapping[str, Callable[[Path, Reading], Recordings]] = {
+    ".npz": arrays.read_npz,
+    ".npy": arrays.read_npy,
+    ".pt": arrays.read_pt,
+    ".ts": lambda path, _: archive.read_ts(path),
+    ".arff": lambda path, _: archive.read_arff(path),
+    ".tsf": lambda path, _: archive.read_tsf(path),
+}
+READERS = {**TABLES, **OTHERS}
+SPLITS = ("train", "test")
+ACCEPTED = (
+    f"a {', '.join(list(READERS)[:-1])} or {list(READERS)[-1]} file, a folder of them or the name "
+    "of a data set that aeon knows"
+)
+
+
+def read(data: str | Path, reading: Reading) -> Recordings:
+    """DATA as it stands. Raises as `tsssl_fast.data.load`."""
+    path = Path(data)
+    suffix = path.suffix.lower()
+    if reading.columns and suffix not in TABLES and not path.is_dir():
+        raise ValueError(f"columns: {data} has none; accepted: with a table (.csv, .tsv, .parquet)")
+    if path.is_dir():
+        return _folder(path, reading)
+    if suffix in READERS:
+        return _file(path, reading)
+    if suffix or path.exists() or len(path.parts) != 1:
+        if not path.exists():
+            raise FileNotFoundError(f"data: {path}: no such file; accepted: {ACCEPTED}")
+        raise ValueError(f"data: {path}: not a format that is read; accepted: {ACCEPTED}")
+    return _by_name(str(data), reading)
 
 
 def existing(path: Path) -> Path:
@@ -15,78 +56,162 @@ def existing(path: Path) -> Path:
     return path
 
 
-def read_npz(path: Path) -> dict[str, Any]:
-    try:
-        with np.load(existing(path), allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
-        raise ValueError(f"data: {path}: not a complete .npz file ({error})") from error
-
-
-def read_text(path: Path) -> dict[str, Any]:
-    """A pair NAME_TRAIN, NAME_TEST of `.ts` or `.arff` files, by aeon."""
-    arrays: dict[str, Any] = {}
-    for split, file in both(path).items():
-        from_aeon = _aeon()
-        read_file = from_aeon.load_from_ts_file
-        if path.suffix == ".arff":
-            read_file = from_aeon.load_from_arff_file
-        try:
-            # Without labels aeon returns the array alone.
-            read = read_file(str(file))
-        except Exception as error:  # aeon raises whatever the first bad line leads to
-            raise ValueError(
-                f"data: {file}: not a complete {path.suffix} file ({type(error).__name__}: {error})"
-            ) from error
-        x, y = read if isinstance(read, tuple) else (read, None)
-        arrays[f"X_{split}"] = x
-        if y is not None and len(y) == len(x):
-            arrays[f"y_{split}"] = y
-    return arrays
-
-
-def both(path: Path) -> dict[str, Path]:
-    """The files of the two splits: NAME_TRAIN and NAME_TEST with the suffix of `path`."""
-    stem = path.stem.removesuffix("_TRAIN").removesuffix("_TEST")
-    if stem == path.stem:
-        raise ValueError(
-            f"data: {path}: accepted: NAME_TRAIN{path.suffix} with NAME_TEST{path.suffix} beside it"
-        )
-    return {
-        split: existing(path.with_name(f"{stem}_{split.upper()}{path.suffix}"))
-        for split in ("train", "test")
+def _file(path: Path, reading: Reading) -> Recordings:
+    """One file, or NAME_TRAIN and NAME_TEST of the same ending; the latter may be missing."""
+    reader = READERS[path.suffix.lower()]
+    stem = path.stem
+    split = next((s for s in SPLITS if stem.lower().endswith(f"_{s}")), None)
+    if split is None:
+        return reader(existing(path), reading)
+    name = stem[: -len(split) - 1]
+    other = {
+        s: path.with_name(f"{name}_{_like(stem[-len(split) :], s)}{path.suffix}") for s in SPLITS
     }
+    first = reader(existing(other["train"]), reading)
+    if "test" in first.splits:
+        return first
+    if not other["test"].is_file():
+        note = f"{other['test'].name} is not there: no test split"
+        return replace(first, name=name, notes=[*first.notes, note])
+    second = reader(other["test"], reading)
+    if second.channels != first.channels:
+        raise ValueError(
+            f"data: {other['test']}: channels {_list(second.channels)}; accepted: "
+            f"{_list(first.channels)}, as {other['train'].name}"
+        )
+    notes = [*first.notes, *(note for note in second.notes if note not in first.notes)]
+    splits = {"train": first.splits["train"], "test": second.splits["train"]}
+    return replace(first, name=name, splits=splits, notes=notes)
 
 
-def read_aeon(name: str) -> dict[str, Any]:
-    from_aeon = _aeon()
-    if name == "BasicMotions":
-        read = from_aeon.load_basic_motions
-    else:
-        from aeon.datasets import tsc_datasets
+def _like(word: str, split: str) -> str:
+    """`split` in the case of `word`."""
+    return split.upper() if word.isupper() else split
 
-        if name not in {*tsc_datasets.univariate, *tsc_datasets.multivariate}:
-            raise ValueError(f"data: {name!r}: no file and no data set; accepted: {ACCEPTED}")
 
-        def read(split: str) -> Any:
-            return from_aeon.load_classification(name, split=split)
+def _folder(folder: Path, reading: Reading) -> Recordings:
+    """A file per recording, in order of their names; or arrays X_train.npy, y_train.npy, ...
 
-    arrays: dict[str, Any] = {}
-    for split in ("train", "test"):
-        try:
-            arrays[f"X_{split}"], arrays[f"y_{split}"] = read(split=split)
-        except Exception as error:  # a download, an archive and a parser can each fail in their way
+    Files in folders `train` and `test` are of that split. What other folders they stand in names
+    their label, or their group where the files themselves have labels.
+    """
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in READERS and p.is_file())
+    if not files:
+        raise ValueError(f"data: {folder}: no files that are read; accepted: {ACCEPTED}")
+    if any(p.name in ("X_train.npy", "X.npy") for p in files):
+        named = {p.stem: arrays.load_array(p) for p in files if p.suffix.lower() == ".npy"}
+        return arrays.series_of(folder, named, reading)
+    suffixes = sorted({p.suffix.lower() for p in files})
+    if len(suffixes) > 1:
+        raise ValueError(f"data: {folder}: files of {', '.join(suffixes)}; accepted: one ending")
+    parts: dict[str, list[tuple[Path, Split, str]]] = {}
+    first: Recordings | None = None
+    notes: list[str] = []
+    for file in files:
+        found = READERS[file.suffix.lower()](file, reading)
+        first = first or found
+        if found.channels != first.channels:
             raise ValueError(
-                f"data: {name!r}: aeon could not load it ({type(error).__name__}: {error})"
-            ) from error
-    return arrays
+                f"data: {file}: channels {_list(found.channels)}; accepted: "
+                f"{_list(first.channels)}, as {files[0].name}"
+            )
+        notes += [note for note in found.notes if note not in notes]
+        above = file.relative_to(folder).parts[:-1]
+        split = next((part.lower() for part in above if part.lower() in SPLITS), "train")
+        inside = "/".join(part for part in above if part.lower() not in SPLITS)
+        for key, series in found.splits.items():
+            parts.setdefault(split if key == "train" else key, []).append((file, series, inside))
+    assert first is not None
+    if "train" not in parts:
+        raise ValueError(f"data: {folder}: no recordings for train")
+    every = [part for found_parts in parts.values() for part in found_parts]
+    folders_are = ""
+    if any(inside for _, _, inside in every):
+        labelled = all(series.labels is not None for _, series, _ in every)
+        folders_are = "group" if labelled else "label"
+        notes.append(f"{folders_are}: the folder of each file")
+    notes.append(f"{len(files)} files with {len(every)} recordings")
+    splits = {key: _joined(folder, found_parts, folders_are) for key, found_parts in parts.items()}
+    return replace(first, name=folder.name, splits=splits, notes=notes)
 
 
-def _aeon() -> Any:
+def _joined(folder: Path, parts: list[tuple[Path, Split, str]], folders_are: str) -> Split:
+    rows: list[Any] = []
+    labels: list[Any] = []
+    groups: list[Any] = []
+    seconds: list[np.ndarray] = []
+    ids: list[str] = []
+    kinds = {(s.labels is None, s.per_step) for _, s, _ in parts}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"data: {folder}: some files have labels, some none; accepted: all or none"
+        )
+    for file, series, inside in parts:
+        rows += list(series.x)
+        stem = "/".join((*filter(None, [inside]), file.stem))
+        ids += [stem] if len(series) == 1 else [f"{stem}/{name}" for name in series.ids]
+        if folders_are == "label":
+            labels += [inside] * len(series)
+        elif series.labels is not None:
+            labels += list(series.labels)
+        own = series.groups if series.groups is not None else None
+        fallback = inside if folders_are == "group" else stem
+        groups += list(own) if own is not None else [fallback] * len(series)
+        if series.seconds is not None:
+            seconds += list(series.seconds)
+    per_step = bool(labels) and np.ndim(labels[0]) > 0
+    return Split(
+        rows,
+        labels if per_step else (np.array(labels, object) if labels else None),
+        np.array([str(group) for group in groups], object),
+        tuple(ids),
+        seconds if len(seconds) == len(rows) else None,
+    )
+
+
+def _by_name(name: str, reading: Reading) -> Recordings:
     try:
-        import aeon.datasets
+        import aeon.datasets as from_aeon
+        from aeon.datasets import tsc_datasets, tser_datasets
     except ImportError as error:
         raise ImportError(
             "data: this form is read by aeon; install it by: pip install 'tsssl_fast[train]'"
         ) from error
-    return aeon.datasets
+    targets = name in {*tser_datasets.tser_soton, *tser_datasets.tser_monash}
+    known = {*tsc_datasets.univariate, *tsc_datasets.multivariate}
+    if name == "BasicMotions":
+        load: Any = from_aeon.load_basic_motions
+    elif name not in known and not targets:
+        raise ValueError(f"data: {name!r}: no file and no data set; accepted: {ACCEPTED}")
+    else:
+        if not reading.download and not _is_there(from_aeon, name):
+            raise ValueError(
+                f"data: {name!r}: aeon would download it; accepted: download=True, or a local file"
+            )
+        method = from_aeon.load_regression if targets else from_aeon.load_classification
+
+        def load(split: str) -> Any:
+            return method(name, split=split)
+
+    splits = {}
+    for split in SPLITS:
+        try:
+            x, y = load(split=split)
+        except Exception as error:  # a download, an archive and a parser can each fail in their way
+            raise ValueError(
+                f"data: {name!r}: aeon could not load it ({type(error).__name__}: {error})"
+            ) from error
+        splits[split] = Split(x, np.asarray(y), ids=tuple(str(i) for i in range(len(x))))
+    return Recordings(name, splits, regression=targets)
+
+
+def _is_there(from_aeon: Any, name: str) -> bool:
+    """Whether aeon has the files of a data set, shipped or fetched before."""
+    shipped = Path(from_aeon.__file__).parent
+    fetched = Path(os.environ.get("AEON_DATA", "~/aeon_data")).expanduser()
+    places = (shipped / "data", shipped / "local_data", fetched)
+    return any((place / name / f"{name}_TRAIN.ts").is_file() for place in places)
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "without names"

@@ -7,16 +7,17 @@ from torch import Tensor
 
 from tsssl_fast.common import checks
 
-__all__ = ["SCALINGS", "Scaling"]
-
 SCALINGS = ("standard", "scale", "none")
+BLOCK = 1 << 22  # values that are held in float64 at a time
 
 
 @dataclass(frozen=True)
 class Scaling:
     """x -> (x - shift) / scale per channel, fitted on a train split and kept with the encoder.
 
-    shift, scale: (C,) float32.
+    Both are computed and applied in float64, whatever the unit of x; the result is float32.
+
+    shift, scale: (C,) float64.
     """
 
     shift: Tensor
@@ -32,7 +33,8 @@ class Scaling:
                 rotations; "none".
             group: that many neighbouring channels share one scale, 3 for the axes of a sensor.
 
-        A constant channel keeps its scale. Raises ValueError for an unknown kind or a group that
+        A constant channel keeps its scale: one whose deviation is not above the rounding of x's
+        dtype at the channel's largest value. Raises ValueError for an unknown kind or a group that
         does not divide C.
         """
         checks.choice("scaling", kind, SCALINGS)
@@ -41,18 +43,75 @@ class Scaling:
             raise ValueError(
                 f"scale_group: {group}; accepted: a divisor of the {channels} channels"
             )
-        shift = torch.zeros(channels)
+        shift, unit = torch.zeros(channels).double(), torch.ones(channels).double()
         if kind == "none":
-            return cls(shift, torch.ones(channels))
+            return cls(shift, unit)
+        size = _largest(x, shift)
         if kind == "standard":
-            shift = x.mean((0, 2))
-        power = (x - shift[:, None]).square().mean((0, 2))
-        scale = power.view(-1, group).mean(1).sqrt().repeat_interleave(group)
-        return cls(shift, torch.where(scale > 1e-12, scale, 1.0))
+            shift = _mean(x, size)
+        scale = _deviation(x, shift, group)
+        tiny = size.view(-1, group).amax(1).repeat_interleave(group) * _rounding(x)
+        return cls(shift, torch.where(scale > tiny, scale, unit))
 
     def __call__(self, x: Tensor) -> Tensor:
+        """(N, C, T) -> float32. Raises ValueError for another C, or a result beyond float32."""
         if x.dim() != 3 or x.shape[1] != len(self.shift):
             raise ValueError(
                 f"x: shape {tuple(x.shape)}; accepted: (N, {len(self.shift)}, T) as in pre-training"
             )
-        return (x - self.shift[:, None]) / self.scale[:, None]
+        y = torch.empty(x.shape, dtype=torch.float32, device=x.device)
+        for part, out in zip(_blocks(x), _blocks(y), strict=True):
+            out.copy_((part.double() - self.shift[:, None]) / self.scale[:, None])
+        if x.dtype == torch.float64 and not torch.isfinite(y).all():
+            raise ValueError(
+                "x: values that are beyond float32 after scaling; accepted: scaling='standard', or "
+                "another unit"
+            )
+        return y
+
+
+def constant_channels(x: Tensor) -> list[int]:
+    """Channels of x (N, C, T) that do not move, up to the rounding of their dtype."""
+    size = _largest(x, torch.zeros(x.shape[1]).double())
+    deviation = _deviation(x, _mean(x, size), 1)
+    return torch.nonzero(deviation <= size * _rounding(x))[:, 0].tolist()
+
+
+def _rounding(x: Tensor) -> float:
+    return torch.finfo(x.dtype).eps
+
+
+def _blocks(x: Tensor) -> tuple[Tensor, ...]:
+    return x.split(max(1, BLOCK // max(1, x.shape[1] * x.shape[2])))
+
+
+def _largest(x: Tensor, shift: Tensor) -> Tensor:
+    """(C,): max |x - shift|."""
+    parts = [(part.double() - shift[:, None]).abs().amax((0, 2)) for part in _blocks(x)]
+    return torch.stack(parts).amax(0)
+
+
+def _mean(x: Tensor, size: Tensor) -> Tensor:
+    """(C,). Around the first value, so that a constant channel's is exact, and in units of its
+    size, so that no sum overflows."""
+    first = x[0, :, 0].double()
+    unit = torch.where(size > 0, size, 1.0)
+    sums = [
+        (part.double() / unit[:, None] - (first / unit)[:, None]).sum((0, 2)) for part in _blocks(x)
+    ]
+    count = x.shape[0] * x.shape[2]
+    return first + torch.stack(sums).sum(0) / count * unit
+
+
+def _deviation(x: Tensor, shift: Tensor, group: int) -> Tensor:
+    """(C,): root mean square around the shift, over groups of channels, in units of their largest
+    value, so that no square overflows or vanishes."""
+    largest = _largest(x, shift).view(-1, group).amax(1).repeat_interleave(group)
+    unit = torch.where(largest > 0, largest, 1.0)
+    powers = [
+        ((part.double() - shift[:, None]) / unit[:, None]).square().sum((0, 2))
+        for part in _blocks(x)
+    ]
+    power = torch.stack(powers).sum(0) / (x.shape[0] * x.shape[2])
+    shared = power.view(-1, group).mean(1).sqrt().repeat_interleave(group)
+    return shared * unit

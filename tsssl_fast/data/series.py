@@ -1,4 +1,4 @@
-"""Series as read -> (N, C, T) float32: equal lengths, no holes."""
+"""Series as read -> (N, C, T): equal lengths, no holes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,23 +9,21 @@ from torch import Tensor
 
 from tsssl_fast import preprocess
 
-__all__ = ["MISSING", "UNEQUAL", "series"]
 
-MISSING = ("raise", "linear", "forward_backward", "zero")
-UNEQUAL = ("raise", "resample", "pad", "truncate")
+def series(
+    data: str, key: str, given: Any, missing: str, unequal: str, length: int = 0
+) -> tuple[Tensor, Tensor | None]:
+    """x (N, C, T), and the lengths (N,) int64 before padding where "pad" made them equal.
 
-
-def series(data: str, key: str, given: Any, missing: str, unequal: str, length: int = 0) -> Tensor:
-    """(N, C, T) float32 from an array (N, C, T) or a list of arrays (C, T_i).
-
-    data, key: for messages. length: T where the policy has to choose one; 0: the longest, for
-    "truncate" the shortest. Holes are filled before lengths change.
+    float32 where the values are floats of up to 32 bits or integers of up to 16, which it holds
+    exactly, else float64. data, key: for messages. length: T where the policy has to choose one; 0:
+    the longest, for "truncate" the shortest. Holes are filled before lengths change.
     """
     if isinstance(given, np.ndarray) and given.dtype != object:
         _check(data, key, given, 3)
-        x = _filled(data, key, torch.from_numpy(np.array(given, np.float32, order="C")), missing)
+        x = _filled(data, key, _tensor(given), missing)
         if not length or x.shape[-1] == length:
-            return x
+            return x, None
         rows: Sequence[Tensor] = list(x)
     else:
         rows = _ragged(data, key, given, missing)
@@ -33,10 +31,18 @@ def series(data: str, key: str, given: Any, missing: str, unequal: str, length: 
     if len(lengths) > 1 and unequal == "raise":
         raise ValueError(
             f"data: {data}: {key} holds series of unequal length, {min(lengths)} to "
-            f"{max(lengths)} steps; choose unequal='resample', 'pad' or 'truncate'"
+            f"{max(lengths)} steps; choose unequal='resample', 'pad' or 'truncate', or a window"
         )
     steps = length or (min(lengths) if unequal == "truncate" else max(lengths))
-    return torch.stack([_fitted(row, steps, unequal) for row in rows])
+    kept = torch.tensor([min(row.shape[-1], steps) for row in rows])
+    padded = kept if unequal == "pad" and len(lengths) > 1 else None
+    return torch.stack([_fitted(row, steps, unequal) for row in rows]), padded
+
+
+def _tensor(given: np.ndarray) -> Tensor:
+    kind, size = given.dtype.kind, given.dtype.itemsize
+    narrow = size <= 4 if kind == "f" else size <= 2
+    return torch.from_numpy(np.array(given, np.float32 if narrow else np.float64, order="C"))
 
 
 def _ragged(data: str, key: str, given: Any, missing: str) -> list[Tensor]:
@@ -47,10 +53,12 @@ def _ragged(data: str, key: str, given: Any, missing: str) -> list[Tensor]:
         raise ValueError(f"data: {data}: {key} holds series of different numbers of channels")
     if not rows:
         raise ValueError(f"data: {data}: {key} holds no series")
-    return [
-        _filled(data, key, torch.from_numpy(np.array(row, np.float32, order="C"))[None], missing)[0]
-        for row in rows
-    ]
+    tensors = [_tensor(row) for row in rows]
+    wide = any(tensor.dtype == torch.float64 for tensor in tensors)
+    tensors = [tensor.double() if wide else tensor for tensor in tensors]
+    if missing == "raise":
+        _refuse(data, key, sum(int(torch.isnan(tensor).sum()) for tensor in tensors))
+    return [_filled(data, key, tensor[None], missing)[0] for tensor in tensors]
 
 
 def _check(data: str, key: str, given: np.ndarray, dimensions: int) -> None:
@@ -61,17 +69,24 @@ def _check(data: str, key: str, given: np.ndarray, dimensions: int) -> None:
         )
 
 
+def _refuse(data: str, key: str, holes: int) -> None:
+    if holes:
+        raise ValueError(
+            f"data: {data}: {key} has {holes} NaN; choose missing='linear', 'forward_backward' or "
+            "'zero'"
+        )
+
+
 def _filled(data: str, key: str, x: Tensor, missing: str) -> Tensor:
     holes = int(torch.isnan(x).sum())
     if holes:
         if missing == "raise":
-            policies = "', '".join(MISSING[1:])
-            raise ValueError(f"data: {data}: {key} has {holes} NaN; choose missing='{policies}'")
+            _refuse(data, key, holes)
         if missing != "zero":
             x = preprocess.fill_missing(x, method=missing)
         x = torch.nan_to_num(x, nan=0.0, posinf=torch.inf, neginf=-torch.inf)
     if not torch.isfinite(x).all():
-        raise ValueError(f"data: {data}: {key} has infinite values; accepted: finite float32")
+        raise ValueError(f"data: {data}: {key} has infinite values; accepted: finite numbers")
     return x
 
 

@@ -1,137 +1,390 @@
-"""Series from CSV files with a row per time step.
+"""Tables (.csv, .tsv, .parquet) -> series; `columns.py` says which column is what.
 
-| role   | column                                                                 | default  |
-| ------ | ---------------------------------------------------------------------- | -------- |
-| series | says which rows are one series                                         | `series` |
-| time   | orders the rows of a series; without it they keep the file's order     | `time`   |
-| label  | the class, the same in all rows of a series                            | `label`  |
-| group  | rows of one group (a subject) stay on one side of a validation split   | `group`  |
-| split  | `train` or `test`, in a file that holds both                           | `split`  |
-| values | the channels, names with commas between; else all columns that remain  |          |
+A table has a row per step ("long") or a row per series ("wide"). It is wide where it has no header
+and its first column holds whole numbers of which most occur repeatedly, as the UCR archive has
+them; or where more than half of its columns are named by a common beginning and a counting number,
+eight or more of them (`t0, t1, ...`, or several channels `x_0, x_1, ..., y_0, ...`), and none is
+named as a series or a time. Everything else is long; `table` says otherwise.
 
-Without the column `split`, NAME_TRAIN.csv and NAME_TEST.csv belong together. A default that the
-file lacks is no role; a column that is named must be there. An empty cell is a missing value.
+A long table without a column for the series is one recording, or one for each group. Without the
+column `split`, NAME_TRAIN and NAME_TEST with the same ending belong together.
 """
 
-import csv
-from collections.abc import Mapping
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tsssl_fast.common import checks
-from tsssl_fast.data.readers import both, existing
+from tsssl_fast.data import columns as roles_of
+from tsssl_fast.data import delimited, times
+from tsssl_fast.data.labels import MARKERS
+from tsssl_fast.data.reading import UNITS, Reading
+from tsssl_fast.data.recordings import Recordings, Split
 
-ROLES = ("series", "time", "label", "group", "split", "values")
-
-
-def read_csv(path: Path, columns: Mapping[str, str]) -> dict[str, Any]:
-    """Arrays by split; X a list of series (C, T)."""
-    for role in columns:
-        checks.choice("columns: role", role, ROLES)
-    header, rows = _rows(existing(path))
-    roles = _roles(path, header, columns)
-    if "split" not in roles:
-        arrays: dict[str, Any] = {}
-        for split, file in both(path).items():
-            header, rows = _rows(file)
-            _split(file, split, rows, header, _roles(file, header, columns), arrays)
-        return arrays
-    arrays = {}
-    place = header.index(roles["split"])
-    for name in {row[place] for row in rows} - {"train", "test"}:
-        raise ValueError(f"data: {path}: split {name!r}; accepted: train, test")
-    for split in ("train", "test"):
-        _split(path, split, [r for r in rows if r[place] == split], header, roles, arrays)
-    return arrays
+LEAST_STEPS = 8  # columns of a channel that count up, for a table to be wide
+TEXT_ROLES = ("series", "label", "group", "split")
+_COUNTED = re.compile(r"(.*?)[_\- ]?(\d+)")
 
 
-def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
-    # Not by pandas: it fills a short row with missing values, takes the first column of rows that
-    # are one cell too long for an index and renames repeated columns, each without a word.
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = list(csv.reader(file))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"data: {path}: not a CSV file ({error})") from error
-    if len(lines) < 2:
-        raise ValueError(f"data: {path}: no rows; accepted: a header and a row per time step")
-    repeated = [name for name in dict.fromkeys(lines[0]) if lines[0].count(name) > 1]
-    if repeated:
-        raise ValueError(f"data: {path}: several columns {repeated[0]!r}; accepted: one of a name")
-    for number, line in enumerate(lines[1:], 2):
-        if len(line) != len(lines[0]):
+@dataclass
+class Table:
+    """A table on its way: cells, the role of every column, and what is to be told."""
+
+    path: Path
+    cells: Any
+    header: list[str]
+    roles: dict[str, str]
+    reading: Reading
+    decimal: str = "."
+    first_line: int = 1
+    notes: list[str] = field(default_factory=list)
+
+    def numbers(self, name: str) -> Any:
+        return delimited.numbers(self.path, self.cells[name], name, self.first_line, self.decimal)
+
+    def text(self, role: str) -> np.ndarray:
+        """The cells of a role as text without spaces around, "" for what is missing."""
+        cells = self.cells[self.roles[role]]
+        texts: np.ndarray = cells.astype(object).where(cells.notna(), "").to_numpy(object)
+        return np.array([_text(value) for value in texts], object)
+
+
+def read_text(path: Path, reading: Reading) -> Recordings:
+    """`.csv` and `.tsv`."""
+    text = delimited.open_text(path)
+    header = list(text.header) or [str(number) for number in range(text.width)]
+    unnamed = [at for at, name in enumerate(header) if not name]
+    names = [name or f"\0{at}" for at, name in enumerate(header)]
+    roles = roles_of.named(path, [n for n in names if n[0] != "\0"], reading.columns)
+    as_text = [roles[role] for role in TEXT_ROLES if role in roles]
+    cells = delimited.read(text, names, as_text)
+    table = Table(path, cells, names, roles, reading, text.decimal, text.skip + 1)
+    table.notes += text.notes
+    for at in unnamed:
+        empty = bool(cells[names[at]].isna().all())
+        if at and not empty:
             raise ValueError(
-                f"data: {path}: line {number} has {len(line)} cells; accepted: {len(lines[0])}, as "
-                "the header"
+                f"data: {path}: column {at + 1} has no name; accepted: only the first, an index"
             )
-    return lines[0], lines[1:]
-
-
-def _roles(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, str]:
-    named = {role: name for role, name in columns.items() if role != "values"}
-    wanted = [*named.values(), *filter(None, columns.get("values", "").split(","))]
-    for name in wanted:
-        if name not in header:
-            raise ValueError(f"data: {path}: no column {name!r}; accepted: {', '.join(header)}")
-    free = set(header) - set(wanted)
-    defaults = {role: role for role in ROLES[:-1] if role not in named and role in free}
-    roles = defaults | named
-    if columns.get("values"):
-        roles["values"] = columns["values"]
-    if "series" not in roles:
-        raise ValueError(
-            f"data: {path}: no column 'series'; name the one that tells series apart by "
-            "columns={'series': NAME}"
+        table.notes.append(
+            "the last column is empty and left out"
+            if at and empty
+            else "the column without a name is an index and no channel"
         )
-    return roles
+    table.header = [name for name in names if name[0] != "\0"]
+    return _read(table, bool(text.header))
 
 
-def _split(
-    path: Path,
-    split: str,
-    rows: list[list[str]],
-    header: list[str],
-    roles: Mapping[str, str],
-    arrays: dict[str, Any],
-) -> None:
-    """Adds X, y and groups of one split; series in the order of their first rows."""
-    values = [name for name in roles.get("values", "").split(",") if name]
-    values = values or [name for name in header if name not in roles.values()]
-    if not rows or not values:
-        raise ValueError(f"data: {path}: no {'rows' if not rows else 'channels'} for {split}")
-    by_series: dict[str, list[list[str]]] = {}
-    for row in rows:
-        by_series.setdefault(row[header.index(roles["series"])], []).append(row)
-    found: dict[str, list[Any]] = {"X": [], "y": [], "subject": []}
-    for name, lines in by_series.items():
-        if "time" in roles:
-            times = _numbers(path, lines, header, [roles["time"]])[0]
-            lines = [lines[i] for i in np.argsort(times, kind="stable")]
-        found["X"].append(_numbers(path, lines, header, values))
-        for role, key in (("label", "y"), ("group", "subject")):
-            if role in roles:
-                cells = {line[header.index(roles[role])] for line in lines}
-                if len(cells) > 1:
-                    raise ValueError(
-                        f"data: {path}: series {name!r} has several values in column "
-                        f"{roles[role]!r}: {', '.join(sorted(cells)[:3])}"
-                    )
-                found[key].append(cells.pop())
-    arrays[f"X_{split}"] = found["X"]
-    for key in ("y", "subject"):
-        if found[key]:
-            arrays[f"{key}_{split}"] = np.array(found[key])
-
-
-def _numbers(path: Path, lines: list[list[str]], header: list[str], names: list[str]) -> np.ndarray:
-    """(columns, rows) float64, NaN for empty cells."""
-    places = [header.index(name) for name in names]
+def read_parquet(path: Path, reading: Reading) -> Recordings:
     try:
-        return np.array([[float(line[p] or "nan") for line in lines] for p in places])
-    except ValueError as error:
-        raise ValueError(
-            f"data: {path}: {error} in columns {', '.join(names)}; accepted: numbers, or name the "
-            "channels by columns={'values': 'A,B'}"
+        import pandas as pd
+        import pyarrow  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "data: Parquet is read by pyarrow; install it by: pip install pyarrow"
         ) from error
+    try:
+        with path.open("rb") as file:
+            cells = pd.read_parquet(file, engine="pyarrow")
+    except Exception as error:  # pyarrow raises what the first bad byte leads to
+        raise ValueError(
+            f"data: {path}: not a complete Parquet file ({type(error).__name__}: {error})"
+        ) from error
+    return read_frame(path, cells, reading)
+
+
+def read_frame(path: Path, cells: Any, reading: Reading) -> Recordings:
+    """A DataFrame; an index with a name is a column, one without is none."""
+    named = [name for name in cells.index.names if name is not None]
+    cells = cells.reset_index(level=named) if named else cells.reset_index(drop=True)
+    header = [str(name) for name in cells.columns]
+    if len(set(header)) < len(header) or not len(cells):
+        raise ValueError(f"data: {path}: accepted: rows, and one column of a name")
+    cells.columns = header
+    notes = []
+    if "__index_level_0__" in header or "Unnamed: 0" in header:
+        lost = [name for name in header if name in ("__index_level_0__", "Unnamed: 0")]
+        header = [name for name in header if name not in lost]
+        notes.append("the column without a name is an index and no channel")
+    roles = roles_of.named(path, header, reading.columns)
+    return _read(Table(path, cells, header, roles, reading, notes=notes), True)
+
+
+def _read(table: Table, has_header: bool) -> Recordings:
+    form = table.reading.table
+    if form == "auto":
+        form = "wide" if _is_wide(table, has_header) else "long"
+        if form == "wide":
+            table.notes.append("a row per series (table='long' says otherwise)")
+    read = _wide(table, has_header) if form == "wide" else _long(table)
+    return replace(read, notes=[*table.notes, *read.notes])
+
+
+def _is_wide(table: Table, has_header: bool) -> bool:
+    if not has_header:
+        first = table.numbers(table.header[0])
+        if first is None or len(table.header) < 3:
+            return False
+        known = first[np.isfinite(first)]
+        return bool(
+            len(known) and (known % 1 == 0).all() and len(np.unique(known)) <= len(known) / 2
+        )
+    if "series" in table.roles and table.cells[table.roles["series"]].duplicated().any():
+        return False
+    if "time" in table.roles or "values" in table.roles:
+        return False
+    counted = [len(steps) for steps in _counting(table.header).values()]
+    return sum(counted) > len(table.header) / 2 and max(counted, default=0) >= LEAST_STEPS
+
+
+def _counting(header: Sequence[str]) -> dict[str, list[str]]:
+    """Channel -> its columns in order, of columns whose names count up without a gap."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for name in header:
+        match = _COUNTED.fullmatch(name)
+        if match:
+            found.setdefault(match[1], []).append((int(match[2]), name))
+    steps = {prefix: sorted(columns) for prefix, columns in found.items()}
+    return {
+        prefix: [name for _, name in columns]
+        for prefix, columns in steps.items()
+        if [n for n, _ in columns] == list(range(columns[0][0], columns[0][0] + len(columns)))
+    }
+
+
+def _wide(table: Table, has_header: bool) -> Recordings:
+    roles = dict(table.roles)
+    if not has_header and "label" not in roles:
+        roles["label"] = table.header[0]
+        table.notes.append("no header: the first column is the label")
+    table.roles = roles
+    free = [name for name in table.header if name not in roles.values()]
+    if roles.get("values"):
+        free = [name for name in roles["values"].split(",") if name]
+    channels = _counting(free) if has_header else {}
+    channels = {prefix: names for prefix, names in channels.items() if len(names) > 1}
+    if len({len(names) for names in channels.values()}) != 1:
+        channels = {"": free}
+    left = [name for name in free if not any(name in names for names in channels.values())]
+    if left:
+        table.notes.append(f"left out: {_list(left)}")
+    x = np.stack([_matrix(table, names) for names in channels.values()], axis=1)
+    ends = np.isnan(x).all(1)[:, ::-1].argmin(1)  # steps without any value at the end
+    ends[np.isnan(x).all((1, 2))] = 0
+    rows: Any = x
+    if ends.any():
+        rows = [series[:, : series.shape[1] - end] for series, end in zip(x, ends, strict=True)]
+        table.notes.append(
+            f"{int((ends > 0).sum())} series end in missing values: they are that much shorter"
+        )
+    ids = tuple(table.text("series")) if "series" in roles else _numbered(len(x))
+    labels = _labels(table.text("label")) if "label" in roles else None
+    groups = table.text("group") if "group" in roles else None
+    split = table.text("split") if "split" in roles else None
+    names = tuple(prefix.strip("_- ") for prefix in channels) if len(channels) > 1 else ()
+    return _by_split(table, Split(rows, labels, groups, ids), split, names)
+
+
+def _long(table: Table) -> Recordings:
+    path, roles, cells = table.path, table.roles, table.cells
+    if "split" in roles:
+        _check_split(path, table.text("split"))
+    keyed = roles.get("series") or roles.get("group")
+    codes = np.zeros(len(cells), np.int64)
+    ids: list[str] = [path.stem]
+    if keyed:
+        role = "series" if "series" in roles else "group"
+        codes, ids = _factorized(table.text(role))
+        if "" in ids:
+            raise ValueError(f"data: {path}: column {keyed!r} has empty cells; accepted: none")
+    seconds = _seconds(table) if "time" in roles else None
+    order = np.arange(len(codes))
+    if seconds is not None:
+        order = np.lexsort((seconds, codes))
+    elif (np.diff(codes) < 0).any():
+        order = np.argsort(codes, kind="stable")
+    codes = codes[order]
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    runs = roles_of.Runs(starts, np.append(starts[1:], len(codes)))
+    names = _channels(table, order, runs)
+    if seconds is None and "time" in roles:  # recognised by its values, which rise already
+        seconds = _seconds(table)
+    values = _matrix(table, names)[order]
+    parts = list(zip(runs.starts, runs.ends, strict=True))
+    stamps = None if seconds is None else [seconds[order][a:b] for a, b in parts]
+    if stamps is not None:
+        again = sum(int((np.diff(part) == 0).sum()) for part in stamps)
+        if again:
+            table.notes.append(f"{again} rows have the time stamp of the row before")
+    constant: dict[str, Any] = {}
+    for role in ("label", "group", "split"):
+        if role in table.roles:
+            constant[role] = _per_series(table, role, order, parts, ids)
+    split = Split(
+        [values[a:b].T for a, b in parts],
+        _labels(constant.get("label")),
+        constant.get("group"),
+        tuple(ids),
+        stamps,
+    )
+    return _by_split(table, split, constant.get("split"), tuple(names))
+
+
+def _channels(table: Table, order: np.ndarray, runs: Any) -> list[str]:
+    """The columns of the values; says which, and what becomes of the others."""
+    roles = table.roles
+    if roles.get("values"):
+        return [name for name in roles["values"].split(",") if name]
+    channels, clocks, left = [], [], []
+    for name in [name for name in table.header if name not in roles.values()]:
+        column = table.numbers(name)
+        if column is None:
+            if "label" not in roles or not _is_constant(table.cells[name], order, runs):
+                example = table.cells[name].dropna().astype(str).iloc[:1].tolist()
+                raise ValueError(
+                    f"data: {table.path}: could not convert string to float: column {name!r} holds "
+                    f"{example[0] if example else ''!r}; accepted: numbers; say what it is, as in "
+                    f"columns={{'series': {name!r}}} or label, or name the channels by "
+                    "columns={'values': 'A,B'}"
+                )
+            left.append(f"{name} (text)")
+            continue
+        column = column[order]
+        if roles_of.is_clock(column, runs):
+            clocks.append(name)
+        elif roles_of.is_identifier(column, runs):
+            if "group" not in roles:
+                roles["group"] = name
+                table.notes.append(f"group: {name}, a whole number constant within every series")
+            else:
+                left.append(f"{name} (constant within every series)")
+        else:
+            channels.append(name)
+    if clocks and not channels:
+        channels, clocks = clocks, []
+    if clocks and "time" not in roles:
+        roles["time"] = clocks[0]
+        left += [f"{name} (rises in equal steps: a time)" for name in clocks]
+    elif clocks:
+        left += [f"{name} (rises in equal steps: another time)" for name in clocks]
+    if not channels:
+        raise ValueError(
+            f"data: {table.path}: no channels; accepted: a column of numbers beside "
+            f"{_list([*roles.values(), *clocks])}"
+        )
+    told = [role for role in ("series", "label", "group") if role in roles]
+    known = "".join(f"; {role}: {roles[role]}" for role in told)
+    rest = f"; left out: {_list(left)}" if left else ""
+    table.notes.append(f"channels: {_list(channels)}{known}{rest}")
+    return channels
+
+
+def _seconds(table: Table) -> np.ndarray:
+    name = table.roles["time"]
+    values = None
+    try:
+        values = table.numbers(name)
+    except ValueError:  # dates, of which some look like numbers
+        values = None
+    if values is not None:
+        if np.isnan(values).any():
+            raise ValueError(
+                f"data: {table.path}: column {name!r} has empty cells; accepted: a time in each row"
+            )
+        unit, why = times.unit_of(name, values, table.reading.time_unit)
+        table.notes.append(f"time: {name} in {unit} ({why})")
+        found: np.ndarray = values * UNITS[unit]
+        return found
+    found, how = times.dates(table.path, table.cells[name], name)
+    table.notes.append(f"time: {name}, {how}")
+    return found
+
+
+def _per_series(
+    table: Table, role: str, order: np.ndarray, parts: Sequence[tuple[int, int]], ids: Sequence[str]
+) -> Any:
+    """(N,) cells, constant within every series; labels may be arrays, one cell per step."""
+    cells = table.text(role)[order]
+    varying = [i for i, (a, b) in enumerate(parts) if (cells[a:b] != cells[a]).any()]
+    if not varying:
+        return cells[[a for a, _ in parts]]
+    if role == "label":
+        return [cells[a:b] for a, b in parts]
+    a, b = parts[varying[0]]
+    raise ValueError(
+        f"data: {table.path}: series {ids[varying[0]]!r} has several values in column "
+        f"{table.roles[role]!r}: {', '.join(sorted(set(cells[a:b]))[:3])}"
+    )
+
+
+def _by_split(
+    table: Table, series: Split, split: np.ndarray | None, channels: tuple[str, ...]
+) -> Recordings:
+    if split is None:
+        return Recordings(table.path.stem, {"train": series}, channels)
+    _check_split(table.path, split)
+    splits = {}
+    for name in ("train", "test"):
+        rows = np.flatnonzero(split == name)
+        if len(rows):
+            splits[name] = series.take(rows)
+    if "train" not in splits:
+        raise ValueError(f"data: {table.path}: no rows for train")
+    return Recordings(table.path.stem, splits, channels)
+
+
+def _check_split(path: Path, split: np.ndarray) -> None:
+    for name in sorted(set(split) - {"train", "test"}):
+        raise ValueError(f"data: {path}: split {name!r}; accepted: train, test")
+
+
+def _matrix(table: Table, names: Sequence[str]) -> np.ndarray:
+    """(rows, columns) float64."""
+    values = np.empty((len(table.cells), len(names)))
+    for place, name in enumerate(names):
+        column = table.numbers(name)
+        if column is None:
+            raise ValueError(
+                f"data: {table.path}: could not convert string to float: column {name!r}; "
+                "accepted: numbers, or name the channels by columns={'values': 'A,B'}"
+            )
+        values[:, place] = column
+    return values
+
+
+def _factorized(cells: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Codes in order of the first appearance, and the texts."""
+    import pandas as pd
+
+    codes, values = pd.factorize(cells)
+    return codes.astype(np.int64), [str(value) for value in values]
+
+
+def _is_constant(column: Any, order: np.ndarray, runs: Any) -> bool:
+    cells = column.astype(str).to_numpy(object)[order]
+    return all((cells[a:b] == cells[a]).all() for a, b in zip(runs.starts, runs.ends, strict=True))
+
+
+def _labels(labels: Any) -> Any:
+    """None where no series has one."""
+    if labels is None or isinstance(labels, list):
+        return labels
+    return None if set(labels) <= MARKERS else labels
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def _numbered(n: int) -> tuple[str, ...]:
+    return tuple(str(number) for number in range(n))
+
+
+def _list(names: Sequence[str], shown: int = 12) -> str:
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more

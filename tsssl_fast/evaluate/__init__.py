@@ -3,6 +3,7 @@
 | function                                | answers                                               |
 | --------------------------------------- | ----------------------------------------------------- |
 | `linear_probe`, `ridge_probe`           | are the classes linearly separable                    |
+| `ridge_regression`                      | how near are targets that are numbers                 |
 | `svm_probe`                             | are they, by TS2Vec's protocol                        |
 | `knn_classify`, `retrieval`             | are neighbours of the same class                      |
 | `clustering`                            | do clusters follow the classes (NMI, ARI)             |
@@ -21,7 +22,7 @@ from typing import Any
 from tsssl_fast.evaluate.dissection import Dissection, dissect
 from tsssl_fast.evaluate.features import features
 from tsssl_fast.evaluate.labels import FRACTIONS, stratified
-from tsssl_fast.evaluate.metrics import Clustering, Metrics, clustering, metrics
+from tsssl_fast.evaluate.metrics import Clustering, Metrics, clustering, interval, metrics
 from tsssl_fast.evaluate.probes import (
     Probes,
     Result,
@@ -31,6 +32,7 @@ from tsssl_fast.evaluate.probes import (
     ridge_probe,
     svm_probe,
 )
+from tsssl_fast.evaluate.regression import Regression, regression, ridge_regression
 from tsssl_fast.evaluate.retrieval import Retrieval, retrieval
 from tsssl_fast.evaluate.statistics import series_statistics
 from tsssl_fast.functional.collapse import CollapseReport, collapse_report
@@ -42,18 +44,22 @@ __all__ = [
     "Dissection",
     "Metrics",
     "Probes",
+    "Regression",
     "Result",
     "Retrieval",
     "clustering",
     "collapse_report",
     "dissect",
     "features",
+    "interval",
     "knn_classify",
     "linear_probe",
     "metrics",
     "probe",
+    "regression",
     "retrieval",
     "ridge_probe",
+    "ridge_regression",
     "series_statistics",
     "stratified",
     "svm_probe",

@@ -14,6 +14,7 @@ Dissection, CVPR 2017, whose concepts are labelled by hand; these are computed f
 | channel c                   | share of channel c in the energy, windows of T/8 steps            |
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,12 +53,14 @@ class Dissection:
         return {name: found.count(name) for name in (*self.names, "none")}
 
 
-def dissect(encoder: nn.Module, x: Tensor) -> Dissection:
+def dissect(encoder: nn.Module, x: Tensor, channels: Sequence[str] = ()) -> Dissection:
     """The units of `encoder`'s last stage on series x (N, C, T), T >= 8, in evaluation mode.
+
+    channels: their names, where they have any.
 
     Raises TypeError, ValueError for x of another kind or shape, or an encoder without stages.
     """
-    names, scores = concepts(x)
+    names, scores = concepts(x, channels)
     found = stages(encoder)
     if not found:
         raise ValueError(
@@ -80,8 +83,11 @@ def dissect(encoder: nn.Module, x: Tensor) -> Dissection:
     return Dissection(both / either.clamp(min=1), names, activations)
 
 
-def concepts(x: Tensor) -> tuple[tuple[str, ...], Tensor]:
-    """The concepts' names, and their scores (N, concepts, T) of series x (N, C, T)."""
+def concepts(x: Tensor, channels: Sequence[str] = ()) -> tuple[tuple[str, ...], Tensor]:
+    """The concepts' names, and their scores (N, concepts, T) of series x (N, C, T).
+
+    channels: their names; none: numbers.
+    """
     checks.floating("x", x)
     if x.dim() != 3 or len(x) == 0 or x.shape[-1] < 8:
         raise ValueError(f"x: shape {tuple(x.shape)}; accepted: (N, C, T) with N >= 1, T >= 8")
@@ -101,8 +107,8 @@ def concepts(x: Tensor) -> tuple[tuple[str, ...], Tensor]:
         *share.unbind(1),
     ]
     names = ("rising", "falling", "spike", "low frequency", "middle frequency", "high frequency")
-    channels = tuple(f"channel {c}" for c in range(x.shape[1]))
-    return names + channels, torch.stack(scores, 1)
+    of_channels = (f"channel {name}" for name in channels or range(x.shape[1]))
+    return (*names, *of_channels), torch.stack(scores, 1)
 
 
 def _mean(x: Tensor, window: int) -> Tensor:

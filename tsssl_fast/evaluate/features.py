@@ -1,6 +1,6 @@
 """Features of a frozen encoder: what it returns, or what all its stages say."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool1d
 
 from tsssl_fast.common import checks
+from tsssl_fast.data import Dataset
 from tsssl_fast.encoders import Stage, padding
 from tsssl_fast.encoders.pool import mean_max
 
@@ -85,6 +86,18 @@ def features(
         for hook in hooks:
             hook.remove()
     return torch.cat(parts)
+
+
+def of_splits(
+    encoder: nn.Module, scaling: Callable[[Tensor], Tensor], data: Dataset
+) -> tuple[Tensor, Tensor]:
+    """Features of the scaled train and test series, without their padding where the encoder can."""
+    takes = padding.takes_lengths(encoder)
+    splits = ((data.x_train, data.lengths_train), (data.x_test, data.lengths_test))
+    train, test = (
+        features(encoder, scaling(x), lengths=lengths if takes else None) for x, lengths in splits
+    )
+    return train, test
 
 
 def stages(encoder: nn.Module) -> Sequence[nn.Module]:

@@ -1,5 +1,6 @@
 """Figures of merit of predictions and of clusterings, by scikit-learn."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +38,21 @@ def metrics(result: Result, test_y: Tensor) -> Metrics:
     if one_hot.any(0).all() and one_hot.any(1).all() and len(classes) > 1:
         auc = float(roc_auc_score(one_hot, result.scores, average="macro"))
     return Metrics(result.accuracy, float(f1_score(y, result.predictions, average="macro")), auc)
+
+
+def interval(accuracy: float, n: int) -> tuple[float, float]:
+    """The interval of 95 % confidence of a share of n rows.
+
+    Source: Wilson, Journal of the American Statistical Association 1927. Raises ValueError for n
+    below 1 or a share that is none.
+    """
+    if n < 1 or not 0 <= accuracy <= 1:
+        raise ValueError(f"accuracy: {accuracy} of n = {n}; accepted: 0 to 1, of 1 or more")
+    z = 1.959963984540054
+    middle = accuracy + z * z / (2 * n)
+    spread = z * math.sqrt(accuracy * (1 - accuracy) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ s with two threads on two busy cores; and one thread gives the same digits every
 """
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from tsssl_fast.common import checks
 from tsssl_fast.data import Dataset
-from tsssl_fast.evaluate.features import features
+from tsssl_fast.evaluate.features import of_splits
 from tsssl_fast.evaluate.labels import stratified
 
 # The linear probe's inverse regularisation strength. Where several are equally good, which is
@@ -218,6 +219,7 @@ def _search(
     folds: int = FOLDS,
 ) -> Result:
     """Fits `model` with the parameter of the best cross-validated accuracy, then predicts."""
+    from scipy.linalg import LinAlgWarning
     from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, StratifiedKFold
     from threadpoolctl import threadpool_limits
 
@@ -229,7 +231,9 @@ def _search(
     if group_ids is not None:
         folds = min(folds, len(np.unique(group_ids)))
     validation = math.nan
-    with threadpool_limits(1):
+    with threadpool_limits(1), warnings.catch_warnings():
+        # The least alphas of a grid may be ill-conditioned; validation then chooses others.
+        warnings.simplefilter("ignore", LinAlgWarning)
         if len(grid) == 1 or folds < 2:
             chosen = grid[0] if len(grid) == 1 or parameter == "n_neighbors" else 1.0
             model.set_params(**{parameter: chosen}).fit(z, y)
@@ -260,10 +264,14 @@ class Probes:
     train_features: Tensor
     test_features: Tensor
 
+    def results(self) -> dict[str, Result]:
+        """The read-outs by their names."""
+        return {"kNN": self.knn, "linear probe": self.linear}
+
 
 def probe(encoder: nn.Module, scaling: Callable[[Tensor], Tensor], data: Dataset) -> Probes:
     """kNN and linear probe of a frozen encoder on the scaled series of a labelled data set."""
-    train, test = (features(encoder, scaling(x)) for x in (data.x_train, data.x_test))
+    train, test = of_splits(encoder, scaling, data)
     split = (train, data.y_train, test, data.y_test)
     return Probes(
         knn_classify(*split, groups=data.groups),

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from tsssl_fast.data import Dataset, Scaling
 from tsssl_fast.evaluate import dissection
-from tsssl_fast.evaluate.features import features, stages
+from tsssl_fast.evaluate.features import of_splits, stages
 from tsssl_fast.evaluate.labels import FRACTIONS, stratified
-from tsssl_fast.evaluate.metrics import clustering, metrics
+from tsssl_fast.evaluate.metrics import clustering, interval, metrics
 from tsssl_fast.evaluate.probes import Result, knn_classify, linear_probe, ridge_probe, svm_probe
 from tsssl_fast.evaluate.retrieval import retrieval
 from tsssl_fast.functional.collapse import collapse_report
@@ -45,7 +45,7 @@ def figures(
     encoder: nn.Module, scaling: Scaling, data: Dataset, seed: int = 0, fractions: bool = True
 ) -> Figures:
     """All protocols on frozen features; seed: of label fractions and k-means."""
-    train, test = (features(encoder, scaling(x)) for x in (data.x_train, data.x_test))
+    train, test = of_splits(encoder, scaling, data)
     split = (train, data.y_train, test, data.y_test)
     searched: dict[str, Any] = {} if len(train) <= SVM_ROWS else {"grid": (10.0,)}
     results = {
@@ -111,7 +111,7 @@ def write_report(
     ]
     x = scaling(data.x_test[:DISSECTED])
     if stages(encoder) and data.length >= 8:
-        found = dissection.dissect(encoder, x)
+        found = dissection.dissect(encoder, x, data.channel_names)
         pictures.append(("Network dissection", plots.dissection(found, x)))
     parts = [
         f"<h1>{html.escape(title)}</h1>",
@@ -119,8 +119,12 @@ def write_report(
         "<h2>Accuracy on the test series</h2>",
         _table(
             ["encoder", *shown.results],
-            [[n, *(f"{r.accuracy:.3f}" for r in f.results.values())] for n, f in rows.items()],
+            [
+                [name, *(_share(r.accuracy, len(data.x_test)) for r in row.results.values())]
+                for name, row in rows.items()
+            ],
         ),
+        "<p>Higher is better. In brackets: the interval of 95 % confidence (Wilson).</p>",
         "<h2>Linear probe with a share of the labels</h2>",
         _table(
             ["encoder", *(f"{fraction:.0%}" for fraction in shown.fractions)],
@@ -131,7 +135,11 @@ def write_report(
             ["", *rows],
             [[k, *(f"{f.numbers[k]:.3f}" for f in rows.values())] for k in shown.numbers],
         ),
-        *(f"<h2>{html.escape(name)}</h2>\n{_image(name, picture)}" for name, picture in pictures),
+        *(
+            f"<h2>{html.escape(name)}</h2>\n<p>{html.escape(MEANING[name])}</p>\n"
+            f"{_image(name, picture)}"
+            for name, picture in pictures
+        ),
     ]
     page = PAGE.format(title=html.escape(title), body="\n".join(parts))
     path = Path(folder) / NAME
@@ -156,6 +164,25 @@ img {{ max-width: 100%; }}
 """
 
 
+# What a picture shows, and which way is good.
+MEANING = {
+    "Training": "The means of each epoch: the loss should fall, the effective rank and kNN rise, "
+    "and the spread stay away from 0.",
+    "Confusion": "Test series by class and by what the linear probe says: good is a dark diagonal.",
+    "Features of the test series": "Near points are series with like features (t-SNE): good is a "
+    "cluster for each class.",
+    "Spectrum of the features' covariance": "How many directions the features use: good is a slow "
+    "fall; a cliff is a collapse.",
+    "Network dissection": "What single units answer to, and where: the more kinds of concepts, the "
+    "richer the features.",
+}
+
+
+def _share(accuracy: float, n: int) -> str:
+    low, high = interval(accuracy, n)
+    return f"{accuracy:.3f} ({low:.2f}-{high:.2f})"
+
+
 def _describe(data: Dataset) -> str:
     return (
         f"{data.name}: {len(data.x_train)} train and {len(data.x_test)} test series of "
@@ -174,6 +201,6 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _image(name: str, figure: Any) -> str:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    plots.quietly(figure.savefig, buffer, format="png")
     data = base64.b64encode(buffer.getvalue()).decode()
     return f'<img alt="{html.escape(name)}" src="data:image/png;base64,{data}">'

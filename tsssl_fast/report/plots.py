@@ -1,6 +1,7 @@
 """Pictures, by matplotlib."""
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,16 @@ import numpy as np
 import torch
 
 from tsssl_fast.data import Dataset, Scaling
+from tsssl_fast.data.inspection import Inspection
+from tsssl_fast.data.recordings import Recordings
 from tsssl_fast.evaluate.dissection import Dissection
 from tsssl_fast.evaluate.probes import Probes
 from tsssl_fast.methods import Views
 
-__all__ = ["confusion", "curves", "demo", "dissection", "embed", "embedding", "spectrum"]
+__all__ = [
+    *("confusion", "curves", "demo", "dissection", "embed", "embedding", "inspection"),
+    "spectrum",
+]
 
 # Okabe and Ito's palette, told apart by colour-blind readers; in black and white by the markers.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
@@ -61,7 +67,7 @@ def demo(
             )
     figure.suptitle(f"tsssl_fast demo: SimCLR-TS on {data.name}", fontsize=14, weight="bold")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    quietly(figure.savefig, path)
 
 
 def _views(figure: Any, place: Any, data: Dataset, scaling: Scaling, views: Views) -> None:
@@ -69,14 +75,19 @@ def _views(figure: Any, place: Any, data: Dataset, scaling: Scaling, views: View
     x = scaling(data.x_train[index : index + 1])
     v = views(x, views=2, seed=7, sample_ids=torch.tensor([index]))
     shown = {
-        f"one series: {data.classes[int(data.y_train[index])]}": x[0],
+        f"one series: {plain(data.classes[int(data.y_train[index])])}": x[0],
         "first augmented view": v[0, 0],
         "second augmented view": v[1, 0],
     }
     axes = place.subgridspec(1, 3).subplots(sharex=True, sharey=True)
     for axis, (title, series) in zip(axes, shown.items(), strict=True):
         for channel in range(min(3, data.channels)):
-            axis.plot(series[channel], lw=1.2, color=COLOURS[channel], label=f"channel {channel}")
+            axis.plot(
+                series[channel],
+                lw=1.2,
+                color=COLOURS[channel],
+                label=plain(_channel(data, channel)),
+            )
         axis.set_title(title, fontsize=11)
         axis.set_xlabel("time step")
         axis.spines[["top", "right"]].set_visible(False)
@@ -84,6 +95,10 @@ def _views(figure: Any, place: Any, data: Dataset, scaling: Scaling, views: View
     low, high = axes[0].get_ylim()
     axes[0].set_ylim(low, high + 0.15 * (high - low))  # room for the legend
     axes[0].legend(fontsize=9, frameon=False, ncols=3, loc="upper left")
+
+
+def _channel(data: Dataset, channel: int) -> str:
+    return data.channel_names[channel] if data.channel_names else f"channel {channel}"
 
 
 def _embedding(axes: Any, test_features: torch.Tensor, data: Dataset) -> None:
@@ -98,7 +113,7 @@ def _embedding(axes: Any, test_features: torch.Tensor, data: Dataset) -> None:
             marker=MARKERS[index % len(MARKERS)],
             edgecolor="white",
             linewidth=0.5,
-            label=name,
+            label=plain(name),
         )
     axes.set_xlabel("t-SNE of the features of the test series")
     axes.set_xticks([])
@@ -114,6 +129,7 @@ def _figure(width: float, height: float) -> Any:
 def curves(rows: Sequence[Mapping[str, str]]) -> Any:
     """What a run's `log.csv` holds, a panel per column over the epochs."""
     names = [n for n in rows[0] if n not in ("epoch", "step", "seconds")]
+    names = [n for n in names if any(row[n] for row in rows)]
     figure = _figure(10, 2.2 * -(-len(names) // 4))
     grid = figure.subplots(-(-len(names) // 4), 4, squeeze=False).flat
     epochs = [int(row["epoch"]) for row in rows]
@@ -124,6 +140,46 @@ def curves(rows: Sequence[Mapping[str, str]]) -> Any:
     for axes in list(grid)[len(names) :]:
         axes.set_axis_off()
     return figure
+
+
+def inspection(found: Inspection, read: Recordings, path: Path) -> None:
+    """A few series of the train split as they are, how long all are, how often each label is."""
+    from matplotlib.figure import Figure
+
+    train = read.splits["train"]
+    figure = Figure(figsize=(11, 7), layout="constrained", dpi=110)
+    halves: Any = figure.subfigures(2, 1, height_ratios=(3, 2))
+    above, below = halves
+    rows = np.unique(np.linspace(0, len(train) - 1, min(3, len(train))).round().astype(int))
+    for axes, row in zip(above.subplots(1, len(rows), squeeze=False)[0], rows, strict=True):
+        x = np.asarray(train.x[row])
+        time = np.arange(x.shape[1]) / (found.rate or 1)
+        for channel in range(min(len(x), len(COLOURS))):
+            name = plain(found.channels[channel])
+            axes.plot(time, x[channel], lw=0.9, color=COLOURS[channel], label=name)
+        axes.set_title(plain(train.ids[row] if train.ids else str(row)), fontsize=9)
+        axes.set_xlabel("seconds" if found.rate else "step")
+    above.axes[0].legend(fontsize=8, frameon=False)
+    left, right = below.subplots(1, 2)
+    left.hist([np.shape(row)[-1] for row in train.x], bins=20, color=COLOURS[0])
+    left.set_xlabel("steps of a series")
+    counts = found.labels.get("train", {})
+    shown = list(counts.items())[:20]
+    right.barh([plain(name or "without a label") for name, _ in shown], [n for _, n in shown])
+    right.set_xlabel("labels of the train split" if counts else "no labels")
+    quietly(figure.savefig, path)
+
+
+def plain(text: str) -> str:
+    """A name that matplotlib draws as it is: a dollar would begin a formula."""
+    return text.replace("$", r"\$")
+
+
+def quietly(save: Callable[..., Any], *arguments: Any, **named: Any) -> None:
+    """Without a line for each character that the font lacks."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        save(*arguments, **named)
 
 
 def confusion(data: Dataset, predictions: np.ndarray) -> Any:
@@ -140,8 +196,9 @@ def confusion(data: Dataset, predictions: np.ndarray) -> Any:
         if count:
             axes.text(column, row, count, ha="center", va="center", color=colour, fontsize=9)
     places = range(len(data.classes))
-    axes.set_xticks(places, data.classes, rotation=45, ha="right")
-    axes.set_yticks(places, data.classes)
+    names = [plain(name) for name in data.classes]
+    axes.set_xticks(places, names, rotation=45, ha="right")
+    axes.set_yticks(places, names)
     axes.set_xlabel("predicted by the linear probe")
     axes.set_ylabel("class")
     figure.colorbar(image, label="share of the class")

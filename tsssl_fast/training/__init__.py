@@ -3,6 +3,7 @@
 from tsssl_fast.training.adapt import Adapted, adapt
 from tsssl_fast.training.checkpoint import load_encoder, locate, read, series_shape
 from tsssl_fast.training.config import Config, read_settings
+from tsssl_fast.training.devices import device
 from tsssl_fast.training.embedding import Embeddings, check_embeddings_file, embed
 from tsssl_fast.training.export import export
 from tsssl_fast.training.finetune import FineTuned, fine_tune, write_finetuned
@@ -24,6 +25,7 @@ __all__ = [
     "StepProfile",
     "adapt",
     "check_embeddings_file",
+    "device",
     "embed",
     "export",
     "fine_tune",

@@ -10,10 +10,11 @@ from torch import nn
 
 from tsssl_fast import encoders
 from tsssl_fast.common import checks
-from tsssl_fast.data import SCALINGS, Dataset
+from tsssl_fast.common.settings import kinds, setting
+from tsssl_fast.data import NONE, SCALINGS, Dataset
 from tsssl_fast.methods import METHODS, NEEDS_TOKENS, Method, Views
 from tsssl_fast.training.loop import fold
-from tsssl_fast.training.settings import Settings, kinds, setting
+from tsssl_fast.training.settings import Settings
 from tsssl_fast.training.views import PRESETS
 
 DECLARED = Settings.__dataclass_fields__
@@ -52,6 +53,17 @@ class Config(Settings):
         accepted = list(inspect.signature(METHODS[self.method]).parameters)[2:]
         for name in self.options:
             checks.choice(f"option of {self.method}", name, accepted)
+
+    def usable(self, data: Dataset) -> Dataset:
+        """The train series that the method can learn from: those with a label where it needs them.
+
+        Raises ValueError where it needs labels and there are none.
+        """
+        if not getattr(METHODS[self.method], "__self__", Method).needs_labels:
+            return data
+        if not data.classes:
+            raise ValueError(f"data: no labels; method {self.method} needs them")
+        return data.only_train(data.y_train != NONE)
 
     def resolved(self, data: Dataset) -> "Config":
         batch = self.batch_size or min(256, len(data.x_train) // self.accumulate)

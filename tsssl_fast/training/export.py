@@ -33,7 +33,8 @@ class Pipeline(nn.Module):
         self.register_buffer("scale", scaling.scale[:, None].clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        features: Tensor = self.encoder((x - self.shift) / self.scale)
+        # As `Scaling`: in float64, whatever the unit, and the encoder's float32 behind it.
+        features: Tensor = self.encoder(((x.double() - self.shift) / self.scale).float())
         return features
 
 

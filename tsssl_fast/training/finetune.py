@@ -1,6 +1,6 @@
 """Full fine-tuning: the encoder and a linear classifier, on all labels or a share of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,18 @@ import torch
 from torch import nn
 
 from tsssl_fast import evaluate
-from tsssl_fast.data import Dataset, Scaling
+from tsssl_fast.data import Dataset, Reading, Scaling
+from tsssl_fast.encoders.padding import takes_lengths
 from tsssl_fast.evaluate import Metrics, Result
 from tsssl_fast.methods import Supervised
 from tsssl_fast.methods.base import Views
 from tsssl_fast.training import checkpoint
 from tsssl_fast.training.config import Config
+from tsssl_fast.training.lock import locked
 from tsssl_fast.training.loop import State, fit, fold
 from tsssl_fast.training.pretrain import describe
 from tsssl_fast.training.settings import Settings
+from tsssl_fast.training.writer import write_log
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def fine_tune(
     views: Views | None = None,
     fraction: float = 1.0,
     smoothing: float = 0.0,
-    on_epoch: Callable[[dict[str, float], Callable[[], State]], None] | None = None,
+    on_epoch: Callable[[dict[str, float], Callable[[], State]], Any] | None = None,
 ) -> FineTuned:
     """Trains `encoder` (in place) under a linear classifier; the test rows are only scored.
 
@@ -54,7 +57,8 @@ def fine_tune(
     Raises ValueError without labels, for a fraction or settings that do not fit.
     """
     if not data.classes:
-        raise ValueError("data: no labels; fine-tuning needs them")
+        raise ValueError("data: no labels of classes; fine-tuning needs them")
+    data = data.labelled()
     rows = evaluate.stratified(data.y_train, fraction, settings.seed)
     batch_size = min(settings.batch_size, len(rows))
     settings = replace(settings, batch_size=batch_size - batch_size % settings.devices)
@@ -64,7 +68,9 @@ def fine_tune(
         method = Supervised.recipe(encoder, len(data.classes), views)
     method.smoothing = smoothing
     x = scaling(data.x_train[rows])
-    fit(method, x, settings, labels=data.y_train[rows], on_epoch=on_epoch)
+    lengths = data.lengths_train
+    lengths = lengths[rows] if lengths is not None and takes_lengths(encoder) else None
+    fit(method, x, settings, labels=data.y_train[rows], lengths=lengths, on_epoch=on_epoch)
     result = classify(method, scaling, data)
     return FineTuned(method, result, evaluate.metrics(result, data.y_test))
 
@@ -72,7 +78,8 @@ def fine_tune(
 def classify(method: Supervised, scaling: Scaling, data: Dataset) -> Result:
     """The network's own predictions of the test rows."""
     device = next(method.classifier.parameters()).device
-    z = evaluate.features(method.encoder, scaling(data.x_test)).to(device)
+    lengths = data.lengths_test if takes_lengths(method.encoder) else None
+    z = evaluate.features(method.encoder, scaling(data.x_test), lengths=lengths).to(device)
     with torch.inference_mode():
         scores = method.classifier(z).softmax(1).cpu().numpy()
     predictions = scores.argmax(1).astype(np.int64)
@@ -88,22 +95,28 @@ def write_finetuned(
     scaling: Scaling,
     data: Dataset,
     epochs: int,
+    reading: Reading | None = None,
+    log: Sequence[Mapping[str, float]] = (),
 ) -> None:
     """The fine-tuned network as a checkpoint: of `config`'s encoder, with what is new beside it.
 
-    trained_on: the description of the data of pre-training, from its checkpoint.
+    trained_on: the description of the data of pre-training, from its checkpoint. reading: how the
+    data was read. log: the figures of each epoch, for `log.csv`.
     """
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint.write(
-        folder,
-        {
-            "config": config.as_dict(),
-            "data": trained_on,
-            "finetuned": describe(data) | {"accuracy": tuned.result.accuracy},
-            "scaling": asdict(scaling),
-            "epoch": epochs,
-            "model": tuned.method.state_dict(),
-            "optimizer": {},
-        },
-    )
+    with locked(folder):
+        checkpoint.write(
+            folder,
+            {
+                "config": config.as_dict(),
+                "data": trained_on,
+                "finetuned": describe(data) | {"accuracy": tuned.result.accuracy},
+                "scaling": asdict(scaling),
+                "reading": (reading or Reading()).as_dict(),
+                "epoch": epochs,
+                "model": tuned.method.state_dict(),
+                "optimizer": {},
+            },
+        )
+        if log:
+            write_log(folder, log)

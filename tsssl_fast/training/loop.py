@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from tsssl_fast.distributed import SyncBatchNorm
 from tsssl_fast.encoders import padding
 from tsssl_fast.methods.base import Batch, Method
+from tsssl_fast.training.devices import device
 from tsssl_fast.training.monitor import Monitor
 from tsssl_fast.training.profile import StepProfile
 from tsssl_fast.training.settings import Settings, started_processes
@@ -76,6 +77,11 @@ def adamw(module: nn.Module, settings: Settings) -> torch.optim.AdamW:
 def check_rows(method: Method, n: int, settings: Settings) -> None:
     if not (settings.epochs and settings.batch_size and settings.lr):
         raise ValueError("settings: left open for a data set; accepted: `Config.resolved(data)`")
+    if n < method.min_batch:
+        raise ValueError(
+            f"data: {n} series; accepted: {method.min_batch} or more for {type(method).__name__}; "
+            "a recording is cut by window=128 or another length"
+        )
     if settings.batch_size > n:
         raise ValueError(
             f"batch_size: {settings.batch_size}; accepted: at most the {n} train series"
@@ -100,7 +106,7 @@ def fit(
     labels: Tensor | None = None,
     lengths: Tensor | None = None,
     state: State | None = None,
-    on_epoch: Callable[[dict[str, float], Callable[[], State]], None] | None = None,
+    on_epoch: Callable[[dict[str, float], Callable[[], State]], Any] | None = None,
     monitor: Monitor | None = None,
     profile: StepProfile | None = None,
 ) -> None:
@@ -113,7 +119,7 @@ def fit(
         state: continue from here.
         on_epoch: called after each epoch with its means (epoch, step, lr, loss, seconds, the
             method's logs, the monitor's figures) and a function that takes the state. What it
-            raises ends the run. With several devices, on the first alone.
+            raises ends the run, and so does True. With several devices, on the first alone.
         monitor: measures the encoder after each epoch.
         profile: takes the time of every step's parts.
 
@@ -142,13 +148,15 @@ def fit(
     run = _Run(fabric, method, module, optimizer, settings, x, labels, lengths, profile)
     with torch.random.fork_rng(), method.across("world" if settings.devices > 1 else None):
         for epoch in range(state.epoch if state else 0, settings.epochs):
-            row = run.epoch(epoch)
+            row, enough = run.epoch(epoch), False
             if fabric.is_global_zero:
                 if monitor is not None:
                     row |= monitor(method.encoder, method.bf16)
                 if on_epoch is not None:
-                    on_epoch(row, partial(_state, method, optimizer, epoch + 1))
+                    enough = on_epoch(row, partial(_state, method, optimizer, epoch + 1)) is True
             fabric.barrier()
+            if fabric.broadcast(enough):
+                break
     module.eval()
 
 
@@ -171,9 +179,7 @@ def launch(settings: Settings) -> Any:
     """A Fabric with its processes running: started by torchrun, or here."""
     from lightning_fabric import Fabric
 
-    device = settings.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    place = device(settings.device)
     started = started_processes()
     if started not in (0, settings.devices):
         raise ValueError(
@@ -181,12 +187,13 @@ def launch(settings: Settings) -> Any:
             f"{started}"
         )
     local = int(os.environ["LOCAL_WORLD_SIZE"]) if started else settings.devices
+    which: Any = local if place.index is None else [place.index]
     # Not Fabric's "bf16-mixed": it rounds the series themselves to bfloat16 before the views are
     # made.
     strategy = "ddp" if settings.devices > 1 else "auto"
     fabric = Fabric(
-        accelerator=device,
-        devices=local,
+        accelerator=place.type,
+        devices=which,
         num_nodes=settings.devices // local,
         strategy=strategy,
         precision="32-true",

@@ -50,8 +50,8 @@ def leave_one_out_knn(
 class Monitor:
     """Measures an encoder on fixed train series and warns once where the features collapse.
 
-    x: (N, C, T) scaled train series; labels: (N,) int64 or None; lengths: (N,) int64, the steps
-    that are no padding, or None. Of more than 512 rows, every N/512-th is taken.
+    x: (N, C, T) scaled train series; labels: (N,) int64, -1 for none, or None; lengths: (N,) int64,
+    the steps that are no padding, or None. Of more than 512 rows, every N/512-th is taken.
     """
 
     x: Tensor
@@ -83,8 +83,9 @@ class Monitor:
             "uniformity": uniformity(z),
             "spread": spread,
         }
-        if self.labels is not None:
-            figures["knn"] = leave_one_out_knn(z, self.labels)
+        known = None if self.labels is None else self.labels >= 0
+        if self.labels is not None and known is not None and int(known.sum()) > 1:
+            figures["knn"] = leave_one_out_knn(z[known], self.labels[known])
         self._warn(figures)
         return figures
 

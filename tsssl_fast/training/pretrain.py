@@ -1,21 +1,31 @@
 """A run in a folder: `checkpoint.pt` and `log.csv`, and how to go on with it."""
 
 import hashlib
+import logging
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tsssl_fast.data import Dataset, Scaling
+from torch import Tensor
+
+from tsssl_fast.data import Dataset, Reading, Scaling
+from tsssl_fast.data.scaling import constant_channels
+from tsssl_fast.encoders.padding import takes_lengths
 from tsssl_fast.methods import Method
 from tsssl_fast.training import checkpoint
 from tsssl_fast.training.config import Config
-from tsssl_fast.training.loop import State, check_rows, fit
+from tsssl_fast.training.devices import device
+from tsssl_fast.training.lock import locked
+from tsssl_fast.training.loop import State, check_rows, fit, rate
 from tsssl_fast.training.monitor import Monitor
 from tsssl_fast.training.profile import StepProfile
 from tsssl_fast.training.writer import LOG, Writer
 
 __all__ = ["LOG", "Progress", "Run", "describe", "pretrain"]
+
+_log = logging.getLogger("tsssl_fast")
 
 Progress = Callable[[dict[str, float]], None]
 
@@ -41,12 +51,16 @@ def pretrain(
     monitor: bool = True,
     tensorboard: bool = False,
     profile: StepProfile | None = None,
+    max_time: float | None = None,
+    reading: Reading | None = None,
 ) -> Run:
     """Trains on the train split's series and leaves `checkpoint.pt` and `log.csv` in folder `out`.
 
     Args:
         resume: continue from the checkpoint in `out` where there is one. The finished run equals an
             uninterrupted one bit for bit, on the same machine with the same number of threads.
+            With more epochs than it had, the learning rate follows the schedule of all epochs from
+            there on, which is told: it rises again.
         overwrite: start anew where `out` holds a checkpoint; the old one stays until the first new
             one.
         checkpoint_every: epochs between checkpoints; 0: a tenth of the run. One is always written
@@ -56,22 +70,28 @@ def pretrain(
             of the features of up to 512 train series after each epoch, and warn on collapse.
         tensorboard: write the log as TensorBoard events, too.
         profile: takes the time of every step's parts.
+        max_time: seconds after which the run ends with the epoch, and a checkpoint to resume from.
+        reading: how the data was read, for the checkpoint: later commands read alike.
+
+    A method that learns from labels gets the series that have one, others all.
 
     Raises:
-        FileExistsError: `out` holds a checkpoint, and neither resume nor overwrite.
+        FileExistsError: `out` holds a checkpoint, and neither resume nor overwrite; or another run
+            is writing there.
         ValueError: the checkpoint is of another configuration or other data; labels missing; a
-            batch size that does not fit. Nothing has been written then.
+            batch size or device that does not fit. Nothing has been written then.
         ImportError: tensorboard without tensorboardX or tensorboard.
     """
     out = Path(out)
     if resume and overwrite:
         raise ValueError("resume, overwrite: both are True; accepted: one of them")
+    data = config.usable(data)
     config = config.resolved(data)
+    device(config.device)
     method = config.build(data.channels, data.length)
     check_rows(method, len(data.x_train), config)
-    if method.needs_labels and not data.classes:
-        raise ValueError(f"data: no labels; method {config.method} needs them")
     scaling = Scaling.fit(data.x_train, config.scaling, config.scale_group)
+    _name_constant_channels(data)
     description = describe(data)
     state = None
     if (out / checkpoint.NAME).exists() and not overwrite:
@@ -82,30 +102,59 @@ def pretrain(
         state = _continue(checkpoint.read(out), config, description, out)
     if profile is not None and config.accumulate > 1:
         raise ValueError(f"profile: accumulate is {config.accumulate}; accepted: 1")
-    writer = Writer(out, config, description, scaling, state.epoch if state else 0, tensorboard)
     every = checkpoint_every or max(1, config.epochs // 10)
-
-    def on_epoch(row: dict[str, float], take: Callable[[], State]) -> None:
-        writer.log(row)
-        done = int(row["epoch"]) + 1
-        if done % every == 0 or done == config.epochs:
-            writer.checkpoint(take())
-        if progress is not None:
-            progress(row)
-
     x, labels = scaling(data.x_train), data.y_train if data.classes else None
-    fit(
-        method,
-        x,
-        config,
-        labels=labels,
-        state=state,
-        on_epoch=on_epoch,
-        monitor=Monitor(x, labels) if monitor else None,
-        profile=profile,
-    )
-    writer.close()
+    lengths = _lengths(method, data, config)
+    start = time.monotonic()
+    with locked(out):
+        writer = Writer(
+            *(out, config, description, scaling, reading or Reading()),
+            epochs=state.epoch if state else 0,
+            tensorboard=tensorboard,
+        )
+
+        def on_epoch(row: dict[str, float], take: Callable[[], State]) -> bool:
+            writer.log(row)
+            done = int(row["epoch"]) + 1
+            late = max_time is not None and time.monotonic() - start >= max_time
+            if done % every == 0 or done == config.epochs or late:
+                writer.checkpoint(take())
+            if progress is not None:
+                progress(row)
+            return late
+
+        fit(
+            method,
+            x,
+            config,
+            labels=labels,
+            lengths=lengths,
+            state=state,
+            on_epoch=on_epoch,
+            monitor=Monitor(x, labels, lengths=lengths) if monitor else None,
+            profile=profile,
+        )
+        writer.close()
     return Run(method, scaling, config)
+
+
+def _name_constant_channels(data: Dataset) -> None:
+    still = constant_channels(data.x_train)
+    if still:
+        names = [data.channel_names[c] if data.channel_names else str(c) for c in still]
+        _log.warning("data: channels %s are constant in the train split", ", ".join(names))
+
+
+def _lengths(method: Method, data: Dataset, config: Config) -> Tensor | None:
+    """Of the train series, where method and encoder take them; it is told where they do not."""
+    lengths = data.lengths_train
+    if lengths is None or (method.takes_lengths and takes_lengths(method.encoder)):
+        return lengths
+    _log.info(
+        "lengths: %s with %s takes padded steps for the series' own",
+        *(config.method, config.encoder),
+    )
+    return None
 
 
 def describe(data: Dataset) -> dict[str, Any]:
@@ -115,9 +164,18 @@ def describe(data: Dataset) -> dict[str, Any]:
         "channels": data.channels,
         "length": data.length,
         "classes": list(data.classes),
+        "channel_names": list(data.channel_names),
         "train_series": len(data.x_train),
-        "digest": hashlib.blake2b(data.x_train.numpy().data, digest_size=16).hexdigest(),
+        "digest": _digest(data.x_train),
     }
+
+
+def _digest(x: Tensor) -> str:
+    """Of the values in float32, block by block."""
+    found = hashlib.blake2b(digest_size=16)
+    for part in x.split(1024):
+        found.update(part.float().contiguous().numpy().data)
+    return found.hexdigest()
 
 
 def _continue(
@@ -128,11 +186,25 @@ def _continue(
         raise ValueError(f"resume: {out} is a fine-tuned run; accepted: one of pretrain")
     # A setting that the checkpoint's version did not have stood at its default.
     given, saved = config.as_dict(), Config().as_dict() | content["config"]
-    different = [f"{k}={given[k]!r} (was {saved[k]!r})" for k in given if given[k] != saved[k]]
+    free = {"device"} | ({"epochs"} if config.epochs > saved["epochs"] else set())
+    different = [
+        f"{k}={given[k]!r} (was {saved[k]!r})"
+        for k in given
+        if given[k] != saved[k] and k not in free
+    ]
     if different:
         raise ValueError(f"resume: {out} is a run with other settings: {', '.join(different)}")
     if content["data"]["digest"] != description["digest"]:
         raise ValueError(
             f"resume: {out} is a run on {content['data']['name']} with other train series"
+        )
+    if config.epochs > saved["epochs"] > 0:
+        done, before = content["epoch"], replace(config, epochs=saved["epochs"])
+        old = rate(min(done, before.epochs), before.epochs, before)
+        _log.info(
+            "resume: %d epochs instead of %d; from epoch %d on the learning rate follows the "
+            "schedule of %d epochs, %.3g where the shorter one had %.3g",
+            *(config.epochs, before.epochs, done, config.epochs),
+            *(rate(done, config.epochs, config), old),
         )
     return State(content["epoch"], content["model"], content["optimizer"])

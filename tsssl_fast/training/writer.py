@@ -1,12 +1,13 @@
 """What a run leaves in its folder: `checkpoint.pt`, `log.csv`, on request TensorBoard events."""
 
 import csv
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tsssl_fast.data import Scaling
+from tsssl_fast.data import Reading, Scaling
 from tsssl_fast.training import checkpoint
 from tsssl_fast.training.config import Config
 from tsssl_fast.training.loop import State
@@ -26,11 +27,17 @@ class Writer:
         config: Config,
         data: dict[str, Any],
         scaling: Scaling,
+        reading: Reading,
         epochs: int = 0,
         tensorboard: bool = False,
     ) -> None:
         self.folder = folder
-        self.content = {"config": config.as_dict(), "data": data, "scaling": asdict(scaling)}
+        self.content = {
+            "config": config.as_dict(),
+            "data": data,
+            "scaling": asdict(scaling),
+            "reading": reading.as_dict(),
+        }
         self.epochs = epochs
         self.columns: list[str] = []
         self.events: Any = _events(folder, epochs) if tensorboard else None
@@ -49,13 +56,25 @@ class Writer:
             self._append(row)
 
     def _append(self, row: Mapping[str, float | str]) -> None:
-        first = not self.columns
-        self.columns = self.columns or list(row)
+        if set(row) - set(self.columns):  # the first line, or figures that earlier ones lack
+            self.columns += [name for name in row if name not in self.columns]
+            self._rewrite()
         with (self.folder / LOG).open("a", newline="") as file:
-            writer = csv.DictWriter(file, self.columns, extrasaction="ignore")
-            if first:
-                writer.writeheader()
-            writer.writerow(row)
+            csv.DictWriter(file, self.columns).writerow(row)
+
+    def _rewrite(self) -> None:
+        """The log with all columns; earlier lines have nothing in new ones."""
+        path = self.folder / LOG
+        rows: list[dict[str, str]] = []
+        if path.exists():
+            with path.open(newline="") as file:
+                rows = list(csv.DictReader(file))
+        temporary = path.with_name(f".{LOG}.{os.getpid()}")
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self.columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(temporary, path)
 
     def log(self, row: Mapping[str, float]) -> None:
         """A line per epoch."""
@@ -72,6 +91,14 @@ class Writer:
     def close(self) -> None:
         if self.events is not None:
             self.events.finalize("success")
+
+
+def write_log(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """`log.csv` of a run that is over."""
+    with (folder / LOG).open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _events(folder: Path, epochs: int) -> Any:

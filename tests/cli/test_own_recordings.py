@@ -1,0 +1,241 @@
+"""From files as people have them to checkpoints, figures and the next command."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from tsssl_fast import cli
+from tsssl_fast.training import checkpoint
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def command(capfd):
+    """Runs a command: (exit status, stdout, stderr)."""
+
+    def run(*arguments):
+        status = cli.run([str(a) for a in arguments])
+        captured = capfd.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+RECIPE = ("--epochs", 1, "--batch-size", 8, "--encoder", "resnet", "--views", "noise")
+
+
+def phone(path, recordings=8, steps=120):
+    """Recordings of four subjects, a label per step, some without; a gap in the values."""
+    rng = np.random.default_rng(1)
+    lines = ["recording,subject,time_s,ax,ay,activity"]
+    for number in range(recordings):
+        for step in range(steps):
+            kind = step * 3 // steps
+            x = np.sin(step * (0.3 + 0.4 * kind)) + 0.1 * rng.normal()
+            y = "" if number == 1 and step == 7 else round(rng.normal(), 3)
+            label = ("sit", "walk", "")[kind]
+            lines.append(f"r{number},{number % 4},{step / 20:.2f},{x:.3f},{y},{label}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_recordings_to_evaluation_with_what_the_checkpoint_keeps(tmp_path, command):
+    file, run = tmp_path / "phone.csv", tmp_path / "run"
+    phone(file)
+    reading = ("--window", "1s", "--stride", "0.5s", "--missing", "linear", "--test-share", 0.25)
+    status, text, told = command("pretrain", "--data", file, "--out", run, *RECIPE, *reading)
+    assert status == 0, told
+    assert "channels: ax, ay; series: recording; label: activity; group: subject" in told
+    assert "1 of 4 groups whole" in told
+    kept = checkpoint.read(run)
+    assert kept["reading"]["window"] == "1s"
+    assert kept["data"]["classes"] == ["sit", "walk"]
+    assert kept["data"]["channel_names"] == ["ax", "ay"]
+    status, text, told = command("evaluate", "--checkpoint", run, "--data", file, "--json")
+    assert status == 0, told
+    result = json.loads(text)
+    assert result["classes"] == ["sit", "walk"]
+    assert 0 < result["series"] < 22
+    assert 0 <= result["accuracy"]["random initialisation"]["linear probe"] <= 1
+    # A flag stands above what the checkpoint has.
+    status, _, told = command("evaluate", "--checkpoint", run, "--data", file, "--missing", "raise")
+    assert status == 1
+    assert "NaN; choose --missing=" in told
+    tuned = ("finetune", "--checkpoint", run, "--data", file, "--epochs", 1, "--batch-size", 8)
+    status, text, told = command(*tuned, "--out", tmp_path / "tuned")
+    assert status == 0, told
+    assert sorted(p.name for p in (tmp_path / "tuned").iterdir()) == ["checkpoint.pt", "log.csv"]
+    assert checkpoint.read(tmp_path / "tuned")["reading"]["window"] == "1s"
+
+
+def test_inspect_says_what_a_file_holds_and_what_comes_next(tmp_path, command, monkeypatch):
+    file = tmp_path / "phone.csv"
+    phone(file)
+    picture = tmp_path / "phone.png"
+    status, text, _ = command("inspect", file, "--out", picture)
+    assert status == 0
+    for part in (
+        "train: 8 series, 120 steps, 0.05% of the values missing",
+        "channels: 2 (ax, ay)",
+        "constant channels: none",
+        "sampling rate: 20 Hz",
+        "labels, train: sit 320, walk 320, without a label 320",
+        "groups: 4",
+        "note: time: time_s in s (by its name)",
+    ):
+        assert part in text
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    following = text.splitlines()[-1].removeprefix("next: tsssl-fast ")
+    assert "--window 2s --missing linear" in following
+    monkeypatch.chdir(tmp_path)
+    status, _, told = command(*following.split(), *RECIPE)
+    assert status == 0, told
+    status, text, told = command("inspect", file, "--json", "--no-picture")
+    found = json.loads(text)
+    assert found["rate"] == pytest.approx(20)
+    assert found["labels"]["train"]["sit"] == 320
+    assert list(tmp_path.glob("*inspect.png")) == []
+
+
+def test_inspect_of_constant_channels_targets_and_unequal_lengths(tmp_path, command):
+    x = np.random.default_rng(0).normal(size=(5, 2, 9))
+    x[:, 1] = 0.1
+    np.savez(tmp_path / "t.npz", X=x, y=np.array([0.5, 1.5, 2.25, 4.125, 3]))
+    status, text, _ = command("inspect", tmp_path / "t.npz", "--json", "--no-picture")
+    assert status == 0
+    found = json.loads(text)
+    assert found["constant"] == ["1"]
+    assert found["targets"] == [0.5, pytest.approx(2.275), 4.125]
+    text = "@problemName T\n@classLabel true $a <b>\n@data\n1,2,3:$a\n4,?:<b>\n"
+    (tmp_path / "T.ts").write_text(text)
+    picture = tmp_path / "t.png"
+    status, text, error = command("inspect", tmp_path / "T.ts", "--out", picture)
+    assert status == 0, error
+    assert "2 to 3 steps, half up to 2.5" in text
+    assert "--unequal resample --missing linear" in text
+
+
+def test_one_recording_asks_for_a_window(tmp_path, command):
+    np.save(tmp_path / "t.npy", np.random.default_rng(0).normal(size=(1, 2, 400)))
+    common = ("pretrain", "--data", tmp_path / "t.npy", "--out", tmp_path / "run")
+    status, _, error = command(*common)
+    assert status == 1
+    assert "1 series" in error
+    assert "--window" in error
+    assert command(*common, *RECIPE, "--window", "40")[0] == 0
+
+
+def test_pre_training_on_one_file_partly_labelled(tmp_path, command):
+    x = np.random.default_rng(0).normal(size=(24, 2, 30))
+    y = np.arange(24) % 2
+    y[::3] = -1
+    np.savez(tmp_path / "t.npz", X=x, y=np.where(y < 0, -1, y))
+    common = ("--data", tmp_path / "t.npz")
+    y3 = np.where(np.arange(24) % 4 == 3, -1, np.arange(24) % 4)
+    np.savez(tmp_path / "t.npz", X=x, y=y3)
+    status, _, told = command("pretrain", *common, "--out", tmp_path / "run", *RECIPE)
+    assert status == 0, told
+    assert "6 of 24 series have no label" in told
+    status, text, told = command(
+        *("pretrain", *common, "--out", tmp_path / "supcon", *RECIPE, "--method", "supcon"),
+    )
+    assert status == 0, told
+    assert "18 series of t" in text
+    evaluate = ("evaluate", "--checkpoint", tmp_path / "run", *common)
+    status, _, error = command(*evaluate)
+    assert status == 1
+    assert "t has no test split; choose --test-share=" in error
+    status, text, error = command(*evaluate, "--test-share", 0.25, "--json")
+    assert status == 0, error
+    assert json.loads(text)["series"] == 6  # with a label, of 8
+
+
+def test_targets_are_read_by_ridge_regression(tmp_path, command):
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=60)
+    x = y[:, None, None] + 0.01 * rng.normal(size=(60, 1, 30))
+    np.savez(tmp_path / "t.npz", X=x, y=y)
+    run = tmp_path / "run"
+    common = ("--data", tmp_path / "t.npz", "--test-share", 0.3)
+    assert command("pretrain", *common, "--out", run, *RECIPE)[0] == 0
+    evaluate = ("evaluate", "--checkpoint", run, *common)
+    status, text, error = command(*evaluate, "--json")
+    assert status == 0, error
+    errors = json.loads(text)["errors"]["random initialisation"]
+    assert errors["r2"] > 0.9
+    assert errors["mae"] <= errors["rmse"] < 0.3
+    status, text, _ = command(*evaluate)
+    assert all(column in text for column in ("RMSE", "MAE", "R2"))
+
+
+def test_more_epochs_time_limits_and_locks(tmp_path, command):
+    np.savez(tmp_path / "t.npz", X=np.random.default_rng(0).normal(size=(16, 1, 24)))
+    common = ("pretrain", "--data", tmp_path / "t.npz", "--batch-size", 8, "--views", "noise")
+    out = ("--out", tmp_path / "run")
+    assert command(*common, *out, "--epochs", 2)[0] == 0
+    status, text, told = command(*common, *out, "--epochs", 5, "--resume")
+    assert status == 0, told
+    assert "5 epochs instead of 2; from epoch 2 on the learning rate follows" in told
+    assert checkpoint.read(tmp_path / "run")["epoch"] == 5
+    rows = (tmp_path / "run" / "log.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["epoch", "0", "1", "2", "3", "4"]
+    limited = ("--out", tmp_path / "limited", "--epochs", 50)
+    status, text, _ = command(*common, *limited, "--max-time", "0.001s", "--json")
+    assert status == 0
+    result = json.loads(text)
+    assert (result["epochs"], result["of"]) == (1, 50)
+    status, text, _ = command(*common, *limited, "--resume", "--max-time", "0.001s")
+    assert "stopped after 2 of 50 epochs; --resume goes on" in text
+    status, _, error = command(*common, *limited, "--resume", "--max-time", "soon")
+    assert "max-time: 'soon'; accepted: a time such as 90s" in error
+
+
+def test_a_device_that_is_not_there_is_one_line(tmp_path, command):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    np.savez(tmp_path / "t.npz", X=np.zeros((16, 1, 24)) + np.arange(24))
+    common = ("--data", tmp_path / "t.npz")
+    for device in ("cuda", "cuda:1", "mps"):
+        status, text, error = command(
+            *("pretrain", *common, "--out", tmp_path / "run", "--device", device, *RECIPE)
+        )
+        assert (status, text) == (1, "")
+        assert error.count("\n") == 1
+        assert f"device: '{device}' is not on this machine; accepted here: auto, cpu" in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_help_shows_how_data_is_read(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    for name in ("pretrain", "evaluate", "finetune", "augment", "inspect"):
+        _, text, _ = command(name, "--help")
+        text = " ".join(text.split())
+        for option in ("--missing", "--unequal", "--window", "--column", "--layout", "--json"):
+            assert option in text, (name, option)
+        assert "One of raise, linear, forward_backward, zero." in text
+        assert "[default: (raise)]" in text
+
+
+def test_reports_survive_names_of_classes(tmp_path, command, caplog):
+    caplog.set_level(logging.WARNING)
+    rng = np.random.default_rng(0)
+    y = np.array(["a$b$", "<走る>"] * 12)
+    x = rng.normal(size=(24, 2, 30)) + (y == "a$b$")[:, None, None]
+    np.savez(tmp_path / "t.npz", X_train=x, y_train=y, X_test=x, y_test=y)
+    common = ("--data", tmp_path / "t.npz")
+    run, report = tmp_path / "run", tmp_path / "report"
+    assert command("pretrain", *common, "--out", run, *RECIPE)[0] == 0
+    status, _, told = command("evaluate", "--checkpoint", run, *common, "--report", report)
+    assert (status, told) == (0, "")
+    page = (report / "report.html").read_text()
+    assert "a slow fall" in page
+    assert "Wilson" in page

@@ -1,0 +1,337 @@
+"""Archives, arrays, folders, labels, windows and splits: what was once read wrongly or refused."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from tsssl_fast import data
+
+
+@pytest.fixture
+def told(caplog):
+    """The lines that were told."""
+    caplog.set_level(logging.INFO, logger="tsssl_fast")
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def to(name, content):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return to
+
+
+def long_table(series=6, steps=8, separator=","):
+    """Two channels with a number of the subject and a clock in seconds; labels a and b."""
+    rng = np.random.default_rng(0)
+    lines = [separator.join(("series", "subject", "time_s", "gx", "gy", "label"))]
+    for number in range(series):
+        for step in range(steps):
+            x, y = rng.normal(size=2).round(3)
+            row = (f"r{number}", number // 2 + 1, step / 25, x, y, "ab"[number % 2])
+            lines.append(separator.join(map(str, row)))
+    return "\n".join(lines) + "\n"
+
+
+STAMPED = """# Gerät 1
+@problemName Stamped
+@timeStamps true
+@missing true
+@univariate false
+@classLabel true Up down
+@data
+(0,-7),(1,1.5e-3),(2,+4):(0,1),(1,?),(2,-0.5):Up
+(0,1),(1,2),(2,3):(0,4),(1,5),(2,6):down
+"""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_time_stamps_signs_and_exponents_of_ts(write, encoding):
+    path = write("Stamped.TS", STAMPED.encode(encoding))
+    loaded = data.load(path, missing="zero")
+    assert loaded.x_train.tolist() == [[[-7, 0.0015, 4], [1, 0, -0.5]], [[1, 2, 3], [4, 5, 6]]]
+    assert loaded.classes == ("Up", "down")
+    assert loaded.rate == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("(2,3):(0,4)", "(2,3:(0,4)"), r"line 9: .*accepted: \(time,value\)"),
+        (("(0,4),(1,5)", "(0,4),(2,5)"), "line 9: channels with different time stamps"),
+        ((":down", ":sideways"), "line 9: label 'sideways'; accepted: Up, down"),
+        (("(1,5)", "(1,five)"), "line 9: could not convert string to float: 'five'"),
+        (("@data", "@datum"), "line 8: .*accepted: @tag or @data"),
+    ],
+)
+def test_bad_ts(write, change, message):
+    with pytest.raises(ValueError, match=message):
+        data.load(write("Bad.ts", STAMPED.replace(*change)), missing="zero")
+
+
+def test_targets_of_ts_and_series_of_tsf(write):
+    text = "@problemName T\n@targetLabel true\n@data\n1,2:3,4:0.25\n5,6:7,8:-1e1\n"
+    loaded = data.load(write("T.ts", text))
+    assert loaded.regression
+    assert loaded.y_train.tolist() == [0.25, -10]
+    assert loaded.classes == ()
+    text = (
+        "@relation T\n@attribute series_name string\n@attribute start date\n@frequency daily\n"
+        "@data\nT1:1979-01-01 00-00-00:1,2,?\nT2:1979-01-01 00-00-00:4,5\n"
+    )
+    loaded = data.load(write("T.tsf", text), labels=False, missing="linear", unequal="pad")
+    assert loaded.x_train.tolist() == [[[1, 2, 2]], [[4, 5, 5]]]
+    assert loaded.ids_train == ("T1", "T2")
+    assert loaded.lengths_train.tolist() == [3, 2]
+
+
+def test_a_lone_number_is_not_repeated_along_a_row_of_arff(write):
+    text = "@relation T\n@attribute a numeric\n@attribute b numeric\n@attribute c {u,v}\n@data\n"
+    loaded = data.load(write("T.arff", text + "1,2,u\n3,4,v\n"))
+    assert loaded.x_train.tolist() == [[[1, 2]], [[3, 4]]]
+    with pytest.raises(ValueError, match=r"line 7: \(C, T\) = \(1, 1\); accepted: \(1, 2\)"):
+        data.load(write("T.arff", text + "1,2,u\n3,v\n"))
+
+
+def test_series_without_labels_pre_train_and_are_counted(write, told):
+    text = "series,label,x\n1,a,1\n1,a,2\n2,,3\n2,,4\n3,b,5\n3,b,6\n"
+    loaded = data.load(write("t.csv", text))
+    assert loaded.y_train.tolist() == [0, -1, 1]
+    assert loaded.classes == ("a", "b")
+    assert "data: train split: 1 of 3 series have no label" in told()
+
+
+@pytest.mark.parametrize(
+    ("y", "classes", "positions"),
+    [
+        ([0, -1, 1, 2], ("0", "1", "2"), [0, -1, 1, 2]),
+        ([1, -1, 2, 1], ("1", "2"), [0, -1, 1, 0]),
+        ([-1, 1, 1, -1], ("-1", "1"), [0, 1, 1, 0]),
+        ([-1, 4, 9, 4], ("-1", "4", "9"), [0, 1, 2, 1]),
+        ([0.5, 1.5, 0.5, np.nan], ("0.5", "1.5"), [0, 1, 0, -1]),
+        (["10", "9", "", "10"], ("9", "10"), [1, 0, -1, 1]),
+        (["None", "NA", "run", "None"], ("None", "run"), [0, -1, 1, 0]),
+        ([True, False, True, True], ("False", "True"), [1, 0, 1, 1]),
+    ],
+)
+def test_names_of_classes_and_what_is_no_label(tmp_path, y, classes, positions):
+    np.savez(tmp_path / "t.npz", X=np.zeros((4, 1, 3)), y=np.array(y))
+    loaded = data.load(tmp_path / "t.npz")
+    assert loaded.classes == classes
+    assert loaded.y_train.tolist() == positions
+    assert not loaded.regression
+
+
+def test_no_label_can_be_named(tmp_path):
+    np.savez(tmp_path / "t.npz", X=np.zeros((4, 1, 3)), y=np.array([0, -1, 1, 7]))
+    assert data.load(tmp_path / "t.npz", no_label="7").y_train.tolist() == [1, 0, 2, -1]
+    assert data.load(tmp_path / "t.npz", no_label="").classes == ("-1", "0", "1", "7")
+
+
+def test_targets(tmp_path):
+    np.savez(tmp_path / "t.npz", X=np.zeros((4, 1, 3)), y=np.array([0.5, 1.25, np.nan, 3]))
+    loaded = data.load(tmp_path / "t.npz")
+    assert loaded.regression
+    assert loaded.classes == ()
+    assert loaded.y_train.tolist() == pytest.approx([0.5, 1.25, np.nan, 3], nan_ok=True)
+    assert data.load(tmp_path / "t.npz", task="classification").classes == ("0.5", "1.25", "3.0")
+    np.savez(tmp_path / "t.npz", X=np.zeros((3, 1, 3)), y=np.array(["a", "b", "c"]))
+    with pytest.raises(ValueError, match="labels are no numbers"):
+        data.load(tmp_path / "t.npz", task="regression")
+
+
+def test_pre_training_reads_neither_test_split_nor_labels(tmp_path):
+    x = np.zeros((4, 1, 3))
+    for arrays in (
+        {"X_train": x},
+        {"X_train": x, "y_train": np.array([0, 1, 0, 1]), "X_test": x, "y_test": np.arange(4)},
+        {"X_train": x, "y_train": np.full(4, np.nan)},
+        {"X_train": x, "y_train": np.array([0.1, 0.2, 0.3, 0.4])},
+    ):
+        np.savez(tmp_path / "t.npz", **arrays)
+        assert data.load(tmp_path / "t.npz", labels=False).x_train.shape == (4, 1, 3)
+
+
+def test_layouts(tmp_path, told):
+    x = np.arange(24.0).reshape(2, 4, 3)
+    np.save(tmp_path / "t.npy", x)
+    assert data.load(tmp_path / "t.npy", labels=False).x_train.shape == (2, 4, 3)
+    assert any("4 channels of 3 steps; where it is (N, T, C), say" in line for line in told())
+    turned = data.load(tmp_path / "t.npy", labels=False, layout="NTC")
+    assert turned.x_train.tolist() == x.transpose(0, 2, 1).tolist()
+    np.save(tmp_path / "t.npy", x[0])
+    for layout, shape in (("NT", (4, 1, 3)), ("CT", (1, 4, 3)), ("TC", (1, 3, 4))):
+        loaded = data.load(tmp_path / "t.npy", labels=False, layout=layout)
+        assert loaded.x_train.shape == shape
+
+
+def test_tensors_and_nothing_else(tmp_path):
+    x = torch.arange(12.0).reshape(2, 2, 3)
+    torch.save({"samples": x, "labels": torch.tensor([1, 0])}, tmp_path / "t.pt")
+    loaded = data.load(tmp_path / "t.pt")
+    assert torch.equal(loaded.x_train, x)
+    assert loaded.y_train.tolist() == [1, 0]
+    torch.save(x, tmp_path / "t.pt")
+    assert torch.equal(data.load(tmp_path / "t.pt", labels=False).x_train, x)
+    torch.save({"X": print}, tmp_path / "t.pt")
+    with pytest.raises(ValueError, match="not a file of tensors alone"):
+        data.load(tmp_path / "t.pt")
+    np.save(tmp_path / "t.npy", np.array([{}], object), allow_pickle=True)
+    with pytest.raises(ValueError, match=r"not a complete .npy file"):
+        data.load(tmp_path / "t.npy")
+
+
+def test_an_array_that_promises_more_than_its_file_has(tmp_path):
+    import io
+    import zipfile
+
+    header = io.BytesIO()
+    described = {"descr": "<f8", "fortran_order": False, "shape": (10**7, 10**4, 10)}
+    np.lib.format.write_array_header_1_0(header, described)
+    with zipfile.ZipFile(tmp_path / "t.npz", "w") as archive:
+        archive.writestr("X_train.npy", header.getvalue() + bytes(80))
+    with pytest.raises(
+        ValueError, match=r"not a complete .npz file .an array .10000000, 10000, 10"
+    ):
+        data.load(tmp_path / "t.npz")
+
+
+def test_tables_in_a_parquet_file(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow, which is not installed")
+    table = pandas.DataFrame({"series": [1, 1, 2, 2], "label": list("aabb"), "x": [1.0, 2, 3, 4]})
+    table.to_parquet(tmp_path / "t.parquet")
+    loaded = data.load(tmp_path / "t.parquet")
+    assert loaded.x_train.tolist() == [[[1, 2]], [[3, 4]]]
+    assert loaded.classes == ("a", "b")
+
+
+def test_a_folder_of_recordings(write, tmp_path, told):
+    for split, kinds in (("train", "ab"), ("test", "ab")):
+        for kind in kinds:
+            for number in (1, 2):
+                text = "time,x\n" + "".join(f"{t / 10},{t + number}\n" for t in range(6))
+                write(f"phone/{split}/{kind}/{number}.csv", text)
+    loaded = data.load(tmp_path / "phone")
+    assert loaded.classes == ("a", "b")
+    assert loaded.ids_train == ("a/1", "a/2", "b/1", "b/2")
+    assert loaded.x_test[1].tolist() == [[2, 3, 4, 5, 6, 7]]
+    assert loaded.rate == pytest.approx(10)
+    assert "data: label: the folder of each file" in told()
+    write("phone/train/a/3.csv", "time,y\n0,1\n1,2\n")
+    with pytest.raises(ValueError, match=r"3\.csv: channels y; accepted: x"):
+        data.load(tmp_path / "phone")
+
+
+def activity(steps=60, hertz=20):
+    """A recording whose label changes from a to b at a third, with steps without one between."""
+    lines = ["time,x,activity"]
+    for step in range(steps):
+        label = "a" if step < steps // 3 else "" if step < steps // 3 + 2 else "b"
+        lines.append(f"{step / hertz},{step},{label}")
+    return "\n".join(lines) + "\n"
+
+
+def test_windows_of_a_recording_with_a_label_per_step(write, told):
+    path = write("walk.csv", activity())
+    with pytest.raises(
+        ValueError, match="has several values in column 'label', one per step; choo"
+    ):
+        data.load(path)
+    loaded = data.load(path, window="0.5s", stride="5")
+    assert loaded.x_train.shape == (11, 1, 10)
+    assert loaded.x_train[1, 0].tolist() == list(range(5, 15))
+    assert loaded.classes == ("a", "b")
+    assert loaded.y_train.tolist() == [0] * 4 + [1] * 7
+    assert loaded.groups.tolist() == [0] * 11
+    assert loaded.ids_train[1] == "walk@5"
+    strict = data.load(path, window="0.5s", stride="5", label_share=0.9)
+    assert len(strict.x_train) == 9
+    assert any("2 left out below label_share 0.9" in line for line in told())
+    with pytest.raises(ValueError, match="window: 61 steps; train split: 0 windows"):
+        data.load(path, window="61")
+
+
+def test_windows_of_an_array(tmp_path):
+    x = np.arange(2 * 3 * 100.0).reshape(2, 3, 100)
+    y = np.repeat([[0, 1], [1, 0]], 50, axis=1)
+    np.savez(tmp_path / "t.npz", X=x, y=y)
+    loaded = data.load(tmp_path / "t.npz", window="2s", rate=10)
+    assert loaded.x_train.shape == (10, 3, 20)
+    assert loaded.y_train.tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 0, 0]
+    assert loaded.groups.tolist() == [0] * 5 + [1] * 5
+    with pytest.raises(ValueError, match="window: 2s, and no time stamps; accepted: steps, or rat"):
+        data.load(tmp_path / "t.npz", window="2s")
+    for window in ("0", "-3", "2m", "1.5", "s"):
+        with pytest.raises(ValueError, match=r"window: .*accepted: steps such as 128"):
+            data.load(tmp_path / "t.npz", window=window)
+
+
+def test_a_test_share_keeps_recordings_groups_and_classes(write, tmp_path):
+    path = write("phone.csv", long_table(series=24, steps=12))
+    loaded = data.load(path, window="4", test_share=0.25, split_seed=3)
+    train, test = ({name.partition("@")[0] for name in ids} for ids in _ids(loaded))
+    assert not train & test
+    assert len(loaded.x_test) == 18
+    # Two series of a subject in a row: both on one side.
+    assert {int(name[1:]) // 2 for name in train}.isdisjoint({int(n[1:]) // 2 for n in test})
+    again = data.load(path, window="4", test_share=0.25, split_seed=3)
+    assert again.ids_test == loaded.ids_test
+    assert data.load(path, test_share=0.25, split_seed=4).ids_test != loaded.ids_test
+    y = np.array([0] * 40 + [1] * 10)
+    np.savez(tmp_path / "t.npz", X=np.zeros((50, 1, 3)), y=y)
+    loaded = data.load(tmp_path / "t.npz", test_share=0.2)
+    assert loaded.y_test.bincount().tolist() == [8, 2]
+    assert loaded.y_train.bincount().tolist() == [32, 8]
+    np.savez(tmp_path / "t.npz", X_train=np.zeros((5, 1, 3)), X_test=np.zeros((5, 1, 3)))
+    with pytest.raises(ValueError, match=r"test_share: 0.2; t has a test split; accepted: 0"):
+        data.load(tmp_path / "t.npz", test_share=0.2, labels=False)
+
+
+def _ids(loaded):
+    return loaded.ids_train, loaded.ids_test
+
+
+def test_unequal_steps_are_told_and_resampled_with_gaps(write, told):
+    stamps = [0, 0.1, 0.2, 0.35, 0.4, 0.5, 1.5, 1.6]
+    text = "time,x\n" + "".join(f"{t},{10 * t}\n" for t in stamps)
+    path = write("gaps.csv", text)
+    data.load(path, labels=False)
+    assert any("steps are unequal; resample=10 makes them equal" in line for line in told())
+    loaded = data.load(path, labels=False, resample=10.0, missing="zero")
+    expected = [0, 1, 2, 3, 4, 5, *[0] * 9, 15, 16]
+    assert loaded.x_train[0, 0].tolist() == pytest.approx(expected)
+    with pytest.raises(ValueError, match="X_train has 9 NaN"):
+        data.load(path, labels=False, resample=10.0)
+    with pytest.raises(ValueError, match="resample: 10 Hz, and plain has no time stamps"):
+        data.load(write("plain.csv", "x\n1\n2\n"), labels=False, resample=10.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "unit"),
+    [("time_ms", 1e3, "auto"), ("timestamp", 1e3, "ms"), ("time_us", 1e6, "auto")],
+)
+def test_units_of_time(write, name, factor, unit):
+    text = f"{name},x\n" + "".join(f"{round(factor * t / 50)},{t % 3}\n" for t in range(9))
+    loaded = data.load(write("t.csv", text), labels=False, time_unit=unit)
+    assert loaded.rate == pytest.approx(50)
+
+
+def test_settings_of_reading_are_checked():
+    for settings, kind, message in (
+        ({"windw": "3"}, TypeError, "windw: no such setting; accepted: missing"),
+        ({"test_share": "a"}, TypeError, "test_share: str; accepted: float"),
+        ({"test_share": 1.5}, ValueError, "test_share: 1.5; accepted: 0 to 0.95"),
+        ({"layout": "TNC"}, ValueError, "layout: 'TNC'; accepted: auto, NCT"),
+        ({"stride": "3"}, ValueError, "stride: 3; accepted: with a window"),
+    ):
+        with pytest.raises(kind, match=message):
+            data.load("BasicMotions", **settings)
+    with pytest.raises(ValueError, match="aeon would download it; accepted: download=True"):
+        data.load("Handwriting")

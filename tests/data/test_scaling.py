@@ -1,0 +1,59 @@
+"""Scaling in float64: any unit, any level, constant channels."""
+
+import pytest
+import torch
+
+from tsssl_fast.data import Scaling
+from tsssl_fast.data.scaling import constant_channels
+
+
+def series(n=20, channels=3, steps=50):
+    return torch.randn(n, channels, steps, generator=torch.Generator().manual_seed(0)).double()
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-30, 1e-13, 1.0, 1e30, 1e300])
+@pytest.mark.parametrize("kind", ["standard", "scale"])
+def test_any_unit(unit, kind):
+    x = series()
+    expected = Scaling.fit(x, kind)(x)
+    y = Scaling.fit(x * unit, kind)(x * unit)
+    assert y.dtype == torch.float32
+    assert y.numpy() == pytest.approx(expected.numpy(), abs=1e-6)
+
+
+def test_a_small_deviation_at_a_high_level():
+    x = series() + 1e9
+    y = Scaling.fit(x)(x)
+    assert y.std((0, 2), correction=0).tolist() == pytest.approx([1] * 3)
+    assert y.numpy() == pytest.approx(Scaling.fit(series())(series()).numpy(), abs=1e-5)
+    # float32 at a level of 101325 still holds a deviation of 0.05.
+    pressure = (101325 + 0.05 * series()).float()
+    assert float(Scaling.fit(pressure)(pressure).std()) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e-9, 123456.7, 1e30])
+def test_a_constant_channel_keeps_its_scale(value, dtype):
+    x = torch.full((50, 1, 100), value, dtype=dtype)
+    scaling = Scaling.fit(x)
+    assert scaling.scale.tolist() == [1]
+    assert scaling(x).abs().max() == 0
+    assert constant_channels(x) == [0]
+    other = torch.full((1, 1, 2), value + 0.1, dtype=torch.float64)
+    assert scaling(other).tolist() == [[[pytest.approx(0.1, abs=1e-6 * max(1, abs(value)))] * 2]]
+
+
+def test_groups_share_a_scale_and_one_constant_channel_does_not_end_it():
+    x = series()
+    x[:, 1] = 0.1
+    scaling = Scaling.fit(x, "standard", group=3)
+    assert len(set(scaling.scale.tolist())) == 1
+    power = (x - x.mean((0, 2))[:, None]).square().mean()
+    assert scaling.scale[0].item() == pytest.approx(power.sqrt().item())
+    assert constant_channels(x) == [1]
+
+
+def test_what_float32_can_not_hold_is_refused():
+    x = series() * 1e300
+    with pytest.raises(ValueError, match="beyond float32 after scaling; accepted: scaling='stand"):
+        Scaling.fit(x, "none")(x)

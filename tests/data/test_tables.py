@@ -1,0 +1,146 @@
+"""Tables: every kind that was once read wrongly or refused."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from tsssl_fast import data
+
+
+@pytest.fixture
+def told(caplog):
+    """The lines that were told."""
+    caplog.set_level(logging.INFO, logger="tsssl_fast")
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def to(name, content):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return to
+
+
+def long_table(series=6, steps=8, separator=","):
+    """Two channels with a number of the subject and a clock in seconds; labels a and b."""
+    rng = np.random.default_rng(0)
+    lines = [separator.join(("series", "subject", "time_s", "gx", "gy", "label"))]
+    for number in range(series):
+        for step in range(steps):
+            x, y = rng.normal(size=2).round(3)
+            row = (f"r{number}", number // 2 + 1, step / 25, x, y, "ab"[number % 2])
+            lines.append(separator.join(map(str, row)))
+    return "\n".join(lines) + "\n"
+
+
+def test_subject_and_clock_are_no_channels(write, told):
+    loaded = data.load(write("phone.csv", long_table()))
+    assert loaded.channel_names == ("gx", "gy")
+    assert loaded.groups.tolist() == [0, 0, 1, 1, 2, 2]
+    assert loaded.rate == pytest.approx(25)
+    assert loaded.ids_train == tuple(f"r{number}" for number in range(6))
+    assert len(loaded.x_test) == 0
+    assert "data: time: time_s in s (by its name)" in told()
+    assert "data: channels: gx, gy; series: series; label: label; group: subject" in told()
+
+
+def test_a_clock_and_an_identifier_are_known_by_their_values(write, told):
+    text = long_table().replace("subject", "who").replace("time_s", "elapsed")
+    loaded = data.load(write("phone.csv", text))
+    assert loaded.channel_names == ("gx", "gy")
+    assert loaded.groups.tolist() == [0, 0, 1, 1, 2, 2]
+    assert loaded.rate == pytest.approx(25)
+    assert any("elapsed (rises in equal steps: a time)" in line for line in told())
+    # What is named stands.
+    named = data.load(write("phone.csv", text), columns={"values": "who,gx"})
+    assert named.channel_names == ("who", "gx")
+
+
+def test_an_index_is_no_channel_and_repeated_names_are_refused(write, told):
+    lines = ["series,split,label,time,acc", "1,train,a,0,1", "1,train,a,1,2", "2,test,a,0,5"]
+    lines += ["2,test,a,1,6"]
+    indexed = [f"{'' if n == 0 else n - 1},{line}" for n, line in enumerate(lines)]
+    loaded = data.load(write("indexed.csv", "\n".join(indexed)))
+    assert loaded.x_train.tolist() == [[[1, 2]]]
+    assert loaded.x_test.tolist() == [[[5, 6]]]
+    assert "data: the column without a name is an index and no channel" in told()
+    twice = "\n".join([lines[0] + ",acc", *(line + ",9" for line in lines[1:])])
+    with pytest.raises(ValueError, match="several columns 'acc'; accepted: one of a name"):
+        data.load(write("twice.csv", twice))
+
+
+def test_dates_semicolons_markers_and_blank_lines(write, told):
+    text = (
+        "series;split;label;when;x;y\n"
+        "s1;train;walk;2024-01-01T00:00:00.00;0,5;1,5\n"
+        "s1;train;walk;2024-01-01T00:00:00.25;NA ;-2\n"
+        "s2;test;walk;2024-01-01T00:01:00.25;?;null\ns2;test;walk;2024-01-01T00:01:00.00; 3;4\n\n"
+    )
+    path = write("dates.csv", text)
+    loaded = data.load(path, missing="linear", columns={"time": "when"})
+    assert loaded.x_train.tolist() == [[[0.5, 0.5], [1.5, -2]]]
+    assert loaded.x_test.tolist() == [[[3, 3], [4, 4]]]  # sorted by time
+    assert loaded.rate == 4
+    for line in ("separator: semicolon", "decimal mark: comma", "time: when, ISO dates"):
+        assert f"data: {line}" in told()
+    with pytest.raises(ValueError, match="X_train has 1 NaN; choose missing="):
+        data.load(path, columns={"time": "when"})
+    both = text.replace("2024-01-01T", "01/02/2024 ")
+    with pytest.raises(ValueError, match="which is two dates; accepted: ISO 8601"):
+        data.load(write("dates.csv", both), columns={"time": "when"}, missing="zero")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_encodings_of_tables(write, encoding):
+    text = "series,label,x\n1,größer,1\n1,größer,2\n2,b,3\n2,b,4\n"
+    loaded = data.load(write("t.csv", text.encode(encoding)))
+    assert loaded.classes == ("b", "größer")
+    assert loaded.x_train.tolist() == [[[1, 2]], [[3, 4]]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("series,label,x\n1,a,1\n1,a\n", "line 3 has 2 cells; accepted: 3"),
+        ('series,label,x\n1,"a",1\n1,"a",2,3\n', "line 3 has 4 cells; accepted: 3"),
+        ("series,label,x\n", "no rows"),
+        ("", "no rows"),
+        ("series,label,x\n1,a,1\n1,a,zwei\n1,a,3\n", "'zwei' in column 'x', line 3"),
+        ("series,label,x\n,a,1\n2,a,2\n", "column 'series' has empty cells"),
+        ("series,label,x\n1,a,9007199254740993\n", r"whole numbers above 2\^53"),
+        ("series,label\n1,a\n1,a\n", "no channels"),
+        ("series,label,x,\n1,a,1,5\n", "column 4 has no name"),
+        ("\0\0\0", "holds zero bytes"),
+    ],
+)
+def test_bad_tables(write, text, message):
+    with pytest.raises(ValueError, match=message) as error:
+        data.load(write("t.csv", text))
+    assert str(error.value).startswith("data: ")
+
+
+def test_archive_of_ucr_and_other_wide_tables(write, told):
+    rows = "1\t0.5\t-1\tNaN\n-1\t2\t3\t4\n1\t5\t6\t7\n-1\t8\t9\t1\n"
+    write("Toy_TRAIN.tsv", rows)
+    write("Toy_TEST.tsv", rows)
+    loaded = data.load(write("Toy_TRAIN.tsv", rows), unequal="pad")
+    assert loaded.name == "Toy"
+    assert loaded.classes == ("-1", "1")
+    assert loaded.x_train[:2, 0].tolist() == [[0.5, -1, -1], [2, 3, 4]]
+    assert loaded.lengths_train.tolist() == [2, 3, 3, 3]
+    assert any("a row per series" in line for line in told())
+    header = [f"{c}_{t}" for c in "xy" for t in range(8)]
+    text = ",".join(["label", *header]) + "\n"
+    text += "\n".join(",".join([kind, *map(str, range(16))]) for kind in "ab")
+    loaded = data.load(write("wide.csv", text))
+    assert loaded.channel_names == ("x", "y")
+    assert loaded.x_train[0].tolist() == [list(range(8)), list(range(8, 16))]
+    # What `DataFrame(array).to_csv()` writes: its header is 0, 1, 2 ...
+    text = "," + ",".join(map(str, range(9))) + "\n0," + ",".join("9" * 9) + "\n"
+    loaded = data.load(write("frame.csv", text), labels=False, table="wide")
+    assert loaded.x_train.tolist() == [[[9] * 9]]

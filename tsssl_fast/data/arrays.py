@@ -1,0 +1,189 @@
+"""Arrays (.npz, .npy, .pt) -> series. Nothing is unpickled; sizes are checked before memory is
+taken.
+
+Names: X_train, y_train, X_test, y_test, or X and y alone (also x, data, samples; labels); where
+present `classes`, `channels`, `subject_train`. y is (N,), or (N, T) for a label per step.
+"""
+
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tsssl_fast.data.labels import decoded
+from tsssl_fast.data.reading import Reading
+from tsssl_fast.data.recordings import Recordings, Split
+
+ALONE = {
+    "X": ("X", "x", "data", "samples", "series"),
+    "y": ("y", "Y", "labels", "label", "targets"),
+}
+AXES = {"NCT": (0, 1, 2), "NTC": (0, 2, 1)}
+
+
+def read_npz(path: Path, reading: Reading) -> Recordings:
+    return series_of(path, _members(path), reading)
+
+
+def read_npy(path: Path, reading: Reading) -> Recordings:
+    """One array of series; a pair X_train.npy, X_test.npy comes as a folder."""
+    return series_of(path, {"X": load_array(path)}, reading)
+
+
+def load_array(path: Path) -> np.ndarray:
+    try:
+        mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a damaged header is parsed as Python
+        raise ValueError(f"data: {path}: not a complete .npy file ({error})") from error
+    return mapped
+
+
+def read_pt(path: Path, reading: Reading) -> Recordings:
+    """A tensor, or a dict of tensors under the names of this module."""
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle raises what its first bad byte leads to
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"data: {path}: not a file of tensors alone ({reason}); accepted: a tensor or a dict "
+            "of tensors"
+        ) from error
+    content = {"X": content} if isinstance(content, torch.Tensor) else content
+    arrays = {}
+    if isinstance(content, Mapping):
+        for name, value in content.items():
+            value = value.float() if getattr(value, "dtype", None) == torch.bfloat16 else value
+            arrays[str(name)] = (
+                value.detach().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+            )
+    return series_of(path, arrays, reading)
+
+
+def series_of(path: Path, arrays: dict[str, Any], reading: Reading) -> Recordings:
+    """Series, labels and groups by the names of arrays."""
+    arrays = dict(arrays)
+    for key, candidates in ALONE.items():
+        known = next((name for name in candidates if name in arrays), None)
+        if known is not None and f"{key}_train" not in arrays:
+            arrays[f"{key}_train"] = arrays[known]
+    if "X_train" not in arrays:
+        have = ", ".join(sorted(arrays)[:8]) or "none"
+        raise ValueError(f"data: {path}: no array X_train or X; it holds: {have}")
+    for split in ("train", "test"):
+        if f"y_{split}" in arrays and f"X_{split}" not in arrays:
+            raise ValueError(f"data: {path}: y_{split}, and no array X_{split}")
+    notes: list[str] = []
+    splits = {
+        split: _split(path, split, arrays, reading, notes)
+        for split in ("train", "test")
+        if f"X_{split}" in arrays
+    }
+    classes, channels = (
+        tuple(str(name) for name in decoded(arrays.get(key, [])).reshape(-1))
+        for key in ("classes", "channels")
+    )
+    return Recordings(path.stem, splits, channels, classes or None, notes=notes)
+
+
+def _split(
+    path: Path, split: str, arrays: dict[str, Any], reading: Reading, notes: list[str]
+) -> Split:
+    x = _oriented(path, f"X_{split}", np.asarray(arrays[f"X_{split}"]), reading, notes)
+    labels = None
+    if f"y_{split}" in arrays:
+        y = decoded(arrays[f"y_{split}"])
+        if y.ndim == 2 and y.shape == (len(x), 1):
+            y = y[:, 0]
+        if y.ndim == 1 and len(x) == 1 and y.shape == (x.shape[2],) and x.shape[2] > 1:
+            y = y[None]  # a label per step of the only recording
+        labels = list(y) if y.shape == (len(x), x.shape[2]) else y
+        if y.shape not in ((len(x),), (len(x), x.shape[2])):
+            raise ValueError(
+                f"data: {path}: y_{split} has shape {y.shape}; accepted: ({len(x)},), or "
+                f"{(len(x), x.shape[2])} for a label per step"
+            )
+    groups = arrays.get(f"subject_{split}", arrays.get("subject" if split == "train" else ""))
+    if groups is not None:
+        groups = decoded(groups)
+        if groups.shape != (len(x),):
+            raise ValueError(
+                f"data: {path}: subject_{split} has {len(groups)} rows, X_{split} {len(x)}"
+            )
+    return Split(x, labels, groups, tuple(str(number) for number in range(len(x))))
+
+
+def _oriented(
+    path: Path, key: str, x: np.ndarray, reading: Reading, notes: list[str]
+) -> np.ndarray:
+    """(N, C, T)."""
+    layout = "NCT" if reading.layout == "auto" else reading.layout
+    if x.dtype.kind not in "fiu" or x.ndim != len(layout) or 0 in x.shape:
+        raise ValueError(
+            f"data: {path}: {key} is {x.dtype} {x.shape}; accepted: numbers (N, C, T) with N, C, "
+            "T >= 1, or layout='NTC', 'NT' (univariate), 'CT' or 'TC' (one recording)"
+        )
+    if layout in AXES:
+        x = x.transpose(AXES[layout])
+    elif layout == "NT":
+        x = x[:, None]
+    else:
+        x = (x if layout == "CT" else x.T)[None]
+    if reading.layout == "auto" and x.shape[1] > x.shape[2]:
+        notes.append(
+            f"warning: {key} has {x.shape[1]} channels of {x.shape[2]} steps; where it is (N, T, "
+            "C), say layout='NTC'"
+        )
+    return x
+
+
+def _members(path: Path) -> dict[str, np.ndarray]:
+    arrays = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            unpacked, memory = sum(info.file_size for info in infos), _memory()
+            if unpacked > memory:
+                raise ValueError(
+                    f"unpacked it holds {unpacked / 1e9:.3g} GB; accepted: this machine's "
+                    f"{memory / 1e9:.3g} GB"
+                )
+            for info in infos:
+                with archive.open(info) as member:
+                    _check_size(member, info.file_size)
+                with archive.open(info) as member:
+                    arrays[info.filename.removesuffix(".npy")] = np.lib.format.read_array(
+                        member, allow_pickle=False
+                    )
+    except Exception as error:  # a damaged header is parsed as Python; zlib has its own errors
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise ValueError(f"data: {path}: not a complete .npz file ({reason})") from error
+    return arrays
+
+
+def _check_size(member: Any, size: int) -> None:
+    """An array's header may promise more than the file has: nothing is allocated then."""
+    version = np.lib.format.read_magic(member)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(version)
+    if read is None:
+        raise ValueError(f"array format {version}; accepted: 1.0 and 2.0")
+    shape, _, dtype = read(member)
+    count = 1
+    for length in shape:
+        count *= int(length)
+    if not dtype.hasobject and count * dtype.itemsize > size:
+        raise ValueError(f"an array {shape} of {dtype} in {size} bytes")
+
+
+def _memory() -> int:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return 1 << 36

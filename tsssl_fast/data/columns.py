@@ -1,0 +1,97 @@
+"""Which column of a table is what.
+
+| role   | column                                                          | also recognised   |
+| ------ | --------------------------------------------------------------- | ----------------- |
+| series | says which rows are one series                                  | recording, id ... |
+| time   | orders the rows of a series, and gives the sampling rate        | timestamp, t ...  |
+| label  | the class: the same in all rows of a series, or one per step    | class, target ... |
+| group  | rows of one group stay on one side of a split                   | subject, user ... |
+| split  | `train` or `test`, in a file that holds both                    |                   |
+| values | the channels, names with commas between; else all that remains  |                   |
+
+`columns={role: name}` names others, and a column that is named must be there. Names are compared
+without regard to case. Of what remains, in a table with a row per step:
+
+* a column without a name is the index that a program wrote, and no channel;
+* a number that rises in near-equal steps within every series (of 5 rows or more) is a time, if
+  another channel remains;
+* a whole number that is constant within every series and not in all of them is an identifier: a
+  group where there is none, otherwise left out;
+* text is left out where it is constant within every series and labels are known, else refused.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tsssl_fast.common import checks
+
+ROLES = ("series", "time", "label", "group", "split", "values")
+KNOWN: Mapping[str, Sequence[str]] = {
+    "series": ("series", "series_id", "recording", "recording_id", "case_id", "case", "id"),
+    "time": (
+        *("time", "timestamp", "time_s", "time_ms", "time_us", "time_ns", "t", "datetime"),
+        *("date", "seconds", "milliseconds"),
+    ),
+    "label": ("label", "class", "activity", "target", "class_label"),
+    "group": ("group", "subject", "subject_id", "user", "user_id", "participant", "person"),
+    "split": ("split",),
+}
+LEAST_ROWS = 5  # of a series in which a rising number may be told from chance
+NEAR = 1.5  # the longest step over the shortest
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Rows of a table in order of their series: where each one starts and ends."""
+
+    starts: np.ndarray
+    ends: np.ndarray
+
+
+def named(path: Path, header: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
+    """Role -> column, by `columns` and by the names that are known; no "values" but given ones.
+
+    Raises ValueError for an unknown role or a column that is not there.
+    """
+    for role in columns:
+        checks.choice("columns: role", role, ROLES)
+    given = {role: name for role, name in columns.items() if role != "values"}
+    wanted = [*given.values(), *filter(None, columns.get("values", "").split(","))]
+    for name in wanted:
+        if name not in header:
+            raise ValueError(f"data: {path}: no column {name!r}; accepted: {', '.join(header)}")
+    free = {name.casefold(): name for name in reversed(header) if name not in wanted}
+    found: dict[str, str] = {}
+    for role, known in KNOWN.items():
+        match = next((free[name] for name in known if name in free), None)
+        if role not in given and match is not None:
+            found[role] = match
+    roles = found | given
+    if columns.get("values"):
+        roles["values"] = columns["values"]
+    return roles
+
+
+def is_clock(values: np.ndarray, runs: Runs) -> bool:
+    """Whether a column rises in near-equal steps within every series."""
+    if not len(values) or (runs.ends - runs.starts).min() < LEAST_ROWS:
+        return False
+    steps = np.diff(values)
+    within = np.ones(len(steps), bool)
+    within[runs.starts[1:] - 1] = False
+    inside = steps[within]
+    return bool(inside.min() > 0 and inside.max() <= NEAR * inside.min())
+
+
+def is_identifier(values: np.ndarray, runs: Runs) -> bool:
+    """Whether a column holds a whole number per series, and not the same for all of them."""
+    if not len(values) or len(runs.starts) < 2 or (runs.ends - runs.starts).min() < 2:
+        return False
+    if not np.isfinite(values).all() or (values % 1 != 0).any():
+        return False
+    low = np.minimum.reduceat(values, runs.starts)
+    high = np.maximum.reduceat(values, runs.starts)
+    return bool((low == high).all() and low.min() < low.max())

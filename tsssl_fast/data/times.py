@@ -1,0 +1,122 @@
+"""Time stamps: their unit, and series on equal steps."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tsssl_fast.data.reading import UNITS
+from tsssl_fast.data.recordings import Recordings, Split, clock
+
+# Seconds since 1970, and in smaller units: 2001 to 2286.
+EPOCHS = {"s": (1e9, 1e10), "ms": (1e12, 1e13), "us": (1e15, 1e16), "ns": (1e18, 1e19)}
+GAP = 3.0  # median steps between two stamps; what lies in a longer pause is missing
+NAMED = {"seconds": "s", "milliseconds": "ms"}
+
+
+def unit_of(name: str, values: np.ndarray, given: str) -> tuple[str, str]:
+    """The unit of a time that is a number, and where it was taken from."""
+    if given != "auto":
+        return given, "as given"
+    low = name.casefold()
+    if low in NAMED:
+        return NAMED[low], "by its name"
+    for separator in ("_", " ", "[", "("):
+        ending = low.rpartition(separator)[2].rstrip("])")
+        if separator in low and ending in UNITS:
+            return ending, "by its name"
+    size = float(np.nanmax(np.abs(values))) if len(values) else 0.0
+    for unit, (low_end, high_end) in EPOCHS.items():
+        if low_end <= size < high_end:
+            return unit, "since 1970, by its size"
+    return "s", "assumed; time_unit says otherwise"
+
+
+def dates(path: Path, column: Any, name: str) -> tuple[np.ndarray, str]:
+    """Seconds of a column of dates, from its first, and how they were read.
+
+    ISO 8601, or another form that reads one way only. Raises ValueError otherwise.
+    """
+    import pandas as pd
+
+    how = "ISO dates"
+    if not pd.api.types.is_datetime64_any_dtype(column.dtype):
+        cells = column.astype(str).str.strip()
+        stamps = pd.to_datetime(cells, errors="coerce", format="ISO8601", utc=True)
+        if stamps.isna().any():
+            both = [
+                pd.to_datetime(cells, errors="coerce", format="mixed", dayfirst=first, utc=True)
+                for first in (False, True)
+            ]
+            kept = [stamps for stamps in both if not stamps.isna().any()]
+            if not kept:
+                row = int(np.flatnonzero(both[0].isna() & both[1].isna())[:1].sum())
+                raise ValueError(
+                    f"data: {path}: column {name!r} holds {cells.iloc[row]!r}; accepted: a "
+                    "number or a date such as 2024-01-31 12:00:00.5 for the time"
+                )
+            if len(kept) == 2 and not (kept[0] == kept[1]).all():
+                raise ValueError(
+                    f"data: {path}: column {name!r} holds {cells.iloc[0]!r}, which is two dates; "
+                    "accepted: ISO 8601, such as 2024-01-31 12:00:00"
+                )
+            stamps, how = kept[0], "dates that are not ISO"
+        column = stamps
+    stamps = column.dt.tz_localize(None) if column.dt.tz is not None else column
+    try:
+        ticks = stamps.astype("datetime64[ns]").to_numpy().astype(np.int64)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(
+            f"data: {path}: column {name!r}: {error}; accepted: dates from 1678 to 2261"
+        ) from error
+    return (ticks - ticks.min()) / 1e9, how
+
+
+def resampled(read: Recordings, hertz: float) -> Recordings:
+    """Every series on steps of 1 / hertz seconds from its first stamp, linearly between stamps.
+
+    Labels per step are those of the nearest stamp. Steps inside a pause of more than three median
+    steps are NaN. Raises ValueError without time stamps.
+    """
+    splits: dict[str, Split] = {}
+    pauses = 0
+    for key, split in read.splits.items():
+        if split.seconds is None:
+            raise ValueError(
+                f"resample: {hertz:g} Hz, and {read.name} has no time stamps; accepted: with a "
+                "time column"
+            )
+        rows, labels, seconds = [], [], []
+        median = _median(split.seconds)
+        for index, stamps in enumerate(split.seconds):
+            grid = stamps[0] + np.arange(int((stamps[-1] - stamps[0]) * hertz + 1e-6) + 1) / hertz
+            after = np.searchsorted(stamps, grid, side="left").clip(1, len(stamps) - 1)
+            if len(stamps) == 1:
+                after = np.zeros(len(grid), int)
+            before = np.maximum(after - 1, 0)
+            hole = (stamps[after] - stamps[before] > GAP * median) & ~np.isin(grid, stamps)
+            pauses += int((np.diff(stamps) > GAP * median).sum())
+            x = np.asarray(split.x[index], np.float64)
+            y = np.stack([_linear(grid, stamps, channel) for channel in x])
+            y[:, hole] = np.nan
+            rows.append(y)
+            seconds.append(grid)
+            if split.per_step:
+                nearest = np.where(grid - stamps[before] <= stamps[after] - grid, before, after)
+                labels.append(np.asarray(split.labels[index])[nearest])
+        per_step = labels if split.per_step else split.labels
+        splits[key] = Split(rows, per_step, split.groups, split.ids, seconds)
+    note = f"resampled to {hertz:g} Hz; {pauses} pauses are missing values"
+    return read.with_splits(splits, note)
+
+
+def _linear(grid: np.ndarray, stamps: np.ndarray, channel: np.ndarray) -> np.ndarray:
+    """Between two stamps of which one is missing, missing: np.interp hands NaN on."""
+    values: np.ndarray = np.interp(grid, stamps, channel)
+    return values
+
+
+def _median(seconds: Sequence[np.ndarray]) -> float:
+    found = clock(Split([], seconds=seconds))
+    return 1 / found[0] if found else np.inf
