@@ -69,12 +69,12 @@ def _digest(content: Any) -> str:
 
 
 COMMON: dict[str, dict[str, Any]] = {
-    "uwave": {"encoder": "inception", "views": "forward", "epochs": 60, "precision": "bf16"},
+    "uwave": {"encoder": "inception", "views": "forward", "epochs": 60, "amp": "bf16"},
     "har": {
         "encoder": "resnet",
         "views": "wearable",
         "epochs": 10,
-        "precision": "bf16",
+        "amp": "bf16",
         "scaling": "scale",
         "scale_group": 3,
     },

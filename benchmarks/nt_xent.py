@@ -59,10 +59,6 @@ def ours(backend: str) -> Callable[[Inputs], Run]:
 
 
 def bf16(inputs: Inputs) -> Run:
-    try:
-        dispatch.select("nt_xent_bf16", inputs)
-    except BackendUnavailableError as error:
-        raise Unavailable(str(error)) from error
     return run(
         lambda a, b: functional.nt_xent_loss(a, b, temperature=TEMPERATURE, precision="bf16"),
         inputs,

@@ -36,9 +36,6 @@ def _autoencoder() -> Tensor:
 # Name -> a call whose result is differentiable or nothing.
 USES: dict[str, Callable[[], Tensor | None]] = {
     "nt_xent": lambda: functional.nt_xent_loss(leaf(5, 3), leaf(5, 3), temperature=0.2),
-    "nt_xent bf16": lambda: functional.nt_xent_loss(
-        leaf(5, 3), leaf(5, 3), temperature=0.2, precision="bf16"
-    ),
     "one set": lambda: functional.sup_con_loss(leaf(6, 3), torch.arange(6) % 2),
     "two sets": lambda: functional.clip_loss(leaf(5, 3), leaf(5, 3)),
     "queue": lambda: functional.info_nce_loss(leaf(5, 3), leaf(5, 3), negatives=torch.randn(9, 3)),

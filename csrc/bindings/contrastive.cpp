@@ -43,58 +43,66 @@ PairProblem<T> two_views(Address z1, Index stride1, Address z2, Index stride2, I
 }
 
 template <class T>
-void bind_nt_xent(py::module_& module, const std::string& suffix,
-                  const NtXentKernels<T>& (*kernels)()) {
+void bind_nt_xent(py::module_& module, const std::string& suffix) {
+  module.def(("nt_xent_products_" + suffix).c_str(),
+             [](Index n, Index dim, double beta, int bits, int precision) {
+               const auto problem = two_views<T>(0, 0, 0, 0, n, dim, beta, bits, precision);
+               return nt_xent_kernels().of(T()).products(problem);
+             },
+             py::arg("n"), py::arg("dim"), py::arg("beta"), py::arg("bits"), py::arg("precision"),
+             "In words, what forms the products of such a problem.");
   // kept: empty, and nothing is kept; with a reduction the fused gradient (2, n, dim); else the
   // exponentials, a square of nt_xent_saved_side.
-  module.def(
-      ("nt_xent_forward_" + suffix).c_str(),
-      [kernels](Address z1, Index stride1, Address z2, Index stride2, Index n, Index dim,
+  module.def(("nt_xent_forward_" + suffix).c_str(),
+             [](Address z1, Index stride1, Address z2, Index stride2, Index n, Index dim,
                 double beta, int bits, int precision, int reduction, int threads,
                 const Buffer<T>& loss, const Buffer<T>& saved, const Buffer<T>& kept) {
-        const auto how = static_cast<Reduction>(reduction);
-        const Index rows = 2 * n, side = nt_xent_saved_side(rows, dim);
-        const bool fuse = how != Reduction::none && !kept.empty();
-        T* const out = loss.holding("loss", how == Reduction::none ? rows : 1);
-        T* const first = saved.holding("saved", kNtXentRows * rows);
-        T* const gradient = fuse ? kept.holding("kept", rows * dim) : nullptr;
-        T* exponentials = fuse ? nullptr : kept.holding_if_any("kept", side * side);
-        py::gil_scoped_release release;
-        const Scratch<T> own(fuse ? side * side : 0);
-        if (fuse && side > 0) exponentials = own.get();
-        kernels().forward(two_views<T>(z1, stride1, z2, stride2, n, dim, beta, bits, precision),
-                          how, threads, nt_xent_rows<T>(first, rows, exponentials),
-                          {gradient, fuse ? gradient + n * dim : nullptr}, out);
-      },
-      py::arg("z1"), py::arg("stride1"), py::arg("z2"), py::arg("stride2"), py::arg("n"),
-      py::arg("dim"), py::arg("beta"), py::arg("bits"), py::arg("precision"), py::arg("reduction"),
-      py::arg("threads"), py::arg("loss"), py::arg("saved"), py::arg("kept"));
+               const auto how = static_cast<Reduction>(reduction);
+               const Index rows = 2 * n, side = nt_xent_saved_side(rows, dim);
+               const bool fuse = how != Reduction::none && !kept.empty();
+               T* const out = loss.holding("loss", how == Reduction::none ? rows : 1);
+               T* const first = saved.holding("saved", kNtXentRows * rows);
+               T* const gradient = fuse ? kept.holding("kept", rows * dim) : nullptr;
+               T* exponentials = fuse ? nullptr : kept.holding_if_any("kept", side * side);
+               py::gil_scoped_release release;
+               const Scratch<T> own(fuse ? side * side : 0);
+               if (fuse && side > 0) exponentials = own.get();
+               nt_xent_kernels().of(T()).forward(
+                   two_views<T>(z1, stride1, z2, stride2, n, dim, beta, bits, precision), how,
+                   threads, nt_xent_rows<T>(first, rows, exponentials),
+                   {gradient, fuse ? gradient + n * dim : nullptr}, out);
+             },
+             py::arg("z1"), py::arg("stride1"), py::arg("z2"), py::arg("stride2"), py::arg("n"),
+             py::arg("dim"), py::arg("beta"), py::arg("bits"), py::arg("precision"),
+             py::arg("reduction"), py::arg("threads"), py::arg("loss"), py::arg("saved"),
+             py::arg("kept"));
   // grad: grad_count elements, grad_stride apart (0 where autograd expanded one number).
-  module.def(
-      ("nt_xent_backward_" + suffix).c_str(),
-      [kernels](Address z1, Index stride1, Address z2, Index stride2, Index n, Index dim,
+  module.def(("nt_xent_backward_" + suffix).c_str(),
+             [](Address z1, Index stride1, Address z2, Index stride2, Index n, Index dim,
                 double beta, int bits, int precision, int reduction, int threads,
                 const Buffer<T>& saved, const Buffer<T>& kept, Address grad, Index grad_count,
                 Index grad_stride, const Buffer<T>& grad1, const Buffer<T>& grad2) {
-        const Index rows = 2 * n, side = nt_xent_saved_side(rows, dim);
-        T* const first = saved.holding("saved", kNtXentRows * rows);
-        T* const exponentials = kept.holding_if_any("exponentials", side * side);
-        const auto how = static_cast<Reduction>(reduction);
-        if (const Index wanted = how == Reduction::none ? rows : 1; grad_count != wanted) {
-          throw std::invalid_argument("grad: " + std::to_string(grad_count) +
-                                      " elements; accepted: " + std::to_string(wanted));
-        }
-        T* const out1 = grad1.holding("grad1", n * dim);
-        T* const out2 = grad2.holding("grad2", n * dim);
-        py::gil_scoped_release release;
-        kernels().backward(two_views<T>(z1, stride1, z2, stride2, n, dim, beta, bits, precision),
-                           how, threads, nt_xent_rows<T>(first, rows, exponentials),
-                           {pointer<const T>(grad), grad_stride}, out1, out2);
-      },
-      py::arg("z1"), py::arg("stride1"), py::arg("z2"), py::arg("stride2"), py::arg("n"),
-      py::arg("dim"), py::arg("beta"), py::arg("bits"), py::arg("precision"), py::arg("reduction"),
-      py::arg("threads"), py::arg("saved"), py::arg("exponentials"), py::arg("grad"),
-      py::arg("grad_count"), py::arg("grad_stride"), py::arg("grad1"), py::arg("grad2"));
+               const Index rows = 2 * n, side = nt_xent_saved_side(rows, dim);
+               T* const first = saved.holding("saved", kNtXentRows * rows);
+               T* const exponentials = kept.holding_if_any("exponentials", side * side);
+               const auto how = static_cast<Reduction>(reduction);
+               if (const Index wanted = how == Reduction::none ? rows : 1; grad_count != wanted) {
+                 throw std::invalid_argument("grad: " + std::to_string(grad_count) +
+                                             " elements; accepted: " + std::to_string(wanted));
+               }
+               T* const out1 = grad1.holding("grad1", n * dim);
+               T* const out2 = grad2.holding("grad2", n * dim);
+               py::gil_scoped_release release;
+               nt_xent_kernels().of(T()).backward(
+                   two_views<T>(z1, stride1, z2, stride2, n, dim, beta, bits, precision), how,
+                   threads, nt_xent_rows<T>(first, rows, exponentials),
+                   {pointer<const T>(grad), grad_stride}, out1, out2);
+             },
+             py::arg("z1"), py::arg("stride1"), py::arg("z2"), py::arg("stride2"), py::arg("n"),
+             py::arg("dim"), py::arg("beta"), py::arg("bits"), py::arg("precision"),
+             py::arg("reduction"), py::arg("threads"), py::arg("saved"), py::arg("exponentials"),
+             py::arg("grad"), py::arg("grad_count"), py::arg("grad_stride"), py::arg("grad1"),
+             py::arg("grad2"));
 }
 
 template <class T>
@@ -102,14 +110,14 @@ void bind_pair_problem(py::module_& module, const std::string& suffix) {
   using Codes = const Buffer<const std::int32_t>&;
   using Flags = const Buffer<const std::uint8_t>&;
   py::class_<BoundPairs<T>>(module, ("PairProblem_" + suffix).c_str())
-      .def(py::init<Address, Index, Index, Address, Index, Index, Index, double, int, bool, bool,
-                    bool, int, Codes, Codes, Codes, Codes, Flags, Flags, Flags,
+      .def(py::init<Address, Index, Index, Address, Index, Index, Index, double, int, int, bool,
+                    bool, bool, int, Codes, Codes, Codes, Codes, Flags, Flags, Flags,
                     const Buffer<const T>&>(),
            py::kw_only(), py::arg("q"), py::arg("q_stride"), py::arg("rows"), py::arg("k") = 0,
            py::arg("k_stride") = 0, py::arg("columns"), py::arg("dim"), py::arg("beta"),
-           py::arg("bits"), py::arg("normalize"), py::arg("symmetric") = false,
-           py::arg("skip_diagonal") = false, py::arg("group_rule") = 0,
-           py::arg("q_id") = py::none(), py::arg("k_id") = py::none(),
+           py::arg("bits"), py::arg("precision"), py::arg("normalize"),
+           py::arg("symmetric") = false, py::arg("skip_diagonal") = false,
+           py::arg("group_rule") = 0, py::arg("q_id") = py::none(), py::arg("k_id") = py::none(),
            py::arg("q_group") = py::none(), py::arg("k_group") = py::none(),
            py::arg("q_valid") = py::none(), py::arg("k_valid") = py::none(),
            py::arg("mask") = py::none(), py::arg("weight") = py::none());
@@ -117,6 +125,10 @@ void bind_pair_problem(py::module_& module, const std::string& suffix) {
 
 template <class T>
 void bind_pairs(py::module_& module, const std::string& suffix) {
+  module.def(
+      ("pairs_products_" + suffix).c_str(),
+      [](const BoundPairs<T>& pairs) { return pairs_kernels().of(T()).products(pairs.problem); },
+      py::arg("problem"), "In words, what forms the problem's products.");
   module.def(("pairs_forward_" + suffix).c_str(),
              [](const BoundPairs<T>& pairs, int threads, const Buffer<T>& scale,
                 const Buffer<T>& sums, const Buffer<T>& statistics, const Buffer<T>& out) {
@@ -217,11 +229,8 @@ void bind_grouped(py::module_& module, const std::string& suffix) {
 void bind_contrastive(py::module_& module) {
   module.def("nt_xent_saved_side", &nt_xent_saved_side, py::arg("rows"), py::arg("dim"),
              "Side of the square in which nt_xent keeps its exponentials; 0: it does not.");
-  bind_nt_xent<float>(module, "f32",
-                      []() -> const NtXentKernels<float>& { return nt_xent_kernels().f32; });
-  bind_nt_xent<double>(module, "f64",
-                       []() -> const NtXentKernels<double>& { return nt_xent_kernels().f64; });
-  bind_nt_xent<float>(module, "bf16", &nt_xent_bf16_kernels);
+  bind_nt_xent<float>(module, "f32");
+  bind_nt_xent<double>(module, "f64");
   bind_grouped<float>(module, "f32");
   bind_grouped<double>(module, "f64");
   bind_pair_problem<float>(module, "f32");

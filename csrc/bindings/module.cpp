@@ -32,8 +32,6 @@ PYBIND11_MODULE(_C, module) {
   module.def(
       "contract", [] { return std::string(TSSSL_CONTRACT); },
       "Hash of the sources that the Python package has to match, computed by CMakeLists.txt.");
-  module.def("why_not_bf16", &tsssl::why_not_bf16,
-             "Why the AVX512_BF16 kernels can not run; '' where they can.");
 #ifdef _OPENMP
   module.attr("openmp") = true;
 #else

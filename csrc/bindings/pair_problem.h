@@ -11,8 +11,8 @@ struct BoundPairs {
 
   // q, k: addresses; k == 0: one set, whose `columns` and k_ rules are the queries' again.
   BoundPairs(Address q, Index q_stride, Index rows, Address k, Index k_stride, Index columns,
-             Index dim, double beta, int bits, bool normalize, bool symmetric, bool skip_diagonal,
-             int group_rule, const Buffer<const std::int32_t>& q_id,
+             Index dim, double beta, int bits, int precision, bool normalize, bool symmetric,
+             bool skip_diagonal, int group_rule, const Buffer<const std::int32_t>& q_id,
              const Buffer<const std::int32_t>& k_id, const Buffer<const std::int32_t>& q_group,
              const Buffer<const std::int32_t>& k_group, const Buffer<const std::uint8_t>& q_valid,
              const Buffer<const std::uint8_t>& k_valid, const Buffer<const std::uint8_t>& mask,
@@ -22,6 +22,7 @@ struct BoundPairs {
     problem.dim = dim;
     problem.beta = beta;
     problem.bits = bits;
+    problem.precision = static_cast<Precision>(precision);
     problem.normalize = normalize;
     problem.symmetric = symmetric;
     problem.skip_diagonal = skip_diagonal;

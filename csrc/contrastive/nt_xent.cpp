@@ -3,6 +3,9 @@
 
 #include "contrastive/nt_xent_rows.h"
 #include "contrastive/operands.h"
+#ifdef TSSSL_BF16_PAIRS
+#include "contrastive/nt_xent_bf16.h"
+#endif
 
 namespace tsssl {
 namespace TSSSL_ISA {
@@ -82,7 +85,41 @@ void backward(const PairProblem<float>& problem, Reduction reduction, int thread
 }  // namespace
 
 const ByDtype<NtXentKernels>& nt_xent_kernels() {
-  static const ByDtype<NtXentKernels> table{{forward, backward}, vectors::nt_xent_kernels().f64};
+  static const ByDtype<NtXentKernels> table{{forward, backward, products},
+                                            vectors::nt_xent_kernels().f64};
+  return table;
+}
+
+#elif defined(TSSSL_BF16_PAIRS)
+
+void forward(const PairProblem<float>& problem, Reduction reduction, int threads,
+             const NtXentRows<float>& rows, const FusedGradient<float>& fused, float* loss) {
+  if (!pairs_pay(problem)) {
+    vectors::nt_xent_kernels().f32.forward(problem, reduction, threads, rows, fused, loss);
+    return;
+  }
+  rounded_forward(problem, reduction, threads, rows, loss);
+  if (fused.grad1 == nullptr) return;
+  const float one = 1;
+  rounded_backward(problem, reduction, threads, rows, {&one, 0}, fused.grad1, fused.grad2);
+}
+
+void backward(const PairProblem<float>& problem, Reduction reduction, int threads,
+              const NtXentRows<float>& rows, const UpstreamGradient<float>& upstream, float* grad1,
+              float* grad2) {
+  const auto run = pairs_pay(problem) ? rounded_backward : vectors::nt_xent_kernels().f32.backward;
+  run(problem, reduction, threads, rows, upstream, grad1, grad2);
+}
+
+const char* products(const PairProblem<float>& problem) {
+  return pairs_pay(problem) ? "bf16" : "ieee";
+}
+
+}  // namespace
+
+const ByDtype<NtXentKernels>& nt_xent_kernels() {
+  static const ByDtype<NtXentKernels> table{{forward, backward, products},
+                                            vectors::nt_xent_kernels().f64};
   return table;
 }
 
@@ -100,11 +137,16 @@ void backward(const PairProblem<T>& problem, Reduction reduction, int threads,
   backward_on<RegisterTiles<T>>(problem, reduction, threads, rows, upstream, grad1, grad2);
 }
 
+template <class T>
+const char* products(const PairProblem<T>&) {
+  return "ieee";
+}
+
 }  // namespace
 
 const ByDtype<NtXentKernels>& nt_xent_kernels() {
-  static const ByDtype<NtXentKernels> table{{forward<float>, backward<float>},
-                                            {forward<double>, backward<double>}};
+  static const ByDtype<NtXentKernels> table{{forward<float>, backward<float>, products<float>},
+                                            {forward<double>, backward<double>, products<double>}};
   return table;
 }
 

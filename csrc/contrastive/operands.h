@@ -13,6 +13,15 @@ namespace tsssl {
 namespace TSSSL_ISA {
 namespace {
 
+// The precision of the products: a lower one than float32's own where its error has a bound, on
+// unit rows of float32 whose exponents have the fixed shift (temperatures above 1/30).
+template <class T>
+TSSSL_INLINE Precision precision_of(const PairProblem<T>& problem) {
+  const bool bounded = problem.bits == 24 && problem.normalize &&
+                       2 * __builtin_fabs(problem.beta) < kFixedShiftLimit<T>;
+  return bounded ? problem.precision : Precision::ieee;
+}
+
 template <class T>
 struct RegisterTiles {
   typedef PackedRows<T> Packed;
@@ -38,11 +47,14 @@ struct UnitTiles {
 
   static Packed forward(const PairProblem<float>& problem, const RowsInput<float>& input,
                         float* scale, bool gradient, int threads) {
-    return Packed::forward(input, {problem.bits, problem.precision}, scale, gradient, threads);
+    return Packed::forward(input, products(problem), scale, gradient, threads);
   }
   static Packed backward(const PairProblem<float>& problem, const RowsInput<float>& input,
                          const float* scale, int threads) {
-    return Packed::backward(input, {problem.bits, problem.precision}, scale, threads);
+    return Packed::backward(input, products(problem), scale, threads);
+  }
+  static TileProducts products(const PairProblem<float>& problem) {
+    return tile_products(problem.bits, precision_of(problem));
   }
   static bool usable(const Packed& rows) { return rows.usable(); }
 };
@@ -60,11 +72,15 @@ TSSSL_INLINE bool unit_pays(const PairProblem<float>& problem) {
   constexpr bool kFew = true;
 #else
   constexpr std::int64_t kRows = 384, kDim = 64;
-  const bool kFew = problem.bits < 24 || problem.precision != Precision::ieee;
+  const bool kFew = problem.bits < 24 || precision_of(problem) != Precision::ieee;
 #endif
   const std::int64_t rows = count_rows(problem.q);
   const std::int64_t columns = problem.k.first == nullptr ? rows : count_rows(problem.k);
   return rows >= kRows && columns >= kRows && problem.dim >= (kFew ? kDim : 384);
+}
+
+const char* products(const PairProblem<float>& problem) {
+  return unit_pays(problem) ? UnitTiles::products(problem).name : "ieee";
 }
 
 #endif

@@ -122,7 +122,8 @@ double backward(const PairProblem<float>& problem, int threads, const float* q_s
 }  // namespace
 
 const ByDtype<PairKernels>& pairs_kernels() {
-  static const ByDtype<PairKernels> table{{forward, backward}, vectors::pairs_kernels().f64};
+  static const ByDtype<PairKernels> table{{forward, backward, products},
+                                          vectors::pairs_kernels().f64};
   return table;
 }
 
@@ -143,11 +144,16 @@ double backward(const PairProblem<T>& problem, int threads, const T* q_scale, co
   return slope;
 }
 
+template <class T>
+const char* products(const PairProblem<T>&) {
+  return "ieee";
+}
+
 }  // namespace
 
 const ByDtype<PairKernels>& pairs_kernels() {
-  static const ByDtype<PairKernels> table{{forward<float>, backward<float>},
-                                          {forward<double>, backward<double>}};
+  static const ByDtype<PairKernels> table{{forward<float>, backward<float>, products<float>},
+                                          {forward<double>, backward<double>, products<double>}};
   return table;
 }
 

@@ -17,21 +17,27 @@ namespace {
 // factors and dL/ds times two of them would leave float32's range.
 constexpr int kLargestExponent = 60, kLargestSpread = 16;
 
-// Which parts are multiplied, of the caller's rows and of dL/ds. float32 has 24 significant bits,
-// three parts; float16 11, two parts; bfloat16 8, one. dL/ds has at least two: rounded to one part
-// a gradient that is the difference of similar rows would keep no digit.
+// Which parts are multiplied, of the caller's rows and of dL/ds.
 struct TileProducts {
-  TileProducts(int bits, Precision precision)
-      : similarity(bits <= 8                      ? PartProducts{1, 1, 1}
-                   : bits <= 11                   ? PartProducts{2, 2, 3}
-                   : precision == Precision::ieee ? PartProducts{3, 3, 3}
-                                                  : PartProducts{2, 2, 2}),
-        gradient(bits <= 8                                   ? PartProducts{2, 1, 2}
-                 : bits > 11 && precision == Precision::ieee ? PartProducts{3, 3, 3}
-                                                             : PartProducts{2, 2, 2}) {}
-
-  const PartProducts similarity, gradient;
+  PartProducts similarity, gradient;
+  const char* name;
 };
+
+// float32 has 24 significant bits, three parts; float16 11, two parts; bfloat16 8, one. dL/ds has
+// at least two: rounded to one part a gradient that is the difference of similar rows would keep no
+// digit.
+inline TileProducts tile_products(int bits, Precision precision) {
+  if (bits <= 8) return {{1, 1, 1}, {2, 1, 2}, "bfloat16 as given"};
+  if (bits <= 11) return {{2, 2, 3}, {2, 2, 2}, "float16 in two parts of bfloat16"};
+  switch (precision) {
+    case Precision::bf16:
+      return {{1, 1, 1}, {2, 1, 2}, "bf16"};
+    case Precision::bf16x3:
+      return {{2, 2, 2}, {2, 2, 2}, "bf16x3"};
+    default:
+      return {{3, 3, 3}, {3, 3, 3}, "ieee by bf16x6"};
+  }
+}
 
 class TileRows {
  public:

@@ -1,7 +1,5 @@
 #include "runtime/dispatch.h"
 
-#include <stdexcept>
-
 #include "runtime/isa.h"
 
 // Every kernel source defines its table once per instruction set, in the namespace of that set;
@@ -40,7 +38,7 @@ TSSSL_UNIT_TABLES(TSSSL_DECLARE)
 }
 #ifdef TSSSL_HAVE_avx512bf16
 namespace avx512bf16 {
-const NtXentKernels<float>& nt_xent_bf16_kernels();
+TSSSL_BF16_TABLES(TSSSL_DECLARE)
 }
 #endif
 
@@ -66,22 +64,25 @@ TSSSL_VECTOR_TABLES(TSSSL_VECTORS)
 #else
 #define TSSSL_CASE_amx(name)
 #endif
-#define TSSSL_UNIT(type, name)                   \
-  const type& name() {                           \
-    switch (active_isa()) {                      \
-    TSSSL_CASE_amx(name) case Isa::amx_emulated: \
-      return amx_emulated::name();               \
-      default : return vectors::name();          \
-    }                                            \
-  }
-TSSSL_UNIT_TABLES(TSSSL_UNIT)
-
-const NtXentKernels<float>& nt_xent_bf16_kernels() {
-  const std::string why = why_not_bf16();
 #ifdef TSSSL_HAVE_avx512bf16
-  if (why.empty()) return avx512bf16::nt_xent_bf16_kernels();
+#define TSSSL_CASE_avx512bf16(name) \
+  case Isa::avx512bf16:             \
+    return avx512bf16::name();
+#else
+#define TSSSL_CASE_avx512bf16(name)
 #endif
-  throw std::runtime_error(why);
+#define TSSSL_UNIT(name, more)                      \
+  switch (active_isa()) {                           \
+  TSSSL_CASE_amx(name) more case Isa::amx_emulated: \
+    return amx_emulated::name();                    \
+    default : return vectors::name();               \
+  }
+
+const ByDtype<PairKernels>& pairs_kernels() { TSSSL_UNIT(pairs_kernels, ) }
+const ByDtype<VicregKernels>& vicreg_kernels() { TSSSL_UNIT(vicreg_kernels, ) }
+const ByDtype<BarlowKernels>& barlow_twins_kernels() { TSSSL_UNIT(barlow_twins_kernels, ) }
+const ByDtype<NtXentKernels>& nt_xent_kernels() {
+  TSSSL_UNIT(nt_xent_kernels, TSSSL_CASE_avx512bf16(nt_xent_kernels))
 }
 
 }  // namespace tsssl

@@ -12,12 +12,12 @@
 // namespace of each instruction set that it is compiled for.
 #define TSSSL_TABLES(TABLE) TSSSL_UNIT_TABLES(TABLE) TSSSL_VECTOR_TABLES(TABLE)
 
-// Those that are written on the tensor unit as well.
-#define TSSSL_UNIT_TABLES(TABLE)                 \
-  TABLE(ByDtype<PairKernels>, pairs_kernels)     \
-  TABLE(ByDtype<NtXentKernels>, nt_xent_kernels) \
-  TABLE(ByDtype<VicregKernels>, vicreg_kernels)  \
-  TABLE(ByDtype<BarlowKernels>, barlow_twins_kernels)
+// Those that are written on bfloat16 pairs as well, and all that are on the tensor unit.
+#define TSSSL_BF16_TABLES(TABLE) TABLE(ByDtype<NtXentKernels>, nt_xent_kernels)
+#define TSSSL_UNIT_TABLES(TABLE)                \
+  TABLE(ByDtype<PairKernels>, pairs_kernels)    \
+  TABLE(ByDtype<VicregKernels>, vicreg_kernels) \
+  TABLE(ByDtype<BarlowKernels>, barlow_twins_kernels) TSSSL_BF16_TABLES(TABLE)
 
 #define TSSSL_VECTOR_TABLES(TABLE)                \
   TABLE(ByDtype<GroupedKernels>, grouped_kernels) \
@@ -37,12 +37,9 @@ namespace tsssl {
 #define TSSSL_DECLARE(type, name) const type& name();
 TSSSL_TABLES(TSSSL_DECLARE)
 
-// The same without a tensor unit: for what a kernel on the unit leaves to others.
+// The same on vectors of float32: for what bfloat16 pairs and the tensor unit leave to others.
 namespace vectors {
 TSSSL_TABLES(TSSSL_DECLARE)
 }
-
-// NT-Xent with bfloat16 products. Throws std::runtime_error where why_not_bf16() has a reason.
-const NtXentKernels<float>& nt_xent_bf16_kernels();
 
 }  // namespace tsssl

@@ -37,10 +37,23 @@ Isa parse(const std::string& name) {
                               "compiled in and supported by this machine: " + names(usable));
 }
 
+// Whether a product of bfloat16 pairs takes less time than two of float32 numbers. A rule, so that
+// bits never depend on a measurement: on AMD (an EPYC) NT-Xent in bfloat16 took 0.56 of the time at
+// 4096 x 128; on Intel the instruction has half the rate, and the same took 1.45 of it.
+bool pairs_gain() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return __builtin_cpu_is("amd");
+#else
+  return false;
+#endif
+}
+
 // The best of those up to `last`.
 Isa best(Isa last) {
   Isa found = Isa::baseline;
   for (Isa isa : compiled_isas()) {
+    if (isa == Isa::avx512bf16 && !pairs_gain()) continue;
     if (isa <= last && why_not_isa(isa).empty()) found = isa;
   }
   return found;
@@ -82,6 +95,8 @@ const char* isa_name(Isa isa) {
       return "avx2";
     case Isa::avx512:
       return "avx512";
+    case Isa::avx512bf16:
+      return "avx512bf16";
     case Isa::amx:
       return "amx";
     case Isa::amx_emulated:
@@ -99,6 +114,9 @@ std::vector<Isa> compiled_isas() {
 #ifdef TSSSL_HAVE_avx512
   isas.push_back(Isa::avx512);
 #endif
+#ifdef TSSSL_HAVE_avx512bf16
+  isas.push_back(Isa::avx512bf16);
+#endif
 #ifdef TSSSL_HAVE_amx
   isas.push_back(Isa::amx);
 #endif
@@ -113,14 +131,17 @@ std::string why_not_isa(Isa isa) {
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl");
+  const bool pairs = avx512 && __builtin_cpu_supports("avx512bf16");
+  const std::string no_pairs = "this processor does not have AVX512_BF16";
   switch (isa) {
     case Isa::avx2:
       return avx2 ? "" : "this processor does not have AVX2 and FMA";
     case Isa::amx: {
       static const std::string tiles = why_not_tiles();
-      if (!tiles.empty() || (avx512 && __builtin_cpu_supports("avx512bf16"))) return tiles;
-      return "this processor does not have AVX512_BF16";
+      return !tiles.empty() || pairs ? tiles : no_pairs;
     }
+    case Isa::avx512bf16:
+      return pairs ? "" : no_pairs;
     case Isa::avx512:
       return avx512 ? "" : "this processor does not have AVX-512 F, BW, DQ and VL";
     default:
@@ -133,24 +154,9 @@ std::string why_not_isa(Isa isa) {
 
 Isa vector_isa() {
   const Isa isa = active_isa();
-  if (isa < Isa::amx) return isa;
+  if (isa <= Isa::avx512) return isa;
   static const Isa beneath_emulation = best(Isa::avx512);
-  return isa == Isa::amx ? Isa::avx512 : beneath_emulation;
-}
-
-std::string why_not_bf16() {
-#ifdef TSSSL_HAVE_avx512bf16
-  __builtin_cpu_init();
-  if (!why_not_isa(Isa::avx512).empty() || !__builtin_cpu_supports("avx512bf16")) {
-    return "this processor does not have AVX512_BF16";
-  }
-  if (vector_isa() != Isa::avx512) {
-    return std::string("instruction set ") + isa_name(active_isa()) + " is in use (needed: avx512)";
-  }
-  return "";
-#else
-  return "this build has no kernels for AVX512_BF16";
-#endif
+  return isa == Isa::amx_emulated ? beneath_emulation : Isa::avx512;
 }
 
 Isa active_isa() {

@@ -5,9 +5,11 @@
 
 namespace tsssl {
 
-// amx: avx512, and the tensor unit for the operators that are written on it. amx_emulated: those
-// on the unit in plain C++, the others on the best of the first three; never chosen by itself.
-enum class Isa { baseline, avx2, avx512, amx, amx_emulated };
+// avx512bf16: avx512, and products of bfloat16 pairs where an operator has them and they are
+// allowed; chosen by itself on the processors where they are the faster ones. amx: avx512, and the
+// tensor unit for the operators that are written on it. amx_emulated: those on the unit in plain
+// C++, the others on the best of the first three; never chosen by itself.
+enum class Isa { baseline, avx2, avx512, avx512bf16, amx, amx_emulated };
 
 const char* isa_name(Isa isa);
 
@@ -18,14 +20,11 @@ std::vector<Isa> compiled_isas();
 std::string why_not_isa(Isa isa);
 inline bool isa_supported(Isa isa) { return why_not_isa(isa).empty(); }
 
-// The set whose vector instructions are in use: active_isa() without a tensor unit.
+// The set whose vector instructions are in use: active_isa() without bfloat16 and tensor unit.
 Isa vector_isa();
 
-// Why the kernels on AVX512_BF16 can not run; "" where they can: compiled in, on a processor that
-// has it, with avx512 as the set in use.
-std::string why_not_bf16();
-
-// The set in use: TSSSL_CPU_ISA where it is set, else the best that is compiled and supported.
+// The set in use: TSSSL_CPU_ISA where it is set, else the best that is compiled, supported and no
+// loss here.
 // Throws std::invalid_argument for a name that is unknown, not compiled in or not supported.
 Isa active_isa();
 

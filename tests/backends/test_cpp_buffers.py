@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from tsssl_fast.backends import cpp as native
+from tsssl_fast.backends.precision import IEEE, saved_choice
 from tsssl_fast.ops.contrastive import spec
-from tsssl_fast.ops.contrastive.cpp.calls import BITS, IEEE
+from tsssl_fast.ops.contrastive.cpp.calls import BITS
 
 N, DIM = 4, 3
 MODULE = native.module()
@@ -72,7 +73,7 @@ def test_an_operator_called_by_hand(reduction: str) -> None:
         "grad": (torch.ones(3), z, z, saved, none, none),
     }.items():
         with pytest.raises(ValueError, match=rf"^{argument}: .*; accepted: "):
-            operator(*given, 0.5, reduction, "cpp")
+            operator(*given, saved_choice(fill_value=IEEE), 0.5, reduction, "cpp")
 
 
 def test_what_is_kept_is_bounded() -> None:
@@ -86,10 +87,10 @@ def test_decorrelation() -> None:
     settings = [1.0] * 8
     moments = torch.zeros(1 + 3 * 2 + 2 * 2 * DIM, dtype=torch.float64)
     square = torch.zeros(2, DIM, DIM)
-    one = torch.ones(())
+    one, choice = torch.ones(()), saved_choice(fill_value=IEEE)
     with pytest.raises(ValueError, match=r"^moments: "):
-        operator(one, None, *z, moments[1:], square, settings, 7, "cpp")
+        operator(one, None, *z, moments[1:], square, choice, settings, 7, "cpp")
     with pytest.raises(ValueError, match=r"^square: "):
-        operator(one, None, *z, moments, square[:1], settings, 7, "cpp")
+        operator(one, None, *z, moments, square[:1], choice, settings, 7, "cpp")
     with pytest.raises(ValueError, match=r"^grad_terms: "):
-        operator(one, torch.ones(2), *z, moments, square, settings, 7, "cpp")
+        operator(one, torch.ones(2), *z, moments, square, choice, settings, 7, "cpp")

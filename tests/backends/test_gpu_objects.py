@@ -11,7 +11,9 @@ from gpu_objects.specialisation import Specialisation
 from gpu_objects.table import row
 from gpu_objects.targets import TARGETS
 
-from tsssl_fast.backends.triton.availability import dot_precision
+from tsssl_fast.backends import dispatch
+from tsssl_fast.backends.precision import BF16, BF16X3, IEEE
+from tsssl_fast.backends.triton.availability import dot_precision, with_precision
 
 triton = pytest.importorskip("triton")
 tl = pytest.importorskip("triton.language")
@@ -94,16 +96,11 @@ def test_arguments_must_be_the_kernels() -> None:
         specialisation(product, "bf16", {}).source()
 
 
-@pytest.mark.parametrize(
-    ("asked", "given"), [("highest", "ieee"), ("high", "tf32x3"), ("medium", "tf32")]
-)
-def test_dot_precision_is_torchs(asked: str, given: str) -> None:
-    before = torch.get_float32_matmul_precision()
-    try:
-        torch.set_float32_matmul_precision(asked)
-        assert dot_precision(torch.ones(1)) == given
-    finally:
-        torch.set_float32_matmul_precision(before)
+@pytest.mark.parametrize(("choice", "given"), [(IEEE, "ieee"), (BF16X3, "tf32x3"), (BF16, "tf32")])
+def test_dot_precision_is_what_the_kernel_is_allowed(choice: int, given: str) -> None:
+    asked = dispatch.Backend("triton", {"op": dot_precision}, lambda op, x: [], frozenset())
+    assert with_precision(asked).kernels["op"](torch.ones(1), choice) == given
+    assert dot_precision(torch.ones(1)) == "ieee"
 
 
 def test_launches_are_recorded_not_run() -> None:

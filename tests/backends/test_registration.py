@@ -9,9 +9,7 @@ from torch import Tensor
 
 import tsssl_fast
 from tsssl_fast import functional
-from tsssl_fast.backends import cpp as native
 from tsssl_fast.backends import dispatch, registration
-from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.reference import nt_xent
 
 BACKENDS = sorted({b.name for backends in dispatch.families().values() for b in backends})
@@ -23,8 +21,7 @@ def test_every_registered_operator_is_used() -> None:
         for backend in BACKENDS:
             with contextlib.suppress(tsssl_fast.BackendUnavailableError):
                 used |= record(use, backend).keys()
-    lacking = spec.BF16_OPERATORS if native.module().why_not_bf16() else ()
-    assert used == set(registration.OPERATORS) - set(lacking)
+    assert used == set(registration.OPERATORS)
 
 
 @pytest.mark.clean_memory

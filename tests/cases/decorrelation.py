@@ -31,8 +31,8 @@ def vicreg(kernel: str, correlation: bool = False, eps: float = 1e-4) -> Callabl
         settings = spec.VICRegSettings(1.0, 1.0, 1.0, *WEIGHTS, gamma=1.0, eps=eps)
         flags = spec.ALL_TERMS | (spec.CORRELATION * correlation)
         if len(z) == 2:
-            return torch.ops.tsssl_fast.vicreg(*z, settings, flags, kernel)[0]
-        return torch.ops.tsssl_fast.vicreg_views(z, settings, flags, kernel)[0]
+            return torch.ops.tsssl_fast.vicreg(*z, settings, flags, "", kernel)[0]
+        return torch.ops.tsssl_fast.vicreg_views(z, settings, flags, "", kernel)[0]
 
     return loss
 
@@ -49,7 +49,7 @@ def barlow(kernel: str, center: bool, unbiased: bool) -> Callable[..., Tensor]:
     def loss(z1: Tensor, z2: Tensor) -> Tensor:
         settings = spec.BarlowTwinsSettings(1.0, 1.0, 1.0, 0.4, eps=1e-5)
         flags = spec.CENTER * center | spec.UNBIASED * unbiased
-        return torch.ops.tsssl_fast.barlow_twins(z1, z2, settings, flags, kernel)[0]
+        return torch.ops.tsssl_fast.barlow_twins(z1, z2, settings, flags, "", kernel)[0]
 
     return loss
 

@@ -117,14 +117,16 @@ def test_forward_on_one_backend_backward_on_another(temperature: float) -> None:
     groups = (z1.view(5, 30, 9), z2.view(5, 30, 9))
     found = []
     for forward in BACKENDS:
-        _, *kept = torch.ops.tsssl_fast.nt_xent(z1, z2, temperature, "none", True, forward)
-        _, many = torch.ops.tsssl_fast.grouped_nt_xent(*groups, lengths, temperature, True, forward)
+        _, *kept = torch.ops.tsssl_fast.nt_xent(z1, z2, temperature, "none", True, "ieee", forward)
+        _, *many = torch.ops.tsssl_fast.grouped_nt_xent(
+            *groups, lengths, temperature, True, "ieee", forward
+        )
         for backward in BACKENDS:
             one = torch.ops.tsssl_fast.nt_xent_backward(
                 g, z1, z2, *kept, temperature, "none", backward
             )
             rest = torch.ops.tsssl_fast.grouped_nt_xent_backward(
-                g.view(5, 60), *groups, many, lengths, temperature, True, backward
+                g.view(5, 60), *groups, *many, lengths, temperature, True, backward
             )
             found.append((*one, *rest))
     for other in found[1:]:

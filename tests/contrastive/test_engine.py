@@ -254,7 +254,7 @@ def test_operator_in_float32(
             rows = m + (p or 0) if given.symmetric else m
             yield ([q] if k is None else [q, k]), torch.randn(3, rows, dtype=torch.float64)
 
-    compiled = run(lambda *a: pairs.pair_logsumexp(*a, kernel))
+    compiled = run(lambda *a: pairs.pair_logsumexp(*a, backend=kernel))
     accept_all(compiled, run(reference.pair_logsumexp), draws(), spec.ERROR_FACTOR)
 
 
@@ -267,7 +267,7 @@ def test_operator_does_not_depend_on_threads(backend: str, beta: float) -> None:
     try:
         for threads in THREADS:
             torch.set_num_threads(threads)
-            out = pairs.pair_logsumexp(q, k, torch.tensor(beta), given, backend)
+            out = pairs.pair_logsumexp(q, k, torch.tensor(beta), given, backend=backend)
             results.append((out, *torch.autograd.grad(out[:, :300].sum(), (q, k))))
     finally:
         torch.set_num_threads(before)
@@ -282,11 +282,11 @@ def test_forward_on_one_backend_backward_on_another() -> None:
     grad = numbers(3, M + P)
     results = []
     for forward in BACKENDS:
-        out = torch.ops.tsssl_fast.pair_logsumexp(q, k, beta, *given, False, forward)
+        out = torch.ops.tsssl_fast.pair_logsumexp(q, k, beta, *given, False, "ieee", forward)
         for backward in BACKENDS:
             results.append(
                 torch.ops.tsssl_fast.pair_logsumexp_backward(
-                    grad, q, k, beta, out[1], out[2], True, *given, backward
+                    grad, q, k, beta, out[1], out[2], out[4], True, *given, backward
                 )
             )
     for other in results[1:]:

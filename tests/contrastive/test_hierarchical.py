@@ -124,7 +124,7 @@ def test_groups_are_independent_problems(backend: str, normalize: bool) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_operator(backend: str, gradient: bool) -> None:
     z1, z2 = (z.requires_grad_(gradient) for z in views(3, 6, 4))
-    arguments = (z1, z2, None, 0.5, 1.0, False, gradient, backend)
+    arguments = (z1, z2, None, 0.5, 1.0, False, gradient, "", backend)
     torch.library.opcheck(torch.ops.tsssl_fast.hierarchical_nt_xent.default, arguments)
 
 

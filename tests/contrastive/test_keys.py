@@ -43,7 +43,7 @@ def check(
             yield (q,), torch.randn(rows, dtype=torch.float64)
 
     accept_all(
-        lambda q: key_logsumexp(q, k, None, valid, beta, normalize, kernel),
+        lambda q: key_logsumexp(q, k, None, valid, beta, normalize, backend=kernel),
         lambda q: definition(q, k, beta, normalize, valid),
         draws(),
         spec.ERROR_FACTOR,
@@ -60,11 +60,11 @@ def test_values_and_gradients(kernel: str, shape: tuple[int, int, int], beta: fl
 def test_float64(kernel: str, shape: tuple[int, int, int]) -> None:
     q = torch.randn(shape[0], shape[2], dtype=torch.float64, requires_grad=True)
     k = torch.randn(shape[1], shape[2], dtype=torch.float64)
-    found = key_logsumexp(q, k, None, None, 10.0, True, kernel)
+    found = key_logsumexp(q, k, None, None, 10.0, True, backend=kernel)
     torch.testing.assert_close(found, definition(q, k, 10.0, True, None), rtol=1e-13, atol=1e-13)
     if shape[1] < 300:
         assert torch.autograd.gradcheck(
-            lambda x: key_logsumexp(x, k, None, None, 10.0, True, kernel), (q,)
+            lambda x: key_logsumexp(x, k, None, None, 10.0, True, backend=kernel), (q,)
         )
 
 
@@ -75,9 +75,9 @@ def test_dot_products(kernel: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_halves_compute_in_float32(kernel: str, dtype: torch.dtype) -> None:
     q, k = torch.randn(6, 8).to(dtype).requires_grad_(), torch.randn(40, 8).to(dtype)
-    found = key_logsumexp(q, k, None, None, 10.0, True, kernel)
+    found = key_logsumexp(q, k, None, None, 10.0, True, backend=kernel)
     wide = q.detach().float().requires_grad_()
-    same = key_logsumexp(wide, k.float(), None, None, 10.0, True, kernel)
+    same = key_logsumexp(wide, k.float(), None, None, 10.0, True, backend=kernel)
     assert found.dtype == torch.float32
     assert torch.equal(found, same)
     found.sum().backward()
@@ -91,24 +91,24 @@ def test_halves_compute_in_float32(kernel: str, dtype: torch.dtype) -> None:
 def test_rows_without_a_pair(kernel: str, beta: float) -> None:
     q, k = torch.randn(4, 3, requires_grad=True), torch.randn(5, 3)
     q_valid = torch.tensor([True, False, True, True])
-    found = key_logsumexp(q, k, q_valid, None, beta, True, kernel)
+    found = key_logsumexp(q, k, q_valid, None, beta, True, backend=kernel)
     assert found.isneginf().tolist() == [False, True, False, False]
     found[q_valid].sum().backward()
     assert q.grad is not None
     assert q.grad.isfinite().all()
     assert not q.grad[1].any()
     none = torch.zeros(5, dtype=torch.bool)
-    assert key_logsumexp(q, k, None, none, beta, True, kernel).isneginf().all()
+    assert key_logsumexp(q, k, None, none, beta, True, backend=kernel).isneginf().all()
 
 
 def test_a_nan_key_reaches_every_row_and_a_nan_row_only_itself(kernel: str) -> None:
     q, k = torch.randn(4, 3), torch.randn(5, 3)
     q[2, 1] = torch.nan
-    assert key_logsumexp(q, k, None, None, 10.0, True, kernel).isnan().tolist() == [
+    assert key_logsumexp(q, k, None, None, 10.0, True, backend=kernel).isnan().tolist() == [
         *[False, False, True, False]
     ]
     k[3, 0] = torch.nan
-    assert key_logsumexp(q, k, None, None, 10.0, True, kernel).isnan().all()
+    assert key_logsumexp(q, k, None, None, 10.0, True, backend=kernel).isnan().all()
 
 
 def test_any_number_of_threads_gives_the_same_bits() -> None:
@@ -145,7 +145,7 @@ def test_queue_with_and_without_gradient_to_its_keys(kernel: str, temperature: f
 def test_second_derivative_is_refused_in_words(kernel: str) -> None:
     """The gradient is computed in the forward: a second one may not miss its part."""
     q, k = torch.randn(4, 3, requires_grad=True), torch.randn(5, 3)
-    found = key_logsumexp(q, k, None, None, 10.0, True, kernel)
+    found = key_logsumexp(q, k, None, None, 10.0, True, backend=kernel)
     (gradient,) = torch.autograd.grad(found.sum(), q, create_graph=True)
     with pytest.raises(NotImplementedError, match="second derivatives"):
         gradient.sum().backward()

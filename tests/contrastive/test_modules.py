@@ -191,13 +191,6 @@ def test_an_old_name_says_the_new_one() -> None:
         (lambda z: functional.dclw_loss(z, z, sigma=0.0), ValueError, "sigma"),
         (lambda z: functional.info_nce_loss(z, z, negatives=z[:, :2]), ValueError, "negatives"),
         (lambda z: functional.moco_loss(z, z, None), TypeError, "negatives"),
-        (
-            lambda z: functional.nt_xent_loss(
-                z.float(), z.float(), precision="bf16", normalize=False
-            ),
-            ValueError,
-            "normalize",
-        ),
         (lambda z: functional.nt_xent_loss(z, z, temperature=torch.ones(3)), ValueError, "temper"),
         (lambda z: losses.NTXentLoss(temperature=-1.0), ValueError, "temperature"),
         (lambda z: losses.SupConLoss(mean_over="rows"), ValueError, "mean_over"),

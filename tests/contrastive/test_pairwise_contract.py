@@ -115,13 +115,13 @@ def test_forward_on_one_backend_backward_on_another() -> None:
     grad, ops, found = torch.randn(9, dtype=torch.float64), torch.ops.tsssl_fast, []
     for forward in ("reference", "cpp"):
         arrays = (None, None, None, None, True)
-        _, norms = ops.sigmoid_pairs(q, k, *numbers, *arrays, forward)
-        _, *saved = ops.triplet(q, ids(9), None, 0.5, True, forward)
+        _, *norms = ops.sigmoid_pairs(q, k, *numbers, *arrays, "ieee", forward)
+        _, *saved = ops.triplet(q, ids(9), None, 0.5, True, "ieee", forward)
         for backward in ("reference", "cpp"):
             found.append(
                 (
                     *ops.sigmoid_pairs_backward(
-                        *(grad, q, k, *numbers, norms, True, *arrays, backward)
+                        *(grad, q, k, *numbers, *norms, True, *arrays, backward)
                     ),
                     ops.triplet_backward(grad, q, ids(9), None, *saved, 0.5, True, backward),
                 )

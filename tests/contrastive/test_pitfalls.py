@@ -92,8 +92,8 @@ def test_logits_in_16_bits(kernel: str, dtype: torch.dtype) -> None:
     check(kernel, [views(128, 64, 0.1, dtype) for _ in range(4)], 0.05)
 
 
-def test_tf32_is_no_default() -> None:
-    """What torch may do to its own float32 products does not reach the kernels."""
+def test_ieee_is_as_exact_whatever_torch_may_do() -> None:
+    """What torch is told of its own float32 products does not reach a loss that says "ieee"."""
     z = views(64, 128)
     before, results = torch.get_float32_matmul_precision(), []
     try:
@@ -101,7 +101,10 @@ def test_tf32_is_no_default() -> None:
             torch.set_float32_matmul_precision(precision)
             results.append(
                 value_and_gradients(
-                    lambda a, b: functional.nt_xent_loss(a, b, temperature=0.05, backend="cpp"), z
+                    lambda a, b: functional.nt_xent_loss(
+                        a, b, temperature=0.05, precision="ieee", backend="cpp"
+                    ),
+                    z,
                 )
             )
     finally:

@@ -57,7 +57,7 @@ def compare(q: Tensor, k: Tensor | None, beta: float, rules: Rules, backend: str
     scale = torch.tensor(beta, dtype=torch.float64)
     leaves = [x.requires_grad_() for x in ((q,) if k is None else (q, k))]
     found = pairs.pair_logsumexp(
-        *leaves, *(() if k is not None else (None,)), scale, rules, backend
+        *leaves, *(() if k is not None else (None,)), scale, rules, backend=backend
     )
     doubles = [x.detach().double().requires_grad_() for x in leaves]
     expected = reference.pair_logsumexp(*doubles, *(() if k is not None else (None,)), scale, rules)

@@ -23,6 +23,7 @@ from torch import Tensor
 from variants import THREADS
 
 from tsssl_fast import functional
+from tsssl_fast.backends.precision import IEEE
 from tsssl_fast.ops.decorrelation import spec
 from tsssl_fast.ops.decorrelation.reference import vicreg as reference
 
@@ -236,13 +237,13 @@ def test_forward_and_backward_on_different_backends() -> None:
             kernel = {b.name: b for b in _backends()}
             factors = 25 / z[0].numel(), 25 / (2 * shape[1]), 1 / shape[1]
             settings = spec.VICRegSettings(*factors, 1.0, 1.0, 1.0, gamma=1.0, eps=1e-4)
-            options = (settings, spec.ALL_TERMS)
+            options = (settings, spec.ALL_TERMS, IEEE)
             _, _, *saved = kernel[first].kernels["vicreg"](given, *options)
             found = kernel[second].kernels["vicreg_backward"](one, None, given, *saved, *options)
             for a, b in zip(found, expected, strict=True):
                 torch.testing.assert_close(a, b)
         expected = torch.autograd.grad(functional.barlow_twins_loss(*z, backend="reference"), z)
-        options = (spec.BarlowTwinsSettings(1.0, 1.0, 1.0, 0.0051, 1e-5), spec.CENTER)
+        options = (spec.BarlowTwinsSettings(1.0, 1.0, 1.0, 0.0051, 1e-5), spec.CENTER, IEEE)
         for first, second in itertools.permutations(names, 2):
             kernel = {b.name: b for b in _backends()}
             _, _, *saved = kernel[first].kernels["barlow_twins"](given, *options)

@@ -30,7 +30,7 @@ from tsssl_fast.estimators import aeon as collections
 from tsssl_fast.methods import METHODS
 
 ENCODERS = [SimCLREncoder, VICRegEncoder, BarlowTwinsEncoder, MoCoEncoder, MaskedEncoder]
-QUICK = {"epochs": 2, "batch_size": 12, "random_state": 0, "n_jobs": 1, "precision": "32"}
+QUICK = {"epochs": 2, "batch_size": 12, "random_state": 0, "n_jobs": 1, "amp": "32"}
 
 
 def series(n=24, channels=3, length=40, seed=0):
@@ -47,7 +47,7 @@ def test_an_estimator_is_its_method_by_the_training_loop(kind):
     options = estimator.method_options()
     assert set(options) <= set(METHODS[kind.method].__func__.__code__.co_varnames)
     config = training.Config(
-        method=kind.method, options=options, epochs=2, batch_size=12, precision="32", seed=seed
+        method=kind.method, options=options, epochs=2, batch_size=12, amp="32", seed=seed
     )
     data = torch.from_numpy(x)
     y = torch.full((24,), -1)
@@ -129,7 +129,7 @@ def test_random_state_warm_start_and_pickle():
 
 def test_the_default_caps_the_steps_of_small_data():
     x, _ = series()
-    defaults = {"random_state": 0, "precision": "32"}
+    defaults = {"random_state": 0, "amp": "32"}
     small = SimCLREncoder(**defaults).fit(x[:, :1, :6])
     assert len(small.pretrained_.history) == 5
     middle = SimCLREncoder(**defaults).fit(x[:, :1])

@@ -176,7 +176,7 @@ def check_pairs(
 
     rows = m + (p or 0) if given.symmetric else m
     drawn = ((x, torch.randn(3, rows, dtype=torch.float64)) for x in (make() for _ in range(count)))
-    triton = run(lambda *a: pairs.pair_logsumexp(*a, "triton"))
+    triton = run(lambda *a: pairs.pair_logsumexp(*a, backend="triton"))
     accept_all(triton, run(reference_pairs.pair_logsumexp), drawn, spec.ERROR_FACTOR)
 
 
@@ -223,7 +223,7 @@ def test_gradient_of_beta(name: str, dtype: torch.dtype) -> None:
             rows = torch.where(out.isneginf(), 0.0, out)
             return torch.autograd.grad(rows, beta, upstream.to(out.dtype))[0]  # noqa: B023
 
-        found = gradient(lambda *a: pairs.pair_logsumexp(*a, "triton"), dtype)
+        found = gradient(lambda *a: pairs.pair_logsumexp(*a, backend="triton"), dtype)
         truth = gradient(reference_pairs.pair_logsumexp, torch.float64)
         plain = gradient(reference_pairs.pair_logsumexp, dtype)
         results.append((found.float(), truth, plain.float()))
@@ -240,8 +240,8 @@ def test_statistics_are_the_definitions() -> None:
         given = generator_rules(name, m, p)
         q, k = torch.randn(m, dim), None if p is None else torch.randn(p, dim)
         beta = torch.tensor(5.0)
-        found = pairs.pair_statistics(q, k, beta, given, "triton")
-        expected = pairs.pair_statistics(q, k, beta, given, "reference")
+        found = pairs.pair_statistics(q, k, beta, given, backend="triton")
+        expected = pairs.pair_statistics(q, k, beta, given, backend="reference")
         for a, b in zip(found, expected, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
@@ -291,7 +291,7 @@ def test_flagged_rows_may_hold_nan() -> None:
     )
     given = given._replace(k_valid=given.q_valid)
     q.requires_grad_()
-    out = pairs.pair_logsumexp(q, None, torch.tensor(5.0), given, "triton")
+    out = pairs.pair_logsumexp(q, None, torch.tensor(5.0), given, backend="triton")
     (gradient,) = torch.autograd.grad(out[:, given.q_valid].sum(), q)
     assert not out.isnan().any()
     assert not gradient.isnan().any()

@@ -129,7 +129,7 @@ def test_what_stands_in_the_padding_changes_no_training(method):
     start = start or METHODS[method](encoder, views)
     data = dataset(12)
     lengths = torch.arange(12) + 20
-    settings = Settings(epochs=2, batch_size=6, precision="32", device="cpu")
+    settings = Settings(epochs=2, batch_size=6, amp="32", device="cpu")
     found = []
     for fill in (0.0, float("nan"), 1e6):
         trained, x = copy.deepcopy(start), padding.hide(data.x_train, lengths, fill)

@@ -14,13 +14,11 @@ LIBRARIES = {"numba", "triton", "torch"}
 # (family, operator's file) -> backends without a file of that name, and why.
 COMPOSED = "made of the family's other operators"
 ROW_BLOCKS = "row blocks of plain torch, those of the reference"
-NO_UNIT = "a matter of one processor's instructions"
 TORCH = "plain torch on a GPU"
 HOLES: dict[tuple[str, str], dict[str, str]] = {
     ("contrastive", "hierarchical"): dict.fromkeys(BACKENDS, COMPOSED),
     ("contrastive", "keys"): dict.fromkeys(("reference", "numba", "triton"), COMPOSED),
     ("contrastive", "saved_gradient"): dict.fromkeys(BACKENDS, "a product, in torch"),
-    ("contrastive", "nt_xent_bf16"): dict.fromkeys(("reference", "numba", "triton"), NO_UNIT),
     ("contrastive", "sigmoid"): dict.fromkeys(("numba", "triton"), ROW_BLOCKS),
     ("contrastive", "triplet"): dict.fromkeys(("numba", "triton"), ROW_BLOCKS),
     **{("masking", name): {"triton": TORCH} for name in ("fill", "loss", "mask", "tokens")},

@@ -11,7 +11,7 @@ METHODS = ("supervised", "simclr", "vicreg", "barlow_twins", "moco", "supcon", "
 def trained(name: str, devices: int) -> tuple[dict[str, Tensor], list[float]]:
     """The method's state, in float64, and the losses of its epochs."""
     data, rows = dataset(), []
-    given = {"epochs": 2, "batch_size": 12, "seed": 1, "lr": 1e-3, "precision": "32"}
+    given = {"epochs": 2, "batch_size": 12, "seed": 1, "lr": 1e-3, "amp": "32"}
     given |= {"device": "cpu", "devices": devices, "batch_norm": "all"}
     if name == "supervised":
         method, settings = plain(), Settings(**given)

@@ -21,7 +21,7 @@ from tsssl_fast.training.views import PRESETS
 @pytest.fixture
 def config(monkeypatch):
     monkeypatch.setitem(PRESETS, "toy", Jitter)
-    return Config(encoder="resnet", views="toy", epochs=5, batch_size=8, precision="32", seed=3)
+    return Config(encoder="resnet", views="toy", epochs=5, batch_size=8, amp="32", seed=3)
 
 
 def in_units(data: Dataset, unit: float, level: float = 0.0) -> Dataset:

@@ -27,16 +27,14 @@ from tsssl_fast.training.views import PRESETS
 @pytest.fixture
 def config(monkeypatch):
     monkeypatch.setitem(PRESETS, "toy", Jitter)
-    return Config(encoder="resnet", views="toy", epochs=2, batch_size=8, precision="32", seed=3)
+    return Config(encoder="resnet", views="toy", epochs=2, batch_size=8, amp="32", seed=3)
 
 
 def test_accumulated_batches_make_the_step_of_one_large_batch():
     data, weights = dataset(), {}
     for accumulate, batch in ((1, 12), (3, 4), (1, 4)):
         method = plain()
-        settings = Settings(
-            epochs=3, batch_size=batch, accumulate=accumulate, seed=1, precision="32"
-        )
+        settings = Settings(epochs=3, batch_size=batch, accumulate=accumulate, seed=1, amp="32")
         rows = []
         fit(
             method,
@@ -111,7 +109,7 @@ def test_the_command_starts_its_processes(tmp_path):
     arrays |= {"X_test": data.x_test, "y_test": data.y_test}
     np.savez(tmp_path / "sines.npz", **{name: x.numpy() for name, x in arrays.items()})
     options = ["--encoder", "resnet", "--epochs", "2", "--batch-size", "12", "--lr", "1e-4"]
-    options += ["--batch-norm", "all", "--device", "cpu", "--precision", "32"]
+    options += ["--batch-norm", "all", "--device", "cpu", "--amp", "32"]
     command = ["-m", "tsssl_fast", "pretrain", "--data", str(tmp_path / "sines.npz"), *options]
     done = subprocess.run(
         [sys.executable, *command, "--devices", "2", "--out", str(tmp_path / "two")],
@@ -203,7 +201,7 @@ class Collapsing(Method):
 
 def test_an_early_warning_on_collapse_once():
     data = dataset()
-    settings = Settings(epochs=40, batch_size=8, lr=0.05, precision="32")
+    settings = Settings(epochs=40, batch_size=8, lr=0.05, amp="32")
     seen = []
     with pytest.warns(CollapseWarning, match=r"features collapse: effective rank 1\.\d+ .*spread"):
         fit(
@@ -262,7 +260,7 @@ def test_fine_tuning_beats_chance_and_scores_the_test_rows_only(config):
     scaling = Scaling.fit(data.x_train)
     encoder = config.build_encoder(data.channels, data.length)
     tuned = training.fine_tune(
-        encoder, scaling, data, Settings(epochs=15, batch_size=16, lr=3e-3, precision="32")
+        encoder, scaling, data, Settings(epochs=15, batch_size=16, lr=3e-3, amp="32")
     )
     assert tuned.result.accuracy == tuned.metrics.accuracy > 0.6
     assert tuned.result.scores.sum(1) == pytest.approx(1, abs=1e-5)
@@ -270,14 +268,14 @@ def test_fine_tuning_beats_chance_and_scores_the_test_rows_only(config):
     other = replace(data, y_test=data.y_test.flip(0))
     again = config.build_encoder(data.channels, data.length)
     second = training.fine_tune(
-        again, scaling, other, Settings(epochs=15, batch_size=16, lr=3e-3, precision="32")
+        again, scaling, other, Settings(epochs=15, batch_size=16, lr=3e-3, amp="32")
     )
     assert torch.equal(second.method.classifier.weight, tuned.method.classifier.weight)
     few = training.fine_tune(
         config.build_encoder(data.channels, data.length),
         scaling,
         data,
-        Settings(epochs=2, batch_size=16, precision="32"),
+        Settings(epochs=2, batch_size=16, amp="32"),
         fraction=0.25,
     )
     assert len(few.result.predictions) == 48

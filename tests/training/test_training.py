@@ -64,11 +64,11 @@ def log_rows(folder):
 
 
 @pytest.mark.parametrize(
-    ("method", "precision"),
+    ("method", "amp"),
     [("simclr", "32"), ("simclr", "bf16"), ("moco", "32"), ("transform_prediction", "32")],
 )
-def test_a_resumed_run_ends_with_the_same_bits(tmp_path, config, method, precision):
-    data, config = dataset(), replace(config, method=method, precision=precision)
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path, config, method, amp):
+    data, config = dataset(), replace(config, method=method, amp=amp)
     pretrain(data, config, tmp_path / "whole")
     whole = checkpoint.read(tmp_path / "whole")
     assert whole["epoch"] == EPOCHS
@@ -297,7 +297,7 @@ def test_what_can_not_be_resumed(tmp_path, config):
         ({"weight_decay": -1.0}, "weight_decay: -1"),
         ({"warmup": 1.5}, "warmup: 1.5; accepted: 0 to 1"),
         ({"seed": -1}, "seed: -1"),
-        ({"precision": "fp8"}, "precision: 'fp8'; accepted: auto, 32, bf16"),
+        ({"amp": "fp8"}, "amp: 'fp8'; accepted: auto, 32, bf16"),
         ({"device": "tpu"}, "device: 'tpu'"),
         ({"scaling": "max"}, "scaling: 'max'"),
         ({"views": "mixup"}, "views: 'mixup'"),
@@ -339,7 +339,7 @@ def test_a_loss_that_is_not_finite_ends_the_run():
         fit(Diverged(), dataset().x_train, Settings(epochs=2, batch_size=8))
 
 
-def test_automatic_precision_leaves_very_short_series_in_float32(monkeypatch):
+def test_automatic_amp_leaves_very_short_series_in_float32(monkeypatch):
     """A strided convolution on one step has no bfloat16 weight gradient that can be relied on."""
     monkeypatch.setattr(loop, "has_bf16", lambda device: True)
     for length, bf16 in ((7, False), (8, True)):

@@ -318,7 +318,8 @@ class Pipeline(Configured):
         calls = [f"{call.name}: {callables.describe(call.function)}" for call in self._calls]
         return callables.PipelineExplanation(
             *(found.op, found.chosen, found.reasons, found.requested),
-            *(tuple(operations), tuple(calls)),
+            operations=tuple(operations),
+            callables=tuple(calls),
         )
 
     def _draw(

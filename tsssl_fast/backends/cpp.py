@@ -65,6 +65,5 @@ def backend(kernels: Mapping[str, Callable[..., Any]], dtypes: Collection[torch.
 
 # Significant bits of the caller's numbers: a tensor unit multiplies as few parts as hold them.
 BITS = {torch.bfloat16: 8, torch.float16: 11, torch.float32: 24, torch.float64: 53}
-IEEE = 0  # of csrc's Precision: products as exact as float32's
 # The thread count of every kernel: torch's, so that DataLoader workers run serially.
 threads = torch.get_num_threads

@@ -8,6 +8,7 @@ that can; a backend asked for by name (argument, `use_backend`, TSSSL_BACKEND) r
 import contextlib
 import contextvars
 import copy
+import dataclasses
 import functools
 import importlib
 import logging
@@ -34,6 +35,7 @@ _told: set[tuple[str, ...]] = set()
 _watched: contextvars.ContextVar["list[str | Explanation] | None"] = contextvars.ContextVar(
     "tsssl_watched", default=None
 )
+watched = _watched.get  # the list of `watching`, or None
 
 
 class BackendUnavailableError(RuntimeError):
@@ -137,17 +139,20 @@ def without_autocast(kernels: Mapping[str, Callable[..., Any]]) -> dict[str, Cal
 class Explanation:
     """Every backend of an operator with its reasons.
 
-    chosen: the one that would run; requested: the one asked for by name, "" for none.
+    chosen: the one that would run; requested: the one asked for by name, "" for none. products: in
+    a call that was watched, what forms the matrix products of the operator.
     """
 
     op: str
     chosen: str | None
     reasons: Mapping[str, list[str]]
     requested: str = ""
+    products: str = ""
 
     def __str__(self) -> str:
         asked = f" (backend {self.requested!r} was asked for)" if self.requested else ""
-        lines = [f"{self.op}: {self.chosen or 'no backend can run this'}{asked}"]
+        products = f", products: {self.products}" if self.products else ""
+        lines = [f"{self.op}: {self.chosen or 'no backend can run this'}{asked}{products}"]
         for name, why in self.reasons.items():
             lines.append(f"  {name:<10} {'; '.join(why) if why else 'can run'}")
         return "\n".join(lines)
@@ -261,6 +266,15 @@ def tell_once(message: str, *words: str, level: int = logging.WARNING) -> None:
     elif (message, *words) not in _told:
         _told.add((message, *words))
         logger.log(level, message, *words)
+
+
+def tell_products(op: str, products: str) -> None:
+    """To `watching`: what forms the matrix products of an operator whose backend was chosen."""
+    seen = _watched.get() or ()
+    for i, known in enumerate(seen):
+        if isinstance(known, Explanation) and known.op == op and products not in known.products:
+            every = "; ".join(filter(None, (known.products, products)))
+            seen[i] = dataclasses.replace(known, products=every)  # type: ignore[index]
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 | variable        | values                        | effect                                        |
 | --------------- | ----------------------------- | --------------------------------------------- |
 | TSSSL_BACKEND   | reference, cpp, numba, triton | every operator on this backend; no fallback   |
-| TSSSL_CPU_ISA   | baseline, avx2, avx512        | the instruction set of the C++ kernels        |
+| TSSSL_CPU_ISA   | baseline, avx2, avx512, ...   | the instruction set of the C++ kernels (info) |
 | TSSSL_BUILD_EXT | 0, 1                          | read by setup.py: build the extension or not  |
 | TSSSL_BUILD_DIR | a folder                      | read by setup.py: keep the CMake build there  |
 

@@ -19,7 +19,7 @@ class TrainingParameters:
             steps than the data have hundreds of values, but at least 5 passes.
         batch_size: None: 256, or all series where there are fewer.
         lr: None: 0.003, or 0.001 for a patch transformer.
-        weight_decay, warmup, precision: of `training.Settings`.
+        weight_decay, warmup, amp, precision: of `training.Settings`.
         scaling: "standard", "scale" or "none", per channel, fitted on the series of `fit`.
         scale_group: that many neighbouring channels share a scale.
         pooling: what `transform` returns, of `evaluate.features`.
@@ -38,7 +38,8 @@ class TrainingParameters:
     lr: float | None = None
     weight_decay: float = 1e-3
     warmup: float = 0.05
-    precision: str = "auto"
+    amp: str = "auto"
+    precision: str = "torch"
     scaling: str = "standard"
     scale_group: int = 1
     pooling: str = "final"

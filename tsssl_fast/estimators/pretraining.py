@@ -21,7 +21,7 @@ from tsssl_fast.training.views import preset
 # An encoder of 200,000 weights learns nothing more from a table of a hundred numbers.
 VALUES_PER_STEP, LEAST_EPOCHS = 100, 5
 SETTINGS = (
-    *("encoder", "epochs", "batch_size", "lr", "weight_decay", "warmup", "precision"),
+    *("encoder", "epochs", "batch_size", "lr", "weight_decay", "warmup", "amp", "precision"),
     *("scaling", "scale_group", "device"),
 )
 

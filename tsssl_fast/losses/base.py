@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import torch
 from torch import nn
 
+from tsssl_fast.backends.precision import precision_name
 from tsssl_fast.common import checks
 from tsssl_fast.common.collectives import Group
 from tsssl_fast.common.modules import DeclaredModule
@@ -14,6 +15,7 @@ from tsssl_fast.functional.contrastive import arguments
 from tsssl_fast.functional.contrastive.problem import Temperature
 
 Reduction = Annotated[str, checks.by(checks.choice, checks.REDUCTIONS)]
+Precision = Annotated[str | None, lambda name, value: precision_name(value)]
 # Settings of modules that their functions do not take.
 OF_MODULES = frozenset({"learnable_temperature", "max_scale", "dim", "size"})
 
@@ -38,6 +40,9 @@ class AcrossProcesses:
 
 class LossModule(DeclaredModule, kw_only=True):
     """A module whose settings have the names, order and defaults of the loss' function."""
+
+    if TYPE_CHECKING:
+        precision: str | None
 
     passed: ClassVar[tuple[str, ...]] = ()  # keywords of the function
 

@@ -13,7 +13,7 @@ from tsssl_fast.functional.decorrelation.barlow_twins import (
     barlow_twins_convention,
 )
 from tsssl_fast.functional.decorrelation.vicreg import VICRegTerms, vicreg_convention
-from tsssl_fast.losses.base import AcrossProcesses, LossModule
+from tsssl_fast.losses.base import AcrossProcesses, LossModule, Precision
 
 _Positive = Annotated[float, checks.positive]
 
@@ -34,6 +34,7 @@ class VICRegLoss(LossModule, AcrossProcesses, kw_only=True):
     eps: _Positive = 1e-4
     convention: str = "official"
     correlation: bool | None = None
+    precision: Precision = None
     process_group: Group = None
     ddp: bool = True
     backend: str | None = None
@@ -67,6 +68,7 @@ class VICRegLoss(LossModule, AcrossProcesses, kw_only=True):
             correlation=self.correlation,
             return_terms=return_terms,
             return_stats=return_stats,
+            precision=self.precision,
             process_group=self.process_group,
             ddp=self.ddp,
             backend=self.backend,
@@ -88,6 +90,7 @@ class BarlowTwinsLoss(LossModule, AcrossProcesses, kw_only=True):
     center: bool | None = None
     unbiased: bool | None = None
     eps: float | None = None
+    precision: Precision = None
     process_group: Group = None
     ddp: bool = True
     backend: str | None = None

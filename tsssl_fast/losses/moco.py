@@ -9,7 +9,7 @@ from tsssl_fast import functional
 from tsssl_fast.common import collectives
 from tsssl_fast.common.collectives import Group
 from tsssl_fast.functional.contrastive.problem import Temperature
-from tsssl_fast.losses.base import AcrossProcesses, ContrastiveModule, Reduction
+from tsssl_fast.losses.base import AcrossProcesses, ContrastiveModule, Precision, Reduction
 from tsssl_fast.losses.queue import FeatureQueue
 
 
@@ -31,6 +31,7 @@ class MoCoLoss(ContrastiveModule, AcrossProcesses, kw_only=True):
     temperature: Temperature = 0.2
     normalize: bool = True
     reduction: Reduction = "mean"
+    precision: Precision = None
     learnable_temperature: bool = False
     process_group: Group = None
     ddp: bool = True

@@ -9,7 +9,13 @@ from torch import Tensor, nn
 from tsssl_fast import functional
 from tsssl_fast.common import checks
 from tsssl_fast.common.collectives import Group
-from tsssl_fast.losses.base import AcrossProcesses, ContrastiveModule, LossModule, Reduction
+from tsssl_fast.losses.base import (
+    AcrossProcesses,
+    ContrastiveModule,
+    LossModule,
+    Precision,
+    Reduction,
+)
 
 _NonNegative = Annotated[float, checks.non_negative]
 
@@ -30,6 +36,7 @@ class SigLIPLoss(LossModule, AcrossProcesses, kw_only=True):
     logit_bias: float | Tensor = -10.0
     normalize: bool = True
     reduction: Reduction = "mean"
+    precision: Precision = None
     learnable_temperature: bool = True
     process_group: Group = None
     ddp: bool = True
@@ -76,6 +83,7 @@ class TripletLoss(LossModule, kw_only=True):
     margin: _NonNegative = 0.2
     normalize: bool = True
     reduction: Reduction = "mean"
+    precision: Precision = None
     backend: str | None = None
 
     def forward(
@@ -96,6 +104,7 @@ class HierarchicalContrastiveLoss(ContrastiveModule, AcrossProcesses, kw_only=Tr
     alpha: _NonNegative = 0.5
     temperature: float | Tensor = 1.0
     normalize: bool = False
+    precision: Precision = None
     learnable_temperature: bool = False
     process_group: Group = None
     ddp: bool = True
@@ -118,6 +127,7 @@ class GroupedNTXentLoss(ContrastiveModule, kw_only=True):
 
     temperature: float | Tensor = 0.1
     normalize: bool = True
+    precision: Precision = None
     learnable_temperature: bool = False
     backend: str | None = None
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tsssl_fast.common.collectives import Group
-from tsssl_fast.losses.base import AcrossProcesses
+from tsssl_fast.losses.base import AcrossProcesses, LossModule
 
 Logs = dict[str, Tensor]
 
@@ -61,6 +61,7 @@ class Method(nn.Module, AcrossProcesses, ABC):
     needs_labels = False
     takes_lengths = False
     bf16 = False
+    precision: str | None = None
 
     @abstractmethod
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
@@ -84,6 +85,12 @@ class Method(nn.Module, AcrossProcesses, ABC):
             given = (x,) if lengths is None else (x, lengths)
             h: Tensor = (self.encoder if encoder is None else encoder)(*given)
         return h.to(x.dtype if series else torch.float32)
+
+    def allow(self, precision: str | None) -> None:
+        """`precision` of the losses in it, as their functions take it."""
+        for module in self.modules():
+            if isinstance(module, (Method, LossModule)):
+                module.precision = precision
 
     @contextmanager
     def across(self, process_group: Group) -> Iterator[None]:

@@ -100,6 +100,7 @@ class CLIP(Method):
             q,
             k,
             temperature=(-self.log_scale).exp(),
+            precision=self.precision,
             process_group=self.process_group,
             ddp=self.ddp,
         )

@@ -88,6 +88,7 @@ class MoCo(Siamese):
             groups="exclude_same",
             k_valid=valid,
             reduction="sum" if together else "mean",
+            precision=self.precision,
         )
         if together:
             loss = collectives.total_of_shares(loss / len(keys), group, ddp=self.ddp)

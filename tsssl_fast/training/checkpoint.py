@@ -79,6 +79,10 @@ def read(path: str | Path) -> dict[str, Any]:
             f"written by {content.get('version')})"
         )
     content = {"reading": {}} | content
+    config: Any = content.get("config")
+    old = ("auto", "32", "bf16")
+    if isinstance(config, dict) and "amp" not in config and config.get("precision") in old:
+        config["amp"] = config.pop("precision")  # its name before it was that of the losses
     for name in sorted(KEYS - content.keys()):
         raise ValueError(f"checkpoint: {file}: no field {name}; accepted: one of {sorted(KEYS)}")
     try:

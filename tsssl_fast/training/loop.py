@@ -133,8 +133,9 @@ def fit(
         lengths = _checked(method, x, lengths)
     fabric = launch(settings)
     short = x.shape[-1] < LEAST_BF16_STEPS
-    automatic = settings.precision == "auto" and has_bf16(fabric.device.type) and not short
-    method.bf16 = settings.precision == "bf16" or automatic
+    automatic = settings.amp == "auto" and has_bf16(fabric.device.type) and not short
+    method.bf16 = settings.amp == "bf16" or automatic
+    method.allow(None if settings.precision == "torch" else settings.precision)
     if profile is not None:
         profile.attach(method)
     if settings.devices > 1 and settings.batch_norm == "all":

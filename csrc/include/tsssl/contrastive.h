@@ -91,6 +91,8 @@ struct PairKernels {
   // without gradient; one set). Returns dL/dbeta.
   double (*backward)(const PairProblem<T>& problem, int threads, const T* q_scale, const T* k_scale,
                      const PairSums<T>& sums, const T* grad_out, T* grad_q, T* grad_k);
+  // In words, what forms the products of a problem of this shape: "ieee", "bf16x3" and so on.
+  const char* (*products)(const PairProblem<T>& problem);
 };
 
 // NT-Xent of two views (Chen et al. 2020, equation 1), the engine with offset = n and its row
@@ -132,6 +134,7 @@ struct NtXentKernels {
   void (*backward)(const PairProblem<T>& problem, Reduction reduction, int threads,
                    const NtXentRows<T>& rows, const UpstreamGradient<T>& upstream, T* grad1,
                    T* grad2);
+  const char* (*products)(const PairProblem<T>& problem);  // as of PairKernels
 };
 
 // Many small NT-Xent problems at once: group g has lengths[g] (nullptr: n) rows per view, starting

@@ -1,16 +1,22 @@
 """A family's Triton backend: when it can run, and kernels that are imported at their first call."""
 
+import contextvars
+import functools
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from tsssl_fast.backends import environment
+from tsssl_fast.backends import dispatch, environment
 from tsssl_fast.backends.dispatch import Backend, lazy_kernels
+from tsssl_fast.backends.precision import IEEE
 
-# torch.get_float32_matmul_precision() -> input_precision of tl.dot for float32 operands.
-DOT_PRECISION = {"highest": "ieee", "high": "tf32x3", "medium": "tf32"}
+# input_precision of tl.dot for float32 operands, in the order of precision.NAMES.
+DOT_PRECISION = ("ieee", "tf32x3", "tf32")
+_choice: contextvars.ContextVar[int] = contextvars.ContextVar("tsssl_triton", default=IEEE)
+allowed_here = _choice.get  # what the running kernel was allowed, an index in precision.NAMES
 
 
 class TritonBackend(Backend):
@@ -55,14 +61,35 @@ def dtype_reasons(tensors: Sequence[Tensor], supported: Sequence[torch.dtype]) -
     return [f"dtype={names} (supported: {', '.join(map(str, supported))})"] if names else []
 
 
-def dot_precision(x: Tensor) -> str:
-    """PRECISION of gpu.numbers.dot for x's dtype: torch.get_float32_matmul_precision for float32.
+def with_precision(backend: Backend) -> Backend:
+    """The backend with kernels that are told in their last argument what their products of float32
+    numbers are allowed, an index in precision.NAMES: `dot_precision` answers accordingly."""
 
-    ROCm's matrix units take float32 itself: "ieee" whatever was asked for.
+    def wrap(op: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(kernel)
+        def run(*args: Any) -> Any:
+            token = _choice.set(args[-1])
+            try:
+                if dispatch.watched() is not None:
+                    first = args[0] if isinstance(args[0], Tensor) else args[0][0]
+                    dispatch.tell_products(op, dot_precision(first))
+                return kernel(*args[:-1])
+            finally:
+                _choice.reset(token)
+
+        return run
+
+    return backend.extended({op: wrap(op, kernel) for op, kernel in backend.kernels.items()})
+
+
+def dot_precision(x: Tensor) -> str:
+    """PRECISION of gpu.numbers.dot for x's dtype: for float32 what the kernel is allowed.
+
+    ROCm's matrix units take float32 itself: "ieee" whatever is allowed.
     """
     if x.dtype != torch.float32:
         return "interpreted" if x.device.type == "cpu" else "ieee"
-    return "ieee" if torch.version.hip else DOT_PRECISION[torch.get_float32_matmul_precision()]
+    return "ieee" if torch.version.hip else DOT_PRECISION[allowed_here()]
 
 
 def on(x: Tensor) -> torch.cuda.device_of:

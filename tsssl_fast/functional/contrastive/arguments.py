@@ -13,7 +13,6 @@ from tsssl_fast.functional.contrastive.problem import (
     PairTemperature,
     Temperature,
 )
-from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.rules import GROUP_RULES
 
 
@@ -189,26 +188,6 @@ def number(name: str, value: float | Tensor, q: Tensor) -> Tensor:
     if not math.isfinite(value):
         raise ValueError(f"{name}: {value}; accepted: a finite number")
     return torch.full((), value, dtype=torch.float64, device=q.device)
-
-
-def check_precision(precision: str | None, z: Tensor | None, temperature: Temperature) -> None:
-    """None or a name of spec.PRECISIONS that these inputs and this temperature allow."""
-    if precision is None:
-        return
-    checks.choice("precision", precision, spec.PRECISIONS)
-    if z is not None and z.dtype not in spec.BF16_DTYPES:
-        accepted = ", ".join(map(str, spec.BF16_DTYPES))
-        raise TypeError(f"z1: dtype {z.dtype} with precision={precision!r}; accepted: {accepted}")
-    if precision != "bf16":
-        return
-    accepted = f"{spec.BF16_TEMPERATURE:.4g} (one exponent shift serves all rows)"
-    if not isinstance(temperature, (int, float)):
-        given = type(temperature).__name__
-        raise TypeError(f"temperature: {given} with precision='bf16'; accepted: a number")
-    if not temperature > spec.BF16_TEMPERATURE:
-        raise ValueError(
-            f"temperature: {temperature} with precision='bf16'; accepted: a number > {accepted}"
-        )
 
 
 def check_settings(

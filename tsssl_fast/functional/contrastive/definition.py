@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils.checkpoint import checkpoint
 
+from tsssl_fast.backends.precision import product
 from tsssl_fast.functional.contrastive.problem import Problem
 from tsssl_fast.functional.contrastive.reweighting import Sums, reweighted
 from tsssl_fast.functional.contrastive.row_losses import Rows, RowStatistics
@@ -79,7 +80,7 @@ def _all_rows(side: Side, one_set: bool, problem: Problem) -> Tensor:
 
 def _block(side: Side, one_set: bool, problem: Problem, first: int, last: int) -> Block:
     part, dtype = slice(first, last), side.rows.dtype
-    similarity = side.rows[part] @ side.columns.T
+    similarity = product(side.rows[part], side.columns.T, problem.precision)
     live = torch.ones_like(similarity, dtype=torch.bool)
     if one_set:
         live.diagonal(first).fill_(False)
@@ -104,7 +105,7 @@ def _block(side: Side, one_set: bool, problem: Problem, first: int, last: int) -
     negative = live & ~positive
     if problem.group_rule != "none":
         negative &= same if problem.group_rule == "only_same" else ~same
-    keys, flags = _further(side, first, last)
+    keys, flags = _further(side, first, last, problem.precision)
     more = (0, keys.shape[1])  # columns of no id, no group and weight 1
     positive, same = pad(positive, more), pad(same, more)
     return Block(
@@ -117,16 +118,17 @@ def _block(side: Side, one_set: bool, problem: Problem, first: int, last: int) -
     )
 
 
-def _further(side: Side, first: int, last: int) -> tuple[Tensor, Tensor]:
+def _further(side: Side, first: int, last: int, precision: str) -> tuple[Tensor, Tensor]:
     """Similarities to the keys that are negatives of every row and to the rows' own; which take
     part."""
     u = side.rows[first:last]
     found, flags = [u.new_empty((len(u), 0))], [u.new_empty((len(u), 0), dtype=torch.bool)]
     if side.keys is not None:
-        found.append(u @ side.keys.T)
+        found.append(product(u, side.keys.T, precision))
         flags.append(_flags(found[-1], side.keys_valid))
     if side.own is not None:
-        found.append(torch.einsum("rd,rsd->rs", u, side.own[first:last]))
+        own = side.own[first:last].transpose(1, 2)
+        found.append(product(u[:, None], own, precision)[:, 0])
         valid = side.own_valid
         flags.append(_flags(found[-1], None if valid is None else valid[first:last]))
     live = torch.cat(flags, dim=1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, overload
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import precision_name
 from tsssl_fast.functional.contrastive import arguments
 from tsssl_fast.functional.contrastive.options import Off, On, Options
 from tsssl_fast.functional.contrastive.problem import (
@@ -90,6 +91,7 @@ def contrastive_loss(
     mean_over: str = "all",
     return_stats: bool = False,
     top_k: int = 5,
+    precision: str | None = None,
     backend: str | None = None,
 ) -> Loss:
     """Contrastive loss of M queries against P keys, or of one set against itself (k = None).
@@ -130,6 +132,7 @@ def contrastive_loss(
             those "with_positive". Rows without a positive or without a negative contribute 0.
         return_stats: also a ContrastiveStats; its top-k accuracy is of k = top_k, and costs one
             more product for top_k > 1.
+        precision: as in :func:`nt_xent_loss`; what runs as torch has torch's setting for None.
         backend: see the package. What no kernel takes runs as row blocks of torch, whichever
             backend was asked for; the log tells it once, with the options that are the reason.
 
@@ -153,7 +156,7 @@ def contrastive_loss(
     arguments.check_keys(q, negatives, negatives_valid, query_keys, query_keys_valid)
     rows = len(q) + (len(k) if k is not None and symmetric else 0)
     arguments.check_row_weight("query_weight", query_weight, rows, q)
-    name = backend_name(backend)
+    products, name = precision_name(precision), backend_name(backend)
     if q_ids is None and targets is None:
         raise ValueError("q_ids, targets: both None; accepted: one of them says what is a positive")
     if one_set:
@@ -188,6 +191,7 @@ def contrastive_loss(
         statistics=top_k if return_stats else 0,
         reduction=reduction,
         mean_over=mean_over,
+        precision=products,
         backend=name,
     )
     return solve(q, k, problem)

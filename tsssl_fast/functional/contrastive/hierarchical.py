@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypedDict, overload
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import precision_name
 from tsssl_fast.common import checks, collectives
 from tsssl_fast.common.collectives import Group
 from tsssl_fast.functional.contrastive import arguments, processes
@@ -35,6 +36,7 @@ class _Grouped(TypedDict, total=False):
     temperature: float | Tensor
     normalize: bool
     lengths: Tensor | None
+    precision: str | None
     backend: str | None
 
 
@@ -65,6 +67,7 @@ def hierarchical_contrastive_loss(
     normalize: bool = False,
     lengths: Tensor | None = None,
     return_stats: bool = False,
+    precision: str | None = None,
     process_group: Group = None,
     ddp: bool = True,
     backend: str | None = None,
@@ -84,6 +87,7 @@ def hierarchical_contrastive_loss(
             is 0; level by level floor(length / 2).
         return_stats: also a :class:`ContrastiveStats` of the pairs of both contrasts on all levels;
             see :func:`grouped_nt_xent_loss`.
+        precision: as in :func:`nt_xent_loss`.
         process_group, ddp: as for :func:`nt_xent_loss`, series for rows. Every process computes the
             instance contrast of all series, and the temporal one of its own.
         backend: see the package.
@@ -95,10 +99,10 @@ def hierarchical_contrastive_loss(
         TypeError, ValueError: naming the argument.
     """
     if process_group is not None:
-        rest = (alpha, temperature, normalize, lengths, return_stats, process_group, ddp, backend)
-        return _among_processes(z1, z2, *rest)
+        rest = (alpha, temperature, normalize, lengths, return_stats, process_group, ddp)
+        return _among_processes(z1, z2, *rest, precision, backend)
     _check_levels(z1, z2, alpha, temperature, lengths)
-    name = backend_name(backend)
+    products, name = precision_name(precision), backend_name(backend)
     if lengths is not None:
         order = lengths.argsort(descending=True, stable=True)
         z1, z2, lengths = z1[order], z2[order], lengths[order]
@@ -108,13 +112,13 @@ def hierarchical_contrastive_loss(
     parts = [part for level in pyramid for part in operator.parts(level)]
     if isinstance(temperature, Tensor):
         losses = [
-            p.weight * _grouped(p.z1, p.z2, temperature, normalize, p.lengths, name).sum()
+            p.weight * _grouped(p.z1, p.z2, temperature, normalize, p.lengths, products, name).sum()
             for p in parts
         ]
         loss = torch.stack(losses).sum() / len(pyramid)
     else:
         loss = operator.hierarchical_nt_xent(
-            z1, z2, lengths, float(alpha), float(temperature), normalize, name
+            z1, z2, lengths, float(alpha), float(temperature), normalize, products, name
         )
     if not return_stats:
         return loss
@@ -149,6 +153,7 @@ def _among_processes(
     return_stats: bool,
     process_group: Group,
     ddp: bool,
+    precision: str | None,
     backend: str | None,
 ) -> Tensor:
     """The instance contrast between all series, whose gradient every process has, and the sum of
@@ -157,11 +162,12 @@ def _among_processes(
     def rows() -> Tensor:
         _check_levels(z1, z2, alpha, temperature, lengths, least=0)
         processes.check_result("mean", return_stats)
+        precision_name(precision)
         backend_name(backend)
         return torch.cat([z1, z2], dim=2)
 
     group = collectives.group_of(process_group)
-    alike = (alpha, processes.shown(temperature), normalize, ddp, lengths is None)
+    alike = (alpha, processes.shown(temperature), normalize, precision, ddp, lengths is None)
     x, sizes = collectives.agree(rows, group, ("hierarchical_contrastive_loss", *alike))
     series = sum(sizes)
     if not series:
@@ -175,7 +181,8 @@ def _among_processes(
         if isinstance(tau, Tensor) and not ddp:  # every process has the gradient of them all
             tau = tau.detach() + (tau - tau.detach()) / world
         views = torch.cat(collectives.gather_for_own(x, sizes, group, ddp=ddp)).chunk(2, dim=2)
-        settings: _Grouped = {"temperature": tau, "normalize": normalize, "backend": backend}
+        settings: _Grouped = {"temperature": tau, "normalize": normalize}
+        settings |= {"precision": precision, "backend": backend}
         settings["lengths"] = every
         loss = alpha * hierarchical_contrastive_loss(views[0], views[1], alpha=1.0, **settings)
     if alpha < 1:
@@ -185,7 +192,7 @@ def _among_processes(
             steps = series * level.z1.shape[1] if every is None else int(every.sum())
             if level.temporal and steps:
                 given = (level.z1, level.z2, temperature, normalize, level.lengths)
-                found = _grouped(*given, backend_name(backend)).sum()
+                found = _grouped(*given, precision_name(precision), backend_name(backend)).sum()
                 share = share + found * (level.temporal / (2 * steps * len(pyramid)))
             every = None if every is None else every // 2
         loss = loss + collectives.total_of_shares(share, group, ddp=ddp)
@@ -212,6 +219,7 @@ def grouped_nt_xent_loss(
     normalize: bool = True,
     lengths: Tensor | None = None,
     return_stats: bool = False,
+    precision: str | None = None,
     backend: str | None = None,
 ) -> Loss:
     """G independent NT-Xent problems (see :func:`nt_xent_loss`), one thread each: (G, 2L) losses.
@@ -225,12 +233,14 @@ def grouped_nt_xent_loss(
         return_stats: also a :class:`ContrastiveStats` of the pairs within the problems, one entry
             of log_sum_exp a valid row; one more pass in plain torch, which holds the 2L x 2L pairs
             of at least one problem.
+        precision: as in :func:`nt_xent_loss`.
     """
     _check_views(z1, z2)
     arguments.check_temperature_value("temperature", temperature)
     if lengths is not None:
         _check_lengths(lengths, z1)
-    loss = _grouped(z1, z2, temperature, normalize, lengths, backend_name(backend))
+    products, name = precision_name(precision), backend_name(backend)
+    loss = _grouped(z1, z2, temperature, normalize, lengths, products, name)
     if not return_stats:
         return loss
     return loss, _statistics([(z1, z2, lengths)], temperature, normalize)
@@ -242,6 +252,7 @@ def _grouped(
     temperature: float | Tensor,
     normalize: bool,
     lengths: Tensor | None,
+    precision: str,
     backend: str,
 ) -> Tensor:
     if isinstance(temperature, Tensor):
@@ -249,7 +260,8 @@ def _grouped(
         z1, z2 = (embedded(z, None, normalize) for z in (z1, z2))
         root = temperature.to(z1.dtype).rsqrt()
         z1, z2, temperature, normalize = z1 * root, z2 * root, 1.0, False
-    loss: Tensor = grouped_nt_xent(z1, z2, lengths, float(temperature), normalize, backend)[0]
+    options = (float(temperature), normalize, precision, backend)
+    loss: Tensor = grouped_nt_xent(z1, z2, lengths, *options)[0]
     return loss
 
 

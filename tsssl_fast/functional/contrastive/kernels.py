@@ -8,6 +8,7 @@ not: `why_not` names what is left to it.
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import product
 from tsssl_fast.functional.contrastive import definition, soft_targets
 from tsssl_fast.functional.contrastive.problem import PairTemperature, Problem, inverse
 from tsssl_fast.functional.contrastive.reweighting import Sums, reweighted
@@ -18,6 +19,8 @@ from tsssl_fast.ops.contrastive.operators import pairs
 from tsssl_fast.ops.contrastive.operators.keys import key_logsumexp
 from tsssl_fast.ops.contrastive.reference.pairs import PLAIN
 from tsssl_fast.ops.contrastive.rules import GROUP_RULES, Rules
+
+How = tuple[str, str]  # precision and backend
 
 
 def why_not(problem: Problem) -> list[str]:
@@ -71,7 +74,7 @@ def _reweighted(q: Tensor, k: Tensor | None, problem: Problem) -> Rows:
 
 def _classes(q: Tensor, k: Tensor | None, problem: Problem) -> Rows:
     """Log-sums over both classes of pairs, further keys among the negatives."""
-    tau, rules, backend = problem.temperature, problem.rules, problem.backend
+    tau, rules, how = problem.temperature, problem.rules, (problem.precision, problem.backend)
     if isinstance(tau, Tensor) and tau.dim():
         return _per_query(q, k, tau, problem)
     if rules.weight is not None and not _one_shift(tau, rules):
@@ -80,21 +83,21 @@ def _classes(q: Tensor, k: Tensor | None, problem: Problem) -> Rows:
         assert k is not None
         found = _paired(q, k, tau, rules.normalize)
     elif isinstance(tau, PairTemperature):
-        found = _by_relation(q, k, tau, rules, backend)
+        found = _by_relation(q, k, tau, rules, how)
     elif problem.statistics:
         beta = inverse(tau, q)
-        out, counted = pairs.pair_statistics(q, k, beta, rules, backend)
+        out, counted = pairs.pair_statistics(q, k, beta, rules, *how)
         rank = definition.ranks(q, k, problem) if problem.statistics > 1 else None
         found = Rows(out[0], out[1], out[2], statistics=_counted(out, counted, beta, rank))
     else:
-        found = Rows(*pairs.pair_logsumexp(q, k, inverse(tau, q), rules, backend))
+        found = Rows(*pairs.pair_logsumexp(q, k, inverse(tau, q), rules, *how))
     if problem.negatives is None and problem.query_keys is None:
         return found
     if isinstance(tau, PairTemperature):
         tau = tau.negative
     negative = found.negative
     if problem.negatives is not None:
-        more = extra_keys(q, problem.negatives, problem.negatives_valid, tau, rules, backend)
+        more = extra_keys(q, problem.negatives, problem.negatives_valid, tau, rules, how)
         negative = more if problem.paired else torch.logaddexp(negative, _pad(more, negative))
     if problem.query_keys is not None:
         negative = torch.logaddexp(negative, _pad(_own_keys(q, tau, problem), negative))
@@ -131,13 +134,13 @@ def paired_similarity(q: Tensor, k: Tensor, normalize: bool) -> Tensor:
 
 
 def extra_keys(
-    q: Tensor, k: Tensor, valid: Tensor | None, tau: float | Tensor, rules: Rules, backend: str
+    q: Tensor, k: Tensor, valid: Tensor | None, tau: float | Tensor, rules: Rules, how: How
 ) -> Tensor:
     """log-sum-exp per query over keys that are all negatives."""
     if isinstance(tau, Tensor) or k.requires_grad:
         queue = PLAIN._replace(q_valid=rules.q_valid, k_valid=valid, normalize=rules.normalize)
-        return pairs.pair_logsumexp(q, k, inverse(tau, q), queue, backend)[0]
-    return key_logsumexp(q, k, rules.q_valid, valid, 1 / tau, rules.normalize, backend)
+        return pairs.pair_logsumexp(q, k, inverse(tau, q), queue, *how)[0]
+    return key_logsumexp(q, k, rules.q_valid, valid, 1 / tau, rules.normalize, *how)
 
 
 def _pad(found: Tensor, like: Tensor) -> Tensor:
@@ -157,13 +160,11 @@ def _counted(out: Tensor, counted: Tensor, beta: Tensor, rank: Tensor | None) ->
     return RowStatistics(positives, negatives, mean, logit / beta, uniform, rank)
 
 
-def _by_relation(
-    q: Tensor, k: Tensor | None, tau: PairTemperature, rules: Rules, backend: str
-) -> Rows:
+def _by_relation(q: Tensor, k: Tensor | None, tau: PairTemperature, rules: Rules, how: How) -> Rows:
     """One call per relation: each statistic is taken at its own temperature."""
 
     def call(temperature: float | Tensor, pairs_in: Rules) -> Rows:
-        return Rows(*pairs.pair_logsumexp(q, k, inverse(temperature, q), pairs_in, backend))
+        return Rows(*pairs.pair_logsumexp(q, k, inverse(temperature, q), pairs_in, *how))
 
     rule = GROUP_RULES[rules.group_rule]
     if rule == "none" and tau.same_group is None:
@@ -203,7 +204,8 @@ def _own_keys(q: Tensor, tau: float | Tensor, problem: Problem) -> Tensor:
     assert own is not None
     q = embedded(q, problem.rules.q_valid, problem.rules.normalize)
     with torch.autocast(q.device.type, enabled=False):
-        a = torch.einsum("nd,nsd->ns", q, own) * inverse(tau, q).to(q.dtype)
+        a = product(q[:, None], own.transpose(1, 2), problem.precision)[:, 0]
+        a = a * inverse(tau, q).to(q.dtype)
     if valid is not None:
         a = a.masked_fill(~valid, -torch.inf)
     empty = torch.isneginf(a).all(dim=1)

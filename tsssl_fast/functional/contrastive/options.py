@@ -15,6 +15,7 @@ class Options(TypedDict, total=False):
     temperature: Temperature
     normalize: bool
     reduction: str
+    precision: str | None
     backend: str | None
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypedDict, overload
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import precision_name
 from tsssl_fast.common import checks
 from tsssl_fast.common.collectives import Group
 from tsssl_fast.functional.contrastive import arguments, processes
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 class _Options(TypedDict, total=False):
     normalize: bool
     reduction: str
+    precision: str | None
     backend: str | None
 
 
@@ -65,6 +67,7 @@ def siglip_loss(
     normalize: bool = True,
     reduction: str = "mean",
     return_stats: bool = False,
+    precision: str | None = None,
     process_group: Group = None,
     ddp: bool = True,
     ring: bool = False,
@@ -83,6 +86,7 @@ def siglip_loss(
         reduction: "mean" over the (valid) queries, "sum", or "none" for (M,).
         return_stats: also a :class:`ContrastiveStats`, from one more pass over the pairs; its
             log_sum_exp is of the logits scale s_ij.
+        precision: as in :func:`nt_xent_loss`.
         process_group, ddp: as for :func:`nt_xent_loss`; ids of all processes meet. ring: with it,
             as for :func:`clip_loss`.
         backend: see the package.
@@ -98,7 +102,7 @@ def siglip_loss(
     if ring and process_group is None:
         raise ValueError("ring: True without process_group; accepted: False")
     if process_group is not None:
-        rest = (normalize, reduction, return_stats, backend)
+        rest = (normalize, reduction, return_stats, precision, backend)
         asked = processes.Asked("siglip_loss", process_group, ddp, 1.0, *rest)
         sides = processes.Sides(q_ids, k_ids, q_valid, k_valid)
         return processes.sigmoid(asked, q, k, logit_scale, logit_bias, sides, ring)
@@ -107,10 +111,11 @@ def siglip_loss(
     scale = arguments.number("logit_scale", logit_scale, q)
     bias = arguments.number("logit_bias", logit_bias, q)
     checks.choice("reduction", reduction, checks.REDUCTIONS)
+    products, name = precision_name(precision), backend_name(backend)
     if q_ids is None:
         checks.alike(("q", "k"), (q, k))
     loss = sigmoid_operator.sigmoid_pairs(
-        *(q, k, scale, bias, q_ids, k_ids, q_valid, k_valid, normalize, backend_name(backend))
+        *(q, k, scale, bias, q_ids, k_ids, q_valid, k_valid, normalize, products, name)
     )
     loss = _reduce(loss, q_valid, reduction)
     if not return_stats:
@@ -120,7 +125,7 @@ def siglip_loss(
     rules = PLAIN._replace(
         q_id=q_ids, k_id=k_ids, q_valid=q_valid, k_valid=k_valid, normalize=normalize
     )
-    return loss, statistics(q, k, Problem(rules, 1 / scale))
+    return loss, statistics(q, k, Problem(rules, 1 / scale, precision=products))
 
 
 class _Triplet(_Options, total=False):
@@ -149,6 +154,7 @@ def triplet_loss(
     normalize: bool = True,
     reduction: str = "mean",
     return_stats: bool = False,
+    precision: str | None = None,
     backend: str | None = None,
 ) -> Loss:
     """Triplet loss on the hardest negative, in cosine similarity (Schroff et al., CVPR 2015):
@@ -164,7 +170,7 @@ def triplet_loss(
         reduction: "mean" over the (valid) rows, "sum", or "none" for (M,).
         return_stats: also a :class:`ContrastiveStats`, from one more pass over the pairs; its
             log_sum_exp is of the similarities.
-        backend: see the package.
+        precision: as in :func:`nt_xent_loss`. backend: see the package.
 
     Returns:
         The loss; float32 for 16-bit inputs. Of equally hard negatives the first gets the gradient.
@@ -177,15 +183,15 @@ def triplet_loss(
     arguments.check_flags("valid", valid, z)
     checks.at_least("margin", margin, 0.0)
     checks.choice("reduction", reduction, checks.REDUCTIONS)
-    name = backend_name(backend)
-    loss = triplet_operator.triplet(z, labels, valid, float(margin), normalize, name)
+    products, name = precision_name(precision), backend_name(backend)
+    loss = triplet_operator.triplet(z, labels, valid, float(margin), normalize, products, name)
     loss = _reduce(loss, valid, reduction)
     if not return_stats:
         return loss
     rules = PLAIN._replace(
         q_id=labels, k_id=labels, q_valid=valid, k_valid=valid, normalize=normalize
     )
-    return loss, statistics(z, None, Problem(rules, 1.0))
+    return loss, statistics(z, None, Problem(rules, 1.0, precision=products))
 
 
 def _reduce(loss: Tensor, valid: Tensor | None, reduction: str) -> Tensor:

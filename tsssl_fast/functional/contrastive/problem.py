@@ -33,7 +33,7 @@ class Problem(NamedTuple):
     rules: which of the M x P pairs count, as the kernels take it; `rules.weight` is dense.
     sparse_weight: the CSR pair_weight instead of it. negatives, query_keys: further keys, (K, D)
     and (M, S, D). paired: the rules leave the pairs (i, i) alone, so that no product is needed.
-    statistics: the k of their top-k accuracy, 0: none.
+    statistics: the k of their top-k accuracy, 0: none. precision, backend: as operators take them.
     """
 
     rules: Rules
@@ -53,6 +53,7 @@ class Problem(NamedTuple):
     statistics: int = 0
     reduction: str = "mean"
     mean_over: str = "all"
+    precision: str = ""
     backend: str = ""
 
     @property

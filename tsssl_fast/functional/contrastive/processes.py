@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import precision_name
 from tsssl_fast.common import checks, collectives
 from tsssl_fast.common.collectives import Group
 from tsssl_fast.functional.contrastive import arguments
@@ -40,6 +41,7 @@ class Asked(NamedTuple):
     normalize: bool
     reduction: str
     return_stats: bool
+    precision: str | None
     backend: str | None
 
     def agreed(self, rows: Callable[[], Tensor], *more: object) -> tuple[Group, Tensor, list[int]]:
@@ -50,7 +52,7 @@ class Asked(NamedTuple):
         taus: tuple[object, ...] = (tau,)
         if isinstance(tau, PairTemperature):
             taus = (tau.positive, tau.negative, tau.same_group)
-        options = (*taus, self.normalize, self.reduction, self.ddp, *more)
+        options = (*taus, self.normalize, self.reduction, self.precision, self.ddp, *more)
         x, sizes = collectives.agree(rows, group, (self.function, *map(shown, options)))
         if not any(sizes):
             raise ValueError("process_group: no rows on any process; accepted: some on one")
@@ -66,12 +68,14 @@ class Asked(NamedTuple):
             accepted = f"({rows},)" if rows else "a number, a 0-d tensor or a PairTemperature"
             raise ValueError(f"temperature: shape {tuple(tau.shape)}; accepted: {accepted}")
         arguments.check_temperature_type("temperature", tau)
+        precision_name(self.precision)
         backend_name(self.backend)
         check_result(self.reduction, self.return_stats)
 
     def problem(self) -> Problem:
         rules = PLAIN._replace(normalize=self.normalize)
-        return Problem(rules, self.temperature, backend=backend_name(self.backend))
+        products, name = precision_name(self.precision), backend_name(self.backend)
+        return Problem(rules, self.temperature, precision=products, backend=name)
 
     def total(self, share: Tensor, count: int | Tensor, group: Group) -> Tensor:
         """The loss from the sum over this process's rows; count: of all."""
@@ -101,14 +105,11 @@ def two_views(
     *,
     denominator: str = "all",
     sigma: float | None = None,
-    precision: str | None = None,
 ) -> Tensor:
     """NT-Xent, with the denominator "negatives" DCL; sigma: of DCLW."""
 
     def rows() -> Tensor:
         asked.check({"z1": z1, "z2": z2}, 2 * len(z1))
-        if precision is not None:
-            raise ValueError(f"precision: {precision!r} with process_group; accepted: None")
         if sigma is not None:
             checks.positive("sigma", sigma)
         return torch.cat([z1, z2])
@@ -216,6 +217,7 @@ def sigmoid(
         if sides.q_ids is None:
             checks.alike(("q", "k"), (q, k))
         check_result(asked.reduction, asked.return_stats)
+        precision_name(asked.precision)
         return k
 
     given = (sides.q_ids is None, sides.k_valid is None)
@@ -225,7 +227,8 @@ def sigmoid(
     if q_ids is None or k_ids is None:
         first = sum(sizes[: collectives.rank(group)])
         q_ids = k_ids = torch.arange(first, first + len(q), device=q.device)
-    beside, name = [k_ids.long()], backend_name(asked.backend)
+    beside = [k_ids.long()]
+    how = (precision_name(asked.precision), backend_name(asked.backend))
     if k_valid is not None:
         beside.append(k_valid.to(torch.uint8))  # not every backend carries bool
 
@@ -235,7 +238,7 @@ def sigmoid(
         flags = along[1].bool() if len(along) > 1 else None
         scale, bias = numbers
         rules = (q_ids, along[0], q_valid, flags)
-        return sigmoid_pairs(q, keys, scale, bias, *rules, asked.normalize, name)
+        return sigmoid_pairs(q, keys, scale, bias, *rules, asked.normalize, *how)
 
     if ring:
         loss, _ = sums_over_pairs(

@@ -49,6 +49,7 @@ def info_nce_loss(
     normalize: bool = True,
     reduction: str = "mean",
     return_stats: bool = False,
+    precision: str | None = None,
     process_group: Group = None,
     ddp: bool = True,
     backend: str | None = None,
@@ -67,9 +68,10 @@ def info_nce_loss(
         symmetric: also every key against all queries; only without `negatives`.
         normalize: False: dot products.
         reduction: "mean" over the rows, "sum", or "none": (N,), or (2N,) for symmetric.
-        return_stats: also a :class:`ContrastiveStats`. backend: see the package.
+        return_stats: also a :class:`ContrastiveStats`. precision: as in :func:`nt_xent_loss`.
         process_group, ddp: as for :func:`nt_xent_loss`. `negatives` are not gathered: a query meets
             those of its process, which for a queue are the same on each.
+        backend: see the package.
 
     Returns:
         The loss; float32 for 16-bit inputs.
@@ -80,12 +82,13 @@ def info_nce_loss(
     if negatives is not None and symmetric:
         raise ValueError("symmetric: True with negatives; accepted: False")
     if process_group is not None:
-        rest = (temperature, normalize, reduction, return_stats, backend)
+        rest = (temperature, normalize, reduction, return_stats, precision, backend)
         asked = processes.Asked("info_nce_loss", process_group, ddp, *rest)
         if negatives is not None:
             return processes.queue(asked, q, k, negatives, negatives_valid)
         return processes.queries_keys(asked, q, k, symmetric)
-    problem = _paired(q, k, temperature, reduction, normalize, return_stats, backend)
+    options = (temperature, reduction, normalize, return_stats, precision, backend)
+    problem = _paired(q, k, *options)
     arguments.check_keys(q, negatives, negatives_valid, None, None)
     if negatives is None:
         rules = problem.rules._replace(symmetric=symmetric)
@@ -111,6 +114,7 @@ def _paired(
     reduction: str,
     normalize: bool,
     return_stats: bool,
+    precision: str | None,
     backend: str | None,
 ) -> Problem:
     """Checked: key i is the positive of query i."""
@@ -120,7 +124,7 @@ def _paired(
     arguments.check_temperature(temperature, q)
     checks.choice("reduction", reduction, checks.REDUCTIONS)
     ids = torch.arange(len(q), device=q.device)
-    return by_ids(ids, temperature, normalize, reduction, return_stats, backend)
+    return by_ids(ids, temperature, normalize, reduction, return_stats, precision, backend)
 
 
 class _Ring(ProcessOptions, total=False):
@@ -145,6 +149,7 @@ def clip_loss(
     normalize: bool = True,
     reduction: str = "mean",
     return_stats: bool = False,
+    precision: str | None = None,
     process_group: Group = None,
     ddp: bool = True,
     ring: bool = False,
@@ -165,12 +170,13 @@ def clip_loss(
     if ring and process_group is None:
         raise ValueError("ring: True without process_group; accepted: False")
     if process_group is not None:
-        rest = (temperature, normalize, reduction, return_stats, backend)
+        rest = (temperature, normalize, reduction, return_stats, precision, backend)
         asked = processes.Asked("clip_loss", process_group, ddp, *rest)
         if ring:
             return processes.clip_in_ring(asked, q, k)
         return processes.queries_keys(asked, q, k, symmetric=True)
-    problem = _paired(q, k, temperature, reduction, normalize, return_stats, backend)
+    options = (temperature, reduction, normalize, return_stats, precision, backend)
+    problem = _paired(q, k, *options)
     return solve(q, k, problem._replace(rules=problem.rules._replace(symmetric=True)))
 
 
@@ -200,6 +206,7 @@ def moco_loss(
     normalize: bool = True,
     reduction: str = "mean",
     return_stats: bool = False,
+    precision: str | None = None,
     process_group: Group = None,
     ddp: bool = True,
     backend: str | None = None,
@@ -221,6 +228,7 @@ def moco_loss(
         normalize=normalize,
         reduction=reduction,
         return_stats=return_stats,
+        precision=precision,
         process_group=process_group,
         ddp=ddp,
         backend=backend,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import product
 from tsssl_fast.functional.contrastive.problem import PairTemperature, Problem, inverse
 from tsssl_fast.functional.contrastive.row_losses import Rows
 from tsssl_fast.functional.contrastive.sides import embedded
@@ -42,9 +43,9 @@ def row_statistics(q: Tensor, k: Tensor | None, problem: Problem, classes: Class
     tau = problem.temperature
     assert not isinstance(tau, PairTemperature)
     scaled = u * inverse(tau, q).to(u.dtype).reshape(-1, 1)
-    parts = [_less(targets, scaled, v)]
+    parts = [_less(targets, scaled, v, problem.precision)]
     if rules.symmetric:
-        parts.append(_less(targets.T, v, scaled))
+        parts.append(_less(targets.T, v, scaled, problem.precision))
     weight, mean = (torch.cat(x) for x in zip(*parts, strict=True))
     some = found.has_negative
     loss = torch.where(some, weight * torch.where(some, found.negative, 0.0) - mean, 0.0)
@@ -77,8 +78,8 @@ def _column(flags: Tensor | None) -> Tensor | None:
     return None if flags is None else flags[:, None]
 
 
-def _less(targets: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+def _less(targets: Tensor, u: Tensor, v: Tensor, precision: str) -> tuple[Tensor, Tensor]:
     """Per row sum_j t_ij, and sum_j t_ij <u_i, v_j>."""
     with torch.autocast(u.device.type, enabled=False):
-        mean = (u * (targets @ v)).sum(dim=1)
-        return (targets @ v.new_ones(len(v), 1))[:, 0], mean
+        mean = (u * product(targets, v, precision)).sum(dim=1)
+        return product(targets, v.new_ones(len(v), 1), precision)[:, 0], mean

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch
+from tsssl_fast.backends.precision import precision_name
 from tsssl_fast.functional.contrastive import definition, kernels
 from tsssl_fast.functional.contrastive.problem import Problem, Temperature
 from tsssl_fast.functional.contrastive.reduction import reduce
@@ -26,6 +27,7 @@ def by_ids(
     normalize: bool,
     reduction: str,
     return_stats: bool,
+    precision: str | None,
     backend: str | None,
 ) -> Problem:
     """The problem of one set, or of two, in which equal ids are positives."""
@@ -34,6 +36,7 @@ def by_ids(
         temperature,
         statistics=TOP_K if return_stats else 0,
         reduction=reduction,
+        precision=precision_name(precision),
         backend=backend_name(backend),
     )
 

@@ -43,6 +43,7 @@ def sup_con_loss(
     reduction: str = "mean",
     mean_over: str = "with_positive",
     return_stats: bool = False,
+    precision: str | None = None,
     process_group: Group = None,
     ddp: bool = True,
     backend: str | None = None,
@@ -58,8 +59,9 @@ def sup_con_loss(
         normalize: False: dot products.
         reduction: "mean", "sum", or "none" for (M,). mean_over: the mean's denominator, rows
             "with_positive" or "all".
-        return_stats: also a :class:`ContrastiveStats`. backend: see the package.
+        return_stats: also a :class:`ContrastiveStats`. precision: as in :func:`nt_xent_loss`.
         process_group, ddp: as for :func:`nt_xent_loss`; labels of all processes meet.
+        backend: see the package.
 
     Returns:
         The loss; float32 for 16-bit inputs. Rows without a positive or a negative contribute 0.
@@ -68,7 +70,7 @@ def sup_con_loss(
         TypeError, ValueError: naming the argument; BackendUnavailableError for a forced backend.
     """
     if process_group is not None:
-        rest = (temperature, normalize, reduction, return_stats, backend)
+        rest = (temperature, normalize, reduction, return_stats, precision, backend)
         asked = processes.Asked("sup_con_loss", process_group, ddp, *rest)
         return processes.labelled(asked, z, labels, mean_over)
     checks.matrix("z", z)
@@ -76,5 +78,6 @@ def sup_con_loss(
     arguments.check_temperature(temperature, z)
     checks.choice("reduction", reduction, checks.REDUCTIONS)
     checks.choice("mean_over", mean_over, MEAN_OVER)
-    problem = by_ids(labels, temperature, normalize, reduction, return_stats, backend)
+    options = (temperature, normalize, reduction, return_stats, precision, backend)
+    problem = by_ids(labels, *options)
     return solve(z, None, problem._replace(mean_over=mean_over))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, overload
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import precision_name
 from tsssl_fast.common import checks
 from tsssl_fast.common.collectives import Group
 from tsssl_fast.functional.contrastive import arguments, processes
@@ -24,27 +25,22 @@ from tsssl_fast.functional.contrastive.solve import (
 )
 from tsssl_fast.functional.contrastive.statistics import ContrastiveStats, contrastive_stats
 from tsssl_fast.ops.contrastive.operators.nt_xent import nt_xent
-from tsssl_fast.ops.contrastive.operators.nt_xent_bf16 import nt_xent_bf16
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class _Precise(ProcessOptions, total=False):
-    precision: str | None
-
-
 @overload
 def nt_xent_loss(
-    z1: Tensor, z2: Tensor, *, return_stats: Off = ..., **options: Unpack[_Precise]
+    z1: Tensor, z2: Tensor, *, return_stats: Off = ..., **options: Unpack[ProcessOptions]
 ) -> Tensor: ...
 @overload
 def nt_xent_loss(
-    z1: Tensor, z2: Tensor, *, return_stats: On, **options: Unpack[_Precise]
+    z1: Tensor, z2: Tensor, *, return_stats: On, **options: Unpack[ProcessOptions]
 ) -> tuple[Tensor, ContrastiveStats]: ...
 @overload
 def nt_xent_loss(
-    z1: Tensor, z2: Tensor, *, return_stats: bool, **options: Unpack[_Precise]
+    z1: Tensor, z2: Tensor, *, return_stats: bool, **options: Unpack[ProcessOptions]
 ) -> Loss: ...
 def nt_xent_loss(
     z1: Tensor,
@@ -73,13 +69,13 @@ def nt_xent_loss(
         normalize: False: dot products of the rows as they are.
         reduction: "mean" over the 2N rows, "sum", or "none" for (2N,): the rows of z1, then of z2.
         return_stats: also a :class:`ContrastiveStats`.
-        precision: of the matrix products. None: the inputs' own, float32 for 16-bit inputs.
-            "float32": that, with float64 inputs refused. "bf16": operands rounded to bfloat16, sums
-            in float32; needs a processor with AVX512_BF16, a number > 1/30 as temperature, unit
-            rows, no float64 inputs, no statistics, and is an error without them. A row's loss is
-            then off by at most 2.01 / (256 tau), the gradient in every test by at most
-            (2 + 2 / tau) / 256 of its largest element (ops/contrastive/spec.py); at 4096 x 128,
-            tau = 0.1 it was 3.3e-4, in 0.56 of the time on an AMD EPYC.
+        precision: the largest error allowed in products of float32 numbers: "ieee", float32's own;
+            "bf16x3", about 16 bits of each number; "bf16", 8 bits. None: torch's setting
+            (torch.set_float32_matmul_precision, torch.backends.*.matmul.fp32_precision) when the
+            loss is computed; its backward keeps to that. More exact arithmetic may run: where the
+            processor has no faster one, for 16-bit inputs, which are multiplied as they are, for
+            dot products, and for temperatures below 1/30. ops/contrastive/spec.py has the bounds;
+            tsssl_fast.explain says what runs.
         process_group: of torch.distributed, or "world": the loss of the rows of all its processes,
             the same number on each; N may differ between them, and be 0. Every process must call
             the loss and its backward. None: this process alone. See docs/processes.md.
@@ -93,19 +89,17 @@ def nt_xent_loss(
         gets zero gradient. Gradients flow to both inputs, in their dtype.
 
     Raises:
-        TypeError: an input is no floating tensor, dtypes differ, or float64 with a precision.
+        TypeError: an input is no floating tensor, or dtypes differ.
         ValueError: not (N, D), N = 0, shapes or devices differ, temperature not finite or <= 0,
-            or too low for the precision, unknown reduction, precision or backend. With
-            process_group: on every process, where one's arguments are wrong, or columns, dtypes or
-            options differ between processes; where torch.distributed is not initialised; for
-            reduction="none", return_stats and a precision.
-        BackendUnavailableError: the backend asked for can not run these inputs, or none can run
-            this precision here.
+            unknown reduction, precision or backend. With process_group: on every process, where
+            one's arguments are wrong, or columns, dtypes or options differ between processes; where
+            torch.distributed is not initialised; for reduction="none" and return_stats.
+        BackendUnavailableError: the backend asked for can not run these inputs.
     """
     if process_group is not None:
-        rest = (temperature, normalize, reduction, return_stats, backend)
+        rest = (temperature, normalize, reduction, return_stats, precision, backend)
         asked = processes.Asked("nt_xent_loss", process_group, ddp, *rest)
-        return processes.two_views(asked, z1, z2, precision=precision)
+        return processes.two_views(asked, z1, z2)
     # What is right passes without a call: a loss of 8 x 16 takes as long as a dozen of them.
     if not (
         type(z1) is type(z2) is Tensor
@@ -120,22 +114,14 @@ def nt_xent_loss(
     ):
         _check_views(z1, z2, reduction)
     name = backend_name(backend) if backend else ""
+    products = "" if precision is None else precision_name(precision)
     if isinstance(temperature, (int, float)) and normalize and not return_stats:
         if not (type(temperature) is float and 0 < temperature < math.inf):
             temperature = checks.positive("temperature", temperature)
-        if precision is not None:
-            arguments.check_precision(precision, z1, temperature)
-        if precision == "bf16":
-            return nt_xent_bf16(z1, z2, temperature, reduction, name)
-        loss: Tensor = nt_xent(z1, z2, temperature, reduction, False, name)[0]
+        loss: Tensor = nt_xent(z1, z2, temperature, reduction, False, products, name)[0]
         return loss
-    arguments.check_precision(precision, z1, temperature)
-    if precision == "bf16":
-        raise ValueError(
-            "normalize, return_stats: dot products or statistics with precision='bf16'; "
-            "accepted: normalize=True, return_stats=False"
-        )
-    z, problem = _two_views(z1, z2, temperature, normalize, reduction, return_stats, name)
+    options = (temperature, normalize, reduction, return_stats, precision, name)
+    z, problem = _two_views(z1, z2, *options)
     return solve(z, None, problem)
 
 
@@ -153,13 +139,14 @@ def _two_views(
     normalize: bool,
     reduction: str,
     return_stats: bool,
+    precision: str | None,
     backend: str | None,
 ) -> tuple[Tensor, Problem]:
     """One set of 2N rows, in which a row's positive is its other view."""
     z = torch.cat([z1, z2])
     arguments.check_temperature(temperature, z)
     ids = torch.arange(len(z1), device=z.device).repeat(2)
-    return z, by_ids(ids, temperature, normalize, reduction, return_stats, backend)
+    return z, by_ids(ids, temperature, normalize, reduction, return_stats, precision, backend)
 
 
 @overload
@@ -182,6 +169,7 @@ def dcl_loss(
     normalize: bool = True,
     reduction: str = "mean",
     return_stats: bool = False,
+    precision: str | None = None,
     process_group: Group = None,
     ddp: bool = True,
     backend: str | None = None,
@@ -191,11 +179,12 @@ def dcl_loss(
 
     Arguments, result and errors as in :func:`nt_xent_loss`."""
     if process_group is not None:
-        rest = (temperature, normalize, reduction, return_stats, backend)
+        rest = (temperature, normalize, reduction, return_stats, precision, backend)
         asked = processes.Asked("dcl_loss", process_group, ddp, *rest)
         return processes.two_views(asked, z1, z2, denominator="negatives")
     _check_views(z1, z2, reduction)
-    z, problem = _two_views(z1, z2, temperature, normalize, reduction, return_stats, backend)
+    options = (temperature, normalize, reduction, return_stats, precision, backend)
+    z, problem = _two_views(z1, z2, *options)
     return solve(z, None, problem._replace(denominator="negatives"))
 
 
@@ -224,6 +213,7 @@ def dclw_loss(
     normalize: bool = True,
     reduction: str = "mean",
     return_stats: bool = False,
+    precision: str | None = None,
     process_group: Group = None,
     ddp: bool = True,
     backend: str | None = None,
@@ -236,12 +226,13 @@ def dclw_loss(
         sigma: > 0, the kernel's width. Others, result and errors as in :func:`nt_xent_loss`.
     """
     if process_group is not None:
-        rest = (temperature, normalize, reduction, return_stats, backend)
+        rest = (temperature, normalize, reduction, return_stats, precision, backend)
         asked = processes.Asked("dclw_loss", process_group, ddp, *rest)
         return processes.two_views(asked, z1, z2, denominator="negatives", sigma=sigma)
     _check_views(z1, z2, reduction)
     sigma = checks.positive("sigma", sigma)
-    z, problem = _two_views(z1, z2, temperature, normalize, reduction, return_stats, backend)
+    options = (temperature, normalize, reduction, return_stats, precision, backend)
+    z, problem = _two_views(z1, z2, *options)
     found = row_statistics(z, None, problem)
     with torch.no_grad():
         similarity = paired_similarity(z1, z2, normalize) / sigma

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, overload
 
 from torch import Tensor
 
+from tsssl_fast.backends.precision import precision_name
 from tsssl_fast.common import checks
 from tsssl_fast.common.collectives import Group
 from tsssl_fast.functional.collapse import CollapseReport, collapse_report, report_from_moments
@@ -37,6 +38,7 @@ class BarlowTwinsOptions(TypedDict, total=False):
     center: bool | None
     unbiased: bool | None
     eps: float | None
+    precision: str | None
     process_group: Group
     ddp: bool
     backend: str | None
@@ -90,6 +92,7 @@ def barlow_twins_loss(
     eps: float | None = None,
     return_terms: bool = False,
     return_stats: bool = False,
+    precision: str | None = None,
     process_group: Group = None,
     ddp: bool = True,
     backend: str | None = None,
@@ -115,7 +118,7 @@ def barlow_twins_loss(
         center: subtract the columns' means.
         unbiased: N - 1 instead of N in the columns' mean squares (C stays over N).
         eps: added to the mean squares, > 0.
-        return_terms, return_stats, process_group, ddp, backend: as for vicreg_loss.
+        return_terms, return_stats, precision, process_group, ddp, backend: as for vicreg_loss.
 
     Returns and raises: as for vicreg_loss.
     """
@@ -133,9 +136,8 @@ def barlow_twins_loss(
     flags = spec.CENTER if chosen.center else 0
     if chosen.unbiased:
         flags |= spec.UNBIASED
-    loss, terms, moments, _ = barlow_twins.barlow_twins(
-        z1, z2, settings, flags, backend_name(backend)
-    )
+    products, name = precision_name(precision), backend_name(backend)
+    loss, terms, moments, *_ = barlow_twins.barlow_twins(z1, z2, settings, flags, products, name)
     if not (return_terms or return_stats):
         return loss
     on_diagonal, off_diagonal = terms.unbind()

@@ -10,7 +10,12 @@ from tsssl_fast.ops.decorrelation.spec import VICRegSettings
 
 
 def covariance_penalty(
-    z: Tensor, *, correlation: bool = False, eps: float = 1e-4, backend: str | None = None
+    z: Tensor,
+    *,
+    correlation: bool = False,
+    eps: float = 1e-4,
+    precision: str | None = None,
+    backend: str | None = None,
 ) -> Tensor:
     """(1/D) sum over i != j of C_ij², C the unbiased covariance of z's columns.
 
@@ -20,6 +25,7 @@ def covariance_penalty(
     Args:
         z: (N, D) with N >= 2.
         eps: > 0; used with `correlation`.
+        precision: as for vicreg_loss.
 
     Returns and raises: as for vicreg_loss.
     """
@@ -29,7 +35,7 @@ def covariance_penalty(
     eps = checks.positive("eps", eps)
     settings = VICRegSettings(0.0, 0.0, factor, 0.0, 0.0, 1.0, gamma=1.0, eps=eps)
     flags = spec.COVARIANCE | spec.CORRELATION if correlation else spec.COVARIANCE
-    return run_vicreg((z,), settings, flags, backend)[0]
+    return run_vicreg((z,), settings, flags, precision, backend)[0]
 
 
 def variance_penalty(
@@ -48,7 +54,7 @@ def variance_penalty(
     check_views((z,), ("z",))
     gamma, eps = checks.positive("gamma", gamma), checks.positive("eps", eps)
     settings = VICRegSettings(0.0, 1.0 / z.shape[1], 0.0, 0.0, 1.0, 0.0, gamma=gamma, eps=eps)
-    return run_vicreg((z,), settings, spec.VARIANCE, backend)[0]
+    return run_vicreg((z,), settings, spec.VARIANCE, None, backend)[0]
 
 
 def invariance_penalty(
@@ -69,4 +75,4 @@ def invariance_penalty(
     (n, dim), count = z1.shape, len(views)
     factor = 2.0 / (count * (count - 1) * n * (dim if reduction == "mean" else 1))
     settings = VICRegSettings(factor, 0.0, 0.0, 1.0, 0.0, 0.0, gamma=1.0, eps=1.0)
-    return run_vicreg(views, settings, spec.INVARIANCE, backend)[0]
+    return run_vicreg(views, settings, spec.INVARIANCE, None, backend)[0]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch
+from tsssl_fast.backends.precision import precision_name
 from tsssl_fast.common import checks
 from tsssl_fast.common.collectives import Group
 from tsssl_fast.functional.collapse import CollapseReport, report_from_moments
@@ -44,6 +45,7 @@ class VICRegOptions(TypedDict, total=False):
     eps: float
     convention: str
     correlation: bool | None
+    precision: str | None
     process_group: Group
     ddp: bool
     backend: str | None
@@ -98,6 +100,7 @@ def vicreg_loss(
     correlation: bool | None = None,
     return_terms: bool = False,
     return_stats: bool = False,
+    precision: str | None = None,
     process_group: Group = None,
     ddp: bool = True,
     backend: str | None = None,
@@ -127,6 +130,8 @@ def vicreg_loss(
         correlation: penalise correlations instead of covariances (VIbCReg); None: the convention's.
         return_terms: return VICRegTerms with the unweighted terms.
         return_stats: the same, with one CollapseReport per view from the sums of this pass.
+        precision: the largest error allowed in products of float32 numbers, as for
+            :func:`tsssl_fast.functional.nt_xent_loss`; None: torch's setting.
         process_group: of torch.distributed, or "world": the loss of the rows of all its processes,
             of which every process computes the statistics; N may differ between them, and be 0.
             Every process must call the loss. None: this process alone. See docs/processes.md.
@@ -141,7 +146,7 @@ def vicreg_loss(
     Raises:
         TypeError: an input is no floating tensor, dtypes differ, or a number is none.
         ValueError: not (N, D), N < 2, shapes or devices differ, a weight
-            negative, gamma or eps not positive, unknown convention or backend. With
+            negative, gamma or eps not positive, unknown convention, precision or backend. With
             process_group: on every process, where one's views are wrong, or columns, dtypes or
             options differ between processes; where torch.distributed is not initialised.
         BackendUnavailableError: the backend asked for can not run these inputs.
@@ -182,7 +187,8 @@ def vicreg_loss(
     settings, flags = found or _settings(*chosen)
     operator = vicreg.vicreg_views if more else vicreg.vicreg
     name = dispatch.check_name(backend, "backend") if backend else ""
-    loss, terms, moments, second_moments = operator(*views, settings, flags, name)
+    products = "" if precision is None else precision_name(precision)
+    loss, terms, moments, second_moments, _ = operator(*views, settings, flags, products, name)
     if not wanted:
         return loss
     invariance, variance, covariance = terms.unbind()
@@ -250,7 +256,12 @@ _remembered = functools.lru_cache(256, typed=True)(_settings)
 
 
 def run_vicreg(
-    views: tuple[Tensor, ...], settings: VICRegSettings, flags: int, backend: str | None
-) -> spec.Outputs:
+    views: tuple[Tensor, ...],
+    settings: VICRegSettings,
+    flags: int,
+    precision: str | None,
+    backend: str | None,
+) -> tuple[Tensor, ...]:
     operator = vicreg.vicreg if len(views) == 2 else vicreg.vicreg_views
-    return operator(*views, settings, flags, backend_name(backend))
+    products, name = precision_name(precision), backend_name(backend)
+    return operator(*views, settings, flags, products, name)

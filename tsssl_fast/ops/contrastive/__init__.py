@@ -3,7 +3,6 @@
 nt_xent               NT-Xent of two views, row formula fused
 key_logsumexp         the same over keys without gradient: queue, prototypes
 pair_logsumexp        row statistics from which every other contrastive loss is a few lines
-nt_xent_bf16          nt_xent with its matrix products in bfloat16
 grouped_nt_xent       many small NT-Xent problems in one launch
 hierarchical_nt_xent  TS2Vec's pyramid of those
 sigmoid_pairs         sigmoid loss over all pairs
@@ -12,12 +11,11 @@ fused_backward        the backward of those that compute their gradient in the f
 """
 
 from tsssl_fast.backends import dispatch
-from tsssl_fast.ops.contrastive import cpp, numba, reference, spec, triton
+from tsssl_fast.ops.contrastive import cpp, numba, reference, triton
 from tsssl_fast.ops.contrastive.operators import grouped as grouped  # registers operators
 from tsssl_fast.ops.contrastive.operators import hierarchical as hierarchical
 from tsssl_fast.ops.contrastive.operators import keys as keys
 from tsssl_fast.ops.contrastive.operators import nt_xent as nt_xent
-from tsssl_fast.ops.contrastive.operators import nt_xent_bf16 as nt_xent_bf16
 from tsssl_fast.ops.contrastive.operators import pairs as pairs
 from tsssl_fast.ops.contrastive.operators import sigmoid as sigmoid
 from tsssl_fast.ops.contrastive.operators import triplet as triplet
@@ -36,4 +34,4 @@ def _complete(backend: dispatch.Backend) -> dispatch.Backend:
 
 BACKENDS = tuple(map(_complete, (cpp.BACKEND, numba.BACKEND, triton.BACKEND, reference.BACKEND)))
 
-dispatch.register_family("contrastive", (*BACKENDS[-1].kernels, *spec.BF16_OPERATORS), BACKENDS)
+dispatch.register_family("contrastive", tuple(BACKENDS[-1].kernels), BACKENDS)

@@ -85,31 +85,27 @@ TINY_NORM = 1e-12
 # bias) is judged with those of all draws as one vector.
 ERROR_FACTOR = 2.0
 
-# precision="bf16": products of bfloat16 numbers, summed in float32. Only on processors that have
-# the instruction; no backend stands in for another.
-PRECISIONS = ("float32", "bf16")
-BF16_OPERATORS = ("nt_xent_bf16", "nt_xent_bf16_backward")
-BF16_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-BF16_UNIT = 2.0**-8  # largest relative error of rounding to bfloat16
-# Its kernel has one exponent shift for all rows (csrc/contrastive/tile_walk.h): 2 / tau below 60.
-BF16_TEMPERATURE = 1 / 30
+# Precisions (backends/precision.py). "ieee": the rule above. 16-bit inputs have it at every one of
+# them for statistics, losses and the gradients of temperatures; the mean error of their own
+# gradients before the last rounding is at most this many ulps of their dtype, of the largest
+# element of each row.
+GRADIENT_ULPS = 0.25
+
+# The others: largest error of the cosine of two rows of float32, by Cauchy-Schwarz. bfloat16 rounds
+# by 2^-8 at most; of two parts of each row 2^-16 is left out, and their smallest product.
+COSINE_ERROR = {"bf16x3": 3.1 * 2.0**-16, "bf16": 2.01 * 2.0**-8}
 
 
-def bf16_loss_error(temperature: float) -> float:
-    """Largest error of a row's loss: two rounded unit rows put their product off by at most
-    2.004 units (Cauchy-Schwarz), every negative's logit by that over tau, and the loss by no more.
-    """
-    return 2.01 * BF16_UNIT / temperature
+def loss_error(precision: str, temperature: float) -> float:
+    """Largest error of a row's NT-Xent loss beside float32's own: the logits of the positive and of
+    the negatives are off by the cosines' error over tau, their logarithms of sums by no more."""
+    return 2 * COSINE_ERROR[precision] / temperature
 
 
-def bf16_gradient_error(temperature: float) -> float:
-    """Largest error of the gradient over its largest element: one unit for each factor of the last
-    product, and in proportion to exp(logit) what the logits are off by.
-
-    Cancellation between terms is not in it. Measured, over batches of 2 to 512 pairs and 3 to 129
-    dimensions, converged or not: at most 0.6 of this.
-    """
-    return (2 + 2 / temperature) * BF16_UNIT
+def gradient_error(precision: str, temperature: float) -> float:
+    """Largest error of a row's gradient over sum_j |dL/da_ij + dL/da_ji| / (tau ||z_i||): of the
+    rows it is a sum of, and of the pairs' weights, which are functions of logits and losses."""
+    return COSINE_ERROR[precision] * (1 + 4 / temperature)
 
 
 BLOCK_ELEMENTS = 1 << 20  # pairs of a block: 4 MB of float32 for each of its arrays
@@ -117,7 +113,7 @@ BLOCK_ELEMENTS = 1 << 20  # pairs of a block: 4 MB of float32 for each of its ar
 
 # The Triton backend declines float64, more rows than this on a side (offsets inside a tile have 32
 # bits), and groups of more columns than a tile holds (triton.tuning.FUSED_COLUMNS). With
-# torch.set_float32_matmul_precision below "highest" its float32 products are what torch's then are,
-# and ERROR_FACTOR does not bound them.
+# a precision below "ieee" its float32 products are tf32x3 and tf32, and ERROR_FACTOR does not bound
+# them.
 TRITON_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 TRITON_ROWS = 2**22

@@ -9,11 +9,11 @@ from tsssl_fast.backends import cpp as native
 from tsssl_fast.ops.contrastive import spec
 
 SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
-BITS, IEEE = native.BITS, native.IEEE
+BITS = native.BITS
 
 
-def native_kernel(name: str, dtype: torch.dtype, suffix: str = "") -> Any:
-    return getattr(native.module(), f"{name}_{suffix or SUFFIX[dtype]}")
+def native_kernel(name: str, dtype: torch.dtype) -> Any:
+    return getattr(native.module(), f"{name}_{SUFFIX[dtype]}")
 
 
 def rows_of(z: Tensor) -> Tensor:

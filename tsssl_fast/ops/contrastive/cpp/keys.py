@@ -3,6 +3,8 @@
 from torch import Tensor
 
 from tsssl_fast.backends import cpp as native
+from tsssl_fast.backends import dispatch
+from tsssl_fast.backends.precision import IEEE, NAMES
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.cpp.calls import native_kernel, rows_of
 from tsssl_fast.ops.contrastive.cpp.pairs import pairs_backward, pairs_forward
@@ -17,10 +19,12 @@ def key_logsumexp(
     beta: float,
     normalize: bool,
     gradient: bool,
+    precision: int,
 ) -> tuple[Tensor, Tensor]:
     if not normalize or 2 * abs(beta) >= spec.FIXED_SHIFT_LIMIT[spec.compute_dtype(q.dtype)]:
         # Rows have maxima of their own, which a walk of its own has to find.
-        return _composed_keys(q, k, q_valid, k_valid, beta, normalize, gradient)
+        return _composed_keys(q, k, q_valid, k_valid, beta, normalize, gradient, precision)
+    dispatch.tell_products("key_logsumexp", NAMES[IEEE])
     q, k = rows_of(q), rows_of(k)
     q_valid, k_valid = (None if v is None else v.contiguous() for v in (q_valid, k_valid))
     lse = q.new_empty(len(q))

@@ -3,15 +3,19 @@
 from torch import Tensor
 
 from tsssl_fast.backends import cpp as native
+from tsssl_fast.backends import dispatch
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.cpp.problem import Problem
 from tsssl_fast.ops.contrastive.rules import Rules
 
 
 def pairs_forward(
-    q: Tensor, k: Tensor | None, beta: Tensor, rules: Rules, statistics: bool
+    q: Tensor, k: Tensor | None, beta: Tensor, rules: Rules, statistics: bool, precision: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    problem = Problem(q, k, beta.item(), rules)
+    problem = Problem(q, k, beta.item(), rules, precision)
+    if dispatch.watched() is not None:
+        told = problem.kernel("pairs_products")(problem.native)
+        dispatch.tell_products("pair_logsumexp", told)
     out = problem.q.new_empty((3, problem.rows))
     sums = problem.q.new_empty((len(spec.SUM_ROWS), problem.rows))
     scale = problem.q.new_empty(problem.scales)
@@ -30,8 +34,9 @@ def pairs_backward(
     sums: Tensor,
     scale: Tensor,
     key_gradient: bool,
+    precision: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    problem = Problem(q, k, beta.item(), rules)
+    problem = Problem(q, k, beta.item(), rules, precision)
     grad = grad.to(problem.dtype).contiguous()
     grad_q = problem.q.new_empty(q.shape)
     keys = k is not None and key_gradient

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from tsssl_fast.backends.precision import IEEE
 from tsssl_fast.ops.contrastive.cpp import calls
 from tsssl_fast.ops.contrastive.rules import Rules
 
@@ -16,7 +17,9 @@ def _contiguous(x: Tensor | None) -> Tensor | None:
 class Problem:
     """`native` with the tensors that keep its memory alive. k = None: one set against itself."""
 
-    def __init__(self, q: Tensor, k: Tensor | None, beta: float, rules: Rules) -> None:
+    def __init__(
+        self, q: Tensor, k: Tensor | None, beta: float, rules: Rules, precision: int = IEEE
+    ) -> None:
         bits = max(calls.BITS[x.dtype] for x in (q, k) if x is not None)
         self.q, self.k = calls.rows_of(q), None if k is None else calls.rows_of(k)
         self.dtype = self.q.dtype
@@ -48,6 +51,7 @@ class Problem:
             dim=dim,
             beta=beta,
             bits=bits,
+            precision=precision,
             normalize=rules.normalize,
             symmetric=rules.symmetric,
             skip_diagonal=rules.skip_diagonal,

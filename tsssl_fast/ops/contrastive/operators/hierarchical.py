@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
+from tsssl_fast.backends.precision import CHOICES, torch_setting
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.operators.saved_gradient import fused_gradient
 
@@ -45,11 +46,13 @@ def hierarchical_nt_xent(
     alpha: float,
     temperature: float,
     normalize: bool,
+    precision: str,
     backend: str,
 ) -> Tensor:
     """The loss; arguments checked by functional.hierarchical_contrastive."""
     gradient = torch.is_grad_enabled() and (z1.requires_grad or z2.requires_grad)
-    return _operator(z1, z2, lengths, alpha, temperature, normalize, gradient, backend)[0]
+    arguments = (z1, z2, lengths, alpha, temperature, normalize, gradient, precision, backend)
+    return _operator(*arguments)[0]
 
 
 def levels(z1: Tensor, z2: Tensor, lengths: Tensor | None, alpha: float) -> Iterator[Level]:
@@ -100,10 +103,10 @@ def composed(kernels: Any) -> Kernel:
     """`grouped_nt_xent_fused` from a backend's own grouped kernels."""
 
     def kernel(z1: Tensor, z2: Tensor, *rest: Any) -> Tensor:
-        *given, weight, grad1, grad2 = rest
-        loss, saved = kernels["grouped_nt_xent"](z1, z2, *given)
+        *given, weight, grad1, grad2, precision = rest
+        loss, saved = kernels["grouped_nt_xent"](z1, z2, *given, precision)
         backward = kernels["grouped_nt_xent_backward"]
-        found = backward(torch.full_like(loss, weight), z1, z2, saved, *given)
+        found = backward(torch.full_like(loss, weight), z1, z2, saved, *given, precision)
         grad1 += found[0]
         grad2 += found[1]
         return loss.sum(dim=1)
@@ -119,10 +122,12 @@ def _forward(
     temperature: float,
     normalize: bool,
     gradient: bool,
+    precision: str,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
     op = "grouped_nt_xent_fused" if gradient else "grouped_nt_xent"
     kernel = dispatch.select(op, (z1, z2), backend)
+    choice = CHOICES[precision] if precision else torch_setting(z1)
     dtype = spec.compute_dtype(z1.dtype)
     # One layout for views and gradients.
     z1, z2 = (z.to(dtype).contiguous() for z in (z1, z2))
@@ -135,10 +140,10 @@ def _forward(
             arguments = (part.z1, part.z2, part.lengths, temperature, normalize)
             weight = part.weight / len(pyramid)
             if gradients is None:
-                loss = kernel(*arguments)[0]
+                loss = kernel(*arguments, choice)[0]
             else:
                 grads = gradients.transpose(1, 2) if part.by_step else gradients
-                loss = kernel(*arguments, weight, *grads)
+                loss = kernel(*arguments, weight, *grads, choice)
             total += weight * loss.sum()
     return total, z1.new_empty(0) if gradients is None else gradients
 
@@ -155,7 +160,7 @@ def _below(gradients: Tensor | None, level: Level) -> Tensor:
 
 
 def _forward_fake(z1: Tensor, z2: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    *_, gradient, _ = rest
+    *_, gradient, _, _ = rest
     like = z1.new_empty((), dtype=spec.compute_dtype(z1.dtype))
     return like, like.new_empty((2, *z1.shape) if gradient else (0,))
 
@@ -168,15 +173,15 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 
 def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     if grad is None:
-        return (None,) * 8
+        return (None,) * 9
     z1, z2, gradients = ctx.saved_tensors
     g1, g2 = fused_gradient(grad, gradients, z1, z2).to(z1.dtype).unbind()
-    return g1, g2, *[None] * 6
+    return g1, g2, *[None] * 7
 
 
 _operator = registration.define(
     "hierarchical_nt_xent(Tensor z1, Tensor z2, Tensor? lengths, float alpha, float temperature, "
-    "bool normalize, bool gradient, str backend) -> (Tensor, Tensor)",
+    "bool normalize, bool gradient, str precision, str backend) -> (Tensor, Tensor)",
     _forward,
     _forward_fake,
     setup_context=_setup_context,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
+from tsssl_fast.backends.precision import CHOICES, torch_setting
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.operators.saved_gradient import fused_gradient
 from tsssl_fast.ops.contrastive.rules import Rules
@@ -21,11 +22,13 @@ def key_logsumexp(
     k_valid: Tensor | None,
     beta: float,
     normalize: bool,
+    precision: str = "",
     backend: str = "",
 ) -> Tensor:
     """log sum_j exp(beta <q_i, k_j>), (M,); -inf where no pair is left. Gradient to q alone."""
     gradient = torch.is_grad_enabled() and q.requires_grad
-    return _operator(q, k, q_valid, k_valid, beta, normalize, gradient, backend)[0]
+    arguments = (q, k, q_valid, k_valid, beta, normalize, gradient, precision, backend)
+    return _operator(*arguments)[0]
 
 
 def composed(kernels: Any) -> Kernel:
@@ -40,30 +43,33 @@ def composed(kernels: Any) -> Kernel:
         beta: float,
         normalize: bool,
         gradient: bool,
+        precision: int,
     ) -> tuple[Tensor, Tensor]:
         q, k = (z.to(spec.compute_dtype(z.dtype)) for z in (q, k))
         arrays = (None, None, None, None, q_valid, k_valid, None, None)
         rules = Rules(*arrays, normalize, False, False, 0)
         scale = torch.full((), beta, dtype=torch.float64, device=q.device)
-        out, sums, scales, _ = kernels["pair_logsumexp"](q, k, scale, rules, False)
+        out, sums, scales, _ = kernels["pair_logsumexp"](q, k, scale, rules, False, precision)
         lse = out[0].clone()
         if not gradient:
             return lse, q.new_empty((0, q.shape[1]))
         ones = torch.zeros_like(out)
         ones[0] = 1
         backward = kernels["pair_logsumexp_backward"]
-        return lse, backward(ones, q, k, scale, rules, sums, scales, False)[0]
+        return lse, backward(ones, q, k, scale, rules, sums, scales, False, precision)[0]
 
     return kernel
 
 
 def _forward(q: Tensor, k: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    *arguments, backend = rest
-    return dispatch.select("key_logsumexp", (q, k), backend)(q, k, *arguments)
+    *arguments, precision, backend = rest
+    kernel = dispatch.select("key_logsumexp", (q, k), backend)
+    choice = CHOICES[precision] if precision else torch_setting(q)
+    return kernel(q, k, *arguments, choice)
 
 
 def _forward_fake(q: Tensor, k: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    *_, gradient, _ = rest
+    *_, gradient, _, _ = rest
     dtype = spec.compute_dtype(q.dtype)
     shape = (q.shape[0] if gradient else 0, q.shape[1])
     return q.new_empty(q.shape[0], dtype=dtype), q.new_empty(shape, dtype=dtype)
@@ -77,16 +83,16 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 
 def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     if grad is None:
-        return (None,) * 8
+        return (None,) * 9
     q, jacobian = ctx.saved_tensors
     found = fused_gradient(grad[:, None], jacobian, q)
     # A row without pairs has log-sum-exp -inf, whose gradient may be NaN: what it adds is zero.
-    return (torch.where(jacobian == 0, 0, found).to(q.dtype), *(None,) * 7)
+    return (torch.where(jacobian == 0, 0, found).to(q.dtype), *(None,) * 8)
 
 
 _operator = registration.define(
     "key_logsumexp(Tensor q, Tensor k, Tensor? q_valid, Tensor? k_valid, float beta, "
-    "bool normalize, bool gradient, str backend) -> (Tensor, Tensor)",
+    "bool normalize, bool gradient, str precision, str backend) -> (Tensor, Tensor)",
     _forward,
     _forward_fake,
     setup_context=_setup_context,

@@ -6,32 +6,50 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
+from tsssl_fast.backends.precision import CHOICES, fake_choice, saved_choice, torch_setting
 from tsssl_fast.ops.contrastive import spec
 
-Outputs = tuple[Tensor, Tensor, Tensor, Tensor]
+Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+_NONE = (None,) * 5
 
 
 def _nt_xent(
-    z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool, backend: str
+    z1: Tensor,
+    z2: Tensor,
+    temperature: float,
+    reduction: str,
+    keep: bool,
+    precision: str,
+    backend: str,
 ) -> Outputs:
     kernel = dispatch.select("nt_xent", (z1, z2), backend)
-    return kernel(z1, z2, temperature, reduction, keep)
+    choice = CHOICES[precision] if precision else torch_setting(z1)
+    return *kernel(z1, z2, temperature, reduction, keep, choice), saved_choice(fill_value=choice)
 
 
 def _with_gradient(
-    z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool, backend: str
+    z1: Tensor,
+    z2: Tensor,
+    temperature: float,
+    reduction: str,
+    keep: bool,
+    precision: str,
+    backend: str,
 ) -> Outputs:
     """The same before a backward: keeps exponentials, or the gradients themselves. A traced
     operator does not, whose results may not depend on the backend."""
     kernel = dispatch.select("nt_xent", (z1, z2), backend)
-    return kernel(z1, z2, temperature, reduction, True)
+    choice = CHOICES[precision] if precision else torch_setting(z1)
+    found = kernel(z1, z2, temperature, reduction, True, choice)
+    return *found, saved_choice(fill_value=choice)
 
 
 def fake(z1: Tensor, z2: Tensor, temperature: float, reduction: str, *_: Any) -> Outputs:
     rows = 2 * z1.shape[0]
     like = z1.new_empty(0, dtype=spec.compute_dtype(z1.dtype))
     loss = like.new_empty(rows if reduction == "none" else ())
-    return loss, like.new_empty((len(spec.NT_XENT_ROWS), rows)), like, like.new_empty(0)
+    saved = like.new_empty((len(spec.NT_XENT_ROWS), rows))
+    return loss, saved, like, like.new_empty(0), fake_choice()
 
 
 def _nt_xent_backward(
@@ -41,6 +59,7 @@ def _nt_xent_backward(
     saved: Tensor,
     exponentials: Tensor,
     gradients: Tensor,
+    choice: Tensor,
     temperature: float,
     reduction: str,
     backend: str,
@@ -52,7 +71,7 @@ def _nt_xent_backward(
             )
         return (gradients[0] * grad).to(z1.dtype), (gradients[1] * grad).to(z1.dtype)
     kernel = dispatch.select("nt_xent_backward", (z1, z2, grad), backend)
-    return kernel(grad, z1, z2, saved, exponentials, temperature, reduction)
+    return kernel(grad, z1, z2, saved, exponentials, temperature, reduction, int(choice))
 
 
 def backward_fake(grad: Tensor, z1: Tensor, z2: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
@@ -60,7 +79,7 @@ def backward_fake(grad: Tensor, z1: Tensor, z2: Tensor, *_: Any) -> tuple[Tensor
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Outputs) -> None:
-    z1, z2, ctx.temperature, ctx.reduction, _, backend = inputs
+    z1, z2, ctx.temperature, ctx.reduction, _, _, backend = inputs
     # The backward runs where the forward was asked to.
     ctx.backend = backend or dispatch.resolve("")
     ctx.mark_non_differentiable(*output[1:])
@@ -70,25 +89,27 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Outputs) -> None:
 
 def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     if grad is None:
-        return (None,) * 6
-    z1, *saved, gradients = ctx.saved_tensors
+        return (None,) * 7
+    z1, *saved, gradients, choice = ctx.saved_tensors
     if gradients.numel() and not torch.is_grad_enabled():
         # From the forward: nothing to compute, and no second operator to call.
         found = gradients * grad
         g1, g2 = (found if found.dtype == z1.dtype else found.to(z1.dtype)).unbind()
-        return g1, g2, None, None, None, None
+        return g1, g2, *_NONE
     rest = (ctx.temperature, ctx.reduction, ctx.backend)
-    g1, g2 = _first_order(grad, z1, *saved, gradients, *rest)
-    return g1, g2, None, None, None, None
+    g1, g2 = _first_order(grad, z1, *saved, gradients, choice, *rest)
+    return g1, g2, *_NONE
 
 
 # loss: (2 N,), or one number; its arguments are checked by functional.nt_xent_loss. saved: the rows
 # of spec.NT_XENT_ROWS. With `keep` a backend may keep for the backward, else both are empty:
 # exponentials, (side * side,), with reduction "none"; with another, whose upstream gradient is one
-# number, the gradients of both views for an upstream gradient of 1, (2, N, D).
+# number, the gradients of both views for an upstream gradient of 1, (2, N, D). choice: what was
+# allowed, for the backward.
 nt_xent = registration.define(
-    "nt_xent(Tensor z1, Tensor z2, float temperature, str reduction, bool keep, str backend) "
-    "-> (Tensor loss, Tensor saved, Tensor exponentials, Tensor gradients)",
+    "nt_xent(Tensor z1, Tensor z2, float temperature, str reduction, bool keep, str precision, "
+    "str backend) "
+    "-> (Tensor loss, Tensor saved, Tensor exponentials, Tensor gradients, Tensor choice)",
     _nt_xent,
     fake,
     setup_context=_setup_context,
@@ -97,7 +118,8 @@ nt_xent = registration.define(
 )
 _first_order = registration.define(
     "nt_xent_backward(Tensor grad, Tensor z1, Tensor z2, Tensor saved, Tensor exponentials, "
-    "Tensor gradients, float temperature, str reduction, str backend) -> (Tensor, Tensor)",
+    "Tensor gradients, Tensor choice, float temperature, str reduction, str backend) "
+    "-> (Tensor, Tensor)",
     _nt_xent_backward,
     backward_fake,
     backward=registration.no_second_derivative("nt_xent"),

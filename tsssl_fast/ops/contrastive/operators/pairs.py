@@ -5,8 +5,11 @@ from typing import Any
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
+from tsssl_fast.backends.precision import CHOICES, fake_choice, saved_choice, torch_setting
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.rules import Rules
+
+Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 _RULES = (
     "Tensor? q_id, Tensor? k_id, Tensor? q_group, Tensor? k_group, Tensor? q_valid, "
@@ -16,17 +19,17 @@ _RULES = (
 
 
 def pair_logsumexp(
-    q: Tensor, k: Tensor | None, beta: Tensor, rules: Rules, backend: str = ""
+    q: Tensor, k: Tensor | None, beta: Tensor, rules: Rules, precision: str = "", backend: str = ""
 ) -> Tensor:
     """The (3, rows) statistics of reference.pair_logsumexp; gradients to q, k and beta."""
-    return _operator(q, k, beta, *rules, False, backend)[0]
+    return _operator(q, k, beta, *rules, False, precision, backend)[0]
 
 
 def pair_statistics(
-    q: Tensor, k: Tensor | None, beta: Tensor, rules: Rules, backend: str = ""
+    q: Tensor, k: Tensor | None, beta: Tensor, rules: Rules, precision: str = "", backend: str = ""
 ) -> tuple[Tensor, Tensor]:
     """The same, and from the same pass the rows of spec.STATISTICS, without gradient."""
-    out, _, _, statistics = _operator(q, k, beta, *rules, True, backend)
+    out, _, _, statistics, _ = _operator(q, k, beta, *rules, True, precision, backend)
     return out, statistics
 
 
@@ -34,12 +37,11 @@ def _tensors(q: Tensor, k: Tensor | None) -> tuple[Tensor, ...]:
     return (q,) if k is None else (q, k)
 
 
-def _forward(
-    q: Tensor, k: Tensor | None, beta: Tensor, *rest: Any
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    *rules, statistics, backend = rest
+def _forward(q: Tensor, k: Tensor | None, beta: Tensor, *rest: Any) -> Outputs:
+    *rules, statistics, precision, backend = rest
     kernel = dispatch.select("pair_logsumexp", _tensors(q, k), backend)
-    return kernel(q, k, beta, Rules(*rules), statistics)
+    choice = CHOICES[precision] if precision else torch_setting(q)
+    return *kernel(q, k, beta, Rules(*rules), statistics, choice), saved_choice(fill_value=choice)
 
 
 def _sizes(q: Tensor, k: Tensor | None, rules: Rules) -> tuple[int, int]:
@@ -47,10 +49,8 @@ def _sizes(q: Tensor, k: Tensor | None, rules: Rules) -> tuple[int, int]:
     return (scales if rules.symmetric else q.shape[0]), scales
 
 
-def _forward_fake(
-    q: Tensor, k: Tensor | None, beta: Tensor, *rest: Any
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    *rules, statistics, _ = rest
+def _forward_fake(q: Tensor, k: Tensor | None, beta: Tensor, *rest: Any) -> Outputs:
+    *rules, statistics, _, _ = rest
     rows, scales = _sizes(q, k, Rules(*rules))
     dtype = spec.compute_dtype(q.dtype)
     return (
@@ -58,6 +58,7 @@ def _forward_fake(
         q.new_empty((len(spec.SUM_ROWS), rows), dtype=dtype),
         q.new_empty(scales, dtype=dtype),
         q.new_empty((len(spec.STATISTICS), rows if statistics else 0), dtype=dtype),
+        fake_choice(),
     )
 
 
@@ -68,12 +69,13 @@ def _backward(
     beta: Tensor,
     sums: Tensor,
     scale: Tensor,
+    choice: Tensor,
     key_gradient: bool,
     *rest: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
     *rules, backend = rest
     kernel = dispatch.select("pair_logsumexp_backward", _tensors(q, k), backend)
-    return kernel(grad, q, k, beta, Rules(*rules), sums, scale, key_gradient)
+    return kernel(grad, q, k, beta, Rules(*rules), sums, scale, key_gradient, int(choice))
 
 
 def _backward_fake(
@@ -83,6 +85,7 @@ def _backward_fake(
     beta: Tensor,
     sums: Tensor,
     scale: Tensor,
+    choice: Tensor,
     key_gradient: bool,
     *rest: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -91,26 +94,26 @@ def _backward_fake(
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, beta, *rules, _, backend = inputs
+    q, k, beta, *rules, _, _, backend = inputs
     ctx.backend = dispatch.resolve(backend)
     ctx.tail = tuple(rules[8:])
     ctx.mark_non_differentiable(*output[1:])
-    ctx.save_for_backward(q, k, beta, output[1], output[2], *rules[:8])
+    ctx.save_for_backward(q, k, beta, output[1], output[2], output[4], *rules[:8])
 
 
 def _differentiate(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
-    q, k, beta, sums, scale, *arrays = ctx.saved_tensors
+    q, k, beta, sums, scale, choice, *arrays = ctx.saved_tensors
     dq, dk, d_beta = _first_order(
-        *(grad, q, k, beta, sums, scale, ctx.needs_input_grad[1]),
+        *(grad, q, k, beta, sums, scale, choice, ctx.needs_input_grad[1]),
         *(*arrays, *ctx.tail, ctx.backend),
     )
     keys = dk if ctx.needs_input_grad[1] else None
-    return dq, keys, d_beta, *[None] * 14
+    return dq, keys, d_beta, *[None] * 15
 
 
 _operator = registration.define(
-    f"pair_logsumexp(Tensor q, Tensor? k, Tensor beta, {_RULES}, bool statistics, str backend) "
-    "-> (Tensor, Tensor, Tensor, Tensor)",
+    f"pair_logsumexp(Tensor q, Tensor? k, Tensor beta, {_RULES}, bool statistics, str precision, "
+    "str backend) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     _forward,
     _forward_fake,
     setup_context=_setup_context,
@@ -118,7 +121,8 @@ _operator = registration.define(
 )
 _first_order = registration.define(
     "pair_logsumexp_backward(Tensor grad, Tensor q, Tensor? k, Tensor beta, Tensor sums, "
-    f"Tensor scale, bool key_gradient, {_RULES}, str backend) -> (Tensor, Tensor, Tensor)",
+    f"Tensor scale, Tensor choice, bool key_gradient, {_RULES}, str backend) "
+    "-> (Tensor, Tensor, Tensor)",
     _backward,
     _backward_fake,
     backward=registration.no_second_derivative("pair_logsumexp"),

@@ -6,16 +6,25 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
+from tsssl_fast.backends.precision import CHOICES, fake_choice, saved_choice, torch_setting
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.reference.sides import rules_of
 from tsssl_fast.ops.contrastive.rules import Rules
 
+Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+
 
 def triplet(
-    z: Tensor, labels: Tensor, valid: Tensor | None, margin: float, normalize: bool, backend: str
+    z: Tensor,
+    labels: Tensor,
+    valid: Tensor | None,
+    margin: float,
+    normalize: bool,
+    precision: str,
+    backend: str,
 ) -> Tensor:
     """The (M,) losses of reference.triplet; arguments checked by the public function."""
-    return _operator(z, labels, valid, margin, normalize, backend)[0]
+    return _operator(z, labels, valid, margin, normalize, precision, backend)[0]
 
 
 def _rules(labels: Tensor, valid: Tensor | None, normalize: bool) -> Rules:
@@ -23,17 +32,26 @@ def _rules(labels: Tensor, valid: Tensor | None, normalize: bool) -> Rules:
 
 
 def _forward(
-    z: Tensor, labels: Tensor, valid: Tensor | None, margin: float, normalize: bool, backend: str
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    z: Tensor,
+    labels: Tensor,
+    valid: Tensor | None,
+    margin: float,
+    normalize: bool,
+    precision: str,
+    backend: str,
+) -> Outputs:
     kernel = dispatch.select("triplet", (z,), backend)
-    return kernel(z, margin, _rules(labels, valid, normalize))
+    choice = CHOICES[precision] if precision else torch_setting(z)
+    return *kernel(z, margin, _rules(labels, valid, normalize), choice), saved_choice(
+        fill_value=choice
+    )
 
 
-def _forward_fake(z: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _forward_fake(z: Tensor, *_: Any) -> Outputs:
     m = z.shape[0]
     loss = z.new_empty(m, dtype=spec.compute_dtype(z.dtype))
     rows = loss.new_empty((len(spec.TRIPLET_ROWS), m))
-    return loss, rows, loss.new_empty(m, dtype=torch.int32), loss.new_empty(m)
+    return loss, rows, loss.new_empty(m, dtype=torch.int32), loss.new_empty(m), fake_choice()
 
 
 def _backward(
@@ -44,12 +62,14 @@ def _backward(
     rows: Tensor,
     nearest: Tensor,
     norms: Tensor,
+    choice: Tensor,
     margin: float,
     normalize: bool,
     backend: str,
 ) -> Tensor:
     kernel = dispatch.select("triplet_backward", (z,), backend)
-    return kernel(grad, z, margin, _rules(labels, valid, normalize), rows, nearest, norms)
+    rules = _rules(labels, valid, normalize)
+    return kernel(grad, z, margin, rules, rows, nearest, norms, int(choice))
 
 
 def _backward_fake(grad: Tensor, z: Tensor, *_: Any) -> Tensor:
@@ -57,7 +77,7 @@ def _backward_fake(grad: Tensor, z: Tensor, *_: Any) -> Tensor:
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    z, labels, valid, ctx.margin, ctx.normalize, backend = inputs
+    z, labels, valid, ctx.margin, ctx.normalize, _, backend = inputs
     ctx.backend = dispatch.resolve(backend)
     ctx.mark_non_differentiable(*output[1:])
     ctx.save_for_backward(z, labels, valid, *output[1:])
@@ -66,12 +86,12 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]
 def _differentiate(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
     saved = ctx.saved_tensors
     dz = _first_order(grad, *saved, ctx.margin, ctx.normalize, ctx.backend)
-    return dz, *[None] * 5
+    return dz, *[None] * 6
 
 
 _operator = registration.define(
-    "triplet(Tensor z, Tensor labels, Tensor? valid, float margin, bool normalize, str backend) "
-    "-> (Tensor, Tensor, Tensor, Tensor)",
+    "triplet(Tensor z, Tensor labels, Tensor? valid, float margin, bool normalize, "
+    "str precision, str backend) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     _forward,
     _forward_fake,
     setup_context=_setup_context,
@@ -79,7 +99,8 @@ _operator = registration.define(
 )
 _first_order = registration.define(
     "triplet_backward(Tensor grad, Tensor z, Tensor labels, Tensor? valid, Tensor rows, "
-    "Tensor nearest, Tensor norms, float margin, bool normalize, str backend) -> Tensor",
+    "Tensor nearest, Tensor norms, Tensor choice, float margin, bool normalize, str backend) "
+    "-> Tensor",
     _backward,
     _backward_fake,
     backward=registration.no_second_derivative("triplet"),

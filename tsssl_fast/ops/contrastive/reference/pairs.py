@@ -7,6 +7,7 @@ mathematics as operators, with the gradients in closed form. All of it builds th
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import product
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.rules import GROUP_RULES, Rules
 
@@ -56,7 +57,7 @@ def _pairs(q: Tensor, k: Tensor | None, rules: Rules) -> tuple[Tensor, Tensor, T
     """Similarities and the two classes, (M, P) each."""
     u, v, _, _ = _sides(q, k, rules)
     negative, positive = classes(len(v), k is None, rules, 0, len(u))
-    return u @ v.T, negative.to(q.device), positive.to(q.device)
+    return product(u, v.T), negative.to(q.device), positive.to(q.device)
 
 
 def classes(p: int, one_set: bool, rules: Rules, first: int, last: int) -> tuple[Tensor, Tensor]:
@@ -171,14 +172,14 @@ def backward(
     d_beta = (w * s).sum().to(beta.dtype)
     if k is None:
         return (
-            through_norm(b * ((w + w.T) @ u), u, scale, rules).to(q.dtype),
+            through_norm(b * product(w + w.T, u), u, scale, rules).to(q.dtype),
             q.new_empty(0),
             d_beta,
         )
-    dq = through_norm(b * (w @ v), u, scale[:m], rules).to(q.dtype)
+    dq = through_norm(b * product(w, v), u, scale[:m], rules).to(q.dtype)
     if not key_gradient:
         return dq, k.new_empty(0), d_beta
-    return dq, through_norm(b * (w.T @ u), v, scale[m:], rules).to(k.dtype), d_beta
+    return dq, through_norm(b * product(w.T, u), v, scale[m:], rules).to(k.dtype), d_beta
 
 
 def _slopes(

@@ -8,6 +8,7 @@ and with the gradients in closed form: what every backend without kernels of its
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import product
 from tsssl_fast.ops.contrastive.reference.pairs import side, through_norm
 from tsssl_fast.ops.contrastive.reference.sides import blocks, signs
 from tsssl_fast.ops.contrastive.rules import Rules
@@ -20,7 +21,7 @@ def sigmoid_pairs(q: Tensor, k: Tensor, scale: Tensor, bias: Tensor, rules: Rule
     """
     u, v = side(q, rules.q_valid, rules)[0], side(k, rules.k_valid, rules)[0]
     y = signs(u, v, rules, 0, len(u))
-    x = -y * (u @ v.T * scale.to(u.dtype) + bias.to(u.dtype))
+    x = -y * (product(u, v.T) * scale.to(u.dtype) + bias.to(u.dtype))
     return torch.where(y == 0, 0.0, torch.logaddexp(x, x.new_zeros(()))).sum(dim=1)
 
 
@@ -31,7 +32,7 @@ def sigmoid_forward(
     loss = u.new_empty(len(u))
     for first, last in blocks(len(u), len(v)):
         y = signs(u, v, rules, first, last)
-        x = -y * (u[first:last] @ v.T * scale.to(u.dtype) + bias.to(u.dtype))
+        x = -y * (product(u[first:last], v.T) * scale.to(u.dtype) + bias.to(u.dtype))
         each = torch.logaddexp(x, x.new_zeros(()))
         loss[first:last] = torch.where(y == 0, 0.0, each).sum(dim=1)
     return loss, torch.cat([q_norms, k_norms])
@@ -54,12 +55,12 @@ def sigmoid_backward(
     d_scale, d_bias = u.new_zeros(()), u.new_zeros(())
     for first, last in blocks(len(u), len(v)):
         y = signs(u, v, rules, first, last)
-        s = u[first:last] @ v.T
+        s = product(u[first:last], v.T)
         slope = -y * torch.sigmoid(-y * (s * beta + bias.to(u.dtype)))
         w = torch.where(y == 0, 0.0, slope) * grad[first:last, None]
-        du[first:last] = beta * (w @ v)
+        du[first:last] = beta * product(w, v)
         if key_gradient:
-            dv += beta * (w.T @ u[first:last])
+            dv += beta * product(w.T, u[first:last])
         d_scale += (w * s).sum()
         d_bias += w.sum()
     dq = through_norm(du, u, norms[: len(u)], rules).to(q.dtype)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import product
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.reference.pairs import classes, side, through_norm
 from tsssl_fast.ops.contrastive.reference.sides import blocks
@@ -13,7 +14,7 @@ def triplet(z: Tensor, margin: float, rules: Rules) -> Tensor:
     """Per row the mean over its positives p of max(0, margin + s_in - s_ip), n the hardest negative
     (the first of several alike): (M, D) -> (M,). 0 for rows without a positive or a negative."""
     u = side(z, rules.q_valid, rules)[0]
-    s = u @ u.T
+    s = product(u, u.T)
     negative, positive = (x.to(u.device) for x in classes(len(u), True, rules, 0, len(u)))
     nearest = s.detach().masked_fill(~negative, -torch.inf).argmax(dim=1, keepdim=True)
     some = negative.any(dim=1, keepdim=True)
@@ -43,7 +44,7 @@ def _triplet_block(
     u: Tensor, rules: Rules, first: int, last: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Similarities, positives of rows that have a negative, and the hardest with its index."""
-    s = u[first:last] @ u.T
+    s = product(u[first:last], u.T)
     negative, positive = (x.to(u.device) for x in classes(len(u), True, rules, first, last))
     at = s.masked_fill(~negative, -torch.inf).argmax(dim=1, keepdim=True)
     some = negative.any(dim=1, keepdim=True)
@@ -67,10 +68,10 @@ def triplet_backward(
     for first, last in blocks(len(u), len(u)):
         part = slice(first, last)
         _, positive = (x.to(u.device) for x in classes(len(u), True, rules, first, last))
-        within = positive & (margin + hardest[part, None] - u[part] @ u.T > 0)
+        within = positive & (margin + hardest[part, None] - product(u[part], u.T) > 0)
         w = torch.where(within, -each[part, None], 0.0)
         at = nearest[part, None].clamp_min(0).to(torch.int64)
         w.scatter_add_(1, at, (each[part] * active[part])[:, None])
-        du[part] += w @ u
-        du += w.T @ u[part]
+        du[part] += product(w, u)
+        du += product(w.T, u[part])
     return through_norm(du, u, norms, rules).to(z.dtype)

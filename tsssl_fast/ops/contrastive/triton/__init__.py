@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from tsssl_fast.backends.triton.availability import TritonBackend, dtype_reasons
+from tsssl_fast.backends.triton.availability import TritonBackend, dtype_reasons, with_precision
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.triton.tuning import FUSED_COLUMNS, fused, pitch
 
@@ -21,12 +21,14 @@ def _limits(op: str, tensors: Sequence[Tensor]) -> list[str]:
     return why
 
 
-BACKEND = TritonBackend(
-    __name__,
-    {
-        "nt_xent": ("nt_xent", "nt_xent_backward"),
-        "grouped": ("grouped_nt_xent", "grouped_nt_xent_backward"),
-        "pairs": ("pair_logsumexp", "pair_logsumexp_backward"),
-    },
-    _limits,
+BACKEND = with_precision(
+    TritonBackend(
+        __name__,
+        {
+            "nt_xent": ("nt_xent", "nt_xent_backward"),
+            "grouped": ("grouped_nt_xent", "grouped_nt_xent_backward"),
+            "pairs": ("pair_logsumexp", "pair_logsumexp_backward"),
+        },
+        _limits,
+    )
 )

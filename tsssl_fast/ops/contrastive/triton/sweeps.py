@@ -8,7 +8,8 @@ import torch
 import triton
 from torch import Tensor
 
-from tsssl_fast.backends.triton.availability import dot_precision, family
+from tsssl_fast.backends.precision import NAMES, product
+from tsssl_fast.backends.triton.availability import allowed_here, dot_precision, family
 from tsssl_fast.ops.contrastive.triton import tuning as configs
 from tsssl_fast.ops.contrastive.triton.kernels.pair_gradients import pair_gradients
 from tsssl_fast.ops.contrastive.triton.kernels.pair_sums import STATISTICS, SUMS, pair_sums
@@ -59,10 +60,10 @@ class Results(NamedTuple):
 def matrix_product(a: Tensor, b: Tensor) -> Tensor:
     """a @ b in float32: on tensor cores for 16 bits, where torch can keep float32 results."""
     if a.dtype == torch.float32:
-        return a @ b
+        return product(a, b, NAMES[allowed_here()])
     if a.is_cuda and torch.__version__ >= "2.8":
         return torch.mm(a, b, out_dtype=torch.float32)
-    return a.float() @ b.float()
+    return product(a.float(), b.float())
 
 
 def _chunks(sweep: Sweep) -> Iterator[tuple[int, int, Tensor, dict[str, Any]]]:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.backends import cpp as native
+from tsssl_fast.backends import dispatch
+from tsssl_fast.backends.precision import IEEE, NAMES
 from tsssl_fast.ops.decorrelation import spec
 from tsssl_fast.ops.decorrelation.spec import Outputs
 
@@ -22,19 +24,35 @@ def kernels(
 ) -> tuple[Callable[..., Outputs], Callable[..., list[Tensor]]]:
     """Forward and backward of a loss, as operators: options(settings, flags) are the kernel's."""
 
+    name_of = {"barlow": "barlow_twins"}.get(name, name)
+
     @lru_cache(256)
     def plan(
-        settings: tuple[float, ...], flags: int, dtype: torch.dtype, views: int, n: int, dim: int
+        settings: tuple[float, ...],
+        flags: int,
+        precision: int,
+        dtype: torch.dtype,
+        views: int,
+        n: int,
+        dim: int,
     ) -> Any:
         """Sizes and options; making them takes longer than the kernel at 16 x 16."""
-        arithmetic = native.BITS[dtype], native.IEEE
-        of = n, dim, spec.gram(n, dim), *arithmetic, options(settings, flags)
+        bits = native.BITS[dtype]
+        if bits < native.BITS[torch.float32]:  # values by float32's rule at every precision
+            precision = IEEE
+        of = n, dim, spec.gram(n, dim), bits, precision, options(settings, flags)
         return of, sizes(views, n, dim, flags)
 
-    def forward(z: Sequence[Tensor], settings: Sequence[float], flags: int) -> Outputs:
+    def forward(
+        z: Sequence[Tensor], settings: Sequence[float], flags: int, precision: int
+    ) -> Outputs:
+        if dispatch.watched() is not None:
+            for op in (name_of, f"{name_of}_views"):
+                dispatch.tell_products(op, f"{NAMES[precision]} or more exact")
         rows = _in_rows(z)
         like = rows[0]
-        of, (moments, matrices) = plan(tuple(settings), flags, z[0].dtype, len(rows), *like.shape)
+        given = (tuple(settings), flags, precision, z[0].dtype, len(rows), *like.shape)
+        of, (moments, matrices) = plan(*given)
         outputs = Outputs(
             like.new_empty(()),
             like.new_empty(terms),
@@ -54,9 +72,10 @@ def kernels(
         second_moments: Tensor,
         settings: Sequence[float],
         flags: int,
+        precision: int,
     ) -> list[Tensor]:
         rows, dtype = _in_rows(z), z[0].dtype
-        of, _ = plan(tuple(settings), flags, dtype, len(rows), *rows[0].shape)
+        of, _ = plan(tuple(settings), flags, precision, dtype, len(rows), *rows[0].shape)
         grads = [None if g is None else g.contiguous() for g in (grad_loss, grad_terms)]
         out = [torch.empty_like(r, memory_format=torch.contiguous_format) for r in rows]
         addresses, strides = [r.data_ptr() for r in rows], [r.stride(0) for r in rows]

@@ -1,7 +1,7 @@
 """How the operators of the family are made, each with its backward.
 
-In Python the views stand side by side, `(*z, settings, flags, backend)`, also where the schema has
-them in a list: the derivative then knows each of them, torch.func's included.
+In Python the views stand side by side, `(*z, settings, flags, precision, backend)`, also where the
+schema has them in a list: the derivative then knows each of them, torch.func's included.
 """
 
 from collections.abc import Callable
@@ -11,36 +11,41 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
+from tsssl_fast.backends.precision import CHOICES, fake_choice, saved_choice, torch_setting
 from tsssl_fast.ops.decorrelation import spec
 from tsssl_fast.ops.decorrelation.spec import Outputs
 
-_OPTIONS = "float[] settings, int flags, str backend"
-_RESULT = f"({', '.join(f'Tensor {name}' for name in Outputs._fields)})"
+_OPTIONS = "float[] settings, int flags"
+_RESULT = f"({', '.join(f'Tensor {name}' for name in (*Outputs._fields, 'choice'))})"
 Gradients = tuple[Tensor, ...]
-Forward = Callable[..., Outputs]
+Results = tuple[Tensor, ...]  # spec.Outputs, and what the products were allowed
+Forward = Callable[..., Results]
 
 
 def define(name: str, views: str, gradients: str, terms: int, sizes: spec.Sizes) -> Forward:
-    """The operators `name`, which gives Outputs, and `<name>_backward`; returns the former.
+    """The operators `name`, which gives Results, and `<name>_backward`; returns the former.
 
     views, gradients: as the schema has them. terms: how many the loss has. sizes: of what is saved.
     """
     name_backward = f"{name}_backward"
 
-    def run(*args: Any) -> Outputs:
-        *z, settings, flags, backend = args
-        return dispatch.select(name, z, backend)(z, settings, flags)
+    def run(*args: Any) -> Results:
+        *z, settings, flags, precision, backend = args
+        kernel = dispatch.select(name, z, backend)
+        choice = CHOICES[precision] if precision else torch_setting(z[0])
+        return *kernel(z, settings, flags, choice), saved_choice(fill_value=choice)
 
-    def fake(*args: Any) -> Outputs:
-        *z, _, flags, _ = args
+    def fake(*args: Any) -> Results:
+        *z, _, flags, _, _ = args
         like = z[0].new_empty((), dtype=spec.compute_dtype(z[0].dtype))
         n, dim = z[0].shape
         moments, matrices = sizes(len(z), n, dim, flags)
         wide = like.new_empty(moments, dtype=torch.float64)
-        return Outputs(like, like.new_empty(terms), wide, like.new_empty(matrices))
+        outputs = Outputs(like, like.new_empty(terms), wide, like.new_empty(matrices))
+        return *outputs, fake_choice()
 
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        *z, ctx.settings, ctx.flags, backend = inputs
+        *z, ctx.settings, ctx.flags, _, backend = inputs
         ctx.backend = backend or dispatch.resolve("")  # the backward runs where the forward did
         ctx.mark_non_differentiable(*output[2:])
         ctx.set_materialize_grads(False)
@@ -48,25 +53,32 @@ def define(name: str, views: str, gradients: str, terms: int, sizes: spec.Sizes)
 
     def differentiate(ctx: Any, grad_loss: Any, grad_terms: Any, *_: Any) -> tuple[Any, ...]:
         options = (ctx.settings, ctx.flags, ctx.backend)
-        return *first_order(grad_loss, grad_terms, *ctx.saved_tensors, *options), None, None, None
+        return (
+            *first_order(grad_loss, grad_terms, *ctx.saved_tensors, *options),
+            None,
+            None,
+            None,
+            None,
+        )
 
     def run_backward(grad_loss: Tensor | None, grad_terms: Tensor | None, *args: Any) -> Gradients:
-        *z, moments, matrices, settings, flags, backend = args
+        *z, moments, matrices, choice, settings, flags, backend = args
         kernel = dispatch.select(name_backward, z, backend)
-        return tuple(kernel(grad_loss, grad_terms, z, moments, matrices, settings, flags))
+        rest = (moments, matrices, settings, flags, int(choice))
+        return tuple(kernel(grad_loss, grad_terms, z, *rest))
 
     def fake_backward(*args: Any) -> Gradients:
-        return tuple([z.new_empty(z.shape) for z in args[2:-5]])
+        return tuple([z.new_empty(z.shape) for z in args[2:-6]])
 
     make = _of_a_list if views.startswith("Tensor[]") else registration.define
     first_order = make(
         f"{name_backward}(Tensor? grad_loss, Tensor? grad_terms, {views}, Tensor moments, "
-        f"Tensor second_moments, {_OPTIONS}) -> {gradients}",
+        f"Tensor second_moments, Tensor choice, {_OPTIONS}, str backend) -> {gradients}",
         run_backward,
         fake_backward,
         backward=registration.no_second_derivative(name),
     )
-    schema = f"{name}({views}, {_OPTIONS}) -> {_RESULT}"
+    schema = f"{name}({views}, {_OPTIONS}, str precision, str backend) -> {_RESULT}"
     return make(schema, run, fake, setup_context=setup_context, backward=differentiate)
 
 

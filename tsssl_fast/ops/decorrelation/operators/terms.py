@@ -55,9 +55,9 @@ def finished(backend: Backend, read: Read) -> Backend:
 
 
 def _forward(kernel: Kernel, read: Read, of: type[Settings], parts: type[Moments]) -> Kernel:
-    def run(z: Sequence[Tensor], settings: Sequence[float], flags: int) -> Outputs:
+    def run(z: Sequence[Tensor], settings: Sequence[float], flags: int, precision: int) -> Outputs:
         chosen = of(*settings)
-        moments, second_moments = kernel(z, *chosen.others, flags)
+        moments, second_moments = kernel(z, *chosen.others, flags, precision)
         sums = read(parts.sums(moments, len(z)))
         if of is VICRegSettings:  # the hinge and the covariance of every view
             sums = (sums[0], _total(sums[1 : 1 + len(z)]), _total(sums[1 + len(z) :]))
@@ -75,10 +75,12 @@ def _backward(kernel: Kernel, read: Read, of: type[Settings]) -> Kernel:
         second_moments: Tensor,
         settings: Sequence[float],
         flags: int,
+        precision: int,
     ) -> Sequence[Tensor]:
         chosen = of(*settings)
         upstream = _upstream(grad_loss, grad_terms, chosen, read)
-        return kernel(upstream, z, moments, second_moments, *chosen.others, flags)
+        others = (*chosen.others, flags, precision)
+        return kernel(upstream, z, moments, second_moments, *others)
 
     return run
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import product
 from tsssl_fast.ops.decorrelation import spec
 from tsssl_fast.ops.decorrelation.reference.moments import off_diagonal, smaller_side
 
@@ -20,7 +21,7 @@ def barlow_twins(
     unbiased, centred first on request.
     """
     a, b = (_standard(z, eps, center, unbiased) for z in (z1, z2))
-    c = a.T @ b / len(a)
+    c = product(a.T, b) / len(a)
     return (1 - c.diagonal()).square().sum(), off_diagonal(c).square().sum()
 
 
@@ -33,7 +34,7 @@ def _standard(z: Tensor, eps: float, center: bool, unbiased: bool) -> Tensor:
 def _barlow_twins(z: Sequence[Tensor], eps: float, flags: int) -> tuple[Tensor, Tensor]:
     center, unbiased = bool(flags & spec.CENTER), bool(flags & spec.UNBIASED)
     a, b = (_standard(v, eps, center, unbiased) for v in z)
-    c = a.T @ b / len(a)
+    c = product(a.T, b) / len(a)
     sums = [*barlow_twins(z[0], z[1], eps, center, unbiased), c.diagonal().square().sum()]
     raw = torch.stack([*z]).to(a.dtype)
     mean = raw.mean(dim=1) if center else torch.zeros_like(raw[:, 0])
@@ -54,10 +55,10 @@ def barlow_twins_backward(
     n = len(z[0])
     center, unbiased = bool(flags & spec.CENTER), bool(flags & spec.UNBIASED)
     a, b = (_standard(v, eps, center, unbiased) for v in z)
-    c = a.T @ b / n
+    c = product(a.T, b) / n
     dc = 2 * upstream[1] * off_diagonal(c) - torch.diag(2 * upstream[0] * (1 - c.diagonal()))
     gradients = []
-    for v, x, g in ((z[0], a, b @ dc.T / n), (z[1], b, a @ dc / n)):
+    for v, x, g in ((z[0], a, product(b, dc.T) / n), (z[1], b, product(a, dc) / n)):
         raw = v.to(x.dtype)
         raw = raw - raw.mean(dim=0) if center else raw
         scale = (raw.square().sum(dim=0) / (n - unbiased) + eps).rsqrt()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import product
 from tsssl_fast.ops.decorrelation import spec
 
 
@@ -27,7 +28,8 @@ def _pairs(views: Sequence[Tensor]) -> Tensor:
 
 def second_moments(z: Tensor, eps: float, correlation: bool) -> Tensor:
     x = _columns(z, correlation, eps)
-    return x.T @ x if correlation else x.T @ x / (len(z) - 1)
+    c = product(x.T, x)
+    return c if correlation else c / (len(z) - 1)
 
 
 def _off(z: Tensor, eps: float, correlation: bool) -> Tensor:
@@ -36,4 +38,5 @@ def _off(z: Tensor, eps: float, correlation: bool) -> Tensor:
 
 def smaller_side(left: Tensor, right: Tensor) -> Tensor:
     """The second moments on the smaller side, which are saved for the backward."""
-    return right @ right.T if spec.gram(*left.shape) else right.T @ left
+    gram = spec.gram(*left.shape)
+    return product(right, right.T) if gram else product(right.T, left)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import product
 from tsssl_fast.ops.decorrelation import spec
 from tsssl_fast.ops.decorrelation.reference.moments import (
     _columns,
@@ -80,7 +81,7 @@ def vicreg_backward(
             g = g - upstream[1] * torch.where(std < gamma, 1 / ((n - 1) * std), 0.0) * centred
         if flags & spec.COVARIANCE:
             x = _columns(view, correlation, eps)
-            du = 4 * upstream[2] * (x @ off_diagonal(x.T @ x))
+            du = 4 * upstream[2] * product(x, off_diagonal(product(x.T, x)))
             if correlation:
                 norm = centred.norm(dim=0)
                 du = torch.where(norm > eps, du - (du * x).sum(dim=0) * x, du)
