@@ -108,7 +108,7 @@ def test_unknown_operator() -> None:
 
 FORCE = {
     "argument": lambda name: functional.nt_xent_loss(META, META, backend=name),
-    "operator": lambda name: torch.ops.tsssl_fast.nt_xent(CPU, CPU, 0.1, "mean", False, name),
+    "operator": lambda name: torch.ops.tsssl_fast.nt_xent(CPU, CPU, 0.1, "mean", False, "", name),
     "context": lambda name: tsssl_fast.use_backend(name).__enter__(),
 }
 

@@ -202,7 +202,7 @@ def test_vicreg_terms_alone(n: int, dim: int, correlation: bool) -> None:
             *z: torch.Tensor, kernel: str = "numba", weights: list[float] = weights
         ) -> torch.Tensor:
             settings = spec.VICRegSettings(1.0, 1.0, 1.0, *weights, gamma=1.0, eps=1e-4)
-            return torch.ops.tsssl_fast.vicreg(*z, settings, flags, kernel)[0]
+            return torch.ops.tsssl_fast.vicreg(*z, settings, flags, "", kernel)[0]
 
         z = [torch.randn(n, dim) * 0.5 for _ in range(2)]
         found, expected = (
@@ -247,7 +247,7 @@ def test_nt_xent_forms_its_gradient_in_the_forward(
     monkeypatch.setattr(problem, "_TASK", 1)
     z = [torch.randn(150, 19) for _ in range(2)]
     loss = functools.partial(functional.nt_xent_loss, temperature=temperature, backend="numba")
-    *_, gradients = torch.ops.tsssl_fast.nt_xent(*z, temperature, "mean", True, "numba")
+    *_, gradients, _ = torch.ops.tsssl_fast.nt_xent(*z, temperature, "mean", True, "", "numba")
     assert gradients.shape == (2, 150, 19)
     runs = []
     for threads in (1, 2, 3):

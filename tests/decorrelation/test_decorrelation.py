@@ -57,7 +57,7 @@ def test_deep_products(backend: str, shape: tuple[int, int]) -> None:
 
     def penalty(*z: Tensor) -> Tensor:
         settings = spec.VICRegSettings(1.0, 1.0, 1.0, 0.0, 0.0, 1.0, gamma=1.0, eps=1e-4)
-        return torch.ops.tsssl_fast.vicreg(*z, settings, spec.COVARIANCE, backend)[0]
+        return torch.ops.tsssl_fast.vicreg(*z, settings, spec.COVARIANCE, "", backend)[0]
 
     accept_all(penalty, definition, [([torch.randn(shape) for _ in "ab"], None)], spec.ERROR_FACTOR)
 

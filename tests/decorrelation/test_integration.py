@@ -36,20 +36,24 @@ def test_opcheck(backend: str, shape: tuple[int, int], dtype: torch.dtype) -> No
     tolerance = {"rtol": 1e-2, "atol": 1e-2} if half else {}
     plain = [v.detach() for v in z]
     for flags in (spec.ALL_TERMS, spec.INVARIANCE, spec.COVARIANCE | spec.CORRELATION):
-        options = (VICREG, flags, backend)
-        torch.library.opcheck(ops.vicreg.default, (*z, *options), **tolerance)
-        torch.library.opcheck(ops.vicreg_views.default, ([*z, z[0]], *options), **tolerance)
-        _, terms, *saved = ops.vicreg(*plain, *options)
+        options, allowed = (VICREG, flags), ("", backend)
+        torch.library.opcheck(ops.vicreg.default, (*z, *options, *allowed), **tolerance)
+        torch.library.opcheck(
+            ops.vicreg_views.default, ([*z, z[0]], *options, *allowed), **tolerance
+        )
+        _, terms, *saved = ops.vicreg(*plain, *options, *allowed)
         one, ones = terms.new_ones(()), terms.new_ones(3)
         for grads in ((one, ones), (one, None), (None, ones)):
-            torch.library.opcheck(ops.vicreg_backward.default, (*grads, *plain, *saved, *options))
-        _, terms, *saved = ops.vicreg_views([*plain, plain[0]], *options)
-        arguments = (one, None, [*plain, plain[0]], *saved, *options)
+            torch.library.opcheck(
+                ops.vicreg_backward.default, (*grads, *plain, *saved, *options, backend)
+            )
+        _, terms, *saved = ops.vicreg_views([*plain, plain[0]], *options, *allowed)
+        arguments = (one, None, [*plain, plain[0]], *saved, *options, backend)
         torch.library.opcheck(ops.vicreg_views_backward.default, arguments)
-    options = (BARLOW, spec.CENTER, backend)
-    torch.library.opcheck(ops.barlow_twins.default, (*z, *options), **tolerance)
-    _, terms, *saved = ops.barlow_twins(*plain, *options)
-    arguments = (terms.new_ones(()), None, *plain, *saved, *options)
+    options = (BARLOW, spec.CENTER)
+    torch.library.opcheck(ops.barlow_twins.default, (*z, *options, *allowed), **tolerance)
+    _, terms, *saved = ops.barlow_twins(*plain, *options, *allowed)
+    arguments = (terms.new_ones(()), None, *plain, *saved, *options, backend)
     torch.library.opcheck(ops.barlow_twins_backward.default, arguments)
 
 
@@ -97,12 +101,12 @@ def test_no_overflow_at_std_1000_in_float16() -> None:
 @pytest.mark.skipif(bool(native.why_not()), reason="needs the extension")
 def test_gradients_that_the_kernel_could_not_read_are_refused() -> None:
     z = [v.detach() for v in pair(12, 20)]
-    options = (VICREG, spec.ALL_TERMS, "cpp")
-    _, terms, *saved = torch.ops.tsssl_fast.vicreg(*z, *options)
+    options = (VICREG, spec.ALL_TERMS)
+    _, terms, *saved = torch.ops.tsssl_fast.vicreg(*z, *options, "", "cpp")
     backward = torch.ops.tsssl_fast.vicreg_backward
     for grads in ((terms.new_ones((), dtype=torch.float64), None), (None, terms[:2])):
         with pytest.raises(ValueError, match=r"grad_(loss|terms): "):
-            backward(*grads, *z, *saved, *options)
+            backward(*grads, *z, *saved, *options, "cpp")
 
 
 @pytest.mark.parametrize(

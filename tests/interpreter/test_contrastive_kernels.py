@@ -77,19 +77,21 @@ def test_gradients_of_wide_rows_are_computed_in_the_forward(
     )  # fmt: skip
     z1, z2 = views(5, WIDE[dtype], dtype)
     operator = torch.ops.tsssl_fast.nt_xent
-    *_, exponentials, gradients = operator(z1, z2, temperature, reduction, True, "triton")
+    *_, exponentials, gradients, _ = operator(z1, z2, temperature, reduction, True, "", "triton")
     assert (gradients.shape, gradients.dtype) == ((2, *z1.shape), torch.float32)
     assert exponentials.numel() == 0
     for no_use in ((reduction, False), ("none", True)):
-        assert operator(z1, z2, temperature, *no_use, "triton")[3].numel() == 0
-    assert operator(z1[:, :8], z2[:, :8], temperature, reduction, True, "triton")[3].numel() == 0
+        assert operator(z1, z2, temperature, *no_use, "", "triton")[3].numel() == 0
+    assert (
+        operator(z1[:, :8], z2[:, :8], temperature, reduction, True, "", "triton")[3].numel() == 0
+    )
 
 
 def test_what_wide_rows_keep_serves_every_backward() -> None:
     z1, z2 = views(7, WIDE[torch.float32], torch.float32)
     grad, found = torch.tensor(2.0), []
     for forward in ("triton", "reference", "cpp"):
-        _, *kept = torch.ops.tsssl_fast.nt_xent(z1, z2, 0.1, "mean", True, forward)
+        _, *kept = torch.ops.tsssl_fast.nt_xent(z1, z2, 0.1, "mean", True, "", forward)
         for backward in ("triton", "reference", "cpp"):
             found.append(
                 torch.ops.tsssl_fast.nt_xent_backward(grad, z1, z2, *kept, 0.1, "mean", backward)
@@ -258,7 +260,7 @@ def test_grouped(normalize: bool, lengths: list[int] | None) -> None:
 
     operator = torch.ops.tsssl_fast.grouped_nt_xent
     accept_all(
-        lambda a, b: operator(a, b, counts, 0.2, normalize, "triton")[0],
+        lambda a, b: operator(a, b, counts, 0.2, normalize, "", "triton")[0],
         lambda a, b: grouped.grouped_nt_xent(a, b, counts, 0.2, normalize),
         drawn(),
         spec.ERROR_FACTOR,
@@ -329,7 +331,7 @@ def test_forward_and_backward_on_different_backends(temperature: float) -> None:
     grad = torch.randn(22)
     found = []
     for forward in ("triton", "reference"):
-        _, *kept = torch.ops.tsssl_fast.nt_xent(z1, z2, temperature, "none", False, forward)
+        _, *kept = torch.ops.tsssl_fast.nt_xent(z1, z2, temperature, "none", False, "", forward)
         found += [
             torch.ops.tsssl_fast.nt_xent_backward(
                 grad, z1, z2, *kept, temperature, "none", backward

@@ -24,6 +24,7 @@ from cases.decorrelation import (
 from checks import value_and_gradients
 
 from tsssl_fast import functional
+from tsssl_fast.backends.precision import IEEE
 from tsssl_fast.ops import decorrelation
 from tsssl_fast.ops.decorrelation import spec
 
@@ -177,8 +178,9 @@ def test_forward_and_backward_on_different_backends(shape, other):
 
 
 def _gradients(op, forward, backward, z, options):
-    _, _, *saved = KERNELS[forward][op](z, *options)
-    return KERNELS[backward][f"{op}_backward"](torch.ones(()), None, z, *saved, *options)
+    _, _, *saved = KERNELS[forward][op](z, *options, IEEE)
+    one = torch.ones(())
+    return KERNELS[backward][f"{op}_backward"](one, None, z, *saved, *options, IEEE)
 
 
 @pytest.mark.parametrize("shape", [(18, 130), (130, 18)])

@@ -70,12 +70,13 @@ def torch_setting(x: Tensor) -> int:
     return _MEANING.get(on_cuda(), IEEE) if x.is_cuda else IEEE
 
 
-# A choice among an operator's results, for the backward: () uint8 on the CPU.
-saved_choice = functools.partial(torch.full, (), dtype=torch.uint8)
+# A choice among an operator's results, for the backward: () uint8, on the CPU whatever the inputs'
+# device, so that reading it waits for no GPU.
+saved_choice = functools.partial(torch.full, (), dtype=torch.uint8, device="cpu")
 
 
 def fake_choice() -> Tensor:
-    return torch.empty((), dtype=torch.uint8)
+    return torch.empty((), dtype=torch.uint8, device="cpu")
 
 
 def exact(kernels: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
