@@ -10,6 +10,7 @@ from tsssl_fast.ops.contrastive import spec
 
 SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 BITS = native.BITS
+_SHORT = frozenset({torch.int8, torch.uint8, torch.int16, torch.int32})
 
 
 def native_kernel(name: str, dtype: torch.dtype) -> Any:
@@ -23,13 +24,12 @@ def rows_of(z: Tensor) -> Tensor:
     return z if z.stride(-1) == 1 or z.shape[-1] == 1 else z.contiguous()
 
 
-def codes_of(a: Tensor | None, b: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+def codes_of(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Identifiers as int32: themselves where they fit, else their rank."""
-    if a is None or b is None:
-        return None, None
     both = a if b is a else torch.cat([a, b])
-    low, high = torch.aminmax(both)
-    if low.item() < -(2**31) or high.item() >= 2**31:
-        both = torch.unique(both, return_inverse=True)[1]
+    if both.dtype not in _SHORT:
+        low, high = torch.aminmax(both)
+        if low.item() < -(2**31) or high.item() >= 2**31:
+            both = torch.unique(both, return_inverse=True)[1]
     both = both.to(torch.int32).contiguous()
-    return both[: len(a)], both[-len(b) :]
+    return (both, both) if b is a else (both[: a.shape[0]], both[-b.shape[0] :])
