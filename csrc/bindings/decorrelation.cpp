@@ -29,7 +29,7 @@ Views<T> views_of(const Addresses& z, const Strides& strides, Index n, Index dim
 // What the operators differ in: their kernels, and what they save.
 struct Vicreg {
   using Options = VicregOptions;
-  static const ByDtype<VicregKernels>& kernels() { return vicreg_kernels(); }
+  static const ByInput<VicregKernels>& kernels() { return vicreg_kernels(); }
   template <class T>
   static Index moments(const Views<T>& views) {
     return vicreg_moments(views.count, views.dim);
@@ -41,7 +41,7 @@ struct Vicreg {
 
 struct BarlowTwins {
   using Options = BarlowOptions;
-  static const ByDtype<BarlowKernels>& kernels() { return barlow_twins_kernels(); }
+  static const ByInput<BarlowKernels>& kernels() { return barlow_twins_kernels(); }
   template <class T>
   static Index moments(const Views<T>& views) {
     return barlow_moments(views.dim);
@@ -49,10 +49,11 @@ struct BarlowTwins {
   static Index matrices(const Options&, Index) { return 2; }
 };
 
-template <class Operator, class T>
+template <class Operator, class In>
 void bind(py::module_& module, const std::string& name, const std::string& suffix) {
   using Options = typename Operator::Options;
-  const auto square_size = [](const Options& options, const Views<T>& views) {
+  using T = Computed<In>;
+  const auto square_size = [](const Options& options, const Views<In>& views) {
     const Index side = views.gram ? views.n : views.dim;
     return Operator::matrices(options, views.count) * side * side;
   };
@@ -61,13 +62,14 @@ void bind(py::module_& module, const std::string& name, const std::string& suffi
                            bool gram, int bits, int precision, const Options& options, int threads,
                            const Buffer<T>& loss, const Buffer<T>& terms,
                            const Buffer<double>& moments, const Buffer<T>& square) {
-               const Views<T> views = views_of<T>(z, strides, n, dim, gram, bits, precision);
+               const Views<In> views = views_of<In>(z, strides, n, dim, gram, bits, precision);
                const TermValues<T> values{loss.holding("loss", 1),
                                           terms.holding("terms", Options::kTerms)};
                double* const sums = moments.holding("moments", Operator::moments(views));
                T* const matrices = square.holding("square", square_size(options, views));
                py::gil_scoped_release release;
-               Operator::kernels().of(T()).forward(views, options, threads, values, sums, matrices);
+               Operator::kernels().of(In()).forward(views, options, threads, values, sums,
+                                                    matrices);
              },
              py::arg("z"), py::arg("strides"), py::arg("n"), py::arg("dim"), py::arg("gram"),
              py::arg("bits"), py::arg("precision"), py::arg("options"), py::arg("threads"),
@@ -77,20 +79,20 @@ void bind(py::module_& module, const std::string& name, const std::string& suffi
                            bool gram, int bits, int precision, const Options& options, int threads,
                            const Buffer<const T>& grad_loss, const Buffer<const T>& grad_terms,
                            const Buffer<const double>& moments, const Buffer<const T>& square,
-                           const std::vector<Buffer<T>>& gradients) {
-               const Views<T> views = views_of<T>(z, strides, n, dim, gram, bits, precision);
+                           const std::vector<Buffer<In>>& gradients) {
+               const Views<In> views = views_of<In>(z, strides, n, dim, gram, bits, precision);
                const TermGradients<T> upstream{
                    grad_loss.holding_if_any("grad_loss", 1),
                    grad_terms.holding_if_any("grad_terms", Options::kTerms)};
                const double* const sums = moments.holding("moments", Operator::moments(views));
                const T* const matrices = square.holding("square", square_size(options, views));
-               std::vector<T*> out;
-               for (const Buffer<T>& gradient : gradients) {
+               std::vector<In*> out;
+               for (const Buffer<In>& gradient : gradients) {
                  out.push_back(gradient.holding("gradients", n * dim));
                }
                py::gil_scoped_release release;
-               Operator::kernels().of(T()).backward(views, options, upstream, threads, sums,
-                                                    matrices, out.data());
+               Operator::kernels().of(In()).backward(views, options, upstream, threads, sums,
+                                                     matrices, out.data());
              },
              py::arg("z"), py::arg("strides"), py::arg("n"), py::arg("dim"), py::arg("gram"),
              py::arg("bits"), py::arg("precision"), py::arg("options"), py::arg("threads"),
@@ -126,8 +128,10 @@ void bind_options(py::module_& module) {
 
 void bind_decorrelation(py::module_& module) {
   bind_options(module);
+  bind<Vicreg, Bfloat16>(module, "vicreg", "bf16");
   bind<Vicreg, float>(module, "vicreg", "f32");
   bind<Vicreg, double>(module, "vicreg", "f64");
+  bind<BarlowTwins, Bfloat16>(module, "barlow", "bf16");
   bind<BarlowTwins, float>(module, "barlow", "f32");
   bind<BarlowTwins, double>(module, "barlow", "f64");
 }

@@ -43,14 +43,14 @@ inline Wide<In> barlow_wide(const Views<In>& views, int v, const BarlowOptions& 
 }
 
 // false: numbers that these products do not take.
-template <class Products, class In>
+template <class Products, class In, class T = Computed<In>>
 bool forward_by(const Views<In>& views, const BarlowOptions& options, int threads,
-                const TermValues<In>& values, double* moments, In* matrices) {
+                const TermValues<T>& values, double* moments, T* matrices) {
   threads = useful_threads(views, threads);
   const std::int64_t n = views.n, dim = views.dim, side = side_of(views), depth = depth_of(views);
   const BarlowMoments<double> out(moments, dim);
   const std::int64_t width = views.gram ? kDepth : kStrip, strips = ceil_div(dim, width);
-  Columns<In> columns(6, dim);
+  Columns<T> columns(6, dim);
   const typename Products::Operand a(views, side, depth), b(views, side, depth);
   const RowSquares rows(strips, 2, n, views.gram);
   parallel_for(strips, threads, [&](std::int64_t strip, int) {
@@ -60,20 +60,21 @@ bool forward_by(const Views<In>& views, const BarlowOptions& options, int thread
       double* mean = out.mean + v * dim;
       double* squares = out.squares + v * dim;
       if (options.center) {
-        column_means(view, n, c0, c1, mean);
+        column_means<double>(view, n, c0, c1, mean);
       } else {
         for (std::int64_t c = c0; c < c1; ++c) mean[c] = 0;
       }
-      column_products(view, mean, view, mean, n, c0, c1, squares);
+      column_squares<double>(view, mean, n, c0, c1, squares);
       for (std::int64_t c = c0; c < c1; ++c) {
         standardise(columns, v).set(c, mean[c], barlow_scale(options, n, squares[c]));
       }
-      const Standardise<In> x = standardise(columns, v);
+      const Standardise<T> x = standardise(columns, v);
       pack(view, n, dim, views.gram, x, c0, c1, v == 0 ? a : b);
       rows.collect(view, v, x, c0, c1, strip);
     }
-    column_products(view_of(views, 0), out.mean, view_of(views, 1), out.mean + dim, n, c0, c1,
-                    out.cross);
+    // Of views that agree the correlation is 1 to its last digits, and the loss what is left of 1.
+    column_products<double>(view_of(views, 0), out.mean, view_of(views, 1), out.mean + dim, n, c0,
+                            c1, out.cross);
   });
   if (!a.usable() || !b.usable()) return false;
   *out.on = *out.diagonal = 0;
@@ -84,8 +85,8 @@ bool forward_by(const Views<In>& views, const BarlowOptions& options, int thread
     *out.diagonal += self * self;
   }
   // Each view's gradient multiplies with the other's Gram matrix, or with a^T b or its transpose.
-  In* first = matrices;
-  In* second = matrices + side * side;
+  T* first = matrices;
+  T* second = matrices + side * side;
   const double unit = 1 / (double(n) * double(n));
   if (views.gram) {
     const double* rows_a = rows.total(0);
@@ -134,10 +135,10 @@ bool barlow_view(const Views<In>& views, int v, const BarlowOptions& options,
   return Gradient<In, T, Products>(views, k, gradient).run(matrix, threads);
 }
 
-template <class Products, class In>
+template <class Products, class In, class T = Computed<In>>
 bool backward_by(const Views<In>& views, const BarlowOptions& options,
-                 const TermGradients<In>& outer, int threads, const double* moments,
-                 const In* matrices, In* const* gradients) {
+                 const TermGradients<T>& outer, int threads, const double* moments,
+                 const T* matrices, In* const* gradients) {
   threads = useful_threads(views, threads);
   const std::int64_t side = side_of(views), dim = views.dim;
   double upstream[BarlowOptions::kTerms];
@@ -152,8 +153,8 @@ bool backward_by(const Views<In>& views, const BarlowOptions& options,
     return true;
   }
   for (int v = 0; v < 2; ++v) {
-    if (!barlow_view<Products, In, In>(views, v, options, upstream, threads, saved,
-                                       matrices + v * side * side, gradients[v])) {
+    if (!barlow_view<Products, In, T>(views, v, options, upstream, threads, saved,
+                                      matrices + v * side * side, gradients[v])) {
       return false;
     }
   }
@@ -161,26 +162,26 @@ bool backward_by(const Views<In>& views, const BarlowOptions& options,
 }
 
 struct BarlowTwins {
-  template <class T>
-  using Kernels = BarlowKernels<T>;
+  template <class In>
+  using Kernels = BarlowKernels<In>;
   using Options = BarlowOptions;
 
-  template <class Products, class In>
+  template <class Products, class In, class T>
   static bool forward(const Views<In>& views, const Options& options, int threads,
-                      const TermValues<In>& values, double* moments, In* matrices) {
+                      const TermValues<T>& values, double* moments, T* matrices) {
     return forward_by<Products>(views, options, threads, values, moments, matrices);
   }
-  template <class Products, class In>
+  template <class Products, class In, class T>
   static bool backward(const Views<In>& views, const Options& options,
-                       const TermGradients<In>& upstream, int threads, const double* moments,
-                       const In* matrices, In* const* gradients) {
+                       const TermGradients<T>& upstream, int threads, const double* moments,
+                       const T* matrices, In* const* gradients) {
     return backward_by<Products>(views, options, upstream, threads, moments, matrices, gradients);
   }
 };
 
 }  // namespace
 
-const ByDtype<BarlowKernels>& barlow_twins_kernels() {
+const ByInput<BarlowKernels>& barlow_twins_kernels() {
   static const auto table = Entry<BarlowTwins, vectors::barlow_twins_kernels>::kernels();
   return table;
 }

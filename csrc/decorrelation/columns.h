@@ -3,6 +3,7 @@
 #pragma once
 #include "gemm/tiles.h"
 #include "runtime/scratch.h"
+#include "tsssl/bfloat16.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {
@@ -18,53 +19,121 @@ struct View {
   TSSSL_INLINE const T* row(std::int64_t i) const { return z + i * stride; }
 };
 
-// mean[c] over the rows, in float64: large means cost no digits of the centred columns.
-template <class In>
-inline void column_means(const View<In>& view, std::int64_t n, std::int64_t c0, std::int64_t c1,
-                         double* mean) {
-  for (std::int64_t c = c0; c < c1; ++c) mean[c] = 0;
-  for (std::int64_t i = 0; i < n; ++i) {
-    const In* x = view.row(i);
-    for (std::int64_t c = c0; c < c1; ++c) mean[c] += double(x[c]);
+// Rows whose terms are summed in the inputs' arithmetic before they are added in float64: one sum
+// of all would lose digits, and float64 throughout takes three times as long.
+constexpr std::int64_t kPartRows = 16;
+
+// out[c] = the sum over the rows of term(i, c - c0), in Sum arithmetic.
+template <class Sum, class Term>
+TSSSL_INLINE void column_sums(std::int64_t n, std::int64_t c0, std::int64_t c1, double* out,
+                              const Term& term) {
+  const std::int64_t columns = c1 - c0;
+  for (std::int64_t c = c0; c < c1; ++c) out[c] = 0;
+  for (std::int64_t i0 = 0; i0 < n; i0 += kPartRows) {
+    Sum parts[kDepth];
+    for (std::int64_t c = 0; c < columns; ++c) parts[c] = Sum(0);
+    for (std::int64_t i = i0; i < min(i0 + kPartRows, n); ++i) term(i, parts);
+    for (std::int64_t c = 0; c < columns; ++c) out[c0 + c] += double(parts[c]);
   }
-  for (std::int64_t c = c0; c < c1; ++c) mean[c] /= double(n);
 }
 
+// mean[c] over the rows: of differences from the first row, so that large means cost no digits of
+// the centred columns.
+template <class Sum, class In>
+inline void column_means(const View<In>& view, std::int64_t n, std::int64_t c0, std::int64_t c1,
+                         double* mean) {
+  Sum first[kDepth];
+  for (std::int64_t c = c0; c < c1; ++c) first[c - c0] = Sum(view.row(0)[c]);
+  column_sums<Sum>(n, c0, c1, mean, [&](std::int64_t i, Sum* __restrict parts) {
+    const In* __restrict x = view.row(i) + c0;
+    for (std::int64_t c = 0; c < c1 - c0; ++c) parts[c] += Sum(x[c]) - first[c];
+  });
+  for (std::int64_t c = c0; c < c1; ++c) mean[c] = double(first[c - c0]) + mean[c] / double(n);
+}
+
+// A mean in two parts: subtracting its rounding alone would leave a residual of half an ulp of the
+// mean in every centred value.
+template <class T>
+struct Centre {
+  T mean[kDepth], rest[kDepth];
+
+  Centre(const double* means, std::int64_t c0, std::int64_t c1) {
+    for (std::int64_t c = c0; c < c1; ++c) {
+      mean[c - c0] = T(means[c]);
+      rest[c - c0] = T(means[c] - double(mean[c - c0]));
+    }
+  }
+};
+
 // out[c] = sum over the rows of (a - mean_a)(b - mean_b).
-template <class In>
+template <class Sum, class In>
 inline void column_products(const View<In>& a, const double* mean_a, const View<In>& b,
                             const double* mean_b, std::int64_t n, std::int64_t c0, std::int64_t c1,
                             double* out) {
-  for (std::int64_t c = c0; c < c1; ++c) out[c] = 0;
-  for (std::int64_t i = 0; i < n; ++i) {
-    const In* x = a.row(i);
-    const In* y = b.row(i);
-    for (std::int64_t c = c0; c < c1; ++c) {
-      out[c] += (double(x[c]) - mean_a[c]) * (double(y[c]) - mean_b[c]);
+  const Centre<Sum> of_a(mean_a, c0, c1), of_b(mean_b, c0, c1);
+  column_sums<Sum>(n, c0, c1, out, [&](std::int64_t i, Sum* __restrict parts) {
+    const In* __restrict x = a.row(i) + c0;
+    const In* __restrict y = b.row(i) + c0;
+    for (std::int64_t c = 0; c < c1 - c0; ++c) {
+      parts[c] +=
+          ((Sum(x[c]) - of_a.mean[c]) - of_a.rest[c]) * ((Sum(y[c]) - of_b.mean[c]) - of_b.rest[c]);
     }
-  }
+  });
 }
 
-// Sum of (a - b)^2 over columns [c0, c1), c1 - c0 <= kDepth.
+template <class Sum, class In>
+inline void column_squares(const View<In>& view, const double* mean, std::int64_t n,
+                           std::int64_t c0, std::int64_t c1, double* out) {
+  const Centre<Sum> of(mean, c0, c1);
+  column_sums<Sum>(n, c0, c1, out, [&](std::int64_t i, Sum* __restrict parts) {
+    const In* __restrict x = view.row(i) + c0;
+    for (std::int64_t c = 0; c < c1 - c0; ++c) {
+      const Sum value = (Sum(x[c]) - of.mean[c]) - of.rest[c];
+      parts[c] += value * value;
+    }
+  });
+}
+
+// Whether a sum of squares is one that float32's range holds to its digits, with its terms.
+TSSSL_INLINE bool in_range(double squares) { return squares > 1e-25 && squares < 1e37; }
+
+// Means, and sums of squares about them, in float64 where float32's range does not hold them.
+template <class In>
+inline void column_statistics(const View<In>& view, std::int64_t n, std::int64_t c0,
+                              std::int64_t c1, double* mean, double* squares) {
+  typedef Computed<In> T;
+  column_means<T>(view, n, c0, c1, mean);
+  column_squares<T>(view, mean, n, c0, c1, squares);
+  bool held = true;
+  for (std::int64_t c = c0; c < c1; ++c) held &= sizeof(T) == 8 || in_range(squares[c]);
+  if (held) return;
+  column_means<double>(view, n, c0, c1, mean);
+  column_squares<double>(view, mean, n, c0, c1, squares);
+}
+
+// Sum of (a - b)^2 over columns [c0, c1).
 template <class In>
 inline double squared_distance(const View<In>& a, const View<In>& b, std::int64_t n,
                                std::int64_t c0, std::int64_t c1) {
-  double parts[kDepth] = {};
-  for (std::int64_t i = 0; i < n; ++i) {
-    const In* x = a.row(i) + c0;
-    const In* y = b.row(i) + c0;
-    for (std::int64_t c = 0; c < c1 - c0; ++c) {
-      const double difference = double(x[c]) - double(y[c]);
-      parts[c] += difference * difference;
-    }
-  }
-  double total = 0;
-  for (std::int64_t c = 0; c < c1 - c0; ++c) total += parts[c];
-  return total;
+  const auto distance = [&](auto zero) {
+    typedef decltype(zero) Sum;
+    double sums[kDepth], total = 0;
+    column_sums<Sum>(n, 0, c1 - c0, sums, [&](std::int64_t i, Sum* __restrict parts) {
+      const In* __restrict x = a.row(i) + c0;
+      const In* __restrict y = b.row(i) + c0;
+      for (std::int64_t c = 0; c < c1 - c0; ++c) {
+        const Sum difference = Sum(x[c]) - Sum(y[c]);
+        parts[c] += difference * difference;
+      }
+    });
+    for (std::int64_t c = 0; c < c1 - c0; ++c) total += sums[c];
+    return total;
+  };
+  const double total = distance(Computed<In>());
+  return sizeof(Computed<In>) == 8 || in_range(total) ? total : distance(double());
 }
 
-// x_j = ((z_j - mean_j) - rest_j) scale_j. The mean in two parts: subtracting its rounding alone
-// would leave a residual of half an ulp of the mean in every centred value.
+// x_j = ((z_j - mean_j) - rest_j) scale_j, with the mean in two parts.
 template <class T>
 struct Standardise {
   T* mean;
@@ -86,35 +155,48 @@ TSSSL_INLINE Vec<double> load_as(const float* p, double) {
   for (int l = 0; l < Simd<double>::kLanes; ++l) v[l] = p[l];
   return v;
 }
+template <class T>
+TSSSL_INLINE Vec<T> load_as(const Bfloat16* p, T) {
+  T numbers[Simd<T>::kLanes];
+  for (int l = 0; l < Simd<T>::kLanes; ++l) numbers[l] = p[l];
+  return load(numbers);
+}
 
 template <class In, class T>
 TSSSL_INLINE T standard(const In* z, std::int64_t c, const Standardise<T>& x) {
   return ((T(z[c]) - x.mean[c]) - x.rest[c]) * x.scale[c];
 }
 
-// out[i] = sum over columns [c0, c1) of x_ij^2: the diagonal of the Gram matrix, whose entries are
-// the largest, in float64.
+// The sum over columns [c0, c1) of x_ij^2.
+template <class Sum, class In, class T>
+TSSSL_INLINE double row_square(const In* z, const Standardise<T>& x, std::int64_t c0,
+                               std::int64_t c1) {
+  constexpr std::int64_t kParts = 32;
+  const std::int64_t whole = c0 + (c1 - c0) / kParts * kParts;
+  Sum parts[kParts] = {};
+  for (std::int64_t c = c0; c < whole; c += kParts) {
+    for (std::int64_t k = 0; k < kParts; ++k) {
+      const Sum value = standard(z, c + k, x);
+      parts[k] += value * value;
+    }
+  }
+  for (std::int64_t c = whole; c < c1; ++c) {
+    const Sum value = standard(z, c, x);
+    parts[c - whole] += value * value;
+  }
+  double total = 0;
+  for (std::int64_t k = 0; k < kParts; ++k) total += double(parts[k]);
+  return total;
+}
+
+// out[i] = sum over columns [c0, c1), at most kDepth, of x_ij^2: the diagonal of the Gram matrix,
+// whose entries are the largest. Eight terms a part, then float64.
 template <class In, class T>
 inline void row_squares(const View<In>& view, std::int64_t n, const Standardise<T>& x,
                         std::int64_t c0, std::int64_t c1, double* out) {
-  constexpr std::int64_t kParts = 16;
-  const std::int64_t whole = c0 + (c1 - c0) / kParts * kParts;
   for (std::int64_t i = 0; i < n; ++i) {
-    const In* z = view.row(i);
-    double parts[kParts] = {};
-    for (std::int64_t c = c0; c < whole; c += kParts) {
-      for (std::int64_t k = 0; k < kParts; ++k) {
-        const double value = standard(z, c + k, x);
-        parts[k] += value * value;
-      }
-    }
-    for (std::int64_t c = whole; c < c1; ++c) {
-      const double value = standard(z, c, x);
-      parts[c - whole] += value * value;
-    }
-    double total = 0;
-    for (std::int64_t k = 0; k < kParts; ++k) total += parts[k];
-    out[i] = total;
+    out[i] = row_square<T>(view.row(i), x, c0, c1);
+    if (sizeof(T) == 4 && !in_range(out[i])) out[i] = row_square<double>(view.row(i), x, c0, c1);
   }
 }
 

@@ -76,11 +76,17 @@ class Gradient {
         usable[task] &= right.pack(matrix, chunk, self_, dim, k_.x, j0, columns);
         right.multiply(unit, matrix, chunk, columns, g, width);
       }
+      if (k_.project == nullptr) {
+        for (std::int64_t i = 0; i < n; ++i) {
+          prefetch(i + kAhead, j0, columns);
+          combine_and_finish(i, j0, columns, diagonal[i], g + i * width, out_ + i * dim + j0);
+        }
+        return;
+      }
       double along[kMaxPanels * kPanel] = {};
       for (std::int64_t i = 0; i < n; ++i) {
         prefetch(i + kAhead, j0, columns);
-        combine(i, j0, columns, diagonal[i], g + i * width,
-                k_.project == nullptr ? nullptr : along);
+        combine(i, j0, columns, diagonal[i], g + i * width, along);
       }
       for (std::int64_t i = 0; i < n; ++i) {
         prefetch(i + kAhead, j0, columns);
@@ -99,6 +105,10 @@ class Gradient {
         k_.multiply_partner ? View<In>{views_.z[k_.partner], views_.stride[k_.partner]} : self_;
     const Standardise<T>& u = k_.multiply_partner ? k_.y : k_.x;
     Scratch<double> along(k_.project == nullptr ? 0 : tasks * dim);
+    // Where the gradient can not hold products between two passes.
+    constexpr bool kNarrow = sizeof(In) < sizeof(T);
+    Scratch<T> wide(kNarrow && k_.project != nullptr ? n * dim : 0);
+    T* const kept = kNarrow ? wide.get() : reinterpret_cast<T*>(out_);
     const Flags usable(tasks);
     parallel_for(tasks, threads, [&](std::int64_t task, int) {
       typename Products::Unit unit;
@@ -112,8 +122,7 @@ class Gradient {
       }
       if (k_.project == nullptr) {
         for (std::int64_t i = 0; i < rows; ++i) {
-          combine(i0 + i, 0, dim, T(0), g + i * width, nullptr);
-          finish(i0 + i, 0, dim, nullptr, g + i * width, out_ + (i0 + i) * dim);
+          combine_and_finish(i0 + i, 0, dim, T(0), g + i * width, out_ + (i0 + i) * dim);
         }
         return;
       }
@@ -121,7 +130,7 @@ class Gradient {
       for (std::int64_t c = 0; c < dim; ++c) sums[c] = 0;
       for (std::int64_t i = 0; i < rows; ++i) {
         combine(i0 + i, 0, dim, T(0), g + i * width, sums);
-        for (std::int64_t c = 0; c < dim; ++c) out_[(i0 + i) * dim + c] = In(g[i * width + c]);
+        for (std::int64_t c = 0; c < dim; ++c) kept[(i0 + i) * dim + c] = g[i * width + c];
       }
     });
     if (k_.project == nullptr) return usable.all();
@@ -131,7 +140,7 @@ class Gradient {
     parallel_for(tasks, threads, [&](std::int64_t task, int) {
       Scratch<T> g(dim);
       for (std::int64_t i = task * height; i < min((task + 1) * height, n); ++i) {
-        for (std::int64_t c = 0; c < dim; ++c) g[c] = T(out_[i * dim + c]);
+        for (std::int64_t c = 0; c < dim; ++c) g[c] = kept[i * dim + c];
         finish(i, 0, dim, along.get(), g.get(), out_ + i * dim);
       }
     });
@@ -186,6 +195,39 @@ class Gradient {
       for (std::int64_t c = 0; c < columns; ++c) {
         along[c] += double(g[c]) * double(((T(z[c]) - mean[c]) - rest[c]) * scale[c]);
       }
+    }
+  }
+
+  // Both in one pass, of two views at most: no projection, no partner.
+  void combine_and_finish(std::int64_t i, std::int64_t c0, std::int64_t columns, T diagonal,
+                          T* __restrict g, In* __restrict out) const {
+    if (k_.cross != nullptr || (k_.apart != T(0) && views_.count != 2)) {
+      combine(i, c0, columns, diagonal, g, nullptr);
+      finish(i, c0, columns, nullptr, g, out);
+      return;
+    }
+    const In* __restrict z = self_.row(i) + c0;
+    // Itself, at no distance, where views are not drawn together.
+    const int pair = k_.apart != T(0) ? 1 - k_.view : k_.view;
+    const In* __restrict other = views_.z[pair] + i * views_.stride[pair] + c0;
+    const T* __restrict mean = k_.x.mean + c0;
+    const T* __restrict rest = k_.x.rest + c0;
+    const T* __restrict scale = k_.x.scale + c0;
+    const T* __restrict inner = k_.inner + c0;
+    const T alpha = k_.alpha, apart = k_.apart;
+    if (k_.outer == nullptr) {
+      for (std::int64_t c = 0; c < columns; ++c) {
+        const T x = (T(z[c]) - mean[c]) - rest[c];
+        const T own = alpha * g[c] + (diagonal + inner[c]) * (x * scale[c]);
+        out[c] = In(scale[c] * own + apart * (T(z[c]) - T(other[c])));
+      }
+      return;
+    }
+    const T* __restrict outer = k_.outer + c0;
+    for (std::int64_t c = 0; c < columns; ++c) {
+      const T x = (T(z[c]) - mean[c]) - rest[c];
+      const T own = alpha * g[c] + (diagonal + inner[c]) * (x * scale[c]);
+      out[c] = In(scale[c] * own + outer[c] * x + apart * (T(z[c]) - T(other[c])));
     }
   }
 

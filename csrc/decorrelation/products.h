@@ -21,7 +21,8 @@ namespace {
 //   256 x 256: float32 1.5 of the time, bfloat16 1.1; 256 x 2048: 1.25, 0.94;
 //   1024 x 2048: 0.96, 0.71; 2048 x 2048: 0.92, 0.63.
 // The emulation takes whatever has a whole tile, to be tested.
-inline bool unit_pays(const Views<float>& views) {
+template <class In>
+inline bool unit_pays(const Views<In>& views) {
 #ifdef TSSSL_TILE_EMULATION
   constexpr std::int64_t least_side = kTileRows, least_depth = kTileRows;
 #else
@@ -33,50 +34,56 @@ inline bool unit_pays(const Views<float>& views) {
 
 // The kernels of Loss, whose forward and backward take the products as their first type, and
 // return false for numbers that these can not multiply. `Vectors` are its kernels without a unit.
-template <class Loss, const ByDtype<Loss::template Kernels>& (*Vectors)()>
+template <class Loss, const ByInput<Loss::template Kernels>& (*Vectors)()>
 struct Entry {
   using Options = typename Loss::Options;
 
-  static void forward(const Views<float>& views, const Options& options, int threads,
-                      const TermValues<float>& values, double* moments, float* matrices) {
+  template <class In, class T = Computed<In>>
+  static void forward(const Views<In>& views, const Options& options, int threads,
+                      const TermValues<T>& values, double* moments, T* matrices) {
     if (unit_pays(views) &&
         Loss::template forward<UnitProducts>(views, options, threads, values, moments, matrices)) {
       return;
     }
-    Vectors().f32.forward(views, options, threads, values, moments, matrices);
+    Vectors().of(In()).forward(views, options, threads, values, moments, matrices);
   }
-  static void backward(const Views<float>& views, const Options& options,
-                       const TermGradients<float>& upstream, int threads, const double* moments,
-                       const float* matrices, float* const* gradients) {
+  template <class In, class T = Computed<In>>
+  static void backward(const Views<In>& views, const Options& options,
+                       const TermGradients<T>& upstream, int threads, const double* moments,
+                       const T* matrices, In* const* gradients) {
     if (unit_pays(views) && Loss::template backward<UnitProducts>(views, options, upstream, threads,
                                                                   moments, matrices, gradients)) {
       return;
     }
-    Vectors().f32.backward(views, options, upstream, threads, moments, matrices, gradients);
+    Vectors().of(In()).backward(views, options, upstream, threads, moments, matrices, gradients);
   }
-  static ByDtype<Loss::template Kernels> kernels() { return {{forward, backward}, Vectors().f64}; }
+  static ByInput<Loss::template Kernels> kernels() {
+    return {{{forward<float>, backward<float>}, Vectors().f64},
+            {forward<Bfloat16>, backward<Bfloat16>}};
+  }
 };
 
 #else
 
-template <class Loss, const ByDtype<Loss::template Kernels>& (*)()>
+template <class Loss, const ByInput<Loss::template Kernels>& (*)()>
 struct Entry {
   using Options = typename Loss::Options;
 
-  template <class T>
-  static void forward(const Views<T>& views, const Options& options, int threads,
+  template <class In, class T = Computed<In>>
+  static void forward(const Views<In>& views, const Options& options, int threads,
                       const TermValues<T>& values, double* moments, T* matrices) {
     Loss::template forward<RegisterProducts<T>>(views, options, threads, values, moments, matrices);
   }
-  template <class T>
-  static void backward(const Views<T>& views, const Options& options,
+  template <class In, class T = Computed<In>>
+  static void backward(const Views<In>& views, const Options& options,
                        const TermGradients<T>& upstream, int threads, const double* moments,
-                       const T* matrices, T* const* gradients) {
+                       const T* matrices, In* const* gradients) {
     Loss::template backward<RegisterProducts<T>>(views, options, upstream, threads, moments,
                                                  matrices, gradients);
   }
-  static ByDtype<Loss::template Kernels> kernels() {
-    return {{forward<float>, backward<float>}, {forward<double>, backward<double>}};
+  static ByInput<Loss::template Kernels> kernels() {
+    return {{{forward<float>, backward<float>}, {forward<double>, backward<double>}},
+            {forward<Bfloat16>, backward<Bfloat16>}};
   }
 };
 

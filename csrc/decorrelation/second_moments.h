@@ -149,7 +149,7 @@ class Wide {
 
 template <class In>
 inline bool cancels(const Views<In>& views, double off, double diagonal) {
-  return sizeof(In) == 4 && views.gram && diagonal > kMaxCancellation * off;
+  return sizeof(Computed<In>) == 4 && views.gram && diagonal > kMaxCancellation * off;
 }
 
 }  // namespace

@@ -69,11 +69,13 @@ struct UnitProducts {
   // Which parts are multiplied. Columns are centred: those of 16-bit inputs need more digits than
   // these have. Two parts hold them to 2^-17; without the products of two second parts, which all
   // have a column's mean in them, the loss at 256 x 2048 was off by 5e-7.
-  static PartProducts second_moments(const Views<float>& views) {
+  template <class In>
+  static PartProducts second_moments(const Views<In>& views) {
     if (views.bits < 24 && views.precision == Precision::ieee) return {2, 2, 3};
     return gradient(views);
   }
-  static PartProducts gradient(const Views<float>& views) {
+  template <class In>
+  static PartProducts gradient(const Views<In>& views) {
     if (views.precision == Precision::bf16) return {1, 1, 1};
     const bool three = views.precision == Precision::ieee && views.bits >= 24;
     return three ? PartProducts{3, 3, 3} : PartProducts{2, 2, 2};
@@ -84,7 +86,8 @@ struct UnitProducts {
     typedef float Number;
     typedef TileUnit Unit;
 
-    Operand(const Views<float>& views, std::int64_t side_, std::int64_t depth_)
+    template <class In>
+    Operand(const Views<In>& views, std::int64_t side_, std::int64_t depth_)
         : side(side_),
           depth(depth_),
           products(second_moments(views)),
@@ -129,7 +132,8 @@ struct UnitProducts {
 
   class Matrix {
    public:
-    Matrix(const Views<float>& views, const float* matrix, std::int64_t side_, int threads)
+    template <class In>
+    Matrix(const Views<In>& views, const float* matrix, std::int64_t side_, int threads)
         : side(side_),
           products(gradient(views)),
           blocks(side, side, views.gram ? products.left : products.right),
@@ -164,7 +168,8 @@ struct UnitProducts {
     Columns(const Matrix& matrix, std::int64_t width)
         : blocks_(width, min(matrix.side, kChunk), matrix.products.right) {}
 
-    bool pack(const Matrix& matrix, std::int64_t chunk, const View<float>& view, std::int64_t dim,
+    template <class In>
+    bool pack(const Matrix& matrix, std::int64_t chunk, const View<In>& view, std::int64_t dim,
               const Standardise<float>& x, std::int64_t c0, std::int64_t columns) const {
       BlockRows rows;
       bool usable = true;
@@ -194,7 +199,8 @@ struct UnitProducts {
     Rows(const Matrix& matrix, std::int64_t height)
         : blocks_(height, min(matrix.side, kChunk), matrix.products.left) {}
 
-    bool pack(const Matrix& matrix, std::int64_t chunk, const View<float>& view,
+    template <class In>
+    bool pack(const Matrix& matrix, std::int64_t chunk, const View<In>& view,
               const Standardise<float>& x, std::int64_t first, std::int64_t rows) const {
       BlockRows gathered;
       bool usable = true;

@@ -34,12 +34,30 @@ inline double vicreg_scale(const VicregOptions& options, double squares) {
   return 1 / (norm > options.eps ? norm : options.eps);
 }
 
+// A view's statistics again, in float64. Returns the sum of the diagonal's squares.
+template <class In>
+double exact_diagonal(const Views<In>& views, int v, const VicregOptions& options, int threads,
+                      double* mean, double* squares) {
+  parallel_for(ceil_div(views.dim, kDepth), threads, [&](std::int64_t strip, int) {
+    const std::int64_t c0 = strip * kDepth, c1 = min(c0 + kDepth, views.dim);
+    column_means<double>(view_of(views, v), views.n, c0, c1, mean);
+    column_squares<double>(view_of(views, v), mean, views.n, c0, c1, squares);
+  });
+  double total = 0;
+  for (std::int64_t c = 0; c < views.dim; ++c) {
+    const double scale = vicreg_scale(options, squares[c]);
+    const double diagonal = squares[c] * scale * scale;
+    total += diagonal * diagonal;
+  }
+  return total;
+}
+
 // Packed columns, sums and the matrix of one view after the other: two operands at once would be
 // another half of the inputs' size (at 2048 x 2048 the peak was 3.06 times the inputs).
 // false: numbers that these products do not take.
-template <class Products, class In>
+template <class Products, class In, class T = Computed<In>>
 bool forward_by(const Views<In>& views, const VicregOptions& options, int threads,
-                const TermValues<In>& values, double* moments, In* matrices) {
+                const TermValues<T>& values, double* moments, T* matrices) {
   threads = useful_threads(views, threads);
   const std::int64_t n = views.n, dim = views.dim, side = side_of(views), depth = depth_of(views);
   const int count = views.count;
@@ -55,9 +73,9 @@ bool forward_by(const Views<In>& views, const VicregOptions& options, int thread
     const View<In> view = view_of(views, v);
     double* mean = out.mean + v * dim;
     double* squares = out.squares + v * dim;
-    const Columns<In> columns(3, dim);
+    const Columns<T> columns(3, dim);
     const Columns<double> sums(strips, 3);
-    const Standardise<In> x = standardise(columns, 0);
+    const Standardise<T> x = standardise(columns, 0);
     parallel_for(strips, threads, [&](std::int64_t strip, int) {
       const std::int64_t c0 = strip * width, c1 = min(c0 + width, dim);
       double* total = sums[strip];
@@ -68,8 +86,7 @@ bool forward_by(const Views<In>& views, const VicregOptions& options, int thread
         for (std::int64_t c = c0; c < c1; ++c) mean[c] = squares[c] = 0;
         return;
       }
-      column_means(view, n, c0, c1, mean);
-      column_products(view, mean, view, mean, n, c0, c1, squares);
+      column_statistics(view, n, c0, c1, mean, squares);
       for (std::int64_t c = c0; c < c1; ++c) {
         const double deviation = std::sqrt(squares[c] / double(n - 1) + options.eps);
         const double scale = vicreg_scale(options, squares[c]);
@@ -92,7 +109,7 @@ bool forward_by(const Views<In>& views, const VicregOptions& options, int thread
     }
     if (!covariance) continue;
     if (!operand.usable()) return false;
-    In* matrix = matrices + v * side * side;
+    T* matrix = matrices + v * side * side;
     double off;
     if (views.gram) {
       off = difference(gram_matrix(operand, rows.total(0), threads, matrix), diagonal);
@@ -100,6 +117,7 @@ bool forward_by(const Views<In>& views, const VicregOptions& options, int thread
       off = square(operand, operand, threads, matrix, matrix);
     }
     if (cancels(views, off, diagonal)) {
+      diagonal = exact_diagonal(views, v, options, threads, mean, squares);
       const auto scale = [&](std::int64_t c) { return vicreg_scale(options, squares[c]); };
       off = difference(Wide<In>(views, v, mean, scale, threads).squares(), diagonal);
     }
@@ -153,10 +171,10 @@ bool vicreg_view(const Views<In>& views, int v, const VicregOptions& options,
   return Gradient<In, T, Products>(views, k, gradient).run(product ? matrix : nullptr, threads);
 }
 
-template <class Products, class In>
+template <class Products, class In, class T = Computed<In>>
 bool backward_by(const Views<In>& views, const VicregOptions& options,
-                 const TermGradients<In>& outer, int threads, const double* moments,
-                 const In* matrices, In* const* gradients) {
+                 const TermGradients<T>& outer, int threads, const double* moments,
+                 const T* matrices, In* const* gradients) {
   threads = useful_threads(views, threads);
   const std::int64_t side = side_of(views), dim = views.dim;
   double upstream[VicregOptions::kTerms];
@@ -172,8 +190,8 @@ bool backward_by(const Views<In>& views, const VicregOptions& options,
       vicreg_view<RegisterProducts<double>, In, double>(views, v, options, upstream, threads, saved,
                                                         wide.matrix(), gradients[v]);
     } else {
-      usable = vicreg_view<Products, In, In>(views, v, options, upstream, threads, saved,
-                                             matrices + v * side * side, gradients[v]);
+      usable = vicreg_view<Products, In, T>(views, v, options, upstream, threads, saved,
+                                            matrices + v * side * side, gradients[v]);
     }
     if (!usable) return false;
   }
@@ -181,26 +199,26 @@ bool backward_by(const Views<In>& views, const VicregOptions& options,
 }
 
 struct Vicreg {
-  template <class T>
-  using Kernels = VicregKernels<T>;
+  template <class In>
+  using Kernels = VicregKernels<In>;
   using Options = VicregOptions;
 
-  template <class Products, class In>
+  template <class Products, class In, class T>
   static bool forward(const Views<In>& views, const Options& options, int threads,
-                      const TermValues<In>& values, double* moments, In* matrices) {
+                      const TermValues<T>& values, double* moments, T* matrices) {
     return forward_by<Products>(views, options, threads, values, moments, matrices);
   }
-  template <class Products, class In>
+  template <class Products, class In, class T>
   static bool backward(const Views<In>& views, const Options& options,
-                       const TermGradients<In>& upstream, int threads, const double* moments,
-                       const In* matrices, In* const* gradients) {
+                       const TermGradients<T>& upstream, int threads, const double* moments,
+                       const T* matrices, In* const* gradients) {
     return backward_by<Products>(views, options, upstream, threads, moments, matrices, gradients);
   }
 };
 
 }  // namespace
 
-const ByDtype<VicregKernels>& vicreg_kernels() {
+const ByInput<VicregKernels>& vicreg_kernels() {
   static const auto table = Entry<Vicreg, vectors::vicreg_kernels>::kernels();
   return table;
 }

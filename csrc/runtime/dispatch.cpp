@@ -79,8 +79,8 @@ TSSSL_VECTOR_TABLES(TSSSL_VECTORS)
   }
 
 const ByDtype<PairKernels>& pairs_kernels() { TSSSL_UNIT(pairs_kernels, ) }
-const ByDtype<VicregKernels>& vicreg_kernels() { TSSSL_UNIT(vicreg_kernels, ) }
-const ByDtype<BarlowKernels>& barlow_twins_kernels() { TSSSL_UNIT(barlow_twins_kernels, ) }
+const ByInput<VicregKernels>& vicreg_kernels() { TSSSL_UNIT(vicreg_kernels, ) }
+const ByInput<BarlowKernels>& barlow_twins_kernels() { TSSSL_UNIT(barlow_twins_kernels, ) }
 const ByDtype<NtXentKernels>& nt_xent_kernels() {
   TSSSL_UNIT(nt_xent_kernels, TSSSL_CASE_avx512bf16(nt_xent_kernels))
 }

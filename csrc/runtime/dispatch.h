@@ -16,8 +16,8 @@
 #define TSSSL_BF16_TABLES(TABLE) TABLE(ByDtype<NtXentKernels>, nt_xent_kernels)
 #define TSSSL_UNIT_TABLES(TABLE)                \
   TABLE(ByDtype<PairKernels>, pairs_kernels)    \
-  TABLE(ByDtype<VicregKernels>, vicreg_kernels) \
-  TABLE(ByDtype<BarlowKernels>, barlow_twins_kernels) TSSSL_BF16_TABLES(TABLE)
+  TABLE(ByInput<VicregKernels>, vicreg_kernels) \
+  TABLE(ByInput<BarlowKernels>, barlow_twins_kernels) TSSSL_BF16_TABLES(TABLE)
 
 #define TSSSL_VECTOR_TABLES(TABLE)                \
   TABLE(ByDtype<GroupedKernels>, grouped_kernels) \

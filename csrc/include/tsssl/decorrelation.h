@@ -3,10 +3,20 @@
 #pragma once
 #include <cstdint>
 
+#include "tsssl/bfloat16.h"
 #include "tsssl/by_dtype.h"
 #include "tsssl/precision.h"
 
 namespace tsssl {
+
+// Kernels by what they read and write; bfloat16 is computed in float32.
+template <template <class> class Kernels>
+struct ByInput : ByDtype<Kernels> {
+  Kernels<Bfloat16> bf16;
+
+  using ByDtype<Kernels>::of;
+  __attribute__((always_inline)) const Kernels<Bfloat16>& of(Bfloat16) const { return bf16; }
+};
 
 // Row-major views of the same n series, each n x dim, n >= 2.
 template <class T>
@@ -18,7 +28,7 @@ struct Views {
   std::int64_t dim;
   // The side on which second moments are taken: Gram matrices (n x n) or covariances (dim x dim).
   bool gram;
-  int bits = sizeof(T) == 4 ? 24 : 53;  // significant, of the caller's numbers
+  int bits = sizeof(T) == 8 ? 53 : 24;  // significant, of the caller's numbers
   Precision precision = Precision::ieee;
 };
 
@@ -64,13 +74,15 @@ struct VicregOptions {
 //   square: (count, side, side): x x^T or x^T x (of u with `correlation`), kept for the backward;
 //     written only with the covariance.
 // backward: gradients[view] (n, dim), contiguous.
-template <class T>
+template <class In>
 struct VicregKernels {
-  void (*forward)(const Views<T>& views, const VicregOptions& options, int threads,
+  typedef Computed<In> T;
+
+  void (*forward)(const Views<In>& views, const VicregOptions& options, int threads,
                   const TermValues<T>& values, double* moments, T* square);
-  void (*backward)(const Views<T>& views, const VicregOptions& options,
+  void (*backward)(const Views<In>& views, const VicregOptions& options,
                    const TermGradients<T>& upstream, int threads, const double* moments,
-                   const T* square, T* const* gradients);
+                   const T* square, In* const* gradients);
 };
 constexpr std::int64_t vicreg_moments(std::int64_t views, std::int64_t dim) {
   return 1 + 3 * views + 2 * views * dim;
@@ -91,13 +103,15 @@ struct BarlowOptions {
 //   on = sum_j (1 - C_jj)^2, off = sum_{i != j} C_ij^2, diagonal = sum_j C_jj^2
 //   moments: [on, off, diagonal, mean[2][dim], SS[2][dim], sum_b a_bj b_bj [dim]]
 //   square: (2, side, side): with Gram matrices b b^T, a a^T; else the transpose of a^T b, and it.
-template <class T>
+template <class In>
 struct BarlowKernels {
-  void (*forward)(const Views<T>& views, const BarlowOptions& options, int threads,
+  typedef Computed<In> T;
+
+  void (*forward)(const Views<In>& views, const BarlowOptions& options, int threads,
                   const TermValues<T>& values, double* moments, T* square);
-  void (*backward)(const Views<T>& views, const BarlowOptions& options,
+  void (*backward)(const Views<In>& views, const BarlowOptions& options,
                    const TermGradients<T>& upstream, int threads, const double* moments,
-                   const T* square, T* const* gradients);
+                   const T* square, In* const* gradients);
 };
 constexpr std::int64_t barlow_moments(std::int64_t dim) { return 3 + 5 * dim; }
 

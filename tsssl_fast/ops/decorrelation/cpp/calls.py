@@ -13,7 +13,7 @@ from tsssl_fast.backends.precision import IEEE, NAMES
 from tsssl_fast.ops.decorrelation import spec
 from tsssl_fast.ops.decorrelation.spec import Outputs
 
-_SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
+_SUFFIX = {torch.bfloat16: "bf16", torch.float32: "f32", torch.float64: "f64"}
 
 # What torch charges for small calls, in microseconds: new_empty(shape) 3.1, empty_like 1.7,
 # `to` the same dtype 1.4. The kernel itself takes 3 at 16 x 16.
@@ -51,13 +51,14 @@ def kernels(
                 dispatch.tell_products(op, f"{NAMES[precision]} or more exact")
         rows = _in_rows(z)
         like = rows[0]
+        compute = like.dtype if like.dtype != torch.bfloat16 else torch.float32
         given = (tuple(settings), flags, precision, z[0].dtype, len(rows), *like.shape)
         of, (moments, matrices) = plan(*given)
         outputs = Outputs(
-            like.new_empty(()),
-            like.new_empty(terms),
+            like.new_empty((), dtype=compute),
+            like.new_empty(terms, dtype=compute),
             like.new_empty(moments, dtype=torch.float64),
-            like.new_empty(matrices),
+            like.new_empty(matrices, dtype=compute),
         )
         addresses, strides = [r.data_ptr() for r in rows], [r.stride(0) for r in rows]
         kernel = getattr(native.C, f"{name}_forward_{_SUFFIX[like.dtype]}")
@@ -79,7 +80,7 @@ def kernels(
         grads = [None if g is None else g.contiguous() for g in (grad_loss, grad_terms)]
         out = [torch.empty_like(r, memory_format=torch.contiguous_format) for r in rows]
         addresses, strides = [r.data_ptr() for r in rows], [r.stride(0) for r in rows]
-        kernel = getattr(native.C, f"{name}_backward_{_SUFFIX[second_moments.dtype]}")
+        kernel = getattr(native.C, f"{name}_backward_{_SUFFIX[rows[0].dtype]}")
         kernel(
             *(addresses, strides, *of, torch.get_num_threads()),
             *(*grads, moments, second_moments, out),
@@ -90,7 +91,7 @@ def kernels(
 
 
 def _in_rows(z: Sequence[Tensor]) -> Sequence[Tensor]:
-    """In the kernel's dtype, columns contiguous; rows may be strided."""
+    """In a dtype that the kernels read, columns contiguous; rows may be strided."""
     for v in z:
         if v.dtype not in _SUFFIX or v.stride(1) != 1:
             z = [v.to(spec.compute_dtype(v.dtype)) for v in z]
