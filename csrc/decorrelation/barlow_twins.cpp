@@ -130,8 +130,11 @@ bool barlow_view(const Views<In>& views, int v, const BarlowOptions& options,
         T((-2 * upstream[0] * (1 - self) - (views.gram ? 2 * upstream[1] * self : 0)) / double(n));
     project[c] = T(1 / double(options.unbiased ? n - 1 : n));
   }
-  const Coefficients<T> k{x,       y,       T(alpha), T(0),  columns[8], cross,
-                          nullptr, project, v,        1 - v, true};
+  const Coefficients<T> k{x,        y,       views.gram ? x : y,
+                          T(alpha), T(0),    columns[8],
+                          cross,    nullptr, project,
+                          nullptr,  v,       1 - v,
+                          true};
   return Gradient<In, T, Products>(views, k, gradient).run(matrix, threads);
 }
 

@@ -9,23 +9,25 @@ namespace {
 
 // With x_j = ((z_j - mean_j) scale_j) of this view, y of its partner and S the second moments:
 //
-//   g_j  = alpha (S x)_j + inner_j x_j + cross_j y_j      (Gram side)
+//   g_j  = alpha (S u)_j + inner_j x_j + cross_j y_j      (Gram side)
 //   g_j  = alpha (u S)_j + inner_j x_j + cross_j y_j      (dim side)
 //
 //   dz_j = scale_j (g_j - project_j <g_j, x_j> x_j) + outer_j x_j + apart sum_b (z_j - z_bj)
 //
-// On the dim side u is x or y, and S has no diagonal.
-// Null arrays count as zeros; `inner` is always there.
+// On the Gram side u is x, or z as it is: a Gram matrix of centred columns takes their means to
+// zero. On the dim side u is x, y, or z, of whose product `shift` is left, and S has no diagonal.
+// Null arrays count as zeros; `inner` is always there, and `outer` with `shift`.
 template <class T>
 struct Coefficients {
-  Standardise<T> x, y;
+  Standardise<T> x, y, u;
   T alpha, apart;
   const T* inner;
   const T* cross;
   const T* outer;
   const T* project;
+  const T* shift;
   int view, partner;
-  bool multiply_partner;  // dim side: u = y
+  bool multiply_partner;  // dim side: u of the partner
 };
 
 template <class In, class T, class Products>
@@ -73,7 +75,7 @@ class Gradient {
       T* const g = sums.get();
       const std::int64_t j0 = task * width, columns = min(width, dim - j0);
       for (std::int64_t chunk = 0; chunk < matrix.chunks(); ++chunk) {
-        usable[task] &= right.pack(matrix, chunk, self_, dim, k_.x, j0, columns);
+        usable[task] &= right.pack(matrix, chunk, self_, dim, k_.u, j0, columns);
         right.multiply(unit, matrix, chunk, columns, g, width);
       }
       if (k_.project == nullptr) {
@@ -103,7 +105,6 @@ class Gradient {
     const std::int64_t tasks = ceil_div(n, height);
     const View<In> source =
         k_.multiply_partner ? View<In>{views_.z[k_.partner], views_.stride[k_.partner]} : self_;
-    const Standardise<T>& u = k_.multiply_partner ? k_.y : k_.x;
     Scratch<double> along(k_.project == nullptr ? 0 : tasks * dim);
     // Where the gradient can not hold products between two passes.
     constexpr bool kNarrow = sizeof(In) < sizeof(T);
@@ -117,7 +118,7 @@ class Gradient {
       T* const g = products.get();
       const std::int64_t i0 = task * height, rows = min(height, n - i0);
       for (std::int64_t chunk = 0; chunk < matrix.chunks(); ++chunk) {
-        usable[task] &= left.pack(matrix, chunk, source, u, i0, rows);
+        usable[task] &= left.pack(matrix, chunk, source, k_.u, i0, rows);
         left.multiply(unit, matrix, chunk, rows, g, width);
       }
       if (k_.project == nullptr) {
@@ -215,6 +216,16 @@ class Gradient {
     const T* __restrict scale = k_.x.scale + c0;
     const T* __restrict inner = k_.inner + c0;
     const T alpha = k_.alpha, apart = k_.apart;
+    if (k_.shift != nullptr) {  // u = z, and scale = 1
+      const T* __restrict outer = k_.outer + c0;
+      const T* __restrict shift = k_.shift + c0;
+      for (std::int64_t c = 0; c < columns; ++c) {
+        const T x = (T(z[c]) - mean[c]) - rest[c];
+        const T own = alpha * (g[c] - shift[c]) + (inner[c] + outer[c]) * x;
+        out[c] = In(own + diagonal * T(z[c]) + apart * (T(z[c]) - T(other[c])));
+      }
+      return;
+    }
     if (k_.outer == nullptr) {
       for (std::int64_t c = 0; c < columns; ++c) {
         const T x = (T(z[c]) - mean[c]) - rest[c];

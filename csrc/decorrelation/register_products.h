@@ -29,6 +29,7 @@ class Flags {
 template <class T>
 struct RegisterProducts {
   typedef NoUnit Unit;
+  static constexpr bool kAsTheyAre = false;
   static constexpr std::int64_t kRows = Shape::kRows;  // a left operand's are a multiple of
 
   // A side of the second moments: rows of the Gram matrix, or columns of the covariance.

@@ -92,9 +92,10 @@ inline double gram_product(const T* a, const T* b, const double* rows_a, const d
 }
 
 // Returns sum_ij of the matrix's squares.
-template <class Operand, class T = typename Operand::Number>
-inline double gram_matrix(const Operand& x, const double* rows, int threads, T* out) {
-  double total = square(x, x, threads, out, out);
+template <class Operand, class Correct = Uncorrected, class T = typename Operand::Number>
+inline double gram_matrix(const Operand& x, const double* rows, int threads, T* out,
+                          const Correct& correct = {}) {
+  double total = square(x, x, threads, out, out, correct);
   for (std::int64_t i = 0; i < x.side; ++i) {
     out[i * x.side + i] = T(rows[i]);
     total += rows[i] * rows[i];

@@ -34,6 +34,70 @@ inline double vicreg_scale(const VicregOptions& options, double squares) {
   return 1 / (norm > options.eps ? norm : options.eps);
 }
 
+// Whether second moments of a view are taken of its inputs as they are, in one product, and the
+// means' part left out of them: cheaper than centred columns in parts, and as exact where the means
+// are no larger than the deviations.
+template <class Products, class In>
+bool as_they_are(const Views<In>& views, const VicregOptions& options, const double* mean,
+                 const double* squares) {
+  if (!Products::kAsTheyAre || sizeof(In) != 2 || options.correlation || views.count > 2) {
+    return false;
+  }
+  double means = 0, total = 0;
+  for (std::int64_t c = 0; c < views.dim; ++c) {
+    means += mean[c] * mean[c];
+    total += squares[c];
+  }
+  return double(views.n) * means <= total && in_range(total);
+}
+
+// Products of inputs as those of centred columns: with m the means, x_i x_j = z_i z_j - p_i - p_j
+// on the Gram side, p_i = z_i m - m m / 2, and z_i z_j - p_i p_j on the other, p = sqrt(n) m.
+template <class T>
+struct Centred {
+  const T* p;
+  bool gram;
+
+  TSSSL_INLINE T operator()(T product, std::int64_t i, std::int64_t j) const {
+    if (p == nullptr) return product;
+    return gram ? (product - p[i]) - p[j] : product - p[i] * p[j];
+  }
+};
+
+template <class In, class T>
+void fill_centred(const Views<In>& views, int v, const double* mean, int threads, T* p) {
+  const std::int64_t n = views.n, dim = views.dim;
+  if (!views.gram) {
+    for (std::int64_t c = 0; c < dim; ++c) p[c] = T(std::sqrt(double(n)) * mean[c]);
+    return;
+  }
+  Scratch<T> m(dim);
+  double self = 0;
+  for (std::int64_t c = 0; c < dim; ++c) {
+    m[c] = T(mean[c]);
+    self += mean[c] * mean[c];
+  }
+  constexpr std::int64_t kRows = 16, kParts = 32;
+  const View<In> view = view_of(views, v);
+  parallel_for(ceil_div(n, kRows), threads, [&](std::int64_t task, int) {
+    for (std::int64_t i = task * kRows; i < min((task + 1) * kRows, n); ++i) {
+      const In* const z = view.row(i);
+      double total = 0;
+      for (std::int64_t c0 = 0; c0 < dim; c0 += kDepth) {
+        const std::int64_t c1 = min(c0 + kDepth, dim);
+        T parts[kParts] = {};
+        std::int64_t c = c0;
+        for (; c + kParts <= c1; c += kParts) {
+          for (std::int64_t k = 0; k < kParts; ++k) parts[k] += T(z[c + k]) * m[c + k];
+        }
+        for (; c < c1; ++c) parts[c % kParts] += T(z[c]) * m[c];
+        for (std::int64_t k = 0; k < kParts; ++k) total += double(parts[k]);
+      }
+      p[i] = T(total - self / 2);
+    }
+  });
+}
+
 // A view's statistics again, in float64. Returns the sum of the diagonal's squares.
 template <class In>
 double exact_diagonal(const Views<In>& views, int v, const VicregOptions& options, int threads,
@@ -52,8 +116,8 @@ double exact_diagonal(const Views<In>& views, int v, const VicregOptions& option
   return total;
 }
 
-// Packed columns, sums and the matrix of one view after the other: two operands at once would be
-// another half of the inputs' size (at 2048 x 2048 the peak was 3.06 times the inputs).
+// One view after the other: two operands at once would be another half of the inputs' size (at 2048
+// x 2048 the peak was 3.06 times the inputs).
 // false: numbers that these products do not take.
 template <class Products, class In, class T = Computed<In>>
 bool forward_by(const Views<In>& views, const VicregOptions& options, int threads,
@@ -66,16 +130,15 @@ bool forward_by(const Views<In>& views, const VicregOptions& options, int thread
   const bool statistics = options.variance.computed || options.covariance.computed;
   const std::int64_t width = views.gram ? kDepth : kStrip, strips = ceil_div(dim, width);
   const double unit = options.correlation ? 1 : double(n - 1);
-  const typename Products::Operand operand(views, covariance ? side : 0, depth);
   const RowSquares rows(strips, 1, n, views.gram && covariance);
   for (std::int64_t k = 0; k < 1 + 3 * count; ++k) moments[k] = 0;
   for (int v = 0; v < count; ++v) {
     const View<In> view = view_of(views, v);
     double* mean = out.mean + v * dim;
     double* squares = out.squares + v * dim;
-    const Columns<T> columns(3, dim);
+    const Columns<T> columns(6, dim);
     const Columns<double> sums(strips, 3);
-    const Standardise<T> x = standardise(columns, 0);
+    const Standardise<T> x = standardise(columns, 0), as_it_is = standardise(columns, 1);
     parallel_for(strips, threads, [&](std::int64_t strip, int) {
       const std::int64_t c0 = strip * width, c1 = min(c0 + width, dim);
       double* total = sums[strip];
@@ -95,11 +158,9 @@ bool forward_by(const Views<In>& views, const VicregOptions& options, int thread
         total[1] += deviation >= options.gamma ? 0 : options.gamma - deviation;
         total[2] += diagonal * diagonal;
         x.set(c, mean[c], scale);
+        as_it_is.set(c, 0, 1);
       }
-      if (covariance) {
-        pack(view, n, dim, views.gram, x, c0, c1, operand);
-        rows.collect(view, 0, x, c0, c1, strip);
-      }
+      if (covariance) rows.collect(view, 0, x, c0, c1, strip);
     });
     double diagonal = 0;
     for (std::int64_t strip = 0; strip < strips; ++strip) {
@@ -108,13 +169,23 @@ bool forward_by(const Views<In>& views, const VicregOptions& options, int thread
       diagonal += sums[strip][2];
     }
     if (!covariance) continue;
+    Views<In> how = views;
+    how.as_they_are = as_they_are<Products>(views, options, mean, squares);
+    const typename Products::Operand operand(how, side, depth);
+    parallel_for(strips, threads, [&](std::int64_t strip, int) {
+      const std::int64_t c0 = strip * width, c1 = min(c0 + width, dim);
+      pack(view, n, dim, views.gram, how.as_they_are ? as_it_is : x, c0, c1, operand);
+    });
     if (!operand.usable()) return false;
+    Scratch<T> p(how.as_they_are ? side : 0);
+    if (how.as_they_are) fill_centred(views, v, mean, threads, p.get());
+    const Centred<T> centred{how.as_they_are ? p.get() : nullptr, views.gram};
     T* matrix = matrices + v * side * side;
     double off;
     if (views.gram) {
-      off = difference(gram_matrix(operand, rows.total(0), threads, matrix), diagonal);
+      off = difference(gram_matrix(operand, rows.total(0), threads, matrix, centred), diagonal);
     } else {
-      off = square(operand, operand, threads, matrix, matrix);
+      off = square(operand, operand, threads, matrix, matrix, centred);
     }
     if (cancels(views, off, diagonal)) {
       diagonal = exact_diagonal(views, v, options, threads, mean, squares);
@@ -132,6 +203,19 @@ bool forward_by(const Views<In>& views, const VicregOptions& options, int thread
   return true;
 }
 
+// out = m S without S's diagonal.
+template <class T, class S>
+void products_of_means(const double* mean, const S* matrix, std::int64_t dim, T* out) {
+  Columns<double> sums(1, dim);
+  for (std::int64_t i = 0; i < dim; ++i) {
+    const S* const row = matrix + i * dim;
+    const double left_out = mean[i] * double(row[i]);
+    for (std::int64_t j = 0; j < dim; ++j) sums[0][j] += mean[i] * double(row[j]);
+    sums[0][i] -= left_out;
+  }
+  for (std::int64_t j = 0; j < dim; ++j) out[j] = T(sums[0][j]);
+}
+
 // Coefficients and matrix of one view, in T arithmetic. upstream: d loss / d (pairs, every hinge,
 // every off).
 template <class Products, class In, class T, class S>
@@ -144,31 +228,40 @@ bool vicreg_view(const Views<In>& views, int v, const VicregOptions& options,
   const bool product = options.covariance.computed && off != 0;
   const bool hinge = options.variance.computed && upstream[1] != 0;
   const double* squares = moments.squares + v * dim;
-  Columns<T> columns(6, dim);
-  const Standardise<T> x = standardise(columns, 0);
-  T* inner = columns[3];
-  T* outer = columns[4];
-  T* project = columns[5];
+  Columns<T> columns(10, dim);
+  const Standardise<T> x = standardise(columns, 0), as_it_is = standardise(columns, 1);
+  T* inner = columns[6];
+  T* outer = columns[7];
+  T* project = columns[8];
+  T* shift = columns[9];
+  Views<In> how = views;
+  how.as_they_are =
+      product && as_they_are<Products>(views, options, moments.mean + v * dim, squares);
   for (std::int64_t c = 0; c < dim && (product || hinge); ++c) {
     const double scale = vicreg_scale(options, squares[c]);
     const double deviation = std::sqrt(squares[c] / double(n - 1) + options.eps);
     x.set(c, moments.mean[v * dim + c], scale);
+    as_it_is.set(c, 0, 1);
     inner[c] = views.gram ? T(-off * squares[c] * scale * scale) : T(0);
-    outer[c] = T(deviation >= options.gamma ? 0 : -upstream[1] / (double(n - 1) * deviation));
+    outer[c] =
+        T(!hinge || deviation >= options.gamma ? 0 : -upstream[1] / (double(n - 1) * deviation));
     project[c] = T(scale * options.eps < 1 ? 1 : 0);
   }
+  if (how.as_they_are && !views.gram) products_of_means(moments.mean + v * dim, matrix, dim, shift);
   const Coefficients<T> k{x,
                           x,
+                          how.as_they_are ? as_it_is : x,
                           T(off),
                           T(options.invariance.computed ? 2 * upstream[0] : 0),
                           inner,
                           nullptr,
-                          hinge ? outer : nullptr,
+                          hinge || how.as_they_are ? outer : nullptr,
                           options.correlation ? project : nullptr,
+                          how.as_they_are ? shift : nullptr,
                           v,
                           v,
                           false};
-  return Gradient<In, T, Products>(views, k, gradient).run(product ? matrix : nullptr, threads);
+  return Gradient<In, T, Products>(how, k, gradient).run(product ? matrix : nullptr, threads);
 }
 
 template <class Products, class In, class T = Computed<In>>

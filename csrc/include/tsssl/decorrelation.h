@@ -30,6 +30,8 @@ struct Views {
   bool gram;
   int bits = sizeof(T) == 8 ? 53 : 24;  // significant, of the caller's numbers
   Precision precision = Precision::ieee;
+  // The kernels' own: second moments are taken of the inputs, and their means' part then left out.
+  bool as_they_are = false;
 };
 
 // One term of a loss: term = factor * its raw sum, loss = sum of weight * term. A weight of 0
