@@ -30,8 +30,9 @@ struct Views {
   bool gram;
   int bits = sizeof(T) == 8 ? 53 : 24;  // significant, of the caller's numbers
   Precision precision = Precision::ieee;
-  // The kernels' own: second moments are taken of the inputs, and their means' part then left out.
-  bool as_they_are = false;
+  // The kernels' own. Not 0: second moments are taken of the inputs as they are, their means' part
+  // then left out; the gradient multiplies so many parts of the second moments with them.
+  int as_they_are = 0;
 };
 
 // One term of a loss: term = factor * its raw sum, loss = sum of weight * term. A weight of 0
