@@ -66,20 +66,25 @@ struct UnitTiles {
 //   512 rows of 128: float32 1.42 of the time, bfloat16 0.83; 2048 of 128: 1.06, 0.56;
 //   2048 rows of 512: 0.85, 0.36.
 // The emulation takes whatever has a whole tile, to be tested.
-TSSSL_INLINE bool unit_pays(const PairProblem<float>& problem) {
+TSSSL_INLINE bool unit_pays(std::int64_t rows, std::int64_t columns, std::int64_t dim, bool few) {
 #ifdef TSSSL_TILE_EMULATION
-  constexpr std::int64_t kRows = kTileRows, kDim = kTileRows;
-  constexpr bool kFew = true;
+  constexpr std::int64_t kRows = kTileRows, kLeast = kTileRows, kDim = kTileRows;
+  few = true;
 #else
-  constexpr std::int64_t kRows = 384, kDim = 64;
-  const bool kFew = problem.bits < 24 || precision_of(problem) != Precision::ieee;
+  constexpr std::int64_t kRows = 384, kLeast = 64, kDim = 64;
 #endif
-  const std::int64_t rows = count_rows(problem.q);
-  const std::int64_t columns = problem.k.first == nullptr ? rows : count_rows(problem.k);
-  return rows >= kRows && columns >= kRows && problem.dim >= (kFew ? kDim : 384);
+  return min(rows, columns) >= kLeast && rows * columns >= kRows * kRows &&
+         dim >= (few ? kDim : 384);
 }
 
-const char* products(const PairProblem<float>& problem) {
+TSSSL_INLINE bool unit_pays(const PairProblem<float>& problem) {
+  const std::int64_t rows = count_rows(problem.q);
+  const std::int64_t columns = problem.k.first == nullptr ? rows : count_rows(problem.k);
+  const bool few = problem.bits < 24 || precision_of(problem) != Precision::ieee;
+  return unit_pays(rows, columns, problem.dim, few);
+}
+
+inline const char* products(const PairProblem<float>& problem) {
   return unit_pays(problem) ? UnitTiles::products(problem).name : "ieee";
 }
 

@@ -134,30 +134,52 @@ class TileRows {
     for (std::int64_t i = 0; i < padded; ++i) weight_[i] = factor_[i] * down;
   }
 
+  // As its bits: those of NaN are the largest.
+  std::uint32_t largest_magnitude(const float* x) const {
+    std::uint32_t parts[kTileRows] = {}, most = 0;
+    std::int64_t c = 0;
+    for (; c + kTileRows <= depth; c += kTileRows) {
+      for (int l = 0; l < kTileRows; ++l) {
+        std::uint32_t bits;
+        __builtin_memcpy(&bits, x + c + l, sizeof bits);
+        bits &= 0x7fffffffu;
+        parts[l] = bits > parts[l] ? bits : parts[l];
+      }
+    }
+    for (; c < depth; ++c) {
+      std::uint32_t bits;
+      __builtin_memcpy(&bits, x + c, sizeof bits);
+      bits &= 0x7fffffffu;
+      parts[0] = bits > parts[0] ? bits : parts[0];
+    }
+    for (int l = 0; l < kTileRows; ++l) most = parts[l] > most ? parts[l] : most;
+    return most;
+  }
+
   // Whether the row can be stored; x == nullptr: padding.
   bool scale_row(const float* x, std::int64_t i, bool normalize, float* to,
                  std::int32_t& level) const {
-    float largest = 0;
-    std::int64_t at = 0;
-    bool finite = true;
-    for (std::int64_t c = 0; x != nullptr && c < depth; ++c) {
-      const float magnitude = __builtin_fabsf(x[c]);
-      finite &= magnitude <= 3.4028234664e38f;
-      if (magnitude > largest) {
-        largest = magnitude;
-        at = c;
-      }
-    }
     for (std::int64_t c = 0; c < stride; ++c) to[c] = 0;
     factor_[i] = 0;
-    if (!finite) return false;
+    if (x == nullptr) return true;
+    const std::uint32_t most = largest_magnitude(x);
+    if (most > 0x7f7fffffu) return false;
+    float largest;
+    __builtin_memcpy(&largest, &most, sizeof largest);
+    std::int64_t at = 0;
+    while (at + 1 < depth && __builtin_fabsf(x[at]) != largest) ++at;
     const double unit = largest == 0 ? 0 : exact.row(i)[at];
     if (unit == 0) return true;  // a row of zeros, or one that takes no part
     int exponent;
     __builtin_frexp(largest, &exponent);
     if (!normalize && (exponent > kLargestExponent || exponent < -kLargestExponent)) return false;
     const double power = __builtin_ldexp(1.0, -exponent);
-    for (std::int64_t c = 0; c < depth; ++c) to[c] = static_cast<float>(x[c] * power);
+    if (exponent > -126 && exponent < 126) {  // 2^-exponent is a normal float32
+      const float scale = static_cast<float>(power);
+      for (std::int64_t c = 0; c < depth; ++c) to[c] = x[c] * scale;
+    } else {
+      for (std::int64_t c = 0; c < depth; ++c) to[c] = static_cast<float>(x[c] * power);
+    }
     factor_[i] = static_cast<float>(unit / (double(x[at]) * power));
     level = normalize ? 0 : exponent;
     return true;
@@ -209,9 +231,9 @@ TSSSL_INLINE const PackedRows<float>& exact_rows(const TileRows& rows) { return 
 
 // The walk of tile_walk.h by blocks of 32 x 32 pairs. The products of the next block run between
 // the rows of this one: unit and vectors work at the same time.
-template <class T, bool kKept = false, class Body>
-TSSSL_INLINE void walk_tiles(const TileRows& q, const TileRows& k, const PairRules<T>& rules,
-                             const Window& window, const T* kept, const Body& body) {
+template <class T, bool kKept = false, class Rules, class Body>
+TSSSL_INLINE void walk_blocks(const TileRows& q, const TileRows& k, const Rules& rules,
+                              const Window& window, const T* kept, const Body& body) {
   constexpr std::int64_t kSide = 2 * kTileRows;
   static_assert(kSide == Panel<float>::kRows);
   constexpr int kLanes = Simd<float>::kLanes, kGroups = kSide / Shape::kRows;
@@ -275,6 +297,12 @@ TSSSL_INLINE void walk_tiles(const TileRows& q, const TileRows& k, const PairRul
     }
     if (more) results_to(results[current ^ 1]);
   }
+}
+
+template <class T, bool kKept = false, class Body>
+TSSSL_INLINE void walk_tiles(const TileRows& q, const TileRows& k, const PairRules<T>& rules,
+                             const Window& window, const T* kept, const Body& body) {
+  walk_blocks<T, kKept>(q, k, rules, window, kept, body);
 }
 
 }  // namespace

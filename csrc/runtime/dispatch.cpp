@@ -79,6 +79,7 @@ TSSSL_VECTOR_TABLES(TSSSL_VECTORS)
   }
 
 const ByDtype<PairKernels>& pairs_kernels() { TSSSL_UNIT(pairs_kernels, ) }
+const ByDtype<KeyKernels>& keys_kernels() { TSSSL_UNIT(keys_kernels, ) }
 const ByInput<VicregKernels>& vicreg_kernels() { TSSSL_UNIT(vicreg_kernels, ) }
 const ByInput<BarlowKernels>& barlow_twins_kernels() { TSSSL_UNIT(barlow_twins_kernels, ) }
 const ByDtype<NtXentKernels>& nt_xent_kernels() {

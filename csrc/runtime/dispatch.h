@@ -16,12 +16,12 @@
 #define TSSSL_BF16_TABLES(TABLE) TABLE(ByDtype<NtXentKernels>, nt_xent_kernels)
 #define TSSSL_UNIT_TABLES(TABLE)                \
   TABLE(ByDtype<PairKernels>, pairs_kernels)    \
+  TABLE(ByDtype<KeyKernels>, keys_kernels)      \
   TABLE(ByInput<VicregKernels>, vicreg_kernels) \
   TABLE(ByInput<BarlowKernels>, barlow_twins_kernels) TSSSL_BF16_TABLES(TABLE)
 
 #define TSSSL_VECTOR_TABLES(TABLE)                \
   TABLE(ByDtype<GroupedKernels>, grouped_kernels) \
-  TABLE(ByDtype<KeyKernels>, keys_kernels)        \
   TABLE(ByDtype<SigmoidKernels>, sigmoid_kernels) \
   TABLE(ByDtype<TripletKernels>, triplet_kernels) \
   TABLE(ByDtype<AugmentKernels>, augment_kernels) \
