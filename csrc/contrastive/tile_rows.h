@@ -107,7 +107,8 @@ class TileRows {
       usable[p] = true;
       for (std::int64_t r = 0; r < kTileDepth; ++r) {
         const std::int64_t i = p * kTileDepth + r;
-        const float* x = i < blocks.rows ? row_at(input.rows, i) : nullptr;
+        const bool live = i < blocks.rows && (input.valid == nullptr || input.valid[i] != 0);
+        const float* x = live ? row_at(input.rows, i) : nullptr;
         usable[p] &= scale_row(x, i, input.normalize, rows_here + r * stride, exponents[i]);
       }
       if (usable[p] && input.packed) store_rows(p, rows_here);
@@ -156,7 +157,7 @@ class TileRows {
     return most;
   }
 
-  // Whether the row can be stored; x == nullptr: padding.
+  // Whether the row can be stored; x == nullptr: it takes no part.
   bool scale_row(const float* x, std::int64_t i, bool normalize, float* to,
                  std::int32_t& level) const {
     for (std::int64_t c = 0; c < stride; ++c) to[c] = 0;

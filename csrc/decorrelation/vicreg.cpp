@@ -35,14 +35,18 @@ inline double vicreg_scale(const VicregOptions& options, double squares) {
 }
 
 // Views::as_they_are of a view. One product of bfloat16 inputs is cheaper than those of centred
-// columns in parts, and as exact where the means are no larger than the deviations. One part of the
-// second moments rounds the gradient by .05 to .24 of a bfloat16's ulp on average where they are
-// half of them and a covariance is not of many more rows than columns (white noise, 256 x 8192 to
-// 2000 x 1000).
+// columns in parts. What the means' part costs in digits of a second moment, up to the root of the
+// depth, a sum over kManySides^2 of them has again where means are no larger than deviations. One
+// part of the second moments rounds the gradient by .05 to .24 of a bfloat16's ulp on average where
+// they are half of them and a covariance is not of many more rows than columns (white noise, 256 x
+// 8192 to 2000 x 1000).
+constexpr std::int64_t kManySides = 256;
+
 template <class Products, class In>
 int as_they_are(const Views<In>& views, const VicregOptions& options, const double* mean,
                 const double* squares) {
-  if (!Products::kAsTheyAre || sizeof(In) != 2 || options.correlation || views.count > 2) return 0;
+  const bool taken = Products::kAsTheyAre && sizeof(In) == 2 && !options.correlation;
+  if (!taken || views.count > 2 || side_of(views) < kManySides) return 0;
   double means = 0, total = 0;
   for (std::int64_t c = 0; c < views.dim; ++c) {
     means += double(views.n) * mean[c] * mean[c];

@@ -77,6 +77,58 @@ def test_values_and_gradients(unit, dtype, temperature):
             assert off <= 0.5, f"{off:.3f} ulp"
 
 
+def info_nce(q: Tensor, k: Tensor, queue: Tensor, valid: Tensor) -> Tensor:
+    """InfoNCE against a queue (He et al. 2020, equation 1), mean over rows, in q's dtype."""
+    q, k, queue = (torch.nn.functional.normalize(z, dim=1) for z in (q, k, queue))
+    away = (q @ queue.T).masked_fill(~valid, float("-inf"))
+    logits = torch.cat([(q * k).sum(dim=1, keepdim=True), away], dim=1) / 0.2
+    return torch.nn.functional.cross_entropy(logits, torch.zeros(len(q), dtype=torch.long))
+
+
+# Queries, keys, dimension: several pieces of keys, ends that are no whole tile.
+QUEUES = {
+    torch.float32: (70, 2300, 390),
+    torch.bfloat16: (70, 2300, 70),
+    torch.float16: (70, 2300, 70),
+}
+
+
+@pytest.mark.parametrize("dtype", QUEUES)
+def test_a_queue(unit, dtype):
+    """The walk over keys without gradient, keys that do not count among them."""
+    n, keys, dim = QUEUES[dtype] if unit == "amx" else (18, 290, 21)
+    limits, results = torch.finfo(dtype), []
+
+    def found(q: Tensor, k: Tensor, queue: Tensor, valid: Tensor) -> Tensor:
+        given = torch.where(valid[:, None], queue, torch.nan)
+        return functional.info_nce_loss(
+            *(q, k), negatives=given, negatives_valid=valid, temperature=0.2, backend="cpp"
+        )
+
+    for seed in range(4):
+        torch.manual_seed(seed)
+        z = [torch.randn(rows, dim).to(dtype) for rows in (n, n, keys)]
+        valid = torch.rand(keys) > 0.2
+        results.append(
+            [
+                loss_and_gradients(loss, *(v.to(to) for v in z), valid)
+                for loss, to in (
+                    (found, dtype),
+                    (info_nce, torch.float64),
+                    (info_nce, torch.float32),
+                )
+            ]
+        )
+    accept("loss", [(f[0].float(), t[0], p[0]) for f, t, p in results], 2)
+    for g in (1, 2):
+        if dtype == torch.float32:
+            accept("gradient", [(f[g], t[g], p[g]) for f, t, p in results], 2)
+            continue
+        for result, truth, _ in results:
+            ulp = limits.eps * truth[g].abs().amax(dim=1, keepdim=True)
+            assert ((result[g].double() - truth[g]).abs() / ulp).mean() <= 0.5
+
+
 @pytest.mark.parametrize("size", [1e-30, 1e-15, 1e15, 1e30, 1e37])
 @pytest.mark.parametrize("normalize", [True, False])
 def test_rows_of_every_magnitude(unit, size, normalize):

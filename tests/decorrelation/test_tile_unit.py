@@ -23,8 +23,8 @@ def loss_and_gradients(loss, views: list[Tensor], **options) -> list[Tensor]:
     return [value.detach(), *torch.autograd.grad(value, leaves)]
 
 
-def two_views(n: int, dim: int, size: float = 1.0) -> list[Tensor]:
-    z = torch.randn(n, dim) @ torch.randn(dim, dim) / dim**0.5 + 1.5
+def two_views(n: int, dim: int, size: float = 1.0, mean: float = 1.5) -> list[Tensor]:
+    z = torch.randn(n, dim) @ torch.randn(dim, dim) / dim**0.5 + mean
     return [z * size, (z + torch.randn(n, dim)) * size]
 
 
@@ -48,6 +48,37 @@ def test_values_and_gradients(unit, name, dtype, gram):
             continue
         ulp = torch.finfo(dtype).eps * truth.abs().amax(dim=1, keepdim=True)
         assert ((ours.double() - truth).abs() / ulp).mean() <= 0.5
+
+
+# bfloat16 views whose means are below half their deviations, below them, and above: inputs as they
+# are, with one part of the second moments or two, and centred columns in parts.
+@pytest.mark.parametrize("mean", [0.0, 0.3, 0.6, 3.0])
+@pytest.mark.parametrize("covariance_alone", [True, False])
+@pytest.mark.parametrize("shape", [(260, 530), (530, 530), (600, 260)])
+def test_inputs_as_they_are(unit, shape, mean, covariance_alone):
+    if unit != "amx" and (shape == (530, 530) or covariance_alone):
+        pytest.skip("the emulation is slow: one size of each side")
+    torch.manual_seed(4)
+    n, dim = shape
+    weights = {"invariance_weight": 0.0, "variance_weight": 0.0} if covariance_alone else {}
+    results = []
+    for count in (2, 3):
+        views = [v.bfloat16() for v in two_views(n, dim, mean=mean)]
+        views += [views[0] + 1] * (count - 2)
+        found = loss_and_gradients(functional.vicreg_loss, views, backend="cpp", **weights)
+        others = (
+            loss_and_gradients(
+                functional.vicreg_loss, [v.to(dtype) for v in views], backend="reference", **weights
+            )
+            for dtype in (torch.float64, torch.float32)
+        )
+        results.append((found, *others))
+    accept("loss", [(f[0], t[0], p[0]) for f, t, p in results], spec.ERROR_FACTOR)
+    for found, exact, _ in results:
+        for ours, truth in zip(found[1:], exact[1:], strict=True):
+            # Of the mean number; rounding alone is off by a quarter of a number's own.
+            ulp = 2.0 ** (truth.abs().log2().floor() - 7)
+            assert (ours.double() - truth).abs().mean() <= 0.5 * ulp.mean()
 
 
 @pytest.mark.parametrize("size", [1e-30, 1e-15, 1e9, 1e15, 1e30])
