@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.common import checks
+from tsssl_fast.common.dtypes import compute_dtype
 
 
 def negative_cosine_similarity(prediction: Tensor, target: Tensor, *, eps: float = 1e-8) -> Tensor:
@@ -17,7 +18,8 @@ def negative_cosine_similarity(prediction: Tensor, target: Tensor, *, eps: float
     views is the mean of (p1, z2) and (p2, z1).
 
     Args:
-        prediction, target: (N, D), floating, alike in shape, dtype and device.
+        prediction, target: (N, D), floating, alike in shape and device; of two dtypes the loss is
+            that of both in torch.promote_types of them.
         eps: least norm of a row, > 0.
 
     Returns: a scalar in [-1, 1]; float32 for 16-bit inputs.
@@ -51,6 +53,5 @@ def _pair(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     checks.matrix("prediction", prediction)
     checks.matrix("target", target)
     checks.alike(("prediction", "target"), (prediction, target))
-    half = prediction.dtype in (torch.float16, torch.bfloat16)
-    dtype = torch.float32 if half else prediction.dtype
+    dtype = compute_dtype(torch.promote_types(prediction.dtype, target.dtype))
     return prediction.to(dtype), target.detach().to(dtype)

@@ -1,6 +1,7 @@
 """Argument checks of the contrastive functions."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,12 +24,18 @@ def check_operands(q: Tensor, k: Tensor | None, least: int = 1) -> None:
         _same_space("k", k, q)
 
 
+def in_one_dtype(q: Tensor, *others: Tensor | None) -> tuple[Any, ...]:
+    """q and the other embeddings, as checks.promoted says; None for None."""
+    for x in others:
+        if isinstance(x, Tensor) and x.dtype != q.dtype:
+            return checks.promoted(q, *others)
+    return q, *others
+
+
 def _same_space(name: str, x: Tensor, q: Tensor) -> None:
-    """The device, dtype and last dimension of q."""
+    """The device and last dimension of q."""
     if x.device != q.device:
         raise ValueError(f"{name}: device {x.device}; accepted: {q.device} as q")
-    if x.dtype != q.dtype:
-        raise TypeError(f"{name}: dtype {x.dtype}; accepted: {q.dtype} as q")
     if x.shape[-1] != q.shape[-1]:
         raise ValueError(f"{name}: {x.shape[-1]} columns; accepted: {q.shape[-1]} as q")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypedDict, overload
 
 import torch
@@ -79,7 +79,8 @@ def hierarchical_contrastive_loss(
     L_instance only. One operator forward and one backward; nothing of size T x T is stored.
 
     Args:
-        z1, z2: (B, T, D) representations of two views, aligned in time.
+        z1, z2: (B, T, D) representations of two views, aligned in time; dtypes as for
+            :func:`nt_xent_loss`.
         alpha: weight of the instance contrast, in [0, 1].
         temperature: tau > 0; a 0-d tensor gets its gradient, for two operators a level.
         normalize: cosine instead of dot product.
@@ -101,7 +102,7 @@ def hierarchical_contrastive_loss(
     if process_group is not None:
         rest = (alpha, temperature, normalize, lengths, return_stats, process_group, ddp)
         return _among_processes(z1, z2, *rest, precision, backend)
-    _check_levels(z1, z2, alpha, temperature, lengths)
+    z1, z2 = _check_levels(z1, z2, alpha, temperature, lengths)
     products, name = precision_name(precision), backend_name(backend)
     if lengths is not None:
         order = lengths.argsort(descending=True, stable=True)
@@ -132,15 +133,16 @@ def _check_levels(
     temperature: float | Tensor,
     lengths: Tensor | None,
     least: int = 1,
-) -> None:
-    """least: series."""
-    _check_views(z1, z2, least)
+) -> Sequence[Tensor]:
+    """The views, in one dtype. least: series."""
+    views = _check_views(z1, z2, least)
     checks.at_least("alpha", alpha, 0.0)
     if alpha > 1:
         raise ValueError(f"alpha: {alpha}; accepted: a number in [0, 1]")
     arguments.check_temperature_value("temperature", temperature)
     if lengths is not None:
         _check_lengths(lengths, z1)
+    return views
 
 
 def _among_processes(
@@ -169,6 +171,7 @@ def _among_processes(
     group = collectives.group_of(process_group)
     alike = (alpha, processes.shown(temperature), normalize, precision, ddp, lengths is None)
     x, sizes = collectives.agree(rows, group, ("hierarchical_contrastive_loss", *alike))
+    z1, z2 = checks.promoted(z1, z2)
     series = sum(sizes)
     if not series:
         raise ValueError("process_group: no series on any process; accepted: some on one")
@@ -225,7 +228,8 @@ def grouped_nt_xent_loss(
     """G independent NT-Xent problems (see :func:`nt_xent_loss`), one thread each: (G, 2L) losses.
 
     Args:
-        z1, z2: (G, L, D), two views of each problem's rows; any strides.
+        z1, z2: (G, L, D), two views of each problem's rows; any strides; dtypes as for
+            :func:`nt_xent_loss`.
         temperature: tau > 0; a 0-d tensor gets its gradient.
         lengths: (G,) int64, rows of each problem, 1 to L; None: L. The 2 lengths[g] losses of
             problem g come first in its row (z1's rows, then z2's), zeros behind; rows beyond are
@@ -235,7 +239,7 @@ def grouped_nt_xent_loss(
             of at least one problem.
         precision: as in :func:`nt_xent_loss`.
     """
-    _check_views(z1, z2)
+    z1, z2 = _check_views(z1, z2)
     arguments.check_temperature_value("temperature", temperature)
     if lengths is not None:
         _check_lengths(lengths, z1)
@@ -302,14 +306,14 @@ def _rows(
     return rows.movedim(1, 0)[:, valid]
 
 
-def _check_views(z1: Tensor, z2: Tensor, least: int = 1) -> None:
+def _check_views(z1: Tensor, z2: Tensor, least: int = 1) -> Sequence[Tensor]:
     for name, z in (("z1", z1), ("z2", z2)):
         checks.floating(name, z)
         if z.dim() != 3 or 0 in z.shape[1 - least :]:
             raise ValueError(
                 f"{name}: shape {tuple(z.shape)}; accepted: three sizes, none of them 0"
             )
-    checks.alike(("z1", "z2"), (z1, z2))
+    return checks.alike(("z1", "z2"), (z1, z2))
 
 
 def _check_lengths(lengths: Tensor, z: Tensor) -> None:

@@ -164,9 +164,10 @@ def clip_in_ring(asked: Asked, q: Tensor, k: Tensor) -> Tensor:
         if isinstance(tau, PairTemperature):
             raise TypeError("temperature: PairTemperature with ring=True; accepted: a number")
         asked.check({"q": q, "k": k}, 0)
-        return k
+        return _keys(q, k)
 
     group, _, sizes = asked.agreed(rows, "ring")
+    q, k = arguments.in_one_dtype(q, k)
     problem = asked.problem()
     numbers = (tau,) if isinstance(tau, Tensor) else ()
 
@@ -218,10 +219,11 @@ def sigmoid(
             checks.alike(("q", "k"), (q, k))
         check_result(asked.reduction, asked.return_stats)
         precision_name(asked.precision)
-        return k
+        return _keys(q, k)
 
     given = (sides.q_ids is None, sides.k_valid is None)
     group, _, sizes = asked.agreed(rows, logit_scale, logit_bias, *given, ring)
+    q, k = arguments.in_one_dtype(q, k)
     numbers = tuple(arguments.number("", x, q) for x in (logit_scale, logit_bias))
     q_ids, k_ids, q_valid, k_valid = sides
     if q_ids is None or k_ids is None:
@@ -266,9 +268,10 @@ def queries_keys(asked: Asked, q: Tensor, k: Tensor, symmetric: bool) -> Tensor:
 
     def rows() -> Tensor:
         asked.check({"q": q, "k": k}, 0 if symmetric else len(q))
-        return torch.cat([q, k]) if symmetric else k
+        return torch.cat([q, k]) if symmetric else _keys(q, k)
 
     group, x, sizes = asked.agreed(rows, symmetric)
+    q = q.to(x.dtype)
     parts, problem = collectives.gather(x, sizes, group), asked.problem()
     if not len(q):
         return asked.total(nothing(torch.cat(parts), asked.temperature) + nothing(q), 1, group)
@@ -292,6 +295,7 @@ def queue(
         return q
 
     group, _, sizes = asked.agreed(rows)
+    q, k, negatives = arguments.in_one_dtype(q, k, negatives)
     if not len(q):
         nobody = nothing(q, asked.temperature, negatives) + nothing(k)
         return asked.total(nobody, 1, group)
@@ -305,6 +309,11 @@ def queue(
     )
     found = row_statistics(q, k, problem)
     return asked.total(row_loss(found, "mean_log", "all").sum(), sum(sizes), group)
+
+
+def _keys(q: Tensor, k: Tensor) -> Tensor:
+    keys: Tensor = arguments.in_one_dtype(q, k)[1]
+    return keys
 
 
 def _one_set(own: Tensor, ids: Tensor, others: Tensor, other_ids: Tensor, problem: Problem) -> Rows:

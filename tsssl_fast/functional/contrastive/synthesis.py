@@ -31,6 +31,7 @@ def mix_hard_negatives(
         ValueError: a count < 1 for hardest, < 0 for the others, or hardest > K.
     """
     arguments.check_operands(q, negatives)
+    q, negatives = arguments.in_one_dtype(q, negatives)
     for name, value, least in (
         ("hardest", hardest, 1),
         ("mixed", mixed, 0),
@@ -68,7 +69,7 @@ def extrapolate_positives(
         (q', k'), not renormalised (use normalize=False, or let the loss normalise).
     """
     arguments.check_operands(q, k)
-    checks.alike(("q", "k"), (q, k))
+    q, k = checks.alike(("q", "k"), (q, k))
     checks.positive("alpha", alpha)
     m = 1 + _beta((len(q), 1), alpha, q, generator)
     return m * q + (1 - m) * k, m * k + (1 - m) * q

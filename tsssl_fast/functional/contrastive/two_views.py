@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
 import torch
@@ -63,7 +64,8 @@ def nt_xent_loss(
 
     Args:
         z1, z2: (N, D) embeddings of two views of the same N series; float16, bfloat16, float32 or
-            float64, the same device. Row i of both belongs to series i.
+            float64, the same device. Row i of both belongs to series i. Of two dtypes the loss is
+            that of both in torch.promote_types of them.
         temperature: tau > 0: a float; a 0-d tensor (gets its gradient); (2N,), one per row; or a
             PairTemperature.
         normalize: False: dot products of the rows as they are.
@@ -86,10 +88,10 @@ def nt_xent_loss(
     Returns:
         The loss; float32 for 16-bit inputs (the arithmetic is float32), else the inputs' dtype.
         N = 1 gives 0 with zero gradient. A row with norm <= 1e-12 has cosine 0 with everything and
-        gets zero gradient. Gradients flow to both inputs, in their dtype.
+        gets zero gradient. Gradients flow to both inputs, each in its own dtype.
 
     Raises:
-        TypeError: an input is no floating tensor, or dtypes differ.
+        TypeError: an input is no floating tensor.
         ValueError: not (N, D), N = 0, shapes or devices differ, temperature not finite or <= 0,
             unknown reduction, precision or backend. With process_group: on every process, where
             one's arguments are wrong, or columns, dtypes or options differ between processes; where
@@ -112,7 +114,7 @@ def nt_xent_loss(
         and z1.numel()
         and reduction in checks.REDUCTIONS
     ):
-        _check_views(z1, z2, reduction)
+        z1, z2 = _checked(z1, z2, reduction)
     name = backend_name(backend) if backend else ""
     products = "" if precision is None else precision_name(precision)
     if isinstance(temperature, (int, float)) and normalize and not return_stats:
@@ -125,11 +127,12 @@ def nt_xent_loss(
     return solve(z, None, problem)
 
 
-def _check_views(z1: Tensor, z2: Tensor, reduction: str) -> None:
+def _checked(z1: Tensor, z2: Tensor, reduction: str) -> Sequence[Tensor]:
+    """The views, in one dtype."""
     checks.matrix("z1", z1)
     checks.matrix("z2", z2)
-    checks.alike(("z1", "z2"), (z1, z2))
     checks.choice("reduction", reduction, checks.REDUCTIONS)
+    return checks.alike(("z1", "z2"), (z1, z2))
 
 
 def _two_views(
@@ -182,7 +185,7 @@ def dcl_loss(
         rest = (temperature, normalize, reduction, return_stats, precision, backend)
         asked = processes.Asked("dcl_loss", process_group, ddp, *rest)
         return processes.two_views(asked, z1, z2, denominator="negatives")
-    _check_views(z1, z2, reduction)
+    z1, z2 = _checked(z1, z2, reduction)
     options = (temperature, normalize, reduction, return_stats, precision, backend)
     z, problem = _two_views(z1, z2, *options)
     return solve(z, None, problem._replace(denominator="negatives"))
@@ -229,7 +232,7 @@ def dclw_loss(
         rest = (temperature, normalize, reduction, return_stats, precision, backend)
         asked = processes.Asked("dclw_loss", process_group, ddp, *rest)
         return processes.two_views(asked, z1, z2, denominator="negatives", sigma=sigma)
-    _check_views(z1, z2, reduction)
+    z1, z2 = _checked(z1, z2, reduction)
     sigma = checks.positive("sigma", sigma)
     options = (temperature, normalize, reduction, return_stats, precision, backend)
     z, problem = _two_views(z1, z2, *options)
