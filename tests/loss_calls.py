@@ -14,6 +14,7 @@ from tsssl_fast.functional import PairTemperature
 V = (4, 3)  # a view
 IDS, LENGTHS = torch.tensor([0, 1, 0, 1]), torch.tensor([3, 2])
 HIDDEN = torch.tensor([[True, False, True], [False, True, True]]).repeat(2, 1)
+SEGMENTS = torch.tensor([[0, 0, 1, 2], [2, 1, 1, 0]])
 # Rows sum to 1; one is 0.
 TARGETS = torch.tensor([[0.5, 0.5, 0, 0], [0, 1, 0, 0], [0, 0.25, 0.75, 0], [0.125, 0, 0, 0.875]])
 
@@ -125,6 +126,19 @@ CALLS: dict[str, Call] = {
     "negative cosine": Call(f.negative_cosine_similarity, (V, V), constant=(1,)),
     "mse alignment": Call(f.mse_alignment, (V, V), constant=(1,)),
     "smooth l1 alignment": Call(f.smooth_l1_alignment, (V, V), constant=(1,)),
+    "collossl": Call(f.collossl_loss, (V, (2, *V), (1, *V))),
+    "clan": _two("clan_loss", temperature=0.5),
+    "nnclr": Call(
+        lambda a, b, q: f.nnclr_loss(a, b, q, temperature=0.5), (V, V, (5, 3)), constant=(2,)
+    ),
+    "scgc": Call(lambda z: f.scgc_loss(z, TARGETS), (V,)),
+    "groco": Call(lambda z: f.groco_loss(z, hardest=2), ((2, *V),)),
+    "group ordering": Call(lambda a, b: f.group_ordering_loss(a, b).sum(), (V, V)),
+    "voco": Call(lambda z, b: f.voco_loss(z, b, TARGETS), (V, (4, 4, 3))),
+    "regions": Call(
+        lambda x, r: f.region_contrastive_loss(x, r, SEGMENTS, temperature=0.5),
+        ((2, *V), (2, 3, 3)),
+    ),
     "masked": Call(lambda p, t, w: masking.masked_loss(p, t, HIDDEN, weight=w), (V, V, V), 1),
     "masked l1": Call(
         lambda p, t: masking.masked_loss(p, t, HIDDEN, kind="l1"), (V, V), second=False
@@ -138,6 +152,8 @@ def modules() -> dict[str, tuple[nn.Module, Call]]:
     """Every module with a call of it."""
     made: dict[str, nn.Module] = {
         "MoCoLoss": losses.MoCoLoss(3, 6),
+        "NNCLRLoss": losses.NNCLRLoss(3, 6),
+        "GroCoLoss": losses.GroCoLoss(hardest=2),
         "SigLIPLoss": losses.SigLIPLoss(logit_scale=2.0, logit_bias=-1.0),
     }
     found = {}
@@ -153,6 +169,16 @@ def modules() -> dict[str, tuple[nn.Module, Call]]:
             loss = _given(module, q_ids=IDS, k_ids=IDS)
         elif isinstance(module, (losses.GroupedNTXentLoss, losses.HierarchicalContrastiveLoss)):
             shapes, loss = ((2, 3, 2), (2, 3, 2)), _summed(module)
+        elif isinstance(module, losses.GroCoLoss):
+            shapes = ((2, *V),)
+        elif isinstance(module, losses.ColloSSLLoss):
+            loss = _of_devices(module)
+        elif isinstance(module, losses.SCGCLoss):
+            shapes, loss = (V,), _given(module, TARGETS)
+        elif isinstance(module, losses.VoCoLoss):
+            shapes, loss = (V, (4, 4, 3)), _given(module, TARGETS)
+        elif isinstance(module, losses.RegionContrastiveLoss):
+            shapes, loss = ((2, *V), (2, 3, 3)), _given(module, SEGMENTS)
         constant = (1,) if isinstance(module, losses.MoCoLoss) else ()
         found[name] = module.eval(), Call(loss, shapes, constant=constant)
     return found
@@ -160,6 +186,10 @@ def modules() -> dict[str, tuple[nn.Module, Call]]:
 
 def _given(module: nn.Module, *args: Any, **kwargs: Any) -> Callable[..., Any]:
     return lambda *tensors: module(*tensors, *args, **kwargs)
+
+
+def _of_devices(module: nn.Module) -> Callable[..., Any]:
+    return lambda a, b: module(a, b[None], b.flip(0)[None])
 
 
 def _summed(module: nn.Module) -> Callable[..., Any]:

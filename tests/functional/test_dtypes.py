@@ -14,7 +14,13 @@ from tsssl_fast import functional
 BF16, FP16, FP32, FP64 = torch.bfloat16, torch.float16, torch.float32, torch.float64
 # Names of calls of two or more embeddings.
 SEVERAL = [name for name, call in CALLS.items() if sum(len(s) > 1 for s in call.shapes) > 1]
-NO_LOSSES = {"extrapolate_positives", "interpolate_negatives", "mix_hard_negatives"}
+NO_LOSSES = {
+    *("extrapolate_positives", "interpolate_negatives", "mix_hard_negatives", "nearest_keys"),
+    *("similarity_aggregate", "segment_mean", "slot_pool", "neighbour_mean", "score_distribution"),
+    *("differentiable_sort", "slerp", "slerp_limit", "latent_positives", "projected_gradient"),
+    *("virtual_adversarial_direction", "virtual_adversarial_loss"),
+    *("maximum_mean_discrepancy", "rank_devices"),
+}
 
 
 def test_every_loss_is_in_the_table() -> None:

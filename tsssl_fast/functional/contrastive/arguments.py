@@ -169,6 +169,33 @@ def check_row_weight(name: str, weight: Tensor | None, rows: int, q: Tensor) -> 
         _shaped(name, weight, (rows,), q)
 
 
+def check_shape(name: str, x: Tensor, shape: tuple[int, ...], q: Tensor) -> None:
+    """A tensor of this shape on q's device."""
+    _shaped(name, x, shape, q)
+
+
+def check_sets(
+    name: str,
+    x: Tensor,
+    shape: tuple[int | None, ...],
+    q: Tensor,
+    least: int = 1,
+    like: str = "q",
+) -> None:
+    """A floating tensor on q's device, of a shape in which None is any number >= least. like: what
+    the caller calls q."""
+    checks.floating(name, x)
+    fits = x.dim() == len(shape) and all(
+        given >= least if size is None else given == size
+        for given, size in zip(x.shape, shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join(f">= {least}" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name}: shape {tuple(x.shape)}; accepted: ({wanted})")
+    if x.device != q.device:
+        raise ValueError(f"{name}: device {x.device}; accepted: {q.device} as {like}")
+
+
 def check_labels(name: str, labels: Tensor, z: Tensor) -> None:
     """(M,) integers."""
     if labels is None:
