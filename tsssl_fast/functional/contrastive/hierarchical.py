@@ -11,7 +11,7 @@ from torch import Tensor
 from tsssl_fast.backends.precision import precision_name
 from tsssl_fast.common import checks, collectives
 from tsssl_fast.common.collectives import Group
-from tsssl_fast.functional.contrastive import arguments, processes
+from tsssl_fast.functional.contrastive import agreement, arguments
 from tsssl_fast.functional.contrastive.definition import Block, block_rows
 from tsssl_fast.functional.contrastive.options import Off, On
 from tsssl_fast.functional.contrastive.problem import Problem, inverse
@@ -157,20 +157,21 @@ def _among_processes(
     ddp: bool,
     precision: str | None,
     backend: str | None,
-) -> Tensor:
+) -> Loss:
     """The instance contrast between all series, whose gradient every process has, and the sum of
     the temporal contrasts."""
 
     def rows() -> Tensor:
         _check_levels(z1, z2, alpha, temperature, lengths, least=0)
-        processes.check_result("mean", return_stats)
         precision_name(precision)
         backend_name(backend)
         return torch.cat([z1, z2], dim=2)
 
     group = collectives.group_of(process_group)
-    alike = (alpha, processes.shown(temperature), normalize, precision, ddp, lengths is None)
-    x, sizes = collectives.agree(rows, group, ("hierarchical_contrastive_loss", *alike))
+    alike = (alpha, agreement.shown(temperature), normalize, precision, ddp, lengths is None)
+    x, sizes = collectives.agree(
+        rows, group, ("hierarchical_contrastive_loss", return_stats, *alike)
+    )
     z1, z2 = checks.promoted(z1, z2)
     series = sum(sizes)
     if not series:
@@ -178,6 +179,13 @@ def _among_processes(
     every = lengths
     if lengths is not None:
         every = torch.cat(collectives.gather(lengths, sizes, group))
+    stats = None
+    if return_stats:
+        with torch.no_grad():
+            views = torch.cat(collectives.gather(x, sizes, group)).chunk(2, dim=2)
+            of_all: _Levels = {"temperature": temperature, "normalize": normalize}
+            of_all |= {"alpha": alpha, "lengths": every, "backend": backend}
+            stats = hierarchical_contrastive_loss(*views, return_stats=True, **of_all)[1]
     loss, world = x.new_zeros((), dtype=spec.compute_dtype(x.dtype)), len(sizes)
     if alpha:
         tau = temperature
@@ -189,7 +197,7 @@ def _among_processes(
         settings["lengths"] = every
         loss = alpha * hierarchical_contrastive_loss(views[0], views[1], alpha=1.0, **settings)
     if alpha < 1:
-        share = processes.nothing(x, temperature)
+        share = agreement.nothing(x, temperature)
         pyramid = list(operator.levels(z1, z2, lengths, float(alpha)))
         for level in pyramid if len(x) else ():
             steps = series * level.z1.shape[1] if every is None else int(every.sum())
@@ -199,7 +207,7 @@ def _among_processes(
                 share = share + found * (level.temporal / (2 * steps * len(pyramid)))
             every = None if every is None else every // 2
         loss = loss + collectives.total_of_shares(share, group, ddp=ddp)
-    return loss
+    return loss if stats is None else (loss, stats)
 
 
 @overload

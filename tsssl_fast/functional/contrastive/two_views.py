@@ -80,9 +80,11 @@ def nt_xent_loss(
             tsssl_fast.explain says what runs.
         process_group: of torch.distributed, or "world": the loss of the rows of all its processes,
             the same number on each; N may differ between them, and be 0. Every process must call
-            the loss and its backward. None: this process alone. See docs/processes.md.
+            the loss and its backward. None: this process alone. reduction="none" gives this
+            process's rows, return_stats the statistics of all. See docs/processes.md.
         ddp: with process_group, the backward is scaled for DistributedDataParallel, whose mean of
-            gradients is then that of the whole batch; False: for who sums gradients.
+            gradients is then that of the whole batch; False: for who sums gradients. With
+            reduction="none" the batch's loss is what all processes make of their rows, added.
         backend: see the package.
 
     Returns:
@@ -95,7 +97,7 @@ def nt_xent_loss(
         ValueError: not (N, D), N = 0, shapes or devices differ, temperature not finite or <= 0,
             unknown reduction, precision or backend. With process_group: on every process, where
             one's arguments are wrong, or columns, dtypes or options differ between processes; where
-            torch.distributed is not initialised; for reduction="none" and return_stats.
+            torch.distributed is not initialised.
         BackendUnavailableError: the backend asked for can not run these inputs.
     """
     if process_group is not None:
