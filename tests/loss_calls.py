@@ -21,13 +21,15 @@ TARGETS = torch.tensor([[0.5, 0.5, 0, 0], [0, 1, 0, 0], [0, 0.25, 0.75, 0], [0.1
 
 class Call(NamedTuple):
     """A loss as a function of tensors of these shapes; `positive`: the last ones are > 0; `second`:
-    whether it has a second derivative that is not 0; `constant`: tensors without gradient."""
+    whether it has a second derivative that is not 0; `constant`: tensors without gradient;
+    `weighted`: by a constant that depends on the tensors, so that a gradient is of no function."""
 
     loss: Callable[..., Tensor]
     shapes: tuple[tuple[int, ...], ...]
     positive: int = 0
     constant: tuple[int, ...] = ()
     second: bool = True
+    weighted: bool = False
 
     def inputs(self, dtype: torch.dtype = torch.float64, seed: int = 0) -> list[Tensor]:
         generator = torch.Generator().manual_seed(seed)
@@ -70,7 +72,7 @@ CALLS: dict[str, Call] = {
         2,
     ),
     "dcl": _two("dcl_loss", temperature=0.5),
-    "dclw": _two("dclw_loss", temperature=0.5),
+    "dclw": _two("dclw_loss", temperature=0.5)._replace(weighted=True),
     "info_nce": _two("info_nce_loss", symmetric=True),
     "info_nce negatives": Call(lambda q, k, n: f.info_nce_loss(q, k, negatives=n), (V, V, (5, 3))),
     "moco": Call(f.moco_loss, (V, V, (5, 3)), constant=(1, 2)),
@@ -150,12 +152,14 @@ _LABELS = {losses.SupConLoss, losses.TripletLoss}
 
 def modules() -> dict[str, tuple[nn.Module, Call]]:
     """Every module with a call of it."""
-    made: dict[str, nn.Module] = {
+    made: dict[str, Any] = {
         "MoCoLoss": losses.MoCoLoss(3, 6),
         "NNCLRLoss": losses.NNCLRLoss(3, 6),
         "GroCoLoss": losses.GroCoLoss(hardest=2),
         "SigLIPLoss": losses.SigLIPLoss(logit_scale=2.0, logit_bias=-1.0),
     }
+    made["MoCoLoss"](torch.randn(4, 3), torch.randn(4, 3))
+    made["MoCoLoss"].flush()  # its queue has keys
     found = {}
     for name in losses.__all__:
         if name == "FeatureQueue":
@@ -180,7 +184,8 @@ def modules() -> dict[str, tuple[nn.Module, Call]]:
         elif isinstance(module, losses.RegionContrastiveLoss):
             shapes, loss = ((2, *V), (2, 3, 3)), _given(module, SEGMENTS)
         constant = (1,) if isinstance(module, losses.MoCoLoss) else ()
-        found[name] = module.eval(), Call(loss, shapes, constant=constant)
+        weighted = isinstance(module, losses.DCLWLoss)
+        found[name] = module.eval(), Call(loss, shapes, constant=constant, weighted=weighted)
     return found
 
 

@@ -175,17 +175,6 @@ def test_torch_func_grad(name: str, shape: tuple[int, int], kernel: str) -> None
         torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_second_derivatives_are_refused(name: str) -> None:
-    z = pair()
-    (g, _) = torch.autograd.grad(LOSSES[name](*z), z, create_graph=True)
-    with pytest.raises(NotImplementedError, match="second derivatives"):
-        g.sum().backward()
-    plain = [v.detach() for v in z]
-    with pytest.raises(NotImplementedError, match="second derivatives"):
-        torch.func.grad(lambda a: torch.func.grad(LOSSES[name])(a, plain[1]).sum())(plain[0])
-
-
 def of(*shape: int) -> Tensor:
     return torch.randn(shape)
 

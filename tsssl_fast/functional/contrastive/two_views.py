@@ -239,9 +239,10 @@ def dclw_loss(
     options = (temperature, normalize, reduction, return_stats, precision, backend)
     z, problem = _two_views(z1, z2, *options)
     found = row_statistics(z, None, problem)
+    # Detached once more: for forward mode no_grad is nothing.
     with torch.no_grad():
         similarity = paired_similarity(z1, z2, normalize) / sigma
-        weight = (2 - len(z1) * similarity.softmax(dim=0)).repeat(2)
+        weight = (2 - len(z1) * similarity.softmax(dim=0)).repeat(2).detach()
     loss = checks.reduce(weighted_row_loss(found, weight), reduction)
     if not return_stats:
         return loss
