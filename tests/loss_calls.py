@@ -158,8 +158,9 @@ def modules() -> dict[str, tuple[nn.Module, Call]]:
         "GroCoLoss": losses.GroCoLoss(hardest=2),
         "SigLIPLoss": losses.SigLIPLoss(logit_scale=2.0, logit_bias=-1.0),
     }
-    made["MoCoLoss"](torch.randn(4, 3), torch.randn(4, 3))
-    made["MoCoLoss"].flush()  # its queue has keys
+    for name in ("MoCoLoss", "NNCLRLoss"):  # their queues have keys
+        made[name](torch.randn(4, 3), torch.randn(4, 3))
+    made["MoCoLoss"].flush()
     found = {}
     for name in losses.__all__:
         if name == "FeatureQueue":
