@@ -10,6 +10,7 @@ from torch import Tensor
 from tsssl_fast import functional
 from tsssl_fast.functional import clustering, graphs
 from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.report import plots
 
 
 def drawn(*shapes: tuple[int, ...]) -> list[Tensor]:
@@ -192,6 +193,11 @@ def test_scores(elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
         pairs = 7 * (6 if keys is None else 5)
         assert found.positive.sum() + found.negative.sum() == pairs
     assert found.edges.tolist() == [-1 + 0.25 * b for b in range(9)]
+    axes = plots.scores(found).axes[0]
+    for patch, counts in zip(axes.patches, (found.positive, found.negative), strict=True):
+        values, edges, _ = patch.get_data()
+        assert values.tolist() == pytest.approx((counts / counts.sum()).tolist())
+        assert edges.tolist() == found.edges.tolist()
     same = functional.score_distribution(torch.ones(2, 3), q_ids=torch.zeros(2).long(), bins=4)
     assert same.positive.tolist() == [0, 0, 0, 2]
     with pytest.raises(ValueError, match="bins: 0"):

@@ -6,6 +6,7 @@
 | `ridge_regression`                      | how near are targets that are numbers                 |
 | `svm_probe`                             | are they, by TS2Vec's protocol                        |
 | `knn_classify`, `retrieval`             | are neighbours of the same class                      |
+| `novelty_scores`, `auroc`               | which series are unlike all training series           |
 | `clustering`                            | do clusters follow the classes (NMI, ARI)             |
 | `stratified`                            | rows for the same with 1, 5, 10, 50 % of the labels   |
 | `metrics`                               | accuracy, macro F1, area under the ROC curve          |
@@ -23,6 +24,7 @@ from tsssl_fast.evaluate.dissection import Dissection, dissect
 from tsssl_fast.evaluate.features import features
 from tsssl_fast.evaluate.labels import FRACTIONS, stratified
 from tsssl_fast.evaluate.metrics import Clustering, Metrics, clustering, interval, metrics
+from tsssl_fast.evaluate.novelty import auroc, novelty_scores
 from tsssl_fast.evaluate.probes import (
     Probes,
     Result,
@@ -47,6 +49,7 @@ __all__ = [
     "Regression",
     "Result",
     "Retrieval",
+    "auroc",
     "clustering",
     "collapse_report",
     "dissect",
@@ -55,6 +58,7 @@ __all__ = [
     "knn_classify",
     "linear_probe",
     "metrics",
+    "novelty_scores",
     "probe",
     "regression",
     "retrieval",

@@ -48,6 +48,7 @@ from tsssl_fast.functional.contrastive.synthesis import (
     extrapolate_positives,
     interpolate_negatives,
     mix_hard_negatives,
+    quality_weights,
 )
 from tsssl_fast.functional.contrastive.two_views import dcl_loss, dclw_loss, nt_xent_loss
 from tsssl_fast.functional.decorrelation.barlow_twins import barlow_twins_loss
@@ -92,6 +93,7 @@ __all__ = [
     "nnclr_loss",
     "nt_xent_loss",
     "projected_gradient",
+    "quality_weights",
     "rank_devices",
     "region_contrastive_loss",
     "scgc_loss",

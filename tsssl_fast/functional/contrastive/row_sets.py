@@ -122,7 +122,7 @@ def voco_loss(
                  + regularizer mean over s != t of r(<b_s, b_t>)^2
 
     Args:
-        z: (N, D). bases: (N, S, D), base crops of each row's own series (`augment.base_crops` cuts
+        z: (N, D). bases: (N, S, D), base crops of each row's own series (`methods.base_crops` cuts
             them); S >= 2. overlaps: (N, S) in [0, 1], the share of the crop inside each, a
             constant.
         regularizer: weight >= 0 of pushing base crops apart.

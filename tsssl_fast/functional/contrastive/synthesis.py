@@ -87,6 +87,34 @@ def interpolate_negatives(
     return m * negatives + (1 - m) * negatives[order]
 
 
+@torch.no_grad()
+def quality_weights(foreground: Tensor, background: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """How good generated pairs are, as the `query_weight` of :func:`contrastive_loss` (GenView:
+    Enhancing View Quality with Pretrained Generative Model for Self-Supervised Learning, 2024):
+
+        w_i = N softmax_i((foreground_i - background_i) / temperature)
+
+    A pair counts more the more alike what matters is in its views, and the less alike the rest.
+
+    Args:
+        foreground, background: (N,) similarities of a pair's views in what matters and in the rest.
+        temperature: > 0.
+
+    Returns:
+        (N,) constants, mean 1.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
+    for name, x in (("foreground", foreground), ("background", background)):
+        checks.floating(name, x)
+        if x.dim() != 1:
+            raise ValueError(f"{name}: shape {tuple(x.shape)}; accepted: (N,)")
+    foreground, background = checks.alike(("foreground", "background"), (foreground, background))
+    tau = checks.positive("temperature", temperature)
+    return len(foreground) * ((foreground - background) / tau).softmax(0)
+
+
 def _beta(
     shape: tuple[int, ...], alpha: float, like: Tensor, generator: torch.Generator | None
 ) -> Tensor:
