@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tsssl_fast.common import checks
 
-SCALINGS = ("standard", "scale", "none")
+SCALINGS = ("standard", "scale", "minmax", "none")
 BLOCK = 1 << 22  # values that are held in float64 at a time
 
 
@@ -30,7 +30,8 @@ class Scaling:
         Args:
             kind: "standard": mean 0 and standard deviation 1 per channel; "scale": divides by the
                 root mean square and keeps the zero, so that rotations of sensor axes stay
-                rotations; "none".
+                rotations; "minmax": the least value of the train split becomes 0, the greatest 1;
+                "none".
             group: that many neighbouring channels share one scale, 3 for the axes of a sensor.
 
         A constant channel keeps its scale: one whose deviation is not above the rounding of x's
@@ -47,6 +48,10 @@ class Scaling:
         if kind == "none":
             return cls(shift, unit)
         size = _largest(x, shift)
+        if kind == "minmax":
+            low, high = _range(x, group)
+            apart = high - low > torch.maximum(low.abs(), high.abs()) * _rounding(x)
+            return cls(low, torch.where(apart, high - low, unit))
         if kind == "standard":
             shift = _mean(x, size)
         scale = _deviation(x, shift, group)
@@ -89,6 +94,16 @@ def _largest(x: Tensor, shift: Tensor) -> Tensor:
     """(C,): max |x - shift|."""
     parts = [(part.double() - shift[:, None]).abs().amax((0, 2)) for part in _blocks(x)]
     return torch.stack(parts).amax(0)
+
+
+def _range(x: Tensor, group: int) -> tuple[Tensor, Tensor]:
+    """(C,), (C,): least and greatest values, of groups of channels together."""
+    ends = []
+    for name in ("amin", "amax"):
+        parts = torch.stack([getattr(part, name)((0, 2)).double() for part in _blocks(x)])
+        of_groups = getattr(getattr(parts, name)(0).view(-1, group), name)(1)
+        ends.append(of_groups.repeat_interleave(group))
+    return ends[0], ends[1]
 
 
 def _mean(x: Tensor, size: Tensor) -> Tensor:

@@ -12,6 +12,7 @@
 | `metrics`                               | accuracy, macro F1, area under the ROC curve          |
 | `collapse_report`                       | do the features use their dimensions                  |
 | `dissect`                               | which concept of a series a unit selects              |
+| `channel_importance`                    | which channels a prediction needs                     |
 | `series_statistics`                     | what features made by hand say, to compare or add  |
 
 What the whole network reaches on labels: `training.fine_tune`. `report.html.write_report` puts all
@@ -22,6 +23,7 @@ from typing import Any
 
 from tsssl_fast.evaluate.dissection import Dissection, dissect
 from tsssl_fast.evaluate.features import features
+from tsssl_fast.evaluate.importance import channel_importance
 from tsssl_fast.evaluate.labels import FRACTIONS, stratified
 from tsssl_fast.evaluate.metrics import Clustering, Metrics, clustering, interval, metrics
 from tsssl_fast.evaluate.novelty import auroc, novelty_scores
@@ -50,6 +52,7 @@ __all__ = [
     "Result",
     "Retrieval",
     "auroc",
+    "channel_importance",
     "clustering",
     "collapse_report",
     "dissect",
