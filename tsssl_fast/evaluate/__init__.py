@@ -12,6 +12,8 @@
 | `metrics`                               | accuracy, macro F1, area under the ROC curve          |
 | `collapse_report`                       | do the features use their dimensions                  |
 | `dissect`                               | which concept of a series a unit selects              |
+| `near_duplicates`                       | which series are there twice                          |
+| `identify_by_votes`                     | what a recording is by its snippets                   |
 | `channel_importance`                    | which channels a prediction needs                     |
 | `series_statistics`                     | what features made by hand say, to compare or add  |
 
@@ -22,6 +24,7 @@ of it into one HTML file.
 from typing import Any
 
 from tsssl_fast.evaluate.dissection import Dissection, dissect
+from tsssl_fast.evaluate.duplicates import Identification, identify_by_votes, near_duplicates
 from tsssl_fast.evaluate.features import features
 from tsssl_fast.evaluate.importance import channel_importance
 from tsssl_fast.evaluate.labels import FRACTIONS, stratified
@@ -46,6 +49,7 @@ __all__ = [
     "Clustering",
     "CollapseReport",
     "Dissection",
+    "Identification",
     "Metrics",
     "Probes",
     "Regression",
@@ -57,10 +61,12 @@ __all__ = [
     "collapse_report",
     "dissect",
     "features",
+    "identify_by_votes",
     "interval",
     "knn_classify",
     "linear_probe",
     "metrics",
+    "near_duplicates",
     "novelty_scores",
     "probe",
     "regression",
