@@ -126,6 +126,7 @@ CALLS: dict[str, Call] = {
     "variance": Call(lambda z: f.variance_penalty(z, gamma=3.0), (V,)),
     "invariance": _two("invariance_penalty"),
     "negative cosine": Call(f.negative_cosine_similarity, (V, V), constant=(1,)),
+    "negative cosine both": _two("negative_cosine_similarity", stop_gradient=False),
     "mse alignment": Call(f.mse_alignment, (V, V), constant=(1,)),
     "smooth l1 alignment": Call(f.smooth_l1_alignment, (V, V), constant=(1,)),
     "collossl": Call(f.collossl_loss, (V, (2, *V), (1, *V))),

@@ -65,7 +65,7 @@ def positive(name: str, value: float) -> float:
     """A finite number above zero, as a Python float."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}: {type(value).__name__}; accepted: a number")
-    if not (value > 0 and math.isfinite(value)):
+    if not 0 < value < math.inf:  # which a compiler knows of a number that it does not
         raise ValueError(f"{name}: {value}; accepted: a finite number > 0")
     return float(value)
 
@@ -74,7 +74,7 @@ def at_least(name: str, value: float, least: float) -> None:
     """A finite number >= least."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}: {type(value).__name__}; accepted: a number")
-    if not (value >= least and math.isfinite(value)):
+    if not least <= value < math.inf:
         raise ValueError(f"{name}: {value}; accepted: a finite number >= {least:g}")
 
 

@@ -219,7 +219,7 @@ def number(name: str, value: float | Tensor, q: Tensor) -> Tensor:
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}: {type(value).__name__}; accepted: a number or a 0-d tensor")
-    if not math.isfinite(value):
+    if not -math.inf < value < math.inf:
         raise ValueError(f"{name}: {value}; accepted: a finite number")
     return torch.full((), value, dtype=torch.float64, device=q.device)
 

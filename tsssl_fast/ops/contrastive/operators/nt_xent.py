@@ -123,7 +123,7 @@ def _define_backward(grad: Tensor, z1: Tensor, z2: Tensor, *rest: Any) -> tuple[
 # number, the gradients of both views for an upstream gradient of 1, (2, N, D). choice: what was
 # allowed, for the backward.
 nt_xent = registration.define(
-    "nt_xent(Tensor z1, Tensor z2, float temperature, str reduction, bool keep, str precision, "
+    "nt_xent(Tensor z1, Tensor z2, Scalar temperature, str reduction, bool keep, str precision, "
     "str backend) "
     "-> (Tensor loss, Tensor saved, Tensor exponentials, Tensor gradients, Tensor choice)",
     _nt_xent,
@@ -135,7 +135,7 @@ nt_xent = registration.define(
 )
 _first_order = registration.define(
     "nt_xent_backward(Tensor grad, Tensor z1, Tensor z2, Tensor saved, Tensor exponentials, "
-    "Tensor gradients, Tensor choice, float temperature, str reduction, str backend) "
+    "Tensor gradients, Tensor choice, Scalar temperature, str reduction, str backend) "
     "-> (Tensor, Tensor)",
     _nt_xent_backward,
     backward_fake,
