@@ -170,7 +170,10 @@ def pairs() -> dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]]:
         "official VICRegLoss": (compat.vicreg.VICRegLoss(), losses.VICRegLoss()),
         "solo simclr_loss_func": (
             lambda a, b: compat.solo_learn.simclr_loss_func(torch.cat([a, b]), TWICE, 0.1),
-            losses.NTXentLoss(),
+            # Any ids may be positives there: what nt_xent_loss does not take.
+            lambda a, b: functional.contrastive_loss(
+                torch.cat([a, b]), temperature=0.1, q_ids=TWICE, positives="log_sum"
+            ),
         ),
         "pml SupConLoss": (
             lambda a, b: supervised(a, labels) + 0 * b.sum(),
