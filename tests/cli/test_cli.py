@@ -11,19 +11,11 @@ import pytest
 import torch
 from toy import dataset
 
-from tsssl_fast import cli, encoders
+from tsssl_fast import encoders
 from tsssl_fast.data import SCALINGS
 from tsssl_fast.methods import METHODS
 from tsssl_fast.training import Config, checkpoint, load_encoder
 from tsssl_fast.training.views import PRESETS
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -42,18 +34,6 @@ def write(path, **changes):
         "y_test": data.y_test.numpy(),
     } | changes
     np.savez(path, **{key: value for key, value in arrays.items() if value is not None})
-
-
-@pytest.fixture
-def command(capfd):
-    """Runs a command: (exit status, stdout, stderr)."""
-
-    def run(*arguments):
-        status = cli.run([str(a) for a in arguments])
-        captured = capfd.readouterr()
-        return status, captured.out, captured.err
-
-    return run
 
 
 def test_pretrain_then_evaluate(tmp_path, npz, command):

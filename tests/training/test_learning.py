@@ -9,15 +9,6 @@ from tsssl_fast.methods import METHODS, Batch
 from tsssl_fast.training import Config, pretrain
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """As in training/test_training.py."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def few_label_accuracy(train, y_train, test, y_test, draws=40):
     """Mean accuracy of the nearest neighbour by cosine with one labelled series per class."""
     total = 0.0
