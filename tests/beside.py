@@ -124,7 +124,7 @@ class Beside:
         try:
             found = self._jobs[name]()
         except Exception as error:  # for the tests that want the result
-            found = error
+            found = RuntimeError(f"{type(error).__name__}: {error}")
         unfinished = self._folder / f"{name}.unfinished"
         unfinished.write_bytes(pickle.dumps(found))
         unfinished.rename(self._folder / f"{name}.pickle")
