@@ -96,7 +96,7 @@ def pretrain(
     how = reading(given, kept, data)
     settings = _settings(kept, config, given)
     limit = seconds("max-time", max_time)
-    series = load(data, labels=False, reading=how)
+    series = load(data, labels=False, reading=how, in_memory=False)
     if unlabelled:
         series = replace(series, classes=(), y_train=torch.full((len(series.x_train),), NONE))
     series = settings.usable(series)
