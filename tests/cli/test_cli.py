@@ -1,5 +1,6 @@
 """The commands end to end; every kind of bad input is one line on stderr and a non-zero status."""
 
+import json
 import logging
 import os
 import subprocess
@@ -92,8 +93,11 @@ def test_an_interrupted_run_goes_on_with_resume(tmp_path, npz, command, monkeypa
 
 
 def test_demo(tmp_path, command):
-    status, text, notes = command("demo", "--out", tmp_path / "demo")
+    status, text, notes = command("demo", "--out", tmp_path / "demo", "--json")
     assert status == 0
+    found = json.loads(text)
+    assert found["accuracy"]["SimCLR-TS"]["linear probe"] > 0.5
+    assert found["series"] == 40
     for row in ("random initialisation", "SimCLR-TS", "supervised"):
         assert row in text
     assert "SimCLR-TS: loss" in notes
@@ -111,6 +115,10 @@ def test_info_and_version(command):
     assert "cpp" in text
     assert "reference" in text
     assert command("--version") == (0, f"tsssl_fast {__version__}\n", "")
+    status, as_json, _ = command("info", "--json")
+    assert [f"  {line}" for facts in json.loads(as_json).values() for line in facts] == [
+        line for line in text.splitlines() if line.startswith("  ")
+    ]
 
 
 def test_no_progress_bar_where_there_is_no_terminal(tmp_path, npz, command):

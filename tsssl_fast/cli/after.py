@@ -76,18 +76,27 @@ def evaluate(
         errors = {name: evaluation.regression(e, scaling, series) for name, e in encoders.items()}
         _say_errors(as_json, series, errors)
         return
+    from tsssl_fast.cli.progress import RowsBar
+
+    bar = RowsBar("evaluating", 2 * (len(series.x_train) + len(series.x_test)))
     if report is None:
-        rows = {name: evaluation.probe(e, scaling, series) for name, e in encoders.items()}
+        with bar:
+            rows = {
+                name: evaluation.probe(bar.watch(e), scaling, series)
+                for name, e in encoders.items()
+            }
         _say_accuracies(as_json, heading, series, {n: p.results() for n, p in rows.items()})
         return
     from tsssl_fast.report.html import figures, write_report
 
-    found = {name: figures(e, scaling, series, seed) for name, e in encoders.items()}
+    with bar:
+        found = {name: figures(bar.watch(e), scaling, series, seed) for name, e in encoders.items()}
     log = training.locate(checkpoint).parent / "log.csv"
     about = f"{title} on {content['data']['name']}, evaluated on {series.name}"
     path = write_report(report, about, series, found, encoder, scaling, log)
     accuracies = {name: row.results for name, row in found.items()}
-    _say_accuracies(as_json, heading, series, accuracies, report=path)
+    shares = {name: row.fractions for name, row in found.items()}
+    _say_accuracies(as_json, heading, series, accuracies, report=path, label_shares=shares)
     if not as_json:
         print(f"report: {path}")
 
@@ -246,7 +255,11 @@ def embed(
     encoder, scaling, content = training.load_encoder(checkpoint)
     series = load(data, labels=False, reading=reading(given, content, data), in_memory=False)
     encoder, scaling = _fitted(encoder, scaling, content, series, adapt)
-    found = training.embed(encoder.to(training.device(device)), scaling, series, pooling)
+    from tsssl_fast.cli.progress import RowsBar
+
+    with RowsBar("embedding", len(series.x_train) + len(series.x_test)) as bar:
+        encoder = bar.watch(encoder.to(training.device(device)))
+        found = training.embed(encoder, scaling, series, pooling)
     found.write(out)
     n, width = found.features.shape
     text = f"{out}: {width} features of {n} series of {series.name}"
@@ -290,8 +303,9 @@ def export(
 ) -> None:
     """Write the encoder with its scaling as a torch.export program or an ONNX model."""
     from tsssl_fast import training
+    from tsssl_fast.cli.progress import RowsBar
 
-    with warnings.catch_warnings():
+    with RowsBar("exporting", None), warnings.catch_warnings():
         # torch says it of weights in one storage, which load alike.
         warnings.filterwarnings("ignore", message="No complete tensor found in the group")
         about = training.export(checkpoint, out)
