@@ -68,7 +68,9 @@ def open_text(path: Path) -> Text:
         try:
             source = path.read_bytes().decode("utf-16").encode()
         except UnicodeDecodeError as error:
-            raise ValueError(f"data: {path}: neither UTF-8 nor UTF-16 ({error})") from error
+            raise ValueError(
+                f"data: {path}: neither UTF-8 nor UTF-16 ({error}); accepted: these"
+            ) from error
         encoding = "utf-8"
     with _stream(source, encoding) as file:
         lines = list(itertools.islice(file, LOOKED_AT))
@@ -85,7 +87,9 @@ def open_text(path: Path) -> Text:
         separator = _separator(first, path.suffix.lower())
         rows = [row for row in csv.reader(first, delimiter=separator) if row]
     except csv.Error as error:
-        raise ValueError(f"data: {path}: not a table ({error})") from error
+        raise ValueError(
+            f"data: {path}: not a table ({error}); accepted: text with separators"
+        ) from error
     if separator != "," and path.suffix.lower() == ".csv":
         notes.append(f"separator: {NAMES[separator]}")
     decimal = _decimal(rows, separator)
@@ -139,7 +143,9 @@ def read(text: Text, names: Sequence[str], as_text: Sequence[str]) -> Any:
             else:
                 table = pd.read_csv(source, **options)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError, OverflowError) as error:
-        raise ValueError(f"data: {text.path}: not a table ({error})") from error
+        raise ValueError(
+            f"data: {text.path}: not a table ({error}); accepted: text with separators"
+        ) from error
     return table
 
 
