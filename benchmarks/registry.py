@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 # Modules of this folder with a list CASES, one per operator.
-MODULES = ("nt_xent", "engine", "hierarchical", "decorrelation")
+MODULES = ("nt_xent", "engine", "hierarchical", "decorrelation", "peers")
 
 # Runs forward and backward once and returns the value and the gradients.
 Run = Callable[[], tuple[Tensor, ...]]

@@ -6,12 +6,13 @@ import pickle
 import subprocess
 import sys
 import tempfile
+import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gpu_objects.compiled import Facts
 from gpu_objects.table import Case
@@ -22,6 +23,7 @@ FOUND = [
     *(str(Path(__file__).parents[1] / folder) for folder in ("tests", "tools")),
     *filter(None, [os.environ.get("PYTHONPATH")]),
 ]
+LONGEST = 1800.0  # seconds
 FILES = sorted(p.name for p in INTERPRETER.glob("test_*.py"))
 
 COMPILE = """
@@ -53,7 +55,7 @@ def interpreter_cases() -> list[str]:
     because Triton reads TRITON_INTERPRET when it is imported."""
     files = [str(INTERPRETER / file) for file in FILES]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-q", "--color=no", *files],
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-n0", "--color=no", *files],
         cwd=INTERPRETER,
         env=_environment(TRITON_INTERPRET="1"),
         capture_output=True,
@@ -82,52 +84,80 @@ def _environment(**variables: str) -> dict[str, str]:
 
 
 class Beside:
-    """Processes in the order in which they are asked for."""
+    """Jobs in processes of their own, in the order in which they are added. Each is run once for
+    all of pytest's workers, which share a folder: by the thread of one of them, or by a test that
+    wants its result before its turn has come."""
 
-    warmed: Future[Result]
-    facts: Future[dict[Case, Facts]]
-    _cases: dict[str, list[str]]
-    _interpreted: dict[str, Future[Mapping[str, Outcome]]]
-
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(exist_ok=True)
+        self._jobs: dict[str, Callable[[], Any]] = {}
+        self._results: dict[str, Any] = {}
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
         self._thread = ThreadPoolExecutor(1)
 
     def warm_numba(self) -> None:
-        """Compiles every Numba kernel into the cache on disk."""
-        self.warmed = self._thread.submit(self._run, "-m", "tsssl_fast.info", "--warm")
+        """Job "numba": compiles every Numba kernel into the cache on disk -> Result."""
+        self._jobs["numba"] = lambda: self._run("-m", "tsssl_fast.info", "--warm")
 
     def compile_triton(self, cases: Sequence[Case]) -> None:
-        """Compiles these cases into Triton's cache on disk and finds their facts."""
-        self.facts = self._thread.submit(self._compile, cases)
+        """Job "triton": compiles these cases into Triton's cache on disk -> their Facts."""
+        self._jobs["triton"] = lambda: self._compile(cases)
 
     def interpret(self, cases: Sequence[str]) -> None:
-        """Will run these of `interpreter_cases`, a process a file, the last file first."""
-        self._cases = {file: [c for c in cases if c.startswith(f"{file}::")] for file in FILES}
-        self._interpreted = {
-            file: self._thread.submit(self._interpret, file)
-            for file in reversed(FILES)
-            if self._cases[file]
-        }
+        """A job a file: runs these of `interpreter_cases` -> their Outcomes."""
+        for file in reversed(FILES):  # the tests ask from the other end
+            if selected := [case for case in cases if case.startswith(f"{file}::")]:
+                self._jobs[file] = partial(self._interpret, file, selected)
+
+    def start(self) -> None:
+        for name in self._jobs:
+            self._thread.submit(self._begin, name)
+
+    def _begin(self, name: str) -> bool:
+        """Runs the job unless someone has begun it; whether it did."""
+        try:
+            (self._folder / f"{name}.begun").touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        try:
+            found = self._jobs[name]()
+        except Exception as error:  # for the tests that want the result
+            found = RuntimeError(f"{type(error).__name__}: {error}")
+        unfinished = self._folder / f"{name}.unfinished"
+        unfinished.write_bytes(pickle.dumps(found))
+        unfinished.rename(self._folder / f"{name}.pickle")
+        return True
+
+    def result(self, name: str) -> Any:
+        """What a job gives, or the exception that it raises."""
+        if name not in self._results:
+            self._results[name] = self._wait(name)
+        found = self._results[name]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def _wait(self, name: str) -> Any:
+        done, deadline = self._folder / f"{name}.pickle", time.monotonic() + LONGEST
+        while not done.exists() and not self._begin(name):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{name}: not done within {LONGEST} s")
+            time.sleep(0.1)
+        return pickle.loads(done.read_bytes())
 
     def interpreted(self, case: str) -> Outcome:
-        """Its file is run here, beside the others, where its turn has not come."""
-        file = case.partition("::")[0]
-        run = self._interpreted[file]
-        if run.cancel():
-            run = self._interpreted[file] = Future()
-            run.set_result(self._interpret(file))
-        found = run.result(timeout=1800)
+        found: Mapping[str, Outcome] = self.result(case.partition("::")[0])
         return found.get(case, found.get("", Outcome("error", "it was not run")))
 
-    def _interpret(self, file: str) -> Mapping[str, Outcome]:
+    def _interpret(self, file: str, cases: Sequence[str]) -> Mapping[str, Outcome]:
         """The outcomes of a file's tests; those that did not come to one have that of ""."""
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report.xml"
             result = self._run(
-                *("-m", "pytest", "-q", "--color=no", f"--junitxml={report}"),
-                *(str(INTERPRETER / case) for case in self._cases[file]),
+                *("-m", "pytest", "-q", "-n0", "--color=no", f"--junitxml={report}"),
+                *(str(INTERPRETER / case) for case in cases),
                 TRITON_INTERPRET="1",
                 OMP_NUM_THREADS="1",
             )
@@ -160,10 +190,12 @@ class Beside:
         self._running.remove(process)
         return Result(process.returncode, out, error.decode())
 
-    def stop(self) -> None:
-        """Ends what runs and drops what waits."""
-        self._stopped = True
-        self._thread.shutdown(wait=False, cancel_futures=True)
-        for process in tuple(self._running):
-            process.kill()
+    def stop(self, wait: bool) -> None:
+        """Ends what runs and drops what has not begun, or waits for it: another worker's tests
+        may want it."""
+        if not wait:
+            self._stopped = True
+            self._thread.shutdown(wait=False, cancel_futures=True)
+            for process in tuple(self._running):
+                process.kill()
         self._thread.shutdown()

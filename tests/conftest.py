@@ -71,21 +71,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def beside(request: pytest.FixtureRequest) -> Iterator[Beside]:
-    """Started before the first test, with what the selected tests will ask for."""
-    runs, items = Beside(), request.session.items
+def beside(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Beside]:
+    """Started before the first test, with what the selected tests will ask for; of several workers
+    by the first."""
+    folder, session = tmp_path_factory.getbasetemp(), request.session
+    worker = getattr(request.config, "workerinput", {}).get("workerid")
+    runs = Beside((folder.parent if worker else folder) / "beside")
 
     def selected(test: str) -> list[Any]:
-        return [_parameters(i)["case"] for i in items if getattr(i, "originalname", "") == test]
+        items = [i for i in session.items if getattr(i, "originalname", "") == test]
+        return [_parameters(item)["case"] for item in items]
 
-    if any(item.name == "test_warm_leaves_nothing_to_compile" for item in items):
+    if any(item.name == "test_warm_leaves_nothing_to_compile" for item in session.items):
         runs.warm_numba()
     if find_spec("triton"):
         runs.compile_triton(selected("test_machine_code"))
-        # The tests ask from the other end: what has not begun by then they run themselves.
         runs.interpret(selected("test_interpreted"))
+    if worker in (None, "gw0"):
+        runs.start()
     yield runs
-    runs.stop()
+    ended = session.exitstatus == pytest.ExitCode.INTERRUPTED
+    runs.stop(wait=not (ended or session.shouldstop or session.shouldfail))
 
 
 @pytest.fixture

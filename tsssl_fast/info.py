@@ -26,18 +26,22 @@ from tsssl_fast.backends.contract import NotBuiltError
 PACKAGES = ("numpy", "scipy", "numba", "triton", "scikit-learn", "aeon", "lightning-fabric")
 
 
-def report() -> str:
-    """The whole report, one fact a line."""
-    sections = {
-        "versions": _versions(),
-        "compiled extension": _extension(),
-        "threads": _threads(),
-        "backends": _backends(),
-        "environment": _environment(),
+def facts() -> dict[str, list[str]]:
+    """The whole report by title, one fact a line."""
+    return {
+        "versions": [*_versions()],
+        "compiled extension": [*_extension()],
+        "threads": [*_threads()],
+        "backends": [*_backends()],
+        "environment": [*_environment()],
     }
+
+
+def report() -> str:
+    """`facts` as text."""
     lines = []
-    for title, facts in sections.items():
-        lines += [f"{title}:", *(f"  {fact}" for fact in facts)]
+    for title, found in facts().items():
+        lines += [f"{title}:", *(f"  {fact}" for fact in found)]
     return "\n".join(lines)
 
 

@@ -66,7 +66,7 @@ print(compiling.told)
 
 
 def test_warm_leaves_nothing_to_compile(beside: Beside) -> None:
-    warmed = beside.warmed.result(timeout=1800)
+    warmed = beside.result("numba")
     assert warmed.status == 0, warmed.error
     lines = warmed.error.splitlines()  # notes: the report has the output for itself
     for family in ("contrastive", "decorrelation", "augment", "masking", "preprocess"):

@@ -19,6 +19,6 @@ ALIGNED = cases(["sm_80", "sm_90"], "finish", aligned=True)
 
 @pytest.mark.parametrize("case", cases() + ALIGNED, ids="-".join)
 def test_machine_code(case: Case, beside: Beside) -> None:
-    found = beside.facts.result(timeout=1800)[case]
+    found = beside.result("triton")[case]
     print(row(found))
     assert not found.defects()

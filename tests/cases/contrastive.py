@@ -38,4 +38,5 @@ def check(draws: Iterable[Draw], temperature: float, kernel: str) -> None:
         lambda a, b: nt_xent.nt_xent(a, b, temperature),
         draws,
         spec.ERROR_FACTOR,
+        name=("nt_xent", temperature),
     )

@@ -1,5 +1,6 @@
 """The commands end to end; every kind of bad input is one line on stderr and a non-zero status."""
 
+import json
 import logging
 import os
 import subprocess
@@ -11,19 +12,11 @@ import pytest
 import torch
 from toy import dataset
 
-from tsssl_fast import cli, encoders
+from tsssl_fast import encoders
 from tsssl_fast.data import SCALINGS
 from tsssl_fast.methods import METHODS
 from tsssl_fast.training import Config, checkpoint, load_encoder
 from tsssl_fast.training.views import PRESETS
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -42,18 +35,6 @@ def write(path, **changes):
         "y_test": data.y_test.numpy(),
     } | changes
     np.savez(path, **{key: value for key, value in arrays.items() if value is not None})
-
-
-@pytest.fixture
-def command(capfd):
-    """Runs a command: (exit status, stdout, stderr)."""
-
-    def run(*arguments):
-        status = cli.run([str(a) for a in arguments])
-        captured = capfd.readouterr()
-        return status, captured.out, captured.err
-
-    return run
 
 
 def test_pretrain_then_evaluate(tmp_path, npz, command):
@@ -112,8 +93,11 @@ def test_an_interrupted_run_goes_on_with_resume(tmp_path, npz, command, monkeypa
 
 
 def test_demo(tmp_path, command):
-    status, text, notes = command("demo", "--out", tmp_path / "demo")
+    status, text, notes = command("demo", "--out", tmp_path / "demo", "--json")
     assert status == 0
+    found = json.loads(text)
+    assert found["accuracy"]["SimCLR-TS"]["linear probe"] > 0.5
+    assert found["series"] == 40
     for row in ("random initialisation", "SimCLR-TS", "supervised"):
         assert row in text
     assert "SimCLR-TS: loss" in notes
@@ -131,6 +115,10 @@ def test_info_and_version(command):
     assert "cpp" in text
     assert "reference" in text
     assert command("--version") == (0, f"tsssl_fast {__version__}\n", "")
+    status, as_json, _ = command("info", "--json")
+    assert [f"  {line}" for facts in json.loads(as_json).values() for line in facts] == [
+        line for line in text.splitlines() if line.startswith("  ")
+    ]
 
 
 def test_no_progress_bar_where_there_is_no_terminal(tmp_path, npz, command):

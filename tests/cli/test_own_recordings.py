@@ -7,29 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tsssl_fast import cli
 from tsssl_fast.training import checkpoint
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def command(capfd):
-    """Runs a command: (exit status, stdout, stderr)."""
-
-    def run(*arguments):
-        status = cli.run([str(a) for a in arguments])
-        captured = capfd.readouterr()
-        return status, captured.out, captured.err
-
-    return run
-
 
 RECIPE = ("--epochs", 1, "--batch-size", 8, "--encoder", "resnet", "--views", "noise")
 

@@ -1,5 +1,7 @@
-"""Where a library is installed, itself beside ours: values, gradients, dtypes, state."""
+"""Libraries of the extra `test` beside ours: values, gradients, dtypes, state. One that is not
+installed is an error, no skipped test."""
 
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -46,7 +48,7 @@ shaped = {"ids": lambda inputs: f"{tuple(inputs[0].shape)}, {inputs[0].dtype}"}
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
 @pytest.mark.parametrize("inputs", INPUTS, **shaped)
 def test_info_nce_pytorch(inputs: list[Tensor], reduction: str, temperature: float) -> None:
-    theirs = pytest.importorskip("info_nce", reason="info-nce-pytorch is not installed")
+    theirs = importlib.import_module("info_nce")
     options = {"temperature": temperature, "reduction": reduction}
     a, b, c = inputs
     same(theirs.InfoNCE(**options), info_nce.InfoNCE(**options), [a, b])
@@ -58,8 +60,7 @@ def test_info_nce_pytorch(inputs: list[Tensor], reduction: str, temperature: flo
 
 @pytest.fixture
 def library() -> Any:
-    reason = "pytorch-metric-learning is not installed"
-    return pytest.importorskip("pytorch_metric_learning", reason=reason)
+    return importlib.import_module("pytorch_metric_learning")
 
 
 def with_options(library: Any, of: Any, name: str) -> Iterator[Any]:

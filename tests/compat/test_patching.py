@@ -90,6 +90,23 @@ def test_what_stays_is_told(library: ModuleType, caplog: pytest.LogCaptureFixtur
     assert "1 instances of" in said
     assert "Mine" in said
     assert type(made) is not library.Loss
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
+    compat.patch("lightly")  # told once
+    assert len(caplog.records) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "shared"), [("tsaug", "TimeWarp"), ("torch_audiomentations", "Gain")]
+)
+def test_augmentations_are_swapped(name: str, shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = type(shared, (), {})
+    monkeypatch.setitem(sys.modules, name, module(name, **{shared: theirs}))
+    script = module("script", Mine=theirs)
+    monkeypatch.setitem(sys.modules, "script", script)
+    with compat.patched(name) as names:
+        assert {f"{name}.{shared}", "script.Mine"} <= {*names}
+        assert script.Mine is getattr(getattr(compat, name), shared)
+    assert script.Mine is theirs
 
 
 def test_errors(monkeypatch: pytest.MonkeyPatch) -> None:

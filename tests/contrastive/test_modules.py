@@ -187,7 +187,6 @@ def test_an_old_name_says_the_new_one() -> None:
         (lambda z: functional.sup_con_loss(z, torch.arange(2)), ValueError, "labels: shape"),
         (lambda z: functional.sup_con_loss(z, None), TypeError, "labels: None"),
         (lambda z: functional.clip_loss(z, z[:2]), ValueError, "k: shape"),
-        (lambda z: functional.dcl_loss(z, z.float()), TypeError, "z2: dtype"),
         (lambda z: functional.dclw_loss(z, z, sigma=0.0), ValueError, "sigma"),
         (lambda z: functional.info_nce_loss(z, z, negatives=z[:, :2]), ValueError, "negatives"),
         (lambda z: functional.moco_loss(z, z, None), TypeError, "negatives"),

@@ -174,8 +174,8 @@ def test_scaling():
     assert torch.equal(data.Scaling.fit(x, "none")(x), x)
     with pytest.raises(ValueError, match="scale_group: 3"):
         data.Scaling.fit(x, group=3)
-    with pytest.raises(ValueError, match="scaling: 'minmax'"):
-        data.Scaling.fit(x, "minmax")
+    with pytest.raises(ValueError, match="scaling: 'robust'"):
+        data.Scaling.fit(x, "robust")
     with pytest.raises(ValueError, match=r"x: shape \(2, 3, 2\); accepted: \(N, 2, T\)"):
         standard(torch.zeros(2, 3, 2))
 

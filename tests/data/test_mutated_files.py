@@ -1,7 +1,13 @@
-"""Files that were cut or changed: a result, or one error of the right kind that names the file."""
+"""Files that were cut or changed: a result, or one error of the right kind that names the file.
+
+By hand, 20,000 inputs: `TSSSL_FUZZ_RUNS=1667 pytest tests/data/test_mutated_files.py`.
+"""
 
 import io
+import json
 import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -9,9 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from tsssl_fast import data
+from tsssl_fast import cli, data
 
-RUNS = int(os.environ.get("TSSSL_FUZZ_RUNS", "60"))  # of each kind
+RUNS = int(os.environ.get("TSSSL_FUZZ_RUNS", "42"))  # of each of 12 kinds
+AS_PROCESSES = 20
 LONG = "series,subject,time,x,y,label\n" + "".join(
     f"{s},{s // 2},{t / 10},{s * t},{t % 3},{'ab'[s % 2]}\n" for s in range(4) for t in range(6)
 )
@@ -39,6 +46,14 @@ def array() -> bytes:
     return file.getvalue()
 
 
+def columns() -> bytes:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow", reason="what writes Parquet is not installed")
+    file = io.BytesIO()
+    pandas.read_csv(io.StringIO(LONG)).to_parquet(file, row_group_size=9)
+    return file.getvalue()
+
+
 WHOLE = {
     "long.csv": LONG.encode(),
     "dates.csv": LONG.replace("0.", "2024-01-01 00:00:0").replace(",", ";").encode(),
@@ -51,6 +66,7 @@ WHOLE = {
     "t.npz": archive(),
     "t.npy": array(),
     "t.pt": tensors(),
+    "t.parquet": columns(),
 }
 
 
@@ -73,7 +89,7 @@ def mutated(whole: bytes, rng: np.random.Generator) -> bytes:
 
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.filterwarnings("ignore")
-def test_a_result_or_one_error_that_names_the_file(tmp_path: Path, name: str) -> None:
+def test_a_result_or_one_error_that_names_the_file(tmp_path: Path, name: str, capfd) -> None:
     rng = np.random.default_rng(len(name))
     path = tmp_path / name
     results = errors = 0
@@ -82,15 +98,62 @@ def test_a_result_or_one_error_that_names_the_file(tmp_path: Path, name: str) ->
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             message, read = loaded(path)
+            status = cli.run(["inspect", str(path), "--no-picture", "--json"])
+        said(content, path, status, *capfd.readouterr())
         if read is None:
             errors += 1
             assert message.startswith("data: "), content
             assert name in message, content
+            assert "accepted: " in message or "not a complete" in message, (message, content)
         else:
             results += 1
             assert torch.isfinite(read.x_train).all(), content
     assert results + errors == RUNS
     assert errors > 0
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def said(content: bytes, path: Path, status: int, text: str, told: str) -> None:
+    """A line of JSON; or nothing, and one line of an error behind the notes."""
+    lines = told.splitlines()
+    if status == 0:
+        assert json.loads(text)["name"] == path.stem, content
+        return
+    assert (status, text) == (1, ""), content
+    assert all(line.startswith("tsssl-fast: ") for line in lines), (lines, content)
+    assert [line for line in lines if "error: " in line] == lines[-1:], (lines, content)
+    assert lines[-1].startswith("tsssl-fast: error: data: "), (lines, content)
+    assert path.name in lines[-1], (lines, content)
+
+
+FORKED = """
+import os, sys
+from tsssl_fast import cli
+from tsssl_fast.cli import inspecting
+for path in sys.argv[1:]:
+    child = os.fork()
+    if not child:
+        for stream, ending in ((1, "out"), (2, "err")):
+            os.dup2(os.open(f"{path}.{ending}", os.O_WRONLY | os.O_CREAT), stream)
+        cli.main(["inspect", path, "--no-picture", "--json"])
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks, so as to import once")
+def test_processes_end_with_a_status_and_one_line(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    paths = []
+    for number in range(AS_PROCESSES):
+        name = list(WHOLE)[number % len(WHOLE)]
+        (tmp_path / str(number)).mkdir()
+        paths.append(tmp_path / str(number) / name)
+        paths[-1].write_bytes(mutated(WHOLE[name], rng))
+    words = [sys.executable, "-c", FORKED, *map(str, paths)]
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+    for path, status in zip(paths, map(int, done.stdout.split()), strict=True):
+        text, told = (Path(f"{path}.{ending}").read_text() for ending in ("out", "err"))
+        said(path.read_bytes(), path, status, text, told)
 
 
 def loaded(path: Path) -> tuple[str, data.Dataset | None]:

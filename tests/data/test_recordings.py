@@ -1,43 +1,11 @@
 """Archives, arrays, folders, labels, windows and splits: what was once read wrongly or refused."""
 
-import logging
-
 import numpy as np
 import pytest
 import torch
+from cases.tables import long_table
 
 from tsssl_fast import data
-
-
-@pytest.fixture
-def told(caplog):
-    """The lines that were told."""
-    caplog.set_level(logging.INFO, logger="tsssl_fast")
-    return lambda: [record.getMessage() for record in caplog.records]
-
-
-@pytest.fixture
-def write(tmp_path):
-    def to(name, content):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True, parents=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return to
-
-
-def long_table(series=6, steps=8, separator=","):
-    """Two channels with a number of the subject and a clock in seconds; labels a and b."""
-    rng = np.random.default_rng(0)
-    lines = [separator.join(("series", "subject", "time_s", "gx", "gy", "label"))]
-    for number in range(series):
-        for step in range(steps):
-            x, y = rng.normal(size=2).round(3)
-            row = (f"r{number}", number // 2 + 1, step / 25, x, y, "ab"[number % 2])
-            lines.append(separator.join(map(str, row)))
-    return "\n".join(lines) + "\n"
-
 
 STAMPED = """# Gerät 1
 @problemName Stamped

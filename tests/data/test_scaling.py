@@ -57,3 +57,18 @@ def test_what_float32_can_not_hold_is_refused():
     x = series() * 1e300
     with pytest.raises(ValueError, match="beyond float32 after scaling; accepted: scaling='stand"):
         Scaling.fit(x, "none")(x)
+
+
+@pytest.mark.parametrize("group", [1, 3])
+def test_minmax_is_of_the_train_split(group):
+    x = series()
+    x[:, 1] = 0.5
+    scaling = Scaling.fit(x, "minmax", group)
+    y = scaling(x)
+    rows = [x] if group == 3 else [x[:, c : c + 1] for c in range(3)]
+    for c, part in enumerate(rows):
+        low, high = float(part.min()), float(part.max())
+        wide = high - low or 1.0  # a constant channel keeps its scale
+        mine = y if group == 3 else y[:, c : c + 1]
+        assert mine.numpy() == pytest.approx(((part - low) / wide).numpy(), abs=1e-6)
+    assert float(scaling(2 * x).max()) > 1

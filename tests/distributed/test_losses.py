@@ -290,8 +290,8 @@ def mismatched(rank: int) -> list[str]:
         lambda: f.hierarchical_contrastive_loss(z[None], wide[None], **world),
         lambda: distributed.gather_rows(z if other else z[:, 0]),
         lambda: f.nt_xent_loss(z, z, process_group="all"),
-        lambda: f.nt_xent_loss(z, z, return_stats=True, **world),
-        lambda: f.info_nce_loss(z, z, reduction="none", **world),
+        lambda: f.nt_xent_loss(z, z, return_stats=bool(other), **world),
+        lambda: f.info_nce_loss(z, z, reduction=("mean", "none")[other], **world),
         lambda: f.clip_loss(z[:0], z[:0], **world),
         lambda: f.vicreg_loss(z[:other], z[:other], **world),
     ]
@@ -311,8 +311,8 @@ SAID = [
     ("rank 1 refuses its arguments", "z2: shape (1, 3, 5); accepted: (1, 3, 4) as z1"),
     "dimensions by rank: [(1,), (2,), (1,), (1,)]",
     "process_group: 'all'; accepted: a group, 'world' or None",
-    "return_stats: True with process_group; accepted: False",
-    "reduction: 'none' with process_group; accepted: 'mean', 'sum'",
+    "options by rank: [\"('nt_xent_loss', 0.1, True, 'mean', False,",
+    "options by rank: [\"('info_nce_loss', 0.1, True, 'mean',",
     "process_group: no rows on any process",
     "z1: 1 rows on all processes; accepted: 2 or more",
 ]

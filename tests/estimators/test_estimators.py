@@ -44,7 +44,7 @@ def test_an_estimator_is_its_method_by_the_training_loop(kind):
     estimator = kind(**QUICK)
     z = estimator.fit(x).transform(x)
     seed = int(np.random.RandomState(0).randint(np.iinfo(np.int32).max))
-    options = estimator.method_options()
+    options = estimator.method_options(40)
     assert set(options) <= set(METHODS[kind.method].__func__.__code__.co_varnames)
     config = training.Config(
         method=kind.method, options=options, epochs=2, batch_size=12, amp="32", seed=seed
@@ -127,6 +127,47 @@ def test_random_state_warm_start_and_pickle():
     assert cold.n_channels_in_ == 2
 
 
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_partial_fit_goes_on_part_by_part(kind):
+    x, _ = series(48)
+    settings = {**QUICK, "epochs": None}
+    parts = x[:24], 3 * x[24:] + 1
+    estimator = kind(**settings)
+    first = estimator.partial_fit(parts[0]).transform(x)
+    assert np.array_equal(first, kind(**QUICK).set_params(epochs=1).fit(parts[0]).transform(x))
+    scaling = estimator.pretrained_.scaling
+    z = estimator.partial_fit(parts[1]).transform(x)
+    assert not np.array_equal(z, first)
+    assert estimator.pretrained_.scaling is scaling  # of the first part
+    assert len(estimator.pretrained_.history) == 2
+    # As a fit that goes on, whose views are drawn anew.
+    warm = kind(**settings).set_params(epochs=1, warm_start=True)
+    assert np.array_equal(warm.fit(parts[0]).fit(parts[1]).transform(x), z)
+    assert estimator.pretrained_.config.seed == warm.pretrained_.config.seed
+    assert estimator.pretrained_.config.seed == kind(**QUICK).fit(x).pretrained_.config.seed + 1
+    with pytest.raises(ValueError, match="X: 2 channels; accepted: 3, as in fit"):
+        estimator.partial_fit(x[:, :2])
+    # fit begins again.
+    assert np.array_equal(estimator.set_params(epochs=1).fit(parts[0]).transform(x), first)
+
+
+def test_partial_fit_is_of_encoders_alone():
+    """The classifier on top is fitted on all features at once."""
+    assert not hasattr(SSLClassifier(), "partial_fit")
+    assert not hasattr(Augment(), "partial_fit")
+
+
+def test_masked_runs_are_no_longer_than_the_series():
+    x, _ = series()
+    short = MaskedEncoder(**QUICK).fit(x[..., :5])
+    assert short.pretrained_.config.options["size"] == 5
+    assert MaskedEncoder(**QUICK).fit(x).pretrained_.config.options["size"] == 8
+    with pytest.raises(ValueError, match="size: 8 steps; accepted: at most T = 5"):
+        MaskedEncoder(size=8, **QUICK).fit(x[..., :5])
+    with pytest.raises(ValueError, match=r"n_features = 1.*accepted: 2 or more with MaskedEncoder"):
+        MaskedEncoder(**QUICK).fit(x[..., :1])
+
+
 def test_the_default_caps_the_steps_of_small_data():
     x, _ = series()
     defaults = {"random_state": 0, "amp": "32"}
@@ -157,6 +198,14 @@ def test_pipeline_grid_search_and_data_frames(capsys):
     table = framed.fit_transform(x[:, 0])
     assert list(table.columns[:2]) == ["simclrencoder0", "simclrencoder1"]
     assert "[SimCLREncoder] epoch 2/2: loss " in capsys.readouterr().out
+
+
+def test_augment_in_front_of_an_encoder_and_a_search_without_labels():
+    x, _ = series()
+    pipeline = make_pipeline(Augment(augment.RandomNoise(0.1)), SimCLREncoder(**QUICK))
+    search = GridSearchCV(pipeline, {"augment__random_state": [0, 1]}, cv=2).fit(x)
+    assert 1 <= search.best_score_ <= 12  # an effective rank, of 12 series at most
+    assert search.best_estimator_.transform(x).shape[0] == 24
 
 
 def test_n_jobs_are_threads_and_put_back():
@@ -253,6 +302,7 @@ def test_aeons_estimators_have_these_inside():
         ({"views": "strong"}, series()[0], "views: 'strong'; accepted: forward"),
         ({"pooling": "all"}, series()[0], "pooling: 'all'; accepted: final"),
         ({"epochs": -1}, series()[0], "epochs: -1; accepted"),
+        ({"device": "gpu"}, series()[0], "device: 'gpu'; accepted: auto, cpu, cuda"),
         ({"batch_size": 100}, series()[0], "batch_size: 100; accepted: at most the 24"),
         ({}, series()[0][:1], "X: n_samples = 1; accepted: 2 or more with SimCLREncoder"),
         ({}, [series()[0][0], series()[0][0, :2]], "X: series of different numbers of channels"),

@@ -313,7 +313,6 @@ BAD = {
         "kind: 'l3'; accepted: mse",
     ),
     "target": (masking.masked_loss, (X, X[:1], M), {}, ValueError, "target: shape"),
-    "dtypes": (masking.masked_loss, (X, X.double(), M), {}, TypeError, "target: dtype"),
     "weight": (masking.masked_loss, (X, X, M), {"weight": X[0]}, ValueError, "weight: shape"),
     "delta": (
         masking.masked_loss,

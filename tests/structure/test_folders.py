@@ -18,7 +18,6 @@ TORCH = "plain torch on a GPU"
 HOLES: dict[tuple[str, str], dict[str, str]] = {
     ("contrastive", "hierarchical"): dict.fromkeys(BACKENDS, COMPOSED),
     ("contrastive", "keys"): dict.fromkeys(("reference", "numba", "triton"), COMPOSED),
-    ("contrastive", "saved_gradient"): dict.fromkeys(BACKENDS, "a product, in torch"),
     ("contrastive", "sigmoid"): dict.fromkeys(("numba", "triton"), ROW_BLOCKS),
     ("contrastive", "triplet"): dict.fromkeys(("numba", "triton"), ROW_BLOCKS),
     **{("masking", name): {"triton": TORCH} for name in ("fill", "loss", "mask", "tokens")},

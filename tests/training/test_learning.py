@@ -9,15 +9,6 @@ from tsssl_fast.methods import METHODS, Batch
 from tsssl_fast.training import Config, pretrain
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """As in training/test_training.py."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def few_label_accuracy(train, y_train, test, y_test, draws=40):
     """Mean accuracy of the nearest neighbour by cosine with one labelled series per class."""
     total = 0.0
@@ -54,14 +45,15 @@ LONGER = {
 }
 
 
-@pytest.mark.parametrize("method", METHODS)
+# CLAN learns from normal series alone, for novelty: tests/methods/test_paper_methods.py.
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "clan"])
 def test_the_loss_falls_and_features_beat_the_random_encoder(tmp_path, method):
     """Means over two seeds and forty draws of labels.
 
     On three other pairs of seeds (10 to 15) every loss fell, and the least difference was 0.077 of
     the masked autoencoder and of test-time training (0.053 with 60 epochs), 0.097 of SS-GAN, 0.101
     of SimCLR, 0.113 of BEiT, 0.119 of SimSiam, 0.120 of contrastive masked (0.063 with 40 epochs),
-    0.130 of Barlow Twins, of all others 0.148 and more.
+    0.130 of Barlow Twins, of all others then 0.148 and more.
     """
     data, longer = load("BasicMotions"), LONGER.get(method, {})
     accuracy = {"random": 0.0, method: 0.0}

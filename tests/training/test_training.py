@@ -16,15 +16,6 @@ from tsssl_fast.training.views import PRESETS
 EPOCHS = 6
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """These models are too small to share: two threads on a busy machine wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def config(monkeypatch):
     """Short runs with plain torch views."""

@@ -12,13 +12,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
+from torch.autograd import Function, forward_ad
 
 from tsssl_fast.backends import dispatch, environment, precision
 
 _LIBRARY = torch.library.Library("tsssl_fast", "DEF")
 OPERATORS: list[str] = []  # names, in the order of definition
 _PLAIN = (Tensor, torch.nn.Parameter)
+_GRAD = torch._C._functorch.TransformType.Grad
 
 
 def define(
@@ -29,12 +30,16 @@ def define(
     setup_context: Callable[..., None] | None = None,
     backward: Callable[..., Any] | None = None,
     differentiated: Callable[..., Any] | None = None,
+    definition: Callable[..., Any] | None = None,
 ) -> Callable[..., Any]:
     """Registers `tsssl_fast::<name of the schema>`, whose last argument is the backend asked for.
 
     run: the implementation on every device; fake: shapes and dtypes of the result;
     setup_context, backward: as in torch.library.register_autograd. differentiated: what takes the
-    place of `run` where a backward follows and nothing is traced.
+    place of `run` where a backward follows and nothing is traced. definition: the operator in plain
+    torch, differentiable to any order, without precision and backend; None for results that have no
+    derivative. It runs under the transforms of torch.func that kernels do not know, and it is what
+    the derivative is of, where no backward is given.
 
     Returns:
         The operator to call: directly where it can be.
@@ -45,6 +50,8 @@ def define(
     _LIBRARY.impl(name, run, "CompositeExplicitAutograd")
     torch.library.register_fake(f"tsssl_fast::{name}", fake, lib=_LIBRARY)
     op = getattr(torch.ops.tsssl_fast, name)
+    if backward is None and definition is not None:
+        setup_context, backward = derivative(name, definition)
     if backward is None:
         return op
     torch.library.register_autograd(
@@ -52,7 +59,7 @@ def define(
     )
     precise = "str precision, str backend" in schema
     parts = (differentiated or run, setup_context or keep_nothing, backward)
-    return direct(op, run, *parts, precise=precise)
+    return direct(name, op, run, *parts, definition=definition, precise=precise)
 
 
 def keep_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -60,19 +67,22 @@ def keep_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 
 
 def direct(
+    name: str,
     op: Callable[..., Any],
     run: Callable[..., Any],
     differentiated: Callable[..., Any],
     setup_context: Callable[..., None],
     backward: Callable[..., Any],
     *,
+    definition: Callable[..., Any] | None = None,
     precise: bool = False,
 ) -> Callable[..., Any]:
     """`op`, past the dispatcher where nothing is traced: the same functions, called directly.
 
     VICReg's operator at 16 x 16 takes 153 microseconds forward and backward, called directly 101.
     precise: before the backend, the last argument, the operator takes a precision.
-    It is also the way of torch.func.grad, which the operators of torch.library do not have.
+    It is also the way of torch.func.grad, which the operators of torch.library do not have; in vmap
+    and forward mode the definition runs.
     """
     parts = {"forward": differentiated, "setup_context": setup_context, "backward": backward}
     function = type(
@@ -82,13 +92,29 @@ def direct(
     # microseconds.
     apply = super(Function, function).apply  # type: ignore[misc]
 
+    def transformed(*args: Any) -> Any:
+        """By torch.func or forward mode; the last argument is settled."""
+        if definition is None or _only_gradients():
+            return function.apply(*args)  # type: ignore[attr-defined]
+        return defined(*args)
+
+    def watched(*args: Any) -> Any:
+        """What traces sees one operator, or what the definition consists of."""
+        return defined(*args) if _transforms() else op(*args)
+
+    def defined(*args: Any) -> Any:
+        assert definition is not None
+        if not torch.compiler.is_compiling():
+            without_kernel(name, args[-1] or dispatch.requested(), "vmap, jvp")
+        return definition(*args[: -2 if precise else -1])
+
     def call(*args: Any) -> Any:
         if (
             torch.compiler.is_compiling()
             or torch._C._len_torch_dispatch_stack() > 0
             or torch._C._get_tracing_state()
         ):
-            return op(*args)
+            return op(*args) if definition is None else watched(*args)
         gradient = False
         for x in args:
             if isinstance(x, Tensor):
@@ -102,11 +128,73 @@ def direct(
         if precise and not args[-2] and args[0].is_cpu:
             args = (*args[:-2], precision.NAME_OF.get(precision.on_cpu(), ""), "")
         args = (*args[:-1], backend or dispatch.AUTOMATIC)
-        if torch._C._are_functorch_transforms_active():
-            return function.apply(*args)  # type: ignore[attr-defined]
+        if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+            return transformed(*args)
         return apply(*args) if gradient and torch.is_grad_enabled() else run(*args)
 
     return call
+
+
+def _transforms() -> bool:
+    """Whether torch.func or forward mode looks at what runs."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def _only_gradients() -> bool:
+    """Whether torch.func asks for gradients alone, which operators have."""
+    if forward_ad._current_level >= 0:
+        return False
+    return all(t.key() == _GRAD for t in torch._C._functorch.get_interpreter_stack() or ())
+
+
+def differentiated(*tensors: Tensor) -> bool:
+    """Whether any of these may have a derivative: of what torch.func differentiates, an inner level
+    does not see that an outer one does."""
+    return _transforms() or any([x.requires_grad for x in tensors])
+
+
+def derivative(
+    name: str, definition: Callable[..., Any]
+) -> tuple[Callable[..., None], Callable[..., Any]]:
+    """setup_context and backward of an operator, from its definition, whose results all have a
+    derivative. The backend is the operator's last argument."""
+
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        tensors = [i for i, x in enumerate(inputs) if isinstance(x, Tensor)]
+        ctx.at = tensors
+        ctx.given = [None if isinstance(x, Tensor) else x for x in inputs]
+        ctx.save_for_backward(*(inputs[i] for i in tensors))
+
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        args = list(ctx.given)
+        without_kernel(name, args.pop(), "second derivatives")
+        for i, x in zip(ctx.at, ctx.saved_tensors, strict=True):
+            args[i] = x
+        wanted = [i for i in ctx.at if args[i].is_floating_point()]
+
+        def of_wanted(*tensors: Tensor) -> Any:
+            given = dict(zip(wanted, tensors, strict=True))
+            found = definition(*(given.get(i, x) for i, x in enumerate(args)))
+            return (found,) if isinstance(found, Tensor) else tuple(found)
+
+        pull = torch.func.vjp(of_wanted, *(args[i] for i in wanted))[1]
+        out: list[Tensor | None] = [None] * len(ctx.given)
+        for i, grad in zip(wanted, pull(grads), strict=True):
+            out[i] = grad
+        return tuple(out)
+
+    return setup_context, backward
+
+
+def without_kernel(op: str, backend: str, wanted: str) -> None:
+    """Tells once that the definition runs; an error where a backend with kernels was asked for."""
+    if backend in ("", dispatch.AUTOMATIC):
+        dispatch.tell_once("%s: the definition in plain torch: no kernel has %s", op, wanted)
+    elif backend != "reference":
+        raise dispatch.BackendUnavailableError(
+            f"{op}: backend {backend!r} was asked for and can not run: it has no {wanted} "
+            "(backend 'reference' has)"
+        )
 
 
 def traced(tensors: Sequence[Tensor]) -> bool:

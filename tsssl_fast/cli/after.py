@@ -1,7 +1,9 @@
 """What comes after pre-training: evaluate, finetune, embed, export."""
 
+import sys
 import time
 import warnings
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -74,18 +76,27 @@ def evaluate(
         errors = {name: evaluation.regression(e, scaling, series) for name, e in encoders.items()}
         _say_errors(as_json, series, errors)
         return
+    from tsssl_fast.cli.progress import RowsBar
+
+    bar = RowsBar("evaluating", 2 * (len(series.x_train) + len(series.x_test)))
     if report is None:
-        rows = {name: evaluation.probe(e, scaling, series) for name, e in encoders.items()}
+        with bar:
+            rows = {
+                name: evaluation.probe(bar.watch(e), scaling, series)
+                for name, e in encoders.items()
+            }
         _say_accuracies(as_json, heading, series, {n: p.results() for n, p in rows.items()})
         return
     from tsssl_fast.report.html import figures, write_report
 
-    found = {name: figures(e, scaling, series, seed) for name, e in encoders.items()}
+    with bar:
+        found = {name: figures(bar.watch(e), scaling, series, seed) for name, e in encoders.items()}
     log = training.locate(checkpoint).parent / "log.csv"
     about = f"{title} on {content['data']['name']}, evaluated on {series.name}"
     path = write_report(report, about, series, found, encoder, scaling, log)
     accuracies = {name: row.results for name, row in found.items()}
-    _say_accuracies(as_json, heading, series, accuracies, report=path)
+    shares = {name: row.fractions for name, row in found.items()}
+    _say_accuracies(as_json, heading, series, accuracies, report=path, label_shares=shares)
     if not as_json:
         print(f"report: {path}")
 
@@ -213,6 +224,15 @@ def embed(
     checkpoint: Checkpoint,
     data: Data,
     out: Annotated[Path, typer.Option(help="The file: .npz, .csv or .parquet.")],
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help="DATA is a text file that grows, or - for standard input, a step a line: write a "
+            "line a step (causal encoder) or window until interrupted; --out NAME.csv, or - for "
+            "standard output.",
+        ),
+    ] = False,
     adapt: Adapt = False,
     pooling: Annotated[
         str, typer.Option(help=f"What of the encoder. One of {', '.join(POOLINGS)}.")
@@ -225,15 +245,54 @@ def embed(
     from tsssl_fast import training
     from tsssl_fast.data import load
 
+    if follow:
+        if adapt or pooling != "final":
+            raise ValueError("follow: with --adapt or --pooling; accepted: without")
+        how = reading(given, training.read(checkpoint), data)
+        _follow(*(checkpoint, data, out, how, training.device(device), as_json))
+        return
     training.check_embeddings_file(out)
     encoder, scaling, content = training.load_encoder(checkpoint)
-    series = load(data, labels=False, reading=reading(given, content, data))
+    series = load(data, labels=False, reading=reading(given, content, data), in_memory=False)
     encoder, scaling = _fitted(encoder, scaling, content, series, adapt)
-    found = training.embed(encoder.to(training.device(device)), scaling, series, pooling)
+    from tsssl_fast.cli.progress import RowsBar
+
+    with RowsBar("embedding", len(series.x_train) + len(series.x_test)) as bar:
+        encoder = bar.watch(encoder.to(training.device(device)))
+        found = training.embed(encoder, scaling, series, pooling)
     found.write(out)
     n, width = found.features.shape
     text = f"{out}: {width} features of {n} series of {series.name}"
     say(as_json, text, features=width, series=n, data=series.name, file=out)
+
+
+def _follow(checkpoint: Path, data: str, out: Path, how: Any, place: Any, as_json: bool) -> None:
+    from tsssl_fast import training
+    from tsssl_fast.training.following import Lines, growing, stride_of
+
+    if out != Path("-") and out.suffix != ".csv":
+        raise ValueError(f"out: {out}; accepted with --follow: a name that ends in .csv, or -")
+    if data != "-" and not Path(data).is_file():
+        raise FileNotFoundError(f"data: {data}: no such file; accepted: a text file, or -")
+    encoder, scaling, content = training.load_encoder(checkpoint)
+    length = training.series_shape(content)[1]
+    found = training.follow(
+        iter(sys.stdin.readline, "") if data == "-" else growing(Path(data)),
+        encoder.to(place),
+        scaling,
+        length,
+        stride=stride_of(how, length),
+        names=content.get("finetuned", content["data"]).get("channel_names", ()),
+        missing=how.missing,
+        data="standard input" if data == "-" else data,
+    )
+    with nullcontext(sys.stdout) if out == Path("-") else out.open("w") as file:
+        write = Lines(file, as_json)
+        # An interrupt is how it ends; a reader that went away, too.
+        with suppress(KeyboardInterrupt, BrokenPipeError):
+            for step, features in found:
+                write(step, features)
+    print(f"tsssl-fast: note: {write.count} embeddings", file=sys.stderr)
 
 
 @app.command()
@@ -244,8 +303,9 @@ def export(
 ) -> None:
     """Write the encoder with its scaling as a torch.export program or an ONNX model."""
     from tsssl_fast import training
+    from tsssl_fast.cli.progress import RowsBar
 
-    with warnings.catch_warnings():
+    with RowsBar("exporting", None), warnings.catch_warnings():
         # torch says it of weights in one storage, which load alike.
         warnings.filterwarnings("ignore", message="No complete tensor found in the group")
         about = training.export(checkpoint, out)

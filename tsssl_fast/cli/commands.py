@@ -43,11 +43,12 @@ def demo(
         "tsssl-fast-demo"
     ),
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    as_json: Json = False,
 ) -> None:
     """Pre-train SimCLR-TS on BasicMotions, evaluate the frozen encoder, draw what happened."""
     from tsssl_fast.cli.demo import run
 
-    run(out, seed)
+    run(out, seed, as_json)
 
 
 @app.command()
@@ -96,7 +97,7 @@ def pretrain(
     how = reading(given, kept, data)
     settings = _settings(kept, config, given)
     limit = seconds("max-time", max_time)
-    series = load(data, labels=False, reading=how)
+    series = load(data, labels=False, reading=how, in_memory=False)
     if unlabelled:
         series = replace(series, classes=(), y_train=torch.full((len(series.x_train),), NONE))
     series = settings.usable(series)
@@ -157,12 +158,16 @@ def _settings(kept: dict[str, Any] | None, config: Path | None, given: dict[str,
 @app.command()
 def info(
     warm: Annotated[bool, typer.Option("--warm", help="Compile every Numba kernel first.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Backends with their reasons, instruction set, versions, thread runtime, load errors."""
     from tsssl_fast import info as information
 
     for line in information.warm() if warm else ():
         typer.echo(line, err=True)
+    if as_json:
+        say(True, "", **information.facts())
+        return
     print(information.report())
 
 

@@ -7,6 +7,7 @@ import torch
 from rich.console import Console
 
 from tsssl_fast import evaluate
+from tsssl_fast.cli.options import say
 from tsssl_fast.cli.progress import EpochsBar, accuracy_table
 from tsssl_fast.data import load
 from tsssl_fast.methods import Supervised
@@ -17,7 +18,7 @@ from tsssl_fast.training.views import PRESETS
 EPOCHS = 100
 
 
-def run(out: Path, seed: int) -> None:
+def run(out: Path, seed: int, as_json: bool = False) -> None:
     """Leaves checkpoint.pt, log.csv and demo.png in `out`, replacing those of an earlier demo.
 
     On one thread: the series are so few that a second one saves 0.6 of 3.4 s of pre-training, and
@@ -26,14 +27,14 @@ def run(out: Path, seed: int) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        _run(out, seed)
+        _run(out, seed, as_json)
     finally:
         torch.set_num_threads(threads)
 
 
-def _run(out: Path, seed: int) -> None:
+def _run(out: Path, seed: int, as_json: bool) -> None:
     start = time.perf_counter()
-    notes, results = Console(stderr=True), Console()
+    notes = Console(stderr=True)
     data = load("BasicMotions")
     notes.print(
         f"BasicMotions: {len(data.x_train)} train and {len(data.x_test)} test series of "
@@ -66,12 +67,18 @@ def _run(out: Path, seed: int) -> None:
     probes = {
         name: evaluate.probe(encoder, trained.scaling, data) for name, encoder in encoders.items()
     }
-    accuracy_table(
-        f"accuracy of frozen encoders on {len(data.x_test)} test series",
-        {name: found.results() for name, found in probes.items()},
-        len(data.x_test),
-    )
+    results = {name: found.results() for name, found in probes.items()}
+    if not as_json:
+        title = f"accuracy of frozen encoders on {len(data.x_test)} test series"
+        accuracy_table(title, results, len(data.x_test))
     picture = out / "demo.png"
     plots.demo(picture, data, trained.scaling, PRESETS[config.views](), probes)
-    results.print(f"picture: {picture}\ncheckpoint: {checkpoint.locate(out)}")
+    say(
+        as_json,
+        f"picture: {picture}\ncheckpoint: {checkpoint.locate(out)}",
+        picture=picture,
+        checkpoint=checkpoint.locate(out),
+        series=len(data.x_test),
+        accuracy={n: {k: r.accuracy for k, r in row.items()} for n, row in results.items()},
+    )
     notes.print(f"whole demo: {time.perf_counter() - start:.1f} s")

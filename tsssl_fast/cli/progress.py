@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -52,6 +53,38 @@ class EpochsBar:
         if not self.losses:
             return "already finished"
         return f"loss {self.losses[0]:.3f} -> {self.losses[-1]:.3f} in {seconds:.1f} s"
+
+
+class RowsBar:
+    """A progress bar on stderr, where that is a terminal, of the series that encoders have seen."""
+
+    def __init__(self, title: str, total: int | None) -> None:
+        console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("series"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            refresh_per_second=2,
+        )
+        self.task = self.bar.add_task(title, total=total)
+
+    def watch(self, encoder: Any) -> Any:
+        """The encoder; the bar moves with each of its batches."""
+        encoder.register_forward_hook(
+            lambda _module, given, _y: self.bar.advance(self.task, len(given[0]))
+        )
+        return encoder
+
+    def __enter__(self) -> "RowsBar":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.stop()
 
 
 def accuracy_table(title: str, rows: Mapping[str, Mapping[str, Result]], n: int) -> None:

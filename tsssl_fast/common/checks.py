@@ -1,5 +1,6 @@
 """Argument checks of the public functions: the argument, what was given, what is accepted."""
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -38,25 +39,33 @@ def floating(name: str, x: Tensor) -> None:
         raise ValueError(f"{name}: layout {x.layout}; accepted: torch.strided")
 
 
-def alike(names: Sequence[str], tensors: Sequence[Tensor]) -> None:
-    """The same shape, dtype and device."""
-    first = tensors[0]
+def alike(names: Sequence[str], tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The same shape and device; returned in one dtype, as `promoted` says."""
+    first, mixed = tensors[0], False
     for name, x in zip(names[1:], tensors[1:], strict=True):
         if x.device != first.device:
             raise ValueError(f"{name}: device {x.device}; accepted: {first.device} as {names[0]}")
-        if x.dtype != first.dtype:
-            raise TypeError(f"{name}: dtype {x.dtype}; accepted: {first.dtype} as {names[0]}")
         if x.shape != first.shape:
             raise ValueError(
                 f"{name}: shape {tuple(x.shape)}; accepted: {tuple(first.shape)} as {names[0]}"
             )
+        mixed = mixed or x.dtype != first.dtype
+    return promoted(*tensors) if mixed else tensors
+
+
+def promoted(*tensors: Any) -> tuple[Any, ...]:
+    """The tensors in the dtype that torch.promote_types gives for theirs, the tensor itself where
+    that is its own; what is no tensor stays."""
+    dtypes = [x.dtype for x in tensors if isinstance(x, Tensor)]
+    dtype = functools.reduce(torch.promote_types, dtypes)
+    return tuple(x.to(dtype) if isinstance(x, Tensor) else x for x in tensors)
 
 
 def positive(name: str, value: float) -> float:
     """A finite number above zero, as a Python float."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}: {type(value).__name__}; accepted: a number")
-    if not (value > 0 and math.isfinite(value)):
+    if not 0 < value < math.inf:  # which a compiler knows of a number that it does not
         raise ValueError(f"{name}: {value}; accepted: a finite number > 0")
     return float(value)
 
@@ -65,7 +74,7 @@ def at_least(name: str, value: float, least: float) -> None:
     """A finite number >= least."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}: {type(value).__name__}; accepted: a number")
-    if not (value >= least and math.isfinite(value)):
+    if not least <= value < math.inf:
         raise ValueError(f"{name}: {value}; accepted: a finite number >= {least:g}")
 
 

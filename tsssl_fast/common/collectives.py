@@ -261,6 +261,26 @@ def total_of_shares(share: Tensor, group: Group, *, ddp: bool) -> Tensor:
     return total
 
 
+class _Scaled(torch.autograd.Function):
+    """x itself; its gradient times a factor."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad * ctx.factor, None
+
+
+def scaled(x: Tensor, group: Group, *, ddp: bool) -> Tensor:
+    """x, whose gradient is times the number of processes for `ddp`: as :func:`total_of_shares`
+    where each process makes its own summand of x."""
+    found: Tensor = _Scaled.apply(x, float(world_size(group))) if ddp else x
+    return found
+
+
 def pass_on(tensors: Sequence[Tensor], group: Group) -> list[Tensor]:
     """What the process before in the ring of the group has, of the same shapes and dtypes; the next
     one gets these. A single process keeps its own."""

@@ -1,5 +1,5 @@
-"""Other libraries' losses under their names, with their signatures, defaults, shapes and dtypes:
-one module a library, so that training code changes one import.
+"""Other libraries' losses and augmentations under their names, with their signatures, defaults,
+shapes and dtypes: one module a library, so that training code changes one import.
 
     from tsssl_fast.compat.lightly.loss import NTXentLoss
 
@@ -18,8 +18,10 @@ from tsssl_fast.compat import (
     simclr,
     solo_learn,
     supcontrast,
+    torch_audiomentations,
     ts2vec,
     ts_tcc,
+    tsaug,
     vicreg,
 )
 from tsssl_fast.compat.patching import patch, patched, unpatch
@@ -35,8 +37,10 @@ __all__ = [
     "simclr",
     "solo_learn",
     "supcontrast",
+    "torch_audiomentations",
     "ts2vec",
     "ts_tcc",
+    "tsaug",
     "unpatch",
     "vicreg",
 ]

@@ -37,14 +37,13 @@ def pair(names: tuple[str, str], a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     ):
         checks.matrix(names[0], a)
         checks.matrix(names[1], b)
-        checks.alike(names, (a, b.to(a.dtype)))
+        checks.alike(names, (a, b))
     return promoted(a, b)
 
 
 def promoted(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     if a.dtype != b.dtype:
-        wider = torch.promote_types(a.dtype, b.dtype)
-        return a.to(wider), b.to(wider)
+        a, b = checks.promoted(a, b)
     return a, b
 
 

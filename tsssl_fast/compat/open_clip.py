@@ -57,7 +57,7 @@ class ClipLoss(DeclaredModule):
         output_dict: bool = False,
     ) -> Loss:
         image, text = pair(_FEATURES, image_features, text_features)
-        tau = _temperature(logit_scale)
+        tau = _temperature(logit_scale, image)
         if self.world_size == 1:
             loss = functional.clip_loss(image, text, temperature=tau, normalize=False)
         else:
@@ -150,10 +150,14 @@ def _number(value: float | Tensor) -> float | Tensor:
     return value.reshape(()) if isinstance(value, Tensor) else value
 
 
-def _temperature(logit_scale: float | Tensor) -> float | Tensor:
-    if not isinstance(logit_scale, Tensor) and not logit_scale > 0:
+def _temperature(logit_scale: float | Tensor, features: Tensor) -> float | Tensor:
+    """Its inverse, which a float32 scale of float64 features has in float64."""
+    if isinstance(logit_scale, Tensor):
+        wider = torch.promote_types(logit_scale.dtype, features.dtype)
+        return 1 / logit_scale.reshape(()).to(wider)
+    if not logit_scale > 0:
         raise ValueError(f"logit_scale: {logit_scale}; accepted: a number > 0")
-    return 1 / _number(logit_scale)
+    return 1 / logit_scale
 
 
 def _named(loss: Tensor, output_dict: bool) -> Loss:

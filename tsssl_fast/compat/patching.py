@@ -21,6 +21,8 @@ _LIBRARIES = {
         ("pytorch_metric_learning.losses",),
     ),
     "solo": ("solo_learn", ("solo.losses",)),
+    "torch_audiomentations": ("torch_audiomentations", ("torch_audiomentations",)),
+    "tsaug": ("tsaug", ("tsaug",)),
 }
 _swapped: dict[str, list[tuple[ModuleType, str, Any]]] = {}
 _log = logging.getLogger("tsssl_fast")
@@ -34,8 +36,8 @@ def patch(library: str) -> list[str]:
     The log says once what was swapped, and what could not be: instances that exist, subclasses.
 
     Args:
-        library: "info_nce", "lightly", "open_clip", "pytorch_metric_learning" or "solo"
-            (solo-learn), imported.
+        library: "info_nce", "lightly", "open_clip", "pytorch_metric_learning", "solo"
+            (solo-learn), "torch_audiomentations" or "tsaug", imported.
 
     Returns:
         The names that now mean ours, as "module.name"; none where it is patched already.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tsssl_fast.common.modules import DeclaredModule
 from tsssl_fast.compat import _shared
-from tsssl_fast.compat.lightly.decorrelation import VICRegLoss as _OfRows
+from tsssl_fast.compat.lightly.decorrelation import vicreg_of_rows
 
 __all__ = ["VICRegLoss", "off_diagonal"]
 
@@ -33,5 +33,6 @@ class VICRegLoss(DeclaredModule):
     cov_coeff: float = 1.0
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        loss: Tensor = _OfRows(self.sim_coeff, self.std_coeff, self.cov_coeff, True)(x, y)
-        return loss
+        x, y = _shared.pair(("x", "y"), x, y)
+        weights = (self.sim_coeff, self.std_coeff, self.cov_coeff)
+        return _shared.result(vicreg_of_rows(x, y, weights, 1e-4, True), x)

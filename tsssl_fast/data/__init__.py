@@ -17,6 +17,7 @@ says what a file holds. Choices that are made are told by the logger `tsssl_fast
 
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,20 @@ from tsssl_fast.data.reading import MISSING, UNEQUAL, Reading
 from tsssl_fast.data.recordings import Recordings
 from tsssl_fast.data.scaling import SCALINGS, Scaling
 from tsssl_fast.data.series import series
+from tsssl_fast.data.stored import Series, collected
 
-__all__ = ["MISSING", "NONE", "SCALINGS", "UNEQUAL", "Dataset", "Reading", "Scaling", "load"]
+__all__ = [
+    "MISSING",
+    "NONE",
+    "SCALINGS",
+    "UNEQUAL",
+    "Dataset",
+    "Reading",
+    "Scaling",
+    "Series",
+    "collected",
+    "load",
+]
 
 _log = logging.getLogger("tsssl_fast")
 
@@ -42,8 +55,9 @@ class Dataset:
     """A train split and a test split, which may be empty.
 
     x_train, x_test: (N, C, T) float32, or float64 where the file has more digits; `Scaling` makes
-    them float32. y_train, y_test: (N,) int64, 0-based positions in `classes`, -1 for a series
-    without a label; or of a regression (N,) float64 targets, NaN for none, and `classes` is empty.
+    them float32. Tensors, or each a `Series` where `load` was asked for it. y_train, y_test: (N,)
+    int64, 0-based positions in `classes`, -1 for a series without a label; or of a
+    regression (N,) float64 targets, NaN for none, and `classes` is empty.
     groups: (N_train,) int64 or None: rows of one group (a subject, or a recording that was cut)
     stay on one side of a validation split.
     channel_names: of the channels, where the file names them. ids_train, ids_test: names of the
@@ -96,7 +110,10 @@ class Dataset:
             return self
         kept: dict[str, Any] = {}
         for name in (f"{part}_{split}" for part in ("x", "y", "lengths")):
-            kept[name] = None if (values := getattr(self, name)) is None else values[rows]
+            values = getattr(self, name)
+            kept[name] = values.take(rows) if isinstance(values, Series) else values
+            if isinstance(values, Tensor):
+                kept[name] = values[rows]
         ids = getattr(self, f"ids_{split}")
         pairs = zip(ids, rows.tolist(), strict=bool(ids))
         kept[f"ids_{split}"] = tuple(name for name, keep in pairs if keep)
@@ -111,7 +128,12 @@ def none_of(y: Tensor) -> Tensor:
 
 
 def load(
-    data: str | Path, *, labels: bool = True, reading: Reading | None = None, **settings: Any
+    data: str | Path,
+    *,
+    labels: bool = True,
+    reading: Reading | None = None,
+    in_memory: bool = True,
+    **settings: Any,
 ) -> Dataset:
     """Reads DATA: a file, a folder or a name that aeon knows; see the module for the forms.
 
@@ -120,6 +142,9 @@ def load(
         labels: whether labels must be there and every class of the test split in the train split;
             False reads series for pre-training, with what labels there are.
         reading: how to read; settings: fields of `Reading`, instead of its.
+        in_memory: False: series of more than 64 MB and of equal length are a `stored.Series`,
+            whose rows are read from the file when they are asked for. Pre-training and embeddings
+            take them; the rest of the library wants tensors.
 
     A file without a test split has all its series in the train split, unless `test_share` asks for
     one.
@@ -136,7 +161,7 @@ def load(
     if reading is not None and "download" not in settings:
         how = replace(how, download=reading.download)
     read, rate = prepared(data, how)
-    return _dataset(str(data), read, how, labels, rate)
+    return _dataset(str(data), read, how, labels, rate, in_memory)
 
 
 def prepared(data: str | Path, reading: Reading) -> tuple[Recordings, float | None]:
@@ -154,7 +179,12 @@ def prepared(data: str | Path, reading: Reading) -> tuple[Recordings, float | No
 
 
 def _dataset(
-    data: str, read: Recordings, reading: Reading, wanted: bool, rate: float | None
+    data: str,
+    read: Recordings,
+    reading: Reading,
+    wanted: bool,
+    rate: float | None,
+    in_memory: bool,
 ) -> Dataset:
     train, test = read.splits["train"], read.splits.get("test")
     for split in read.splits.values():
@@ -163,20 +193,7 @@ def _dataset(
                 f"data: {data}: series {split.ids[0]!r} has several values in column 'label', one "
                 "per step; choose window= (such as 2s) to cut it"
             )
-    x_train, padded = series(data, "X_train", train.x, reading.missing, reading.unequal)
-    x_test, padded_test = x_train[:0], None
-    if test is not None:
-        x_test, padded_test = _test_series(data, test.x, x_train, reading)
-    if reading.unequal == "truncate":
-        steps = min(x.shape[-1] for x in (x_train, x_test))
-        x_train, x_test = x_train[..., :steps].contiguous(), x_test[..., :steps].contiguous()
-    if x_train.shape[1:] != x_test.shape[1:]:
-        raise ValueError(
-            f"data: {data}: X_test holds (C, T) = {tuple(x_test.shape[1:])}; accepted: "
-            f"{tuple(x_train.shape[1:])} as X_train"
-        )
-    x_test = x_test.to(torch.promote_types(x_train.dtype, x_test.dtype))
-    x_train = x_train.to(x_test.dtype)
+    x_train, x_test, padded, padded_test = _series(data, read, reading, in_memory)
     given = {
         key: split.labels
         for key, split in read.splits.items()
@@ -217,11 +234,38 @@ def _dataset(
     )
 
 
-def _test_series(
-    data: str, x: Any, x_train: Tensor, reading: Reading
-) -> tuple[Tensor, Tensor | None]:
+def _series(data: str, read: Recordings, reading: Reading, in_memory: bool) -> Any:
+    """Train and test series of one (C, T) and dtype, and the lengths of padded ones."""
+    how = (reading.missing, reading.unequal)
+    train, test = read.splits["train"], read.splits.get("test")
+    x_train: Any
+    x_test: Any
+    x_train, padded = series(data, "X_train", train.x, *how, in_memory=in_memory)
+    if test is None:
+        none = torch.empty((0, *x_train.shape[1:]), dtype=x_train.dtype)
+        return x_train, none, padded, None
     steps = 0 if reading.unequal in ("raise", "truncate") else x_train.shape[-1]
-    return series(data, "X_test", x, reading.missing, reading.unequal, steps)
+    x_test, padded_test = series(data, "X_test", test.x, *how, steps, in_memory)
+    steps = min(x_train.shape[-1], x_test.shape[-1])
+    if reading.unequal == "truncate" and {x_train.shape[-1], x_test.shape[-1]} != {steps}:
+        x_train, x_test = (_held(x)[..., :steps].contiguous() for x in (x_train, x_test))
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise ValueError(
+            f"data: {data}: X_test holds (C, T) = {tuple(x_test.shape[1:])}; accepted: "
+            f"{tuple(x_train.shape[1:])} as X_train"
+        )
+    kind = torch.promote_types(x_train.dtype, x_test.dtype)
+    return _of_dtype(x_train, kind), _of_dtype(x_test, kind), padded, padded_test
+
+
+def _held(x: Tensor | Series) -> Tensor:
+    return x.held() if isinstance(x, Series) else x
+
+
+def _of_dtype(x: Any, kind: torch.dtype) -> Any:
+    if isinstance(x, Series):
+        return x if x.dtype == kind else x.changed(partial(Tensor.to, dtype=kind), kind)
+    return x.to(kind)
 
 
 def _codes(groups: Any) -> Any:

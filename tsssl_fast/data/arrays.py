@@ -6,6 +6,7 @@ present `classes`, `channels`, `subject_train`. y is (N,), or (N, T) for a label
 """
 
 import os
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tsssl_fast.data import stored
 from tsssl_fast.data.labels import decoded
 from tsssl_fast.data.reading import Reading
 from tsssl_fast.data.recordings import Recordings, Split
@@ -21,6 +23,8 @@ ALONE = {
     "X": ("X", "x", "data", "samples", "series"),
     "y": ("y", "Y", "labels", "label", "targets"),
 }
+LENGTHS_AT = 26  # of name and extra field in the local header of a zip member (APPNOTE.TXT, 4.3.7)
+MAPPED = 1 << 24  # bytes: from here on a member that is not compressed stays in its file
 AXES = {"NCT": (0, 1, 2), "NTC": (0, 2, 1)}
 
 
@@ -35,7 +39,7 @@ def read_npy(path: Path, reading: Reading) -> Recordings:
 
 def load_array(path: Path) -> np.ndarray:
     try:
-        mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        mapped: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)
     except Exception as error:  # a damaged header is parsed as Python
         raise ValueError(f"data: {path}: not a complete .npy file ({error})") from error
     return mapped
@@ -146,7 +150,8 @@ def _members(path: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
-            unpacked, memory = sum(info.file_size for info in infos), _memory()
+            packed = [info for info in infos if info.compress_type != zipfile.ZIP_STORED]
+            unpacked, memory = sum(info.file_size for info in packed), stored.memory()
             if unpacked > memory:
                 raise ValueError(
                     f"unpacked it holds {unpacked / 1e9:.3g} GB; accepted: this machine's "
@@ -155,9 +160,12 @@ def _members(path: Path) -> dict[str, np.ndarray]:
             for info in infos:
                 with archive.open(info) as member:
                     _check_size(member, info.file_size)
+                stays = info.compress_type == zipfile.ZIP_STORED and info.file_size > MAPPED
                 with archive.open(info) as member:
-                    arrays[info.filename.removesuffix(".npy")] = np.lib.format.read_array(
-                        member, allow_pickle=False
+                    arrays[info.filename.removesuffix(".npy")] = (
+                        _mapped(path, info)
+                        if stays
+                        else np.lib.format.read_array(member, allow_pickle=False)
                     )
     except Exception as error:  # a damaged header is parsed as Python; zlib has its own errors
         reason = " ".join(str(error).split())[:160] or type(error).__name__
@@ -167,14 +175,7 @@ def _members(path: Path) -> dict[str, np.ndarray]:
 
 def _check_size(member: Any, size: int) -> None:
     """An array's header may promise more than the file has: nothing is allocated then."""
-    version = np.lib.format.read_magic(member)
-    read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }.get(version)
-    if read is None:
-        raise ValueError(f"array format {version}; accepted: 1.0 and 2.0")
-    shape, _, dtype = read(member)
+    shape, _, dtype = _header(member)
     count = 1
     for length in shape:
         count *= int(length)
@@ -182,8 +183,27 @@ def _check_size(member: Any, size: int) -> None:
         raise ValueError(f"an array {shape} of {dtype} in {size} bytes")
 
 
-def _memory() -> int:
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return 1 << 36
+def _header(member: Any) -> tuple[tuple[int, ...], bool, Any]:
+    """Shape, whether in Fortran's order, and dtype; the array begins behind it."""
+    version = np.lib.format.read_magic(member)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(version)
+    if read is None:
+        raise ValueError(f"array format {version}; accepted: 1.0 and 2.0")
+    found: tuple[tuple[int, ...], bool, Any] = read(member)
+    return found
+
+
+def _mapped(path: Path, info: zipfile.ZipInfo) -> np.ndarray:
+    """A member that is not compressed, where it lies in the archive."""
+    with path.open("rb") as file:
+        file.seek(info.header_offset + LENGTHS_AT)
+        name, extra = struct.unpack("<HH", file.read(4))
+        file.seek(name + extra, os.SEEK_CUR)
+        shape, fortran, dtype = _header(file)
+        if dtype.hasobject:
+            raise ValueError("an array of objects; accepted: numbers")
+        order: Any = "F" if fortran else "C"
+        return np.memmap(path, dtype, "c", file.tell(), shape, order)

@@ -10,6 +10,7 @@ import csv
 import io
 import itertools
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,9 @@ def open_text(path: Path) -> Text:
         try:
             source = path.read_bytes().decode("utf-16").encode()
         except UnicodeDecodeError as error:
-            raise ValueError(f"data: {path}: neither UTF-8 nor UTF-16 ({error})") from error
+            raise ValueError(
+                f"data: {path}: neither UTF-8 nor UTF-16 ({error}); accepted: these"
+            ) from error
         encoding = "utf-8"
     with _stream(source, encoding) as file:
         lines = list(itertools.islice(file, LOOKED_AT))
@@ -84,7 +87,9 @@ def open_text(path: Path) -> Text:
         separator = _separator(first, path.suffix.lower())
         rows = [row for row in csv.reader(first, delimiter=separator) if row]
     except csv.Error as error:
-        raise ValueError(f"data: {path}: not a table ({error})") from error
+        raise ValueError(
+            f"data: {path}: not a table ({error}); accepted: text with separators"
+        ) from error
     if separator != "," and path.suffix.lower() == ".csv":
         notes.append(f"separator: {NAMES[separator]}")
     decimal = _decimal(rows, separator)
@@ -106,7 +111,8 @@ def open_text(path: Path) -> Text:
 def read(text: Text, names: Sequence[str], as_text: Sequence[str]) -> Any:
     """The rows as a DataFrame with columns `names`; those in `as_text` as they are written.
 
-    Others become float64 where all their cells are numbers or missing, and text otherwise.
+    Those are categories, which take little memory. Others become float64 where all their cells are
+    numbers or missing, and text otherwise.
     """
     import pandas as pd
 
@@ -120,21 +126,26 @@ def read(text: Text, names: Sequence[str], as_text: Sequence[str]) -> Any:
         "names": list(names),
         "skiprows": text.skip,
         "index_col": False,
-        "dtype": {name: str for name in as_text},
+        "dtype": {name: "category" for name in as_text},
         "na_values": missing,
         "keep_default_na": False,
         "skipinitialspace": True,
         "float_precision": "round_trip",
-        "low_memory": False,
+        "low_memory": True,  # parses some rows at a time
     }
     try:
-        if isinstance(source, Path):
-            with source.open("rb") as file:  # never a path: pandas would fetch one with a scheme
-                table = pd.read_csv(file, **options)
-        else:
-            table = pd.read_csv(source, **options)
+        with warnings.catch_warnings():
+            # Text among numbers, by parts of the file: `numbers` judges the column as a whole.
+            warnings.simplefilter("ignore", pd.errors.DtypeWarning)
+            if isinstance(source, Path):
+                with source.open("rb") as file:  # never a path: pandas would fetch one by a scheme
+                    table = pd.read_csv(file, **options)
+            else:
+                table = pd.read_csv(source, **options)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError, OverflowError) as error:
-        raise ValueError(f"data: {text.path}: not a table ({error})") from error
+        raise ValueError(
+            f"data: {text.path}: not a table ({error}); accepted: text with separators"
+        ) from error
     return table
 
 
@@ -148,6 +159,8 @@ def numbers(path: Path, column: Any, name: str, first_line: int, decimal: str = 
     if pd.api.types.is_bool_dtype(column.dtype):
         return None
     if pd.api.types.is_numeric_dtype(column.dtype):
+        if column.dtype == np.float64:
+            return column.to_numpy()
         values = column.to_numpy(np.float64, na_value=np.nan)
         whole = column.dtype.kind in "iu"
         if whole and len(values) and int(column.abs().max()) > 2**53:

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from tsssl_fast.data import archive, arrays, table
+from tsssl_fast.data import archive, arrays, parquet, table
 from tsssl_fast.data.reading import Reading
 from tsssl_fast.data.recordings import Recordings, Split
+from tsssl_fast.data.stored import Parts
 
 TABLES: Mapping[str, Callable[[Path, Reading], Recordings]] = {
     ".csv": table.read_text,
     ".tsv": table.read_text,
-    ".parquet": table.read_parquet,
+    ".parquet": parquet.read_parquet,
 }
 OTHERS: Mapping[str, Callable[[Path, Reading], Recordings]] = {
     ".npz": arrays.read_npz,
@@ -136,7 +137,7 @@ def _folder(folder: Path, reading: Reading) -> Recordings:
 
 
 def _joined(folder: Path, parts: list[tuple[Path, Split, str]], folders_are: str) -> Split:
-    rows: list[Any] = []
+    rows: Any = []
     labels: list[Any] = []
     groups: list[Any] = []
     seconds: list[np.ndarray] = []
@@ -146,8 +147,13 @@ def _joined(folder: Path, parts: list[tuple[Path, Split, str]], folders_are: str
         raise ValueError(
             f"data: {folder}: some files have labels, some none; accepted: all or none"
         )
+    every = [series.x for _, series, _ in parts]
+    whole = all(isinstance(x, np.ndarray) and x.ndim == 3 for x in every)
+    if whole and len({(x.shape[1:], x.dtype) for x in every}) == 1:
+        rows = Parts(every)
+    else:
+        rows = [row for x in every for row in x]
     for file, series, inside in parts:
-        rows += list(series.x)
         stem = "/".join((*filter(None, [inside]), file.stem))
         ids += [stem] if len(series) == 1 else [f"{stem}/{name}" for name in series.ids]
         if folders_are == "label":

@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from tsssl_fast.data import stored
+
 
 @dataclass(frozen=True)
 class Split:
     """Some series.
 
-    x: an array (N, C, T) or N arrays (C, T_i) of numbers; labels: (N,) of any kind, or N arrays
+    x: an array (N, C, T), another sequence of that kind (`stored.Rows`) or N arrays (C, T_i) of
+    numbers; labels: (N,) of any kind, or N arrays
     (T_i,), a label per step; groups: (N,) of any kind; ids: N names; seconds: N arrays (T_i,)
     float64, the time of every step.
     """
@@ -39,8 +42,8 @@ class Split:
                 return None if values is None else values[rows]
             return type(values)(values[int(row)] for row in rows)
 
-        parts = (self.x, self.labels, self.groups, self.ids, self.seconds)
-        return Split(*(of(part) for part in parts))
+        x = of(self.x) if isinstance(self.x, list) else stored.taken(self.x, rows)
+        return Split(x, *(of(part) for part in (self.labels, self.groups, self.ids, self.seconds)))
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
 """Scaling of channels, fitted on a train split and kept with the encoder."""
 
 from dataclasses import dataclass
+from typing import overload
 
 import torch
 from torch import Tensor
 
 from tsssl_fast.common import checks
+from tsssl_fast.data.stored import Series, blocks
 
-SCALINGS = ("standard", "scale", "none")
-BLOCK = 1 << 22  # values that are held in float64 at a time
+SCALINGS = ("standard", "scale", "minmax", "none")
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,14 @@ class Scaling:
     scale: Tensor
 
     @classmethod
-    def fit(cls, x: Tensor, kind: str = "standard", group: int = 1) -> "Scaling":
-        """From x (N, C, T), over samples and time.
+    def fit(cls, x: Tensor | Series, kind: str = "standard", group: int = 1) -> "Scaling":
+        """From x (N, C, T), over samples and time, in float64, some rows at a time.
 
         Args:
             kind: "standard": mean 0 and standard deviation 1 per channel; "scale": divides by the
                 root mean square and keeps the zero, so that rotations of sensor axes stay
-                rotations; "none".
+                rotations; "minmax": the least value of the train split becomes 0, the greatest 1;
+                "none".
             group: that many neighbouring channels share one scale, 3 for the axes of a sensor.
 
         A constant channel keeps its scale: one whose deviation is not above the rounding of x's
@@ -47,21 +49,35 @@ class Scaling:
         if kind == "none":
             return cls(shift, unit)
         size = _largest(x, shift)
+        if kind == "minmax":
+            low, high = _range(x, group)
+            apart = high - low > torch.maximum(low.abs(), high.abs()) * _rounding(x)
+            return cls(low, torch.where(apart, high - low, unit))
         if kind == "standard":
             shift = _mean(x, size)
         scale = _deviation(x, shift, group)
         tiny = size.view(-1, group).amax(1).repeat_interleave(group) * _rounding(x)
         return cls(shift, torch.where(scale > tiny, scale, unit))
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """(N, C, T) -> float32. Raises ValueError for another C, or a result beyond float32."""
+    @overload
+    def __call__(self, x: Tensor) -> Tensor: ...
+    @overload
+    def __call__(self, x: Series) -> Series: ...
+    def __call__(self, x: Tensor | Series) -> Tensor | Series:
+        """(N, C, T) -> float32; of `Series` rows are scaled when they are asked for.
+
+        Raises ValueError for another C, or a result beyond float32.
+        """
         if x.dim() != 3 or x.shape[1] != len(self.shift):
             raise ValueError(
                 f"x: shape {tuple(x.shape)}; accepted: (N, {len(self.shift)}, T) as in pre-training"
             )
+        if isinstance(x, Series):
+            return x.changed(self.__call__, torch.float32)
         y = torch.empty(x.shape, dtype=torch.float32, device=x.device)
-        for part, out in zip(_blocks(x), _blocks(y), strict=True):
-            out.copy_((part.double() - self.shift[:, None]) / self.scale[:, None])
+        for start, part in blocks(x):
+            scaled = (part.double() - self.shift[:, None]) / self.scale[:, None]
+            y[start : start + len(part)].copy_(scaled)
         if x.dtype == torch.float64 and not torch.isfinite(y).all():
             raise ValueError(
                 "x: values that are beyond float32 after scaling; accepted: scaling='standard', or "
@@ -70,47 +86,54 @@ class Scaling:
         return y
 
 
-def constant_channels(x: Tensor) -> list[int]:
+def constant_channels(x: Tensor | Series) -> list[int]:
     """Channels of x (N, C, T) that do not move, up to the rounding of their dtype."""
     size = _largest(x, torch.zeros(x.shape[1]).double())
     deviation = _deviation(x, _mean(x, size), 1)
     return torch.nonzero(deviation <= size * _rounding(x))[:, 0].tolist()
 
 
-def _rounding(x: Tensor) -> float:
+def _rounding(x: Tensor | Series) -> float:
     return torch.finfo(x.dtype).eps
 
 
-def _blocks(x: Tensor) -> tuple[Tensor, ...]:
-    return x.split(max(1, BLOCK // max(1, x.shape[1] * x.shape[2])))
-
-
-def _largest(x: Tensor, shift: Tensor) -> Tensor:
+def _largest(x: Tensor | Series, shift: Tensor) -> Tensor:
     """(C,): max |x - shift|."""
-    parts = [(part.double() - shift[:, None]).abs().amax((0, 2)) for part in _blocks(x)]
+    parts = [(part.double() - shift[:, None]).abs().amax((0, 2)) for _, part in blocks(x)]
     return torch.stack(parts).amax(0)
 
 
-def _mean(x: Tensor, size: Tensor) -> Tensor:
+def _range(x: Tensor | Series, group: int) -> tuple[Tensor, Tensor]:
+    """(C,), (C,): least and greatest values, of groups of channels together."""
+    ends = []
+    for name in ("amin", "amax"):
+        parts = torch.stack([getattr(part, name)((0, 2)).double() for _, part in blocks(x)])
+        of_groups = getattr(getattr(parts, name)(0).view(-1, group), name)(1)
+        ends.append(of_groups.repeat_interleave(group))
+    return ends[0], ends[1]
+
+
+def _mean(x: Tensor | Series, size: Tensor) -> Tensor:
     """(C,). Around the first value, so that a constant channel's is exact, and in units of its
     size, so that no sum overflows."""
-    first = x[0, :, 0].double()
+    first = x[:1][0, :, 0].double()
     unit = torch.where(size > 0, size, 1.0)
     sums = [
-        (part.double() / unit[:, None] - (first / unit)[:, None]).sum((0, 2)) for part in _blocks(x)
+        (part.double() / unit[:, None] - (first / unit)[:, None]).sum((0, 2))
+        for _, part in blocks(x)
     ]
     count = x.shape[0] * x.shape[2]
     return first + torch.stack(sums).sum(0) / count * unit
 
 
-def _deviation(x: Tensor, shift: Tensor, group: int) -> Tensor:
+def _deviation(x: Tensor | Series, shift: Tensor, group: int) -> Tensor:
     """(C,): root mean square around the shift, over groups of channels, in units of their largest
     value, so that no square overflows or vanishes."""
     largest = _largest(x, shift).view(-1, group).amax(1).repeat_interleave(group)
     unit = torch.where(largest > 0, largest, 1.0)
     powers = [
         ((part.double() - shift[:, None]) / unit[:, None]).square().sum((0, 2))
-        for part in _blocks(x)
+        for _, part in blocks(x)
     ]
     power = torch.stack(powers).sum(0) / (x.shape[0] * x.shape[2])
     shared = power.view(-1, group).mean(1).sqrt().repeat_interleave(group)

@@ -1,6 +1,6 @@
 """Series as read -> (N, C, T): equal lengths, no holes."""
 
-from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,62 +8,83 @@ import torch
 from torch import Tensor
 
 from tsssl_fast import preprocess
+from tsssl_fast.data import stored
+from tsssl_fast.data.stored import Series, Windows, blocks
 
 
 def series(
-    data: str, key: str, given: Any, missing: str, unequal: str, length: int = 0
-) -> tuple[Tensor, Tensor | None]:
+    data: str,
+    key: str,
+    given: Any,
+    missing: str,
+    unequal: str,
+    length: int = 0,
+    in_memory: bool = True,
+) -> tuple[Tensor | Series, Tensor | None]:
     """x (N, C, T), and the lengths (N,) int64 before padding where "pad" made them equal.
 
     float32 where the values are floats of up to 32 bits or integers of up to 16, which it holds
     exactly, else float64. data, key: for messages. length: T where the policy has to choose one; 0:
-    the longest, for "truncate" the shortest. Holes are filled before lengths change.
+    the longest, for "truncate" the shortest. Holes are filled before lengths change. in_memory:
+    False leaves large series of equal length where they are.
     """
-    if isinstance(given, np.ndarray) and given.dtype != object:
-        _check(data, key, given, 3)
-        x = _filled(data, key, _tensor(given), missing)
-        if not length or x.shape[-1] == length:
-            return x, None
-        rows: Sequence[Tensor] = list(x)
+    rows: Any = given
+    if isinstance(given, list | tuple) or given.dtype == object:
+        rows = [np.asarray(row) for row in given]
+        _check_rows(data, key, rows)
+        shapes = {row.shape for row in rows}
+        if len(shapes) == 1:
+            rows = _side_by_side(rows)
     else:
-        rows = _ragged(data, key, given, missing)
-    lengths = {row.shape[-1] for row in rows} | ({length} if length else set())
+        _check(data, key, given, 3)
+    if not isinstance(rows, list) and length in (0, rows.shape[2]):
+        lazy = _filled(data, key, Series(rows), missing)
+        small = lazy.nbytes <= stored.HELD
+        return lazy.held() if in_memory or small else lazy, None
+    return _fitted_all(data, key, rows, missing, unequal, length)
+
+
+def _side_by_side(rows: list[np.ndarray]) -> Any:
+    """(N, C, T) of equal rows, which stay where they are."""
+    places = np.stack([np.arange(len(rows)), np.zeros(len(rows), np.int64)], axis=1)
+    return Windows(rows, places, rows[0].shape[1])
+
+
+def _fitted_all(
+    data: str, key: str, rows: Any, missing: str, unequal: str, length: int
+) -> tuple[Tensor, Tensor | None]:
+    own = [row.shape[-1] for row in rows]
+    lengths = {*own} | ({length} if length else set())
     if len(lengths) > 1 and unequal == "raise":
         raise ValueError(
             f"data: {data}: {key} holds series of unequal length, {min(lengths)} to "
             f"{max(lengths)} steps; choose unequal='resample', 'pad' or 'truncate', or a window"
         )
     steps = length or (min(lengths) if unequal == "truncate" else max(lengths))
-    kept = torch.tensor([min(row.shape[-1], steps) for row in rows])
-    padded = kept if unequal == "pad" and len(lengths) > 1 else None
-    return torch.stack([_fitted(row, steps, unequal) for row in rows]), padded
+    each = [Series(np.asarray(row)[None]) for row in rows]
+    dtype = torch.float64 if any(one.dtype == torch.float64 for one in each) else torch.float32
+    each = [one.changed(partial(Tensor.to, dtype=dtype), dtype) for one in each]
+    if missing == "raise":
+        _refuse(data, key, sum(_look(data, key, one) for one in each))
+    x = torch.empty(len(rows), len(rows[0]), steps, dtype=dtype)
+    for place, one in enumerate(each):
+        x[place] = _fitted(_filled(data, key, one, missing)[:][0], steps, unequal)
+    padded = torch.tensor([min(one, steps) for one in own])
+    return x, padded if unequal == "pad" and len(lengths) > 1 else None
 
 
-def _tensor(given: np.ndarray) -> Tensor:
-    kind, size = given.dtype.kind, given.dtype.itemsize
-    narrow = size <= 4 if kind == "f" else size <= 2
-    return torch.from_numpy(np.array(given, np.float32 if narrow else np.float64, order="C"))
-
-
-def _ragged(data: str, key: str, given: Any, missing: str) -> list[Tensor]:
-    rows = [np.asarray(row) for row in given]
+def _check_rows(data: str, key: str, rows: list[np.ndarray]) -> None:
     for row in rows:
         _check(data, key, row, 2)
     if len({len(row) for row in rows}) > 1:
         raise ValueError(f"data: {data}: {key} holds series of different numbers of channels")
     if not rows:
         raise ValueError(f"data: {data}: {key} holds no series")
-    tensors = [_tensor(row) for row in rows]
-    wide = any(tensor.dtype == torch.float64 for tensor in tensors)
-    tensors = [tensor.double() if wide else tensor for tensor in tensors]
-    if missing == "raise":
-        _refuse(data, key, sum(int(torch.isnan(tensor).sum()) for tensor in tensors))
-    return [_filled(data, key, tensor[None], missing)[0] for tensor in tensors]
 
 
-def _check(data: str, key: str, given: np.ndarray, dimensions: int) -> None:
+def _check(data: str, key: str, given: Any, dimensions: int) -> None:
     shape = "(N, C, T) with N, C, T >= 1" if dimensions == 3 else "(C, T) with C, T >= 1"
-    if given.dtype.kind not in "fiu" or given.ndim != dimensions or 0 in given.shape:
+    if given.dtype.kind not in "fiu" or len(given.shape) != dimensions or 0 in given.shape:
         raise ValueError(
             f"data: {data}: {key} is {given.dtype} {given.shape}; accepted: numbers {shape}"
         )
@@ -77,17 +98,28 @@ def _refuse(data: str, key: str, holes: int) -> None:
         )
 
 
-def _filled(data: str, key: str, x: Tensor, missing: str) -> Tensor:
-    holes = int(torch.isnan(x).sum())
-    if holes:
-        if missing == "raise":
-            _refuse(data, key, holes)
-        if missing != "zero":
-            x = preprocess.fill_missing(x, method=missing)
-        x = torch.nan_to_num(x, nan=0.0, posinf=torch.inf, neginf=-torch.inf)
-    if not torch.isfinite(x).all():
+def _look(data: str, key: str, x: Series) -> int:
+    """How many values are missing; raises ValueError for infinite ones."""
+    holes, finite = 0, True
+    for _, part in blocks(x):
+        holes += int(torch.isnan(part).sum())
+        finite = finite and not bool(torch.isinf(part).any())
+    if not finite:
         raise ValueError(f"data: {data}: {key} has infinite values; accepted: finite numbers")
-    return x
+    return holes
+
+
+def _filled(data: str, key: str, x: Series, missing: str) -> Series:
+    holes = _look(data, key, x)
+    if holes and missing == "raise":
+        _refuse(data, key, holes)
+    return x.changed(partial(_fill, missing)) if holes else x
+
+
+def _fill(missing: str, x: Tensor) -> Tensor:
+    if missing != "zero":
+        x = preprocess.fill_missing(x, method=missing)
+    return torch.nan_to_num(x, nan=0.0)  # a channel without any value
 
 
 def _fitted(row: Tensor, steps: int, unequal: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""Tables (.csv, .tsv, .parquet) -> series; `columns.py` says which column is what.
+"""Tables (.csv, .tsv; .parquet by `parquet.py`) -> series; `columns.py` says which column is what.
 
 A table has a row per step ("long") or a row per series ("wide"). It is wide where it has no header
 and its first column holds whole numbers of which most occur repeatedly, as the UCR archive has
@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 
 from tsssl_fast.data import columns as roles_of
-from tsssl_fast.data import delimited, times
+from tsssl_fast.data import delimited, stored, times
 from tsssl_fast.data.labels import MARKERS
 from tsssl_fast.data.reading import UNITS, Reading
 from tsssl_fast.data.recordings import Recordings, Split
 
 LEAST_STEPS = 8  # columns of a channel that count up, for a table to be wide
+Order = np.ndarray | slice
 TEXT_ROLES = ("series", "label", "group", "split")
 _COUNTED = re.compile(r"(.*?)[_\- ]?(\d+)")
 
@@ -46,10 +47,27 @@ class Table:
         return delimited.numbers(self.path, self.cells[name], name, self.first_line, self.decimal)
 
     def text(self, role: str) -> np.ndarray:
-        """The cells of a role as text without spaces around, "" for what is missing."""
-        cells = self.cells[self.roles[role]]
-        texts: np.ndarray = cells.astype(object).where(cells.notna(), "").to_numpy(object)
-        return np.array([_text(value) for value in texts], object)
+        """The cells of a role as text without spaces around, "" for what is missing.
+
+        One object for all cells that are equal.
+        """
+        import pandas as pd
+
+        codes, values = pd.factorize(self.cells[self.roles[role]])
+        texts = np.array([*(_text(value) for value in values), ""], object)
+        return texts[codes]
+
+    def taken(self, name: str) -> np.ndarray:
+        """A column of numbers, whose cells are not needed any more."""
+        values = self.numbers(name)
+        if values is None:
+            raise ValueError(
+                f"data: {self.path}: could not convert string to float: column {name!r}; "
+                "accepted: numbers, or name the channels by columns={'values': 'A,B'}"
+            )
+        self.cells.pop(name)
+        found: np.ndarray = values
+        return found
 
 
 def read_text(path: Path, reading: Reading) -> Recordings:
@@ -75,45 +93,11 @@ def read_text(path: Path, reading: Reading) -> Recordings:
             else "the column without a name is an index and no channel"
         )
     table.header = [name for name in names if name[0] != "\0"]
-    return _read(table, bool(text.header))
+    return recordings(table, bool(text.header))
 
 
-def read_parquet(path: Path, reading: Reading) -> Recordings:
-    try:
-        import pandas as pd
-        import pyarrow  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "data: Parquet is read by pyarrow; install it by: pip install pyarrow"
-        ) from error
-    try:
-        with path.open("rb") as file:
-            cells = pd.read_parquet(file, engine="pyarrow")
-    except Exception as error:  # pyarrow raises what the first bad byte leads to
-        raise ValueError(
-            f"data: {path}: not a complete Parquet file ({type(error).__name__}: {error})"
-        ) from error
-    return read_frame(path, cells, reading)
-
-
-def read_frame(path: Path, cells: Any, reading: Reading) -> Recordings:
-    """A DataFrame; an index with a name is a column, one without is none."""
-    named = [name for name in cells.index.names if name is not None]
-    cells = cells.reset_index(level=named) if named else cells.reset_index(drop=True)
-    header = [str(name) for name in cells.columns]
-    if len(set(header)) < len(header) or not len(cells):
-        raise ValueError(f"data: {path}: accepted: rows, and one column of a name")
-    cells.columns = header
-    notes = []
-    if "__index_level_0__" in header or "Unnamed: 0" in header:
-        lost = [name for name in header if name in ("__index_level_0__", "Unnamed: 0")]
-        header = [name for name in header if name not in lost]
-        notes.append("the column without a name is an index and no channel")
-    roles = roles_of.named(path, header, reading.columns)
-    return _read(Table(path, cells, header, roles, reading, notes=notes), True)
-
-
-def _read(table: Table, has_header: bool) -> Recordings:
+def recordings(table: Table, has_header: bool) -> Recordings:
+    """The series of a table whose columns have been named."""
     form = table.reading.table
     if form == "auto":
         form = "wide" if _is_wide(table, has_header) else "long"
@@ -171,7 +155,11 @@ def _wide(table: Table, has_header: bool) -> Recordings:
     left = [name for name in free if not any(name in names for names in channels.values())]
     if left:
         table.notes.append(f"left out: {_list(left)}")
-    x = np.stack([_matrix(table, names) for names in channels.values()], axis=1)
+    steps = len(next(iter(channels.values())))
+    x = stored.allocated((len(table.cells), len(channels), steps))
+    for place, names in enumerate(channels.values()):
+        for step, name in enumerate(names):
+            x[:, place, step] = table.taken(name)
     ends = np.isnan(x).all(1)[:, ::-1].argmin(1)  # steps without any value at the end
     ends[np.isnan(x).all((1, 2))] = 0
     rows: Any = x
@@ -184,8 +172,8 @@ def _wide(table: Table, has_header: bool) -> Recordings:
     labels = _labels(table.text("label")) if "label" in roles else None
     groups = table.text("group") if "group" in roles else None
     split = table.text("split") if "split" in roles else None
-    names = tuple(prefix.strip("_- ") for prefix in channels) if len(channels) > 1 else ()
-    return _by_split(table, Split(rows, labels, groups, ids), split, names)
+    shown = tuple(prefix.strip("_- ") for prefix in channels) if len(channels) > 1 else ()
+    return _by_split(table, Split(rows, labels, groups, ids), split, shown)
 
 
 def _long(table: Table) -> Recordings:
@@ -201,18 +189,14 @@ def _long(table: Table) -> Recordings:
         if "" in ids:
             raise ValueError(f"data: {path}: column {keyed!r} has empty cells; accepted: none")
     seconds = _seconds(table) if "time" in roles else None
-    order = np.arange(len(codes))
-    if seconds is not None:
-        order = np.lexsort((seconds, codes))
-    elif (np.diff(codes) < 0).any():
-        order = np.argsort(codes, kind="stable")
+    order = _order(codes, seconds)
     codes = codes[order]
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     runs = roles_of.Runs(starts, np.append(starts[1:], len(codes)))
     names = _channels(table, order, runs)
     if seconds is None and "time" in roles:  # recognised by its values, which rise already
         seconds = _seconds(table)
-    values = _matrix(table, names)[order]
+    values = _matrix(table, names, order)
     parts = list(zip(runs.starts, runs.ends, strict=True))
     stamps = None if seconds is None else [seconds[order][a:b] for a, b in parts]
     if stamps is not None:
@@ -224,7 +208,7 @@ def _long(table: Table) -> Recordings:
         if role in table.roles:
             constant[role] = _per_series(table, role, order, parts, ids)
     split = Split(
-        [values[a:b].T for a, b in parts],
+        [values[:, a:b] for a, b in parts],
         _labels(constant.get("label")),
         constant.get("group"),
         tuple(ids),
@@ -233,7 +217,7 @@ def _long(table: Table) -> Recordings:
     return _by_split(table, split, constant.get("split"), tuple(names))
 
 
-def _channels(table: Table, order: np.ndarray, runs: Any) -> list[str]:
+def _channels(table: Table, order: Order, runs: Any) -> list[str]:
     """The columns of the values; says which, and what becomes of the others."""
     roles = table.roles
     if roles.get("values"):
@@ -304,7 +288,7 @@ def _seconds(table: Table) -> np.ndarray:
 
 
 def _per_series(
-    table: Table, role: str, order: np.ndarray, parts: Sequence[tuple[int, int]], ids: Sequence[str]
+    table: Table, role: str, order: Order, parts: Sequence[tuple[int, int]], ids: Sequence[str]
 ) -> Any:
     """(N,) cells, constant within every series; labels may be arrays, one cell per step."""
     cells = table.text(role)[order]
@@ -341,18 +325,21 @@ def _check_split(path: Path, split: np.ndarray) -> None:
         raise ValueError(f"data: {path}: split {name!r}; accepted: train, test")
 
 
-def _matrix(table: Table, names: Sequence[str]) -> np.ndarray:
-    """(rows, columns) float64."""
-    values = np.empty((len(table.cells), len(names)))
+def _matrix(table: Table, names: Sequence[str], order: Order) -> np.ndarray:
+    """(columns, rows) float64; the columns are taken out of the table."""
+    values = stored.allocated((len(names), len(table.cells)))
     for place, name in enumerate(names):
-        column = table.numbers(name)
-        if column is None:
-            raise ValueError(
-                f"data: {table.path}: could not convert string to float: column {name!r}; "
-                "accepted: numbers, or name the channels by columns={'values': 'A,B'}"
-            )
-        values[:, place] = column
+        values[place] = table.taken(name)[order]
     return values
+
+
+def _order(codes: np.ndarray, seconds: np.ndarray | None) -> Order:
+    """The rows by series and time; all of them as they stand where that is their order."""
+    if seconds is None:
+        return np.argsort(codes, kind="stable") if (np.diff(codes) < 0).any() else slice(None)
+    steps = np.diff(codes)
+    sorted_already = (steps >= 0).all() and (np.diff(seconds)[steps == 0] >= 0).all()
+    return slice(None) if sorted_already else np.lexsort((seconds, codes))
 
 
 def _factorized(cells: np.ndarray) -> tuple[np.ndarray, list[str]]:
@@ -363,7 +350,7 @@ def _factorized(cells: np.ndarray) -> tuple[np.ndarray, list[str]]:
     return codes.astype(np.int64), [str(value) for value in values]
 
 
-def _is_constant(column: Any, order: np.ndarray, runs: Any) -> bool:
+def _is_constant(column: Any, order: Order, runs: Any) -> bool:
     cells = column.astype(str).to_numpy(object)[order]
     return all((cells[a:b] == cells[a]).all() for a, b in zip(runs.starts, runs.ends, strict=True))
 

@@ -1,6 +1,6 @@
 """Recordings -> windows of equal length, and a test split that no recording is on both sides of."""
 
-from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from tsssl_fast.data.labels import empty
 from tsssl_fast.data.reading import Reading
 from tsssl_fast.data.recordings import Recordings, Split, clock
+from tsssl_fast.data.stored import Windows
 
 
 def windowed(read: Recordings, reading: Reading, rate: float | None) -> Recordings:
@@ -33,49 +34,62 @@ def windowed(read: Recordings, reading: Reading, rate: float | None) -> Recordin
 
 
 def _cut(split: Split, size: int, stride: int, reading: Reading) -> tuple[Split, str]:
-    rows, labels, groups, ids, seconds = [], [], [], [], []
+    """The windows, which are no copies of the recordings, and what is to be told."""
+    if len({len(x) for x in split.x}) > 1:
+        raise ValueError("window: recordings of different numbers of channels; accepted: of one")
+    labels, groups, ids = [], [], []
+    places: list[tuple[int, int]] = []
     short = vague = 0
     shares = []
     for index in range(len(split)):
-        x = np.asarray(split.x[index])
+        steps = np.shape(split.x[index])[1]
         name = split.ids[index] if split.ids else str(index)
         group = name if split.groups is None else split.groups[index]
         given = None if split.labels is None else split.labels[index]
-        short += x.shape[1] < size
-        for start in range(0, x.shape[1] - size + 1, stride):
+        majority = (
+            _majorities(np.asarray(given), size, reading.no_label) if split.per_step else None
+        )
+        short += steps < size
+        for start in range(0, steps - size + 1, stride):
             label = given
-            if split.per_step:
-                label, share = _majority(np.asarray(given)[start : start + size], reading.no_label)
+            if majority is not None:
+                label, share = majority(start)
                 if share < reading.label_share:
                     vague += 1
                     continue
                 shares.append(share)
-            rows.append(x[:, start : start + size])
+            places.append((index, start))
             labels.append(label)
             groups.append(str(group))
             ids.append(f"{name}@{start}")
-            if split.seconds is not None:
-                seconds.append(split.seconds[index][start : start + size])
-    note = f"{len(rows)} windows of {size} steps, {stride} apart, of {len(split)} recordings"
+    note = f"{len(places)} windows of {size} steps, {stride} apart, of {len(split)} recordings"
     note += f"; {short} shorter ones left out" if short else ""
     note += f"; {vague} left out below label_share {reading.label_share:g}" if vague else ""
     note += f"; the majority label has {np.mean(shares):.0%} on average" if shares else ""
     cut = Split(
-        np.stack(rows) if rows else [],
+        Windows(split.x, np.array(places, np.int64), size) if places else [],
         None if split.labels is None else _array(labels),
         np.array(groups, object),
         tuple(ids),
-        seconds if split.seconds is not None else None,
     )
     return cut, note
 
 
-def _majority(labels: np.ndarray, no_label: str) -> tuple[Any, float]:
-    """The most frequent label, of equally frequent ones the first in the window; None for none."""
+def _majorities(labels: np.ndarray, size: int, no_label: str) -> Callable[[int], tuple[Any, float]]:
+    """start -> the most frequent label of `size` steps, of equally frequent ones the first in the
+    window, None for none; and its share."""
     none = empty(labels, no_label) if labels.dtype.kind in "fUO" else np.zeros(len(labels), bool)
     values = [None if lost else value for value, lost in zip(labels.tolist(), none, strict=True)]
-    label, count = Counter(values).most_common(1)[0]
-    return label, count / len(values)
+    codes = {value: code for code, value in enumerate(dict.fromkeys(values))}
+    kinds, steps = list(codes), np.array([codes[value] for value in values])
+
+    def majority(start: int) -> tuple[Any, float]:
+        inside = steps[start : start + size]
+        counts = np.bincount(inside)
+        best = inside[(counts == counts.max())[inside].argmax()]
+        return kinds[best], int(counts[best]) / size
+
+    return majority
 
 
 def _array(labels: list[Any]) -> np.ndarray:

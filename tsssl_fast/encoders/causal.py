@@ -2,6 +2,8 @@
 block to block.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -74,3 +76,34 @@ class Causal(TimeEncoder):
             x = block(x, lengths)
             stages.append(Stage(x, lengths))
         return stages, stages[-1]
+
+
+class Stream:
+    """Features of a `Causal` encoder in evaluation mode, of series that are still growing.
+
+    Of the past, the steps that each convolution still sees are kept; nothing is computed again.
+    """
+
+    def __init__(self, encoder: Causal) -> None:
+        self.encoder = encoder.eval()
+        self.past: dict[nn.Module, Tensor] = {}
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(N, C, k), the next k steps -> (N, k, F), as `features(...).steps` has them there."""
+        with torch.inference_mode():
+            h = self.encoder.stem(x.unsqueeze(2))
+            blocks: Any = self.encoder.blocks
+            for block in blocks:
+                y = self._conv(block.conv1, torch.relu(h))
+                h = self._conv(block.conv2, torch.relu(y)) + block.shortcut(h)
+        steps: Tensor = h.squeeze(2).mT
+        return steps
+
+    def _conv(self, conv: CausalConv, x: Tensor) -> Tensor:
+        before = self.past.get(conv)
+        if before is None:
+            before = x.new_zeros(*x.shape[:-1], conv.past)
+        whole = torch.cat([before, x], dim=-1)
+        self.past[conv] = whole[..., -conv.past :]
+        y: Tensor = conv.norm(conv.conv(whole))
+        return y

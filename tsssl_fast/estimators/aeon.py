@@ -2,10 +2,10 @@
 `BaseClassifier`.
 
 Each has the estimator of `tsssl_fast.estimators` of its name inside, as `estimator_`, and its
-parameters; `n_jobs` is 1 unless given, as aeon asks for.
+parameters; `n_jobs` is 1 unless given, as aeon asks for. X as aeon has it.
 """
 
-from dataclasses import dataclass
+from dataclasses import make_dataclass
 from typing import Any, ClassVar
 
 import joblib
@@ -20,8 +20,6 @@ except ImportError as error:
     ) from error
 
 from tsssl_fast.estimators import augmentation, classifier, encoders
-from tsssl_fast.estimators import parameters as declared
-from tsssl_fast.estimators.parameters import AugmentParameters
 
 __all__ = [
     "Augment",
@@ -50,22 +48,19 @@ class _Inside:
     set_tags: Any
     estimator_: Any
 
+    def __post_init__(self) -> None:
+        super().__init__()
+        # aeon refuses NaN itself where no policy takes them.
+        self.set_tags(**{"capability:missing_values": self.missing != "raise"})
+
     def _build(self) -> Any:
         given = self.get_params(deep=False)
         if "n_jobs" in given:
             self.n_jobs_ = joblib.effective_n_jobs(given["n_jobs"])
         return self.inside(**given)
 
-    def _tell(self) -> None:
-        """aeon refuses NaN itself where no policy takes them."""
-        self.set_tags(**{"capability:missing_values": self.missing != "raise"})
-
 
 class _Transformer(_Inside, BaseCollectionTransformer):
-    def __post_init__(self) -> None:
-        BaseCollectionTransformer.__init__(self)
-        self._tell()
-
     def _fit(self, X: Any, y: Any = None) -> "_Transformer":
         self.estimator_ = self._build().fit(X)
         return self
@@ -75,8 +70,6 @@ class _Transformer(_Inside, BaseCollectionTransformer):
 
 
 class _Encoder(_Transformer):
-    """`transform` gives (n, D) float32."""
-
     _tags: ClassVar[dict[str, Any]] = {
         **CAPABILITIES,
         "output_data_type": "Tabular",
@@ -84,59 +77,14 @@ class _Encoder(_Transformer):
     }
 
 
-@dataclass(kw_only=True, repr=False, eq=False)
-class SimCLREncoder(declared.SimCLRParameters, _Encoder):
-    """`estimators.SimCLREncoder` as a collection transformer."""
-
-    inside: ClassVar[Any] = encoders.SimCLREncoder
-    n_jobs: int | None = 1
+class _Augment(_Transformer):
+    _tags: ClassVar[dict[str, Any]] = {**CAPABILITIES, "output_data_type": "Collection"}
 
 
-@dataclass(kw_only=True, repr=False, eq=False)
-class VICRegEncoder(declared.VICRegParameters, _Encoder):
-    """`estimators.VICRegEncoder` as a collection transformer."""
-
-    inside: ClassVar[Any] = encoders.VICRegEncoder
-    n_jobs: int | None = 1
-
-
-@dataclass(kw_only=True, repr=False, eq=False)
-class BarlowTwinsEncoder(declared.BarlowTwinsParameters, _Encoder):
-    """`estimators.BarlowTwinsEncoder` as a collection transformer."""
-
-    inside: ClassVar[Any] = encoders.BarlowTwinsEncoder
-    n_jobs: int | None = 1
-
-
-@dataclass(kw_only=True, repr=False, eq=False)
-class MoCoEncoder(declared.MoCoParameters, _Encoder):
-    """`estimators.MoCoEncoder` as a collection transformer."""
-
-    inside: ClassVar[Any] = encoders.MoCoEncoder
-    n_jobs: int | None = 1
-
-
-@dataclass(kw_only=True, repr=False, eq=False)
-class MaskedEncoder(declared.MaskedParameters, _Encoder):
-    """`estimators.MaskedEncoder` as a collection transformer."""
-
-    inside: ClassVar[Any] = encoders.MaskedEncoder
-    n_jobs: int | None = 1
-
-
-@dataclass(kw_only=True, repr=False, eq=False)
-class SSLClassifier(declared.ClassifierParameters, _Inside, BaseClassifier):
-    """`estimators.SSLClassifier` as a classifier of collections."""
-
+class _Classifier(_Inside, BaseClassifier):
     _tags: ClassVar[dict[str, Any]] = {**CAPABILITIES, "capability:multithreading": True}
-    inside: ClassVar[Any] = classifier.SSLClassifier
-    n_jobs: int | None = 1
 
-    def __post_init__(self) -> None:
-        BaseClassifier.__init__(self)
-        self._tell()
-
-    def _fit(self, X: Any, y: np.ndarray) -> "SSLClassifier":
+    def _fit(self, X: Any, y: np.ndarray) -> "_Classifier":
         self.estimator_ = self._build().fit(X, y)
         return self
 
@@ -149,9 +97,24 @@ class SSLClassifier(declared.ClassifierParameters, _Inside, BaseClassifier):
         return shares
 
 
-@dataclass(repr=False, eq=False)
-class Augment(AugmentParameters, _Transformer):
-    """`estimators.Augment` as a collection transformer; the result is a collection."""
+def _around(inside: Any, base: type) -> Any:
+    """The class of the same name, documentation and parameters, from aeon's base class."""
+    parameters = inside.__bases__[0]
+    return make_dataclass(
+        inside.__name__,
+        [("n_jobs", "int | None", 1)] if hasattr(parameters, "n_jobs") else [],
+        bases=(parameters, base),
+        namespace={"__module__": __name__, "__doc__": inside.__doc__, "inside": inside},
+        repr=False,
+        eq=False,
+        kw_only=base is not _Augment,
+    )
 
-    _tags: ClassVar[dict[str, Any]] = {**CAPABILITIES, "output_data_type": "Collection"}
-    inside: ClassVar[Any] = augmentation.Augment
+
+Augment = _around(augmentation.Augment, _Augment)
+BarlowTwinsEncoder = _around(encoders.BarlowTwinsEncoder, _Encoder)
+MaskedEncoder = _around(encoders.MaskedEncoder, _Encoder)
+MoCoEncoder = _around(encoders.MoCoEncoder, _Encoder)
+SSLClassifier = _around(classifier.SSLClassifier, _Classifier)
+SimCLREncoder = _around(encoders.SimCLREncoder, _Encoder)
+VICRegEncoder = _around(encoders.VICRegEncoder, _Encoder)

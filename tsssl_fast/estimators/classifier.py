@@ -48,7 +48,7 @@ class SSLClassifier(ClassifierParameters, ClassifierMixin, Pretraining):
         if not labelled.any():
             raise ValueError(f"y: all are {self.unlabelled!r}, unlabelled; accepted: some labels")
         check_classification_targets(y[labelled])
-        series = self._pretrain(X)
+        series = self._pretrain(X, self.warm_start, self.epochs)
         if len(y) != len(series.x):
             raise ValueError(f"y: {len(y)} labels; accepted: {len(series.x)}, as series in X")
         head = self.classifier

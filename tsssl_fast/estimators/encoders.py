@@ -25,6 +25,7 @@ class Pretraining(BaseEstimator):
     """What transformers and the classifier share; parameters come from a class beside it."""
 
     pretrained_: Pretrained
+    epochs: int | None
     missing: str
     pooling: str
     n_jobs: int | None
@@ -36,11 +37,11 @@ class Pretraining(BaseEstimator):
         check_is_fitted(self)
         return self.pretrained_.method.encoder
 
-    def _pretrain(self, X: Any) -> Collection:
-        before = getattr(self, "pretrained_", None) if self.warm_start else None
+    def _pretrain(self, X: Any, goes_on: bool, epochs: int | None) -> Collection:
+        before = getattr(self, "pretrained_", None) if goes_on else None
         series = collection(self, X, self.missing, reset=before is None)
         with threads(self.n_jobs):
-            self.pretrained_ = pretrain(type(self).__name__, self, series, before)
+            self.pretrained_ = pretrain(type(self).__name__, self, series, before, epochs)
         return series
 
     def _features(self, X: Any) -> np.ndarray:
@@ -68,7 +69,8 @@ class EncoderEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Pretra
     `parameters.TrainingParameters` for those that all methods share.
 
     Attributes:
-        pretrained_: the trained method, the scaling, the settings, the losses of every epoch.
+        pretrained_: the trained method, the scaling, the settings, the losses of every epoch, those
+            that `warm_start` or `partial_fit` went on from included.
         encoder_: the encoder alone, an `nn.Module`.
         n_channels_in_: C; n_features_in_: T of a table (n, T).
     """
@@ -79,7 +81,20 @@ class EncoderEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Pretra
         Raises ValueError for X or parameters that do not fit, naming them; FloatingPointError
         where the loss is not finite.
         """
-        series = self._pretrain(X)
+        return self._trained(X, self.warm_start, self.epochs)
+
+    def partial_fit(self, X: Any, y: Any = None) -> "EncoderEstimator":
+        """Trains on X, a part of the data, from the weights so far: `epochs` passes, 1 for None.
+
+        The first call draws the weights and fits the scaling, which later parts share. Every call
+        has an optimizer and a schedule of its own, which ends at a rate of zero: warm restarts
+        (Loshchilov and Hutter, ICLR 2017). Raises as `fit`, and for other channels or columns
+        than in the first call.
+        """
+        return self._trained(X, True, 1 if self.epochs is None else self.epochs)
+
+    def _trained(self, X: Any, goes_on: bool, epochs: int | None) -> "EncoderEstimator":
+        series = self._pretrain(X, goes_on, epochs)
         lengths = None if series.lengths is None else series.lengths[:1]
         self._n_features_out = self._features_of(Collection(series.x[:1], lengths)).shape[1]
         return self

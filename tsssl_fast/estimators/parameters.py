@@ -50,8 +50,8 @@ class TrainingParameters:
     verbose: int = 0
     warm_start: bool = False
 
-    def method_options(self) -> dict[str, Any]:
-        """Those of the method: the parameters that a subclass adds."""
+    def method_options(self, steps: int) -> dict[str, Any]:
+        """Those of the method for series of so many steps: the parameters that a subclass adds."""
         shared = {f.name for f in fields(TrainingParameters)}
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in shared}
 
@@ -96,11 +96,21 @@ class MoCoParameters(TrainingParameters):
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class MaskedParameters(TrainingParameters):
-    """ratio: share of the steps that are hidden; size: mean length of a hidden run."""
+    """ratio: share of the steps that are hidden; size: mean length of a hidden run, None: 8, or
+    all steps of shorter series."""
 
     method: ClassVar[str] = "masked_reconstruction"
     ratio: float = 0.5
-    size: int = 8
+    size: int | None = None
+
+    def method_options(self, steps: int) -> dict[str, Any]:
+        if steps < 2:
+            raise ValueError(
+                f"X: n_features = {steps}, the steps of a series; accepted: 2 or more with "
+                f"{type(self).__name__}"
+            )
+        size = min(8, steps) if self.size is None else self.size
+        return super().method_options(steps) | {"size": size}
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -120,7 +130,7 @@ class ClassifierParameters(TrainingParameters):
     classifier: Any = None
     unlabelled: Any = None
 
-    def method_options(self) -> dict[str, Any]:
+    def method_options(self, steps: int) -> dict[str, Any]:
         return dict(self.options or {})
 
 

@@ -28,7 +28,8 @@ SETTINGS = (
 
 @dataclass(frozen=True, eq=False)
 class Pretrained:
-    """A trained method, the scaling of its input, the settings, and the means of every epoch."""
+    """A trained method, the scaling of its input, the settings of the last training, and the means
+    of every epoch since the weights were drawn."""
 
     method: Method = field(repr=False)
     scaling: Scaling = field(repr=False)
@@ -44,15 +45,21 @@ class Pretrained:
 
 
 def pretrain(
-    name: str, parameters: Any, series: Collection, before: Pretrained | None
+    name: str,
+    parameters: Any,
+    series: Collection,
+    before: Pretrained | None,
+    epochs: int | None,
 ) -> Pretrained:
     """Trains as `parameters`, of a `TrainingParameters`, say. name: the estimator's, for messages.
 
-    before: an earlier fit whose weights and scaling to go on from.
+    before: what to go on from, with its weights and scaling; views and order are drawn from the
+    seed plus the number of its epochs. epochs: None, as the size of the data suggests.
 
     Raises ValueError for parameters or series that do not fit.
     """
-    config = _config(parameters, series)
+    past = () if before is None else before.history
+    config = _config(parameters, series, len(past), epochs)
     if before is None:
         views = preset(parameters.views) if isinstance(parameters.views, str) else parameters.views
         method = config.build(series.x.shape[1], series.x.shape[2], views)
@@ -71,22 +78,22 @@ def pretrain(
             print(f"[{name}] epoch {len(history)}/{config.epochs}: loss {row['loss']:.4f}")
 
     fit(method, series.scaled(scaling), config, lengths=series.lengths, on_epoch=on_epoch)
-    return Pretrained(method, scaling, config, tuple(history))
+    return Pretrained(method, scaling, config, (*past, *history))
 
 
-def _config(parameters: Any, series: Collection) -> Config:
+def _config(parameters: Any, series: Collection, past: int, epochs: int | None) -> Config:
     """The settings, with what they leave open made of the series."""
-    given = {name: getattr(parameters, name) for name in SETTINGS}
+    given = {name: getattr(parameters, name) for name in SETTINGS} | {"epochs": epochs}
     seed = check_random_state(parameters.random_state).randint(np.iinfo(np.int32).max)
     x, y = series.x, torch.full((len(series.x),), -1)
     config = Config(
         method=parameters.method,
-        options=parameters.method_options(),
+        options=parameters.method_options(x.shape[2]),
         views=parameters.views if isinstance(parameters.views, str) else "forward",
-        seed=int(seed),
+        seed=int(seed) + past,
         **{name: value for name, value in given.items() if value is not None},
     ).resolved(Dataset("X", x, y, x[:0], y[:0], ()))
-    if parameters.epochs is not None:
+    if epochs is not None:
         return config
     steps = max(1, len(x) // config.batch_size)
     most = max(LEAST_EPOCHS, x.numel() // (VALUES_PER_STEP * steps))

@@ -6,11 +6,15 @@
 | `ridge_regression`                      | how near are targets that are numbers                 |
 | `svm_probe`                             | are they, by TS2Vec's protocol                        |
 | `knn_classify`, `retrieval`             | are neighbours of the same class                      |
+| `novelty_scores`, `auroc`               | which series are unlike all training series           |
 | `clustering`                            | do clusters follow the classes (NMI, ARI)             |
 | `stratified`                            | rows for the same with 1, 5, 10, 50 % of the labels   |
 | `metrics`                               | accuracy, macro F1, area under the ROC curve          |
 | `collapse_report`                       | do the features use their dimensions                  |
 | `dissect`                               | which concept of a series a unit selects              |
+| `near_duplicates`                       | which series are there twice                          |
+| `identify_by_votes`                     | what a recording is by its snippets                   |
+| `channel_importance`                    | which channels a prediction needs                     |
 | `series_statistics`                     | what features made by hand say, to compare or add  |
 
 What the whole network reaches on labels: `training.fine_tune`. `report.html.write_report` puts all
@@ -20,9 +24,12 @@ of it into one HTML file.
 from typing import Any
 
 from tsssl_fast.evaluate.dissection import Dissection, dissect
+from tsssl_fast.evaluate.duplicates import Identification, identify_by_votes, near_duplicates
 from tsssl_fast.evaluate.features import features
+from tsssl_fast.evaluate.importance import channel_importance
 from tsssl_fast.evaluate.labels import FRACTIONS, stratified
 from tsssl_fast.evaluate.metrics import Clustering, Metrics, clustering, interval, metrics
+from tsssl_fast.evaluate.novelty import auroc, novelty_scores
 from tsssl_fast.evaluate.probes import (
     Probes,
     Result,
@@ -42,19 +49,25 @@ __all__ = [
     "Clustering",
     "CollapseReport",
     "Dissection",
+    "Identification",
     "Metrics",
     "Probes",
     "Regression",
     "Result",
     "Retrieval",
+    "auroc",
+    "channel_importance",
     "clustering",
     "collapse_report",
     "dissect",
     "features",
+    "identify_by_votes",
     "interval",
     "knn_classify",
     "linear_probe",
     "metrics",
+    "near_duplicates",
+    "novelty_scores",
     "probe",
     "regression",
     "retrieval",

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool1d
 
 from tsssl_fast.common import checks
-from tsssl_fast.data import Dataset
+from tsssl_fast.data import Dataset, Series
 from tsssl_fast.encoders import Stage, padding
 from tsssl_fast.encoders.pool import mean_max
 
@@ -17,7 +17,7 @@ POOLINGS = ("final", "stages", "stages+thirds", "input+stages")
 
 def features(
     encoder: nn.Module,
-    x: Tensor,
+    x: Tensor | Series,
     batch_size: int = 512,
     pooling: str = "final",
     bf16: bool = False,
@@ -25,7 +25,8 @@ def features(
 ) -> Tensor:
     """(N, C, T) -> (N, F) float32: the encoder in evaluation mode, without gradient.
 
-    The encoder's mode is restored afterwards. x is moved to the encoder's device, batch by batch.
+    The encoder's mode is restored afterwards. x is moved to the encoder's device, batch by batch,
+    and read so where it is `data.Series`.
 
     Args:
         pooling: "final": the encoder's output; "stages": before it, the mean and maximum over
@@ -42,13 +43,15 @@ def features(
     Raises TypeError, ValueError for x or lengths of another kind or shape, an unknown pooling, or
     lengths with an encoder that does not take them.
     """
-    checks.floating("x", x)
+    if not isinstance(x, Series):
+        checks.floating("x", x)
     checks.choice("pooling", pooling, POOLINGS)
     if x.dim() != 3 or len(x) == 0:
         raise ValueError(f"x: shape {tuple(x.shape)}; accepted: (N, C, T) with N >= 1")
     featured: Any = encoder
+    series: Any = x
     if lengths is not None:
-        padding.check(lengths, x)
+        padding.check(lengths, series)
         if not callable(getattr(encoder, "features", None)):
             raise TypeError(
                 f"encoder: {type(encoder).__name__} has no `features`; accepted: with lengths, one "

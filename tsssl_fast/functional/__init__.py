@@ -4,12 +4,35 @@ Every function takes `backend=`: "reference", "cpp", "numba" or "triton"; None c
 that can run the inputs (see tsssl_fast.explain).
 """
 
+from tsssl_fast.functional.adversarial import (
+    projected_gradient,
+    virtual_adversarial_direction,
+    virtual_adversarial_loss,
+)
+from tsssl_fast.functional.aggregation import (
+    neighbour_mean,
+    region_contrastive_loss,
+    segment_mean,
+    similarity_aggregate,
+    slot_pool,
+)
 from tsssl_fast.functional.alignment import (
     mse_alignment,
     negative_cosine_similarity,
     smooth_l1_alignment,
 )
+from tsssl_fast.functional.contrastive.all_pairs import (
+    clan_loss,
+    nearest_keys,
+    nnclr_loss,
+    scgc_loss,
+)
 from tsssl_fast.functional.contrastive.engine import contrastive_loss
+from tsssl_fast.functional.contrastive.group_ordering import (
+    differentiable_sort,
+    groco_loss,
+    group_ordering_loss,
+)
 from tsssl_fast.functional.contrastive.hierarchical import (
     grouped_nt_xent_loss,
     hierarchical_contrastive_loss,
@@ -17,12 +40,15 @@ from tsssl_fast.functional.contrastive.hierarchical import (
 from tsssl_fast.functional.contrastive.pairwise import siglip_loss, triplet_loss
 from tsssl_fast.functional.contrastive.problem import PairTemperature
 from tsssl_fast.functional.contrastive.queries_keys import clip_loss, info_nce_loss, moco_loss
+from tsssl_fast.functional.contrastive.row_sets import collossl_loss, voco_loss
+from tsssl_fast.functional.contrastive.scores import ScoreDistribution, score_distribution
 from tsssl_fast.functional.contrastive.statistics import ContrastiveStats
 from tsssl_fast.functional.contrastive.supervised import sup_con_loss
 from tsssl_fast.functional.contrastive.synthesis import (
     extrapolate_positives,
     interpolate_negatives,
     mix_hard_negatives,
+    quality_weights,
 )
 from tsssl_fast.functional.contrastive.two_views import dcl_loss, dclw_loss, nt_xent_loss
 from tsssl_fast.functional.decorrelation.barlow_twins import barlow_twins_loss
@@ -32,33 +58,60 @@ from tsssl_fast.functional.decorrelation.penalties import (
     variance_penalty,
 )
 from tsssl_fast.functional.decorrelation.vicreg import vicreg_loss
+from tsssl_fast.functional.discrepancy import maximum_mean_discrepancy, rank_devices
+from tsssl_fast.functional.latent_positives import latent_positives, slerp, slerp_limit
 
 __all__ = [
     "ContrastiveStats",
     "PairTemperature",
+    "ScoreDistribution",
     "barlow_twins_loss",
+    "clan_loss",
     "clip_loss",
+    "collossl_loss",
     "contrastive_loss",
     "covariance_penalty",
     "dcl_loss",
     "dclw_loss",
+    "differentiable_sort",
     "extrapolate_positives",
+    "groco_loss",
+    "group_ordering_loss",
     "grouped_nt_xent_loss",
     "hierarchical_contrastive_loss",
     "info_nce_loss",
     "interpolate_negatives",
     "invariance_penalty",
+    "latent_positives",
+    "maximum_mean_discrepancy",
     "mix_hard_negatives",
     "moco_loss",
     "mse_alignment",
+    "nearest_keys",
     "negative_cosine_similarity",
+    "neighbour_mean",
+    "nnclr_loss",
     "nt_xent_loss",
+    "projected_gradient",
+    "quality_weights",
+    "rank_devices",
+    "region_contrastive_loss",
+    "scgc_loss",
+    "score_distribution",
+    "segment_mean",
     "siglip_loss",
+    "similarity_aggregate",
+    "slerp",
+    "slerp_limit",
+    "slot_pool",
     "smooth_l1_alignment",
     "sup_con_loss",
     "triplet_loss",
     "variance_penalty",
     "vicreg_loss",
+    "virtual_adversarial_direction",
+    "virtual_adversarial_loss",
+    "voco_loss",
 ]
 
 _RENAMED = {

@@ -85,6 +85,42 @@ def sinkhorn(scores: Tensor, temperature: float = 0.05, iterations: int = 3) -> 
     return logits.exp()
 
 
+def student_t_assignments(z: Tensor, centres: Tensor, *, freedom: float = 1.0) -> Tensor:
+    """Soft assignments by a Student-t kernel (Unsupervised Deep Embedding for Clustering Analysis,
+    2016, equation 1; used by SCGC, 2022): (N, D), (K, D) -> (N, K), rows sum to 1.
+
+        q_ij ~ (1 + |z_i - c_j|^2 / freedom)^(-(freedom + 1) / 2)
+
+    Gradients reach both. Raises TypeError, ValueError naming the argument.
+    """
+    checks.matrix("z", z)
+    checks.matrix("centres", centres)
+    if centres.shape[1] != z.shape[1]:
+        raise ValueError(f"centres: {centres.shape[1]} columns; accepted: {z.shape[1]} as z")
+    freedom = checks.positive("freedom", freedom)
+    distance = (z[:, None] - centres).square().sum(2)
+    return (-(freedom + 1) / 2 * (distance / freedom).log1p()).softmax(1)
+
+
+@torch.no_grad()
+def refinement_targets(assignments: Tensor) -> Tensor:
+    """Sharpened, evened assignments p_ij ~ q_ij^2 / sum_i q_ij, rows sum to 1 (Unsupervised Deep
+    Embedding for Clustering Analysis, 2016, equation 3): (N, K) -> (N, K), constants."""
+    checks.matrix("assignments", assignments)
+    size = assignments.sum(0)
+    p = assignments.square() / torch.where(size > 0, size, 1.0)
+    return p / p.sum(1, keepdim=True)
+
+
+def refinement_loss(z: Tensor, centres: Tensor, *, freedom: float = 1.0) -> Tensor:
+    """Cluster refinement (Unsupervised Deep Embedding for Clustering Analysis, 2016): the mean over
+    the rows of KL(p || q), with q of :func:`student_t_assignments`, p of
+    :func:`refinement_targets`. Its sum over rows is the published loss. Arguments as for q."""
+    q = student_t_assignments(z, centres, freedom=freedom)
+    p = refinement_targets(q)
+    return (torch.xlogy(p, p) - p * q.log()).sum(1).mean()
+
+
 class Centring(nn.Module):
     """A teacher's assignments, kept apart by a running centre: softmax((scores - c) / temperature).
 

@@ -11,6 +11,15 @@ from tsssl_fast.losses.contrastive import (
 )
 from tsssl_fast.losses.decorrelation import BarlowTwinsLoss, VICRegLoss
 from tsssl_fast.losses.moco import MoCoLoss
+from tsssl_fast.losses.neighbours import (
+    CLANLoss,
+    ColloSSLLoss,
+    GroCoLoss,
+    NNCLRLoss,
+    RegionContrastiveLoss,
+    SCGCLoss,
+    VoCoLoss,
+)
 from tsssl_fast.losses.pairwise import (
     GroupedNTXentLoss,
     HierarchicalContrastiveLoss,
@@ -21,18 +30,25 @@ from tsssl_fast.losses.queue import FeatureQueue
 
 __all__ = [
     "BarlowTwinsLoss",
+    "CLANLoss",
     "CLIPLoss",
+    "ColloSSLLoss",
     "ContrastiveLoss",
     "DCLLoss",
     "DCLWLoss",
     "FeatureQueue",
+    "GroCoLoss",
     "GroupedNTXentLoss",
     "HierarchicalContrastiveLoss",
     "InfoNCELoss",
     "MoCoLoss",
+    "NNCLRLoss",
     "NTXentLoss",
+    "RegionContrastiveLoss",
+    "SCGCLoss",
     "SigLIPLoss",
     "SupConLoss",
     "TripletLoss",
     "VICRegLoss",
+    "VoCoLoss",
 ]

@@ -3,6 +3,7 @@
 from dataclasses import field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tsssl_fast import functional
@@ -62,7 +63,7 @@ class MoCoLoss(ContrastiveModule, AcrossProcesses, kw_only=True):
         loss = functional.moco_loss(
             q,
             k,
-            self.queue.features.to(q.dtype),
+            self.queue.features.to(torch.promote_types(q.dtype, k.dtype)),
             negatives_valid=self.queue.valid(),
             return_stats=return_stats,
             **self._options(),

@@ -29,9 +29,10 @@ def masked_loss(
     target and weights; that of |d| at 0 is 0.
 
     Args:
-        pred, target: (N, C, T) or (N, L) floating, one dtype.
+        pred, target: (N, C, T) or (N, L) floating.
         hidden: bool of their shape, True where hidden.
-        weight: of their shape and dtype, >= 0; None: all 1.
+        weight: of their shape, floating, >= 0; None: all 1. Of several dtypes the loss is that of
+            all in torch.promote_types of them.
         delta: of "huber".
         reduction: "mean" over the batch (weighted, as torch's losses), "none" for the weighted mean
             of every sample, (N,), or "sum".
@@ -41,7 +42,7 @@ def masked_loss(
     """
     checks.floating("pred", pred)
     checks.floating("target", target)
-    checks.alike(("pred", "target"), (pred, target))
+    pred, target = checks.alike(("pred", "target"), (pred, target))
     if pred.dim() not in (2, 3) or 0 in pred.shape:
         raise ValueError(
             f"pred: shape {tuple(pred.shape)}; accepted: (N, C, T) or (N, L), all sizes >= 1"
@@ -49,7 +50,7 @@ def masked_loss(
     check_hidden(hidden, pred, "pred")
     if weight is not None:
         checks.floating("weight", weight)
-        checks.alike(("pred", "weight"), (pred, weight))
+        pred, target, weight = checks.alike(("pred", "target", "weight"), (pred, target, weight))
     checks.choice("kind", kind, ("mse", "l1", "huber"))
     delta = checks.positive("delta", delta)
     checks.choice("reduction", reduction, checks.REDUCTIONS)

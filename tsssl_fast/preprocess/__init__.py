@@ -24,14 +24,22 @@ from tsssl_fast.backends import dispatch
 from tsssl_fast.common import checks
 from tsssl_fast.ops.preprocess.operators.preprocess import preprocess
 from tsssl_fast.ops.preprocess.spec import Task
+from tsssl_fast.preprocess import trailing
+from tsssl_fast.preprocess.decomposition import Decomposition, seasonal_decompose
+from tsssl_fast.preprocess.wavelets import WAVELETS, inverse_wavelet, wavelet
 
 __all__ = [
+    "WAVELETS",
+    "Decomposition",
     "clip_outliers",
     "exponential_smoothing",
     "fill_missing",
+    "inverse_wavelet",
     "minmax",
     "moving_average",
+    "seasonal_decompose",
     "standardize",
+    "wavelet",
 ]
 
 _FILLS = {
@@ -107,15 +115,28 @@ def moving_average(
     window: int,
     *,
     edge: str = "shrink",
+    align: str = "centred",
+    min_periods: int | None = None,
     lengths: Tensor | None = None,
     backend: str | None = None,
 ) -> Tensor:
-    """Mean of `window` neighbouring steps, centred.
+    """Mean of `window` neighbouring steps.
 
-    window: odd. edge: "shrink" averages the steps that exist (no NaN at the head, unlike a trailing
-    window), "repeat" repeats the end values. NaN reaches its neighbours: fill before.
+    align: "centred", around the step, which sees the future: not for forecasting or anything else
+    that must not know what comes next; "trailing", the step and those before it (pandas' rolling),
+    in plain torch.
+    window: odd where centred. edge, where centred: "shrink" averages the steps that exist (no NaN
+    at the head), "repeat" repeats the end values. min_periods, where trailing: steps that the head
+    needs, 1 to window, else it is NaN; None: 1. NaN reaches its neighbours: fill before.
     """
     validation.integer("window", window, 1, (1 << 31) - 1)
+    checks.choice("align", align, ("centred", "trailing"))
+    if align == "trailing":
+        if edge != "shrink":
+            raise ValueError(f"edge: {edge!r} with align='trailing'; accepted: 'shrink'")
+        return trailing.moving_average(x, window, min_periods, lengths)
+    if min_periods is not None:
+        raise ValueError(f"min_periods: {min_periods} with align='centred'; accepted: None")
     if window % 2 == 0:
         raise ValueError(f"window: {window}; accepted: an odd number")
     checks.choice("edge", edge, ("shrink", "repeat"))

@@ -57,6 +57,47 @@ class ChannelTransform:
         return x.detach().cpu().double().transpose(1, 2).reshape(-1, x.shape[1]).numpy()
 
 
+def inlying_series(
+    x: Tensor,
+    *,
+    method: str = "zscore",
+    factor: float | None = None,
+    reference: Tensor | None = None,
+) -> Tensor:
+    """Which series have no outlying value, so that the others can be removed.
+
+    Args:
+        x: (N, C, T); NaN is no outlier.
+        method: borders of a channel, over all series and steps: "zscore", mean +- factor * std
+            (default 3), std over their number; "iqr", q1 - factor * (q3 - q1) and
+            q3 + factor * (q3 - q1) (default 1.5), quantiles interpolated linearly.
+        factor: > 0.
+        reference: (M, C, T'), where the borders come from: the training set; None: x.
+
+    Returns:
+        (N,) bool. `clip_outliers` keeps all series and moves values.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
+    table = ChannelTransform._table(x if reference is None else reference)
+    if table.shape[1] != x.shape[1]:
+        raise ValueError(f"reference: {table.shape[1]} channels; accepted: {x.shape[1]} as x")
+    checks.choice("method", method, ("zscore", "iqr"))
+    wide = checks.positive(
+        "factor", {"zscore": 3.0, "iqr": 1.5}[method] if factor is None else factor
+    )
+    if method == "zscore":
+        middle, spread = np.nanmean(table, 0), np.nanstd(table, 0)
+        low, high = middle - wide * spread, middle + wide * spread
+    else:
+        q1, q3 = np.nanquantile(table, [0.25, 0.75], axis=0)
+        low, high = q1 - wide * (q3 - q1), q3 + wide * (q3 - q1)
+    lower, upper = (torch.from_numpy(v).to(x.device)[:, None] for v in (low, high))
+    outside = (x.double() < lower) | (x.double() > upper)
+    return ~outside.flatten(1).any(1)
+
+
 def uncorrelated_features(features: Tensor, *, threshold: float = 0.95) -> Tensor:
     """Numbers of the columns that remain when every pair above the threshold loses its second.
 

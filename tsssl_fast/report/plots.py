@@ -13,11 +13,12 @@ from tsssl_fast.data.inspection import Inspection
 from tsssl_fast.data.recordings import Recordings
 from tsssl_fast.evaluate.dissection import Dissection
 from tsssl_fast.evaluate.probes import Probes
+from tsssl_fast.functional import ScoreDistribution
 from tsssl_fast.methods import Views
 
 __all__ = [
     *("confusion", "curves", "demo", "dissection", "embed", "embedding", "inspection"),
-    "spectrum",
+    *("scores", "spectrum"),
 ]
 
 # Okabe and Ito's palette, told apart by colour-blind readers; in black and white by the markers.
@@ -226,6 +227,23 @@ def spectrum(features: Mapping[str, torch.Tensor]) -> Any:
     axes.set_yscale("log")
     axes.set_xlabel("eigenvalue of the covariance, by size")
     axes.set_ylabel("share of the variance")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def scores(found: ScoreDistribution) -> Any:
+    """Shares of the positive and of the negative pairs by cosine, of
+    `functional.score_distribution`."""
+    figure = _figure(7, 4)
+    axes = figure.subplots()
+    edges = found.edges.tolist()
+    for index, name in enumerate(("positive", "negative")):
+        counts = getattr(found, name).double()
+        shares = (counts / counts.sum().clamp(min=1)).tolist()
+        axes.stairs(shares, edges, label=f"{name} pairs", color=COLOURS[index], linewidth=2)
+    axes.set_xlabel("cosine")
+    axes.set_ylabel("share of the pairs")
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -7,6 +7,7 @@ from tsssl_fast.training.devices import device
 from tsssl_fast.training.embedding import Embeddings, check_embeddings_file, embed
 from tsssl_fast.training.export import export
 from tsssl_fast.training.finetune import FineTuned, fine_tune, write_finetuned
+from tsssl_fast.training.following import follow
 from tsssl_fast.training.loop import State, fit
 from tsssl_fast.training.monitor import CollapseWarning, Monitor
 from tsssl_fast.training.pretrain import pretrain
@@ -30,6 +31,7 @@ __all__ = [
     "export",
     "fine_tune",
     "fit",
+    "follow",
     "load_encoder",
     "locate",
     "pretrain",

@@ -19,6 +19,7 @@ from torch import nn
 
 from tsssl_fast import evaluate
 from tsssl_fast.data import Dataset, Scaling
+from tsssl_fast.data.stored import unless_small
 
 __all__ = ["Embeddings", "check_embeddings_file", "embed"]
 
@@ -104,7 +105,7 @@ def embed(
         if len(x) == 0:
             continue
         lengths = getattr(data, f"lengths_{split}", None)
-        z = evaluate.features(encoder, scaling(x), pooling=pooling, lengths=lengths)
+        z = evaluate.features(encoder, scaling(unless_small(x)), pooling=pooling, lengths=lengths)
         ids = getattr(data, f"ids_{split}", ()) or [str(i) for i in range(len(x))]
         parts.append((z.numpy(), np.array(ids), split, _labels(data, y)))
     features, ids, splits, labels = zip(*parts, strict=True)

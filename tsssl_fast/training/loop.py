@@ -8,7 +8,7 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tsssl_fast.data import Series, collected
 from tsssl_fast.distributed import SyncBatchNorm
 from tsssl_fast.encoders import padding
 from tsssl_fast.methods.base import Batch, Method
@@ -100,7 +101,7 @@ def check_rows(method: Method, n: int, settings: Settings) -> None:
 
 def fit(
     method: Method,
-    x: Tensor,
+    x: Tensor | Series | Iterable[Any],
     settings: Settings,
     *,
     labels: Tensor | None = None,
@@ -110,9 +111,12 @@ def fit(
     monitor: Monitor | None = None,
     profile: StepProfile | None = None,
 ) -> None:
-    """Trains `method` in place on series x (N, C, T), all held in memory on the device.
+    """Trains `method` in place on scaled series x (N, C, T).
 
     Args:
+        x: a tensor, which is held on the device; `data.Series`, of which a batch at a time is read;
+            or an iterable of batches (n_i, C, T), float tensors or arrays, which is gone through
+            once, into a temporary file (see `data.collected`): each epoch draws its own batches.
         labels: (N,) int64 where the method needs them.
         lengths: (N,) int64 in 1 to T, of series that end before T; what comes after is padding,
             which no view, mask or feature depends on.
@@ -126,13 +130,14 @@ def fit(
     The caller's random state is left as it was. Raises ValueError for a batch size that does not
     fit and for missing labels; FloatingPointError where the loss is not finite.
     """
-    check_rows(method, len(x), settings)
+    series: Any = x if isinstance(x, Tensor | Series) else Series(collected(x))
+    check_rows(method, len(series), settings)
     if method.needs_labels and labels is None:
         raise ValueError(f"labels: None; {type(method).__name__} needs them")
     if lengths is not None:
-        lengths = _checked(method, x, lengths)
+        lengths = _checked(method, series, lengths)
     fabric = launch(settings)
-    short = x.shape[-1] < LEAST_BF16_STEPS
+    short = series.shape[-1] < LEAST_BF16_STEPS
     automatic = settings.amp == "auto" and has_bf16(fabric.device.type) and not short
     method.bf16 = settings.amp == "bf16" or automatic
     method.allow(None if settings.precision == "torch" else settings.precision)
@@ -145,8 +150,8 @@ def fit(
     if state is not None:
         _restore(method, optimizer, state)
     # Fabric moves what stands in a tuple, and leaves None.
-    x, labels, lengths = fabric.to_device((x, labels, lengths))
-    run = _Run(fabric, method, module, optimizer, settings, x, labels, lengths, profile)
+    series, labels, lengths = fabric.to_device((series, labels, lengths))
+    run = _Run(fabric, method, module, optimizer, settings, series, labels, lengths, profile)
     with torch.random.fork_rng(), method.across("world" if settings.devices > 1 else None):
         for epoch in range(state.epoch if state else 0, settings.epochs):
             row, enough = run.epoch(epoch), False
@@ -161,7 +166,7 @@ def fit(
     module.eval()
 
 
-def _checked(method: Method, x: Tensor, lengths: Tensor) -> Tensor | None:
+def _checked(method: Method, x: Any, lengths: Tensor) -> Tensor | None:
     """Lengths that method and encoder take; None where no series ends before T."""
     padding.check(lengths, x)
     if bool((lengths == x.shape[-1]).all()):
@@ -205,14 +210,14 @@ def launch(settings: Settings) -> Any:
 
 @dataclass(frozen=True)
 class _Run:
-    """What every epoch works on; x and labels are on the device."""
+    """What every epoch works on; labels, and x where it is a tensor, are on the device."""
 
     fabric: Any
     method: Method
     module: Any
     optimizer: Any
     settings: Settings
-    x: Tensor
+    x: Tensor | Series
     labels: Tensor | None
     lengths: Tensor | None
     profile: StepProfile | None
@@ -222,7 +227,7 @@ class _Run:
         settings, start = self.settings, time.perf_counter()
         self.module.train()
         sums: dict[str, Tensor] = {}
-        rows = order(len(self.x), settings.seed, epoch).to(self.x.device)
+        rows = order(len(self.x), settings.seed, epoch).to(self.fabric.device)
         batches = rows.split(settings.batch_size)
         steps = len(rows) // (settings.batch_size * settings.accumulate)
         for index in range(steps):
@@ -251,7 +256,8 @@ class _Run:
         ids = ids.tensor_split(self.fabric.world_size)[self.fabric.global_rank]
         torch.manual_seed(seed)  # for dropout and the like
         labels, lengths = (None if g is None else g[ids] for g in (self.labels, self.lengths))
-        return Batch(self.x[ids], ids, seed, labels, lengths=lengths)
+        x = self.x[ids] if isinstance(self.x, Tensor) else self.x[ids.cpu()].to(ids.device)
+        return Batch(x, ids, seed, labels, lengths=lengths)
 
     def _step(self, batch: Batch, last: bool) -> dict[str, Tensor]:
         """Adds the gradient of a batch, and after the last of a step moves the weights."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from tsssl_fast.data import Series
 from tsssl_fast.evaluate.features import features
 from tsssl_fast.functional.collapse import collapse_report
 
@@ -50,11 +51,12 @@ def leave_one_out_knn(
 class Monitor:
     """Measures an encoder on fixed train series and warns once where the features collapse.
 
-    x: (N, C, T) scaled train series; labels: (N,) int64, -1 for none, or None; lengths: (N,) int64,
-    the steps that are no padding, or None. Of more than 512 rows, every N/512-th is taken.
+    x: (N, C, T) scaled train series, a tensor or `data.Series`; labels: (N,) int64, -1 for none, or
+    None; lengths: (N,) int64, the steps that are no padding, or None. Of more than 512 rows, every
+    N/512-th is taken.
     """
 
-    x: Tensor
+    x: Tensor | Series
     labels: Tensor | None = None
     warned: bool = False
     lengths: Tensor | None = None

@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
-from tsssl_fast.data import Dataset, Reading, Scaling
+from tsssl_fast.data import Dataset, Reading, Scaling, Series
 from tsssl_fast.data.scaling import constant_channels
+from tsssl_fast.data.stored import blocks, unless_small
 from tsssl_fast.encoders.padding import takes_lengths
 from tsssl_fast.methods import Method
 from tsssl_fast.training import checkpoint
@@ -103,7 +104,10 @@ def pretrain(
     if profile is not None and config.accumulate > 1:
         raise ValueError(f"profile: accumulate is {config.accumulate}; accepted: 1")
     every = checkpoint_every or max(1, config.epochs // 10)
-    x, labels = scaling(data.x_train), data.y_train if data.classes else None
+    series: Any = data.x_train
+    if device(config.device).type == "cpu":  # a GPU holds them, its host does not
+        series = unless_small(series)
+    x, labels = scaling(series), data.y_train if data.classes else None
     lengths = _lengths(method, data, config)
     start = time.monotonic()
     with locked(out):
@@ -170,10 +174,10 @@ def describe(data: Dataset) -> dict[str, Any]:
     }
 
 
-def _digest(x: Tensor) -> str:
+def _digest(x: Tensor | Series) -> str:
     """Of the values in float32, block by block."""
     found = hashlib.blake2b(digest_size=16)
-    for part in x.split(1024):
+    for _, part in blocks(x):
         found.update(part.float().contiguous().numpy().data)
     return found.hexdigest()
 

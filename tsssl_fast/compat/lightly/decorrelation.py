@@ -48,24 +48,34 @@ class VICRegLoss(DeclaredModule):
         return result(torch.stack([self._of_rows(a, b) for a, b in positions]).mean(), z_a)
 
     def _of_rows(self, a: Tensor, b: Tensor) -> Tensor:
-        if not (self.gather_distributed and collectives.world_size() > 1):
-            return self._weighted(a, b, self.lambda_param, self.mu_param, self.nu_param)
-        invariance = self._weighted(a, b, self.lambda_param, 0.0, 0.0)
-        a, b = collectives.gather_rows(a), collectives.gather_rows(b)
-        return invariance + self._weighted(a, b, 0.0, self.mu_param, self.nu_param)
+        weights = (self.lambda_param, self.mu_param, self.nu_param)
+        return vicreg_of_rows(a, b, weights, self.eps, self.gather_distributed)
 
-    def _weighted(
-        self, a: Tensor, b: Tensor, invariance: float, variance: float, covariance: float
-    ) -> Tensor:
-        return functional.vicreg_loss(
-            a,
-            b,
-            invariance_weight=invariance,
-            variance_weight=variance,
-            covariance_weight=covariance,
-            eps=self.eps,
-            convention="lightly",
-        )
+
+def vicreg_of_rows(
+    a: Tensor, b: Tensor, weights: tuple[float, float, float], eps: float, gather: bool
+) -> Tensor:
+    """VICReg of (N, D) with weights of invariance, variance and covariance; gather: the latter two
+    are of the rows of all processes."""
+    if not (gather and collectives.world_size() > 1):
+        return _weighted(a, b, *weights, eps)
+    invariance = _weighted(a, b, weights[0], 0.0, 0.0, eps)
+    a, b = collectives.gather_rows(a), collectives.gather_rows(b)
+    return invariance + _weighted(a, b, 0.0, *weights[1:], eps)
+
+
+def _weighted(
+    a: Tensor, b: Tensor, invariance: float, variance: float, covariance: float, eps: float
+) -> Tensor:
+    return functional.vicreg_loss(
+        a,
+        b,
+        invariance_weight=invariance,
+        variance_weight=variance,
+        covariance_weight=covariance,
+        eps=eps,
+        convention="lightly",
+    )
 
 
 class BarlowTwinsLoss(DeclaredModule):

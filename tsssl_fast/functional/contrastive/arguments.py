@@ -1,6 +1,7 @@
 """Argument checks of the contrastive functions."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,12 +24,18 @@ def check_operands(q: Tensor, k: Tensor | None, least: int = 1) -> None:
         _same_space("k", k, q)
 
 
+def in_one_dtype(q: Tensor, *others: Tensor | None) -> tuple[Any, ...]:
+    """q and the other embeddings, as checks.promoted says; None for None."""
+    for x in others:
+        if isinstance(x, Tensor) and x.dtype != q.dtype:
+            return checks.promoted(q, *others)
+    return q, *others
+
+
 def _same_space(name: str, x: Tensor, q: Tensor) -> None:
-    """The device, dtype and last dimension of q."""
+    """The device and last dimension of q."""
     if x.device != q.device:
         raise ValueError(f"{name}: device {x.device}; accepted: {q.device} as q")
-    if x.dtype != q.dtype:
-        raise TypeError(f"{name}: dtype {x.dtype}; accepted: {q.dtype} as q")
     if x.shape[-1] != q.shape[-1]:
         raise ValueError(f"{name}: {x.shape[-1]} columns; accepted: {q.shape[-1]} as q")
 
@@ -162,6 +169,33 @@ def check_row_weight(name: str, weight: Tensor | None, rows: int, q: Tensor) -> 
         _shaped(name, weight, (rows,), q)
 
 
+def check_shape(name: str, x: Tensor, shape: tuple[int, ...], q: Tensor) -> None:
+    """A tensor of this shape on q's device."""
+    _shaped(name, x, shape, q)
+
+
+def check_sets(
+    name: str,
+    x: Tensor,
+    shape: tuple[int | None, ...],
+    q: Tensor,
+    least: int = 1,
+    like: str = "q",
+) -> None:
+    """A floating tensor on q's device, of a shape in which None is any number >= least. like: what
+    the caller calls q."""
+    checks.floating(name, x)
+    fits = x.dim() == len(shape) and all(
+        given >= least if size is None else given == size
+        for given, size in zip(x.shape, shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join(f">= {least}" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name}: shape {tuple(x.shape)}; accepted: ({wanted})")
+    if x.device != q.device:
+        raise ValueError(f"{name}: device {x.device}; accepted: {q.device} as {like}")
+
+
 def check_labels(name: str, labels: Tensor, z: Tensor) -> None:
     """(M,) integers."""
     if labels is None:
@@ -185,7 +219,7 @@ def number(name: str, value: float | Tensor, q: Tensor) -> Tensor:
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}: {type(value).__name__}; accepted: a number or a 0-d tensor")
-    if not math.isfinite(value):
+    if not -math.inf < value < math.inf:
         raise ValueError(f"{name}: {value}; accepted: a finite number")
     return torch.full((), value, dtype=torch.float64, device=q.device)
 

@@ -19,6 +19,7 @@ from tsssl_fast.functional.contrastive.reweighting import Sums, reweighted
 from tsssl_fast.functional.contrastive.row_losses import Rows, RowStatistics
 from tsssl_fast.functional.contrastive.sides import Side, rows_of, sides, temperature_of_pairs
 from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive.reference.pairs import log1p_exp
 
 
 class Block(NamedTuple):
@@ -251,7 +252,7 @@ def _against_negatives(logits: Tensor, negative: Tensor, denominator: str) -> Te
     """log(exp(a) + negatives) - a, or without the former; 0 for rows without negatives."""
     some = (negative != -torch.inf)[:, None]
     x = torch.where(some, negative[:, None], 0.0) - logits
-    each = torch.logaddexp(x, x.new_zeros(())) if denominator == "own_positive" else x
+    each = log1p_exp(x) if denominator == "own_positive" else x
     return torch.where(some, each, 0.0)
 
 

@@ -107,7 +107,8 @@ def contrastive_loss(
     with N only; mean_log). Sources: SimCLR (ICML 2020), SupCon (NeurIPS 2020), DCL (ECCV 2022).
 
     Args:
-        q, k: (M, D), (P, D), a floating dtype; 16-bit inputs are computed in float32.
+        q, k: (M, D), (P, D), floating; 16-bit inputs are computed in float32. Embeddings of several
+            dtypes, further keys among them, are compared in torch.promote_types of them.
         temperature: float > 0; 0-d tensor (gets its gradient); (M,) tensor, one per query;
             PairTemperature.
         q_ids, k_ids: (M,), (P,) integers. One set: q_ids alone.
@@ -154,6 +155,7 @@ def contrastive_loss(
     arguments.check_rows(q, k, q_ids, k_ids, q_groups, k_groups, q_valid, k_valid)
     arguments.check_pairs(q, k, pair_mask=pair_mask, pair_weight=pair_weight, targets=targets)
     arguments.check_keys(q, negatives, negatives_valid, query_keys, query_keys_valid)
+    q, k, negatives, query_keys = arguments.in_one_dtype(q, k, negatives, query_keys)
     rows = len(q) + (len(k) if k is not None and symmetric else 0)
     arguments.check_row_weight("query_weight", query_weight, rows, q)
     products, name = precision_name(precision), backend_name(backend)

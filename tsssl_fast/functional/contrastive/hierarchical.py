@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypedDict, overload
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from tsssl_fast.backends.precision import precision_name
 from tsssl_fast.common import checks, collectives
 from tsssl_fast.common.collectives import Group
-from tsssl_fast.functional.contrastive import arguments, processes
+from tsssl_fast.functional.contrastive import agreement, arguments
 from tsssl_fast.functional.contrastive.definition import Block, block_rows
 from tsssl_fast.functional.contrastive.options import Off, On
 from tsssl_fast.functional.contrastive.problem import Problem, inverse
@@ -79,7 +79,8 @@ def hierarchical_contrastive_loss(
     L_instance only. One operator forward and one backward; nothing of size T x T is stored.
 
     Args:
-        z1, z2: (B, T, D) representations of two views, aligned in time.
+        z1, z2: (B, T, D) representations of two views, aligned in time; dtypes as for
+            :func:`nt_xent_loss`.
         alpha: weight of the instance contrast, in [0, 1].
         temperature: tau > 0; a 0-d tensor gets its gradient, for two operators a level.
         normalize: cosine instead of dot product.
@@ -101,7 +102,7 @@ def hierarchical_contrastive_loss(
     if process_group is not None:
         rest = (alpha, temperature, normalize, lengths, return_stats, process_group, ddp)
         return _among_processes(z1, z2, *rest, precision, backend)
-    _check_levels(z1, z2, alpha, temperature, lengths)
+    z1, z2 = _check_levels(z1, z2, alpha, temperature, lengths)
     products, name = precision_name(precision), backend_name(backend)
     if lengths is not None:
         order = lengths.argsort(descending=True, stable=True)
@@ -132,15 +133,16 @@ def _check_levels(
     temperature: float | Tensor,
     lengths: Tensor | None,
     least: int = 1,
-) -> None:
-    """least: series."""
-    _check_views(z1, z2, least)
+) -> Sequence[Tensor]:
+    """The views, in one dtype. least: series."""
+    views = _check_views(z1, z2, least)
     checks.at_least("alpha", alpha, 0.0)
     if alpha > 1:
         raise ValueError(f"alpha: {alpha}; accepted: a number in [0, 1]")
     arguments.check_temperature_value("temperature", temperature)
     if lengths is not None:
         _check_lengths(lengths, z1)
+    return views
 
 
 def _among_processes(
@@ -155,26 +157,35 @@ def _among_processes(
     ddp: bool,
     precision: str | None,
     backend: str | None,
-) -> Tensor:
+) -> Loss:
     """The instance contrast between all series, whose gradient every process has, and the sum of
     the temporal contrasts."""
 
     def rows() -> Tensor:
         _check_levels(z1, z2, alpha, temperature, lengths, least=0)
-        processes.check_result("mean", return_stats)
         precision_name(precision)
         backend_name(backend)
         return torch.cat([z1, z2], dim=2)
 
     group = collectives.group_of(process_group)
-    alike = (alpha, processes.shown(temperature), normalize, precision, ddp, lengths is None)
-    x, sizes = collectives.agree(rows, group, ("hierarchical_contrastive_loss", *alike))
+    alike = (alpha, agreement.shown(temperature), normalize, precision, ddp, lengths is None)
+    x, sizes = collectives.agree(
+        rows, group, ("hierarchical_contrastive_loss", return_stats, *alike)
+    )
+    z1, z2 = checks.promoted(z1, z2)
     series = sum(sizes)
     if not series:
         raise ValueError("process_group: no series on any process; accepted: some on one")
     every = lengths
     if lengths is not None:
         every = torch.cat(collectives.gather(lengths, sizes, group))
+    stats = None
+    if return_stats:
+        with torch.no_grad():
+            views = torch.cat(collectives.gather(x, sizes, group)).chunk(2, dim=2)
+            of_all: _Levels = {"temperature": temperature, "normalize": normalize}
+            of_all |= {"alpha": alpha, "lengths": every, "backend": backend}
+            stats = hierarchical_contrastive_loss(*views, return_stats=True, **of_all)[1]
     loss, world = x.new_zeros((), dtype=spec.compute_dtype(x.dtype)), len(sizes)
     if alpha:
         tau = temperature
@@ -186,7 +197,7 @@ def _among_processes(
         settings["lengths"] = every
         loss = alpha * hierarchical_contrastive_loss(views[0], views[1], alpha=1.0, **settings)
     if alpha < 1:
-        share = processes.nothing(x, temperature)
+        share = agreement.nothing(x, temperature)
         pyramid = list(operator.levels(z1, z2, lengths, float(alpha)))
         for level in pyramid if len(x) else ():
             steps = series * level.z1.shape[1] if every is None else int(every.sum())
@@ -196,7 +207,7 @@ def _among_processes(
                 share = share + found * (level.temporal / (2 * steps * len(pyramid)))
             every = None if every is None else every // 2
         loss = loss + collectives.total_of_shares(share, group, ddp=ddp)
-    return loss
+    return loss if stats is None else (loss, stats)
 
 
 @overload
@@ -225,7 +236,8 @@ def grouped_nt_xent_loss(
     """G independent NT-Xent problems (see :func:`nt_xent_loss`), one thread each: (G, 2L) losses.
 
     Args:
-        z1, z2: (G, L, D), two views of each problem's rows; any strides.
+        z1, z2: (G, L, D), two views of each problem's rows; any strides; dtypes as for
+            :func:`nt_xent_loss`.
         temperature: tau > 0; a 0-d tensor gets its gradient.
         lengths: (G,) int64, rows of each problem, 1 to L; None: L. The 2 lengths[g] losses of
             problem g come first in its row (z1's rows, then z2's), zeros behind; rows beyond are
@@ -235,7 +247,7 @@ def grouped_nt_xent_loss(
             of at least one problem.
         precision: as in :func:`nt_xent_loss`.
     """
-    _check_views(z1, z2)
+    z1, z2 = _check_views(z1, z2)
     arguments.check_temperature_value("temperature", temperature)
     if lengths is not None:
         _check_lengths(lengths, z1)
@@ -302,14 +314,14 @@ def _rows(
     return rows.movedim(1, 0)[:, valid]
 
 
-def _check_views(z1: Tensor, z2: Tensor, least: int = 1) -> None:
+def _check_views(z1: Tensor, z2: Tensor, least: int = 1) -> Sequence[Tensor]:
     for name, z in (("z1", z1), ("z2", z2)):
         checks.floating(name, z)
         if z.dim() != 3 or 0 in z.shape[1 - least :]:
             raise ValueError(
                 f"{name}: shape {tuple(z.shape)}; accepted: three sizes, none of them 0"
             )
-    checks.alike(("z1", "z2"), (z1, z2))
+    return checks.alike(("z1", "z2"), (z1, z2))
 
 
 def _check_lengths(lengths: Tensor, z: Tensor) -> None:

@@ -8,6 +8,7 @@ not: `why_not` names what is left to it.
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends import registration
 from tsssl_fast.backends.precision import product
 from tsssl_fast.functional.contrastive import definition, soft_targets
 from tsssl_fast.functional.contrastive.problem import PairTemperature, Problem, inverse
@@ -137,7 +138,7 @@ def extra_keys(
     q: Tensor, k: Tensor, valid: Tensor | None, tau: float | Tensor, rules: Rules, how: How
 ) -> Tensor:
     """log-sum-exp per query over keys that are all negatives."""
-    if isinstance(tau, Tensor) or k.requires_grad:
+    if isinstance(tau, Tensor) or registration.differentiated(k):
         queue = PLAIN._replace(q_valid=rules.q_valid, k_valid=valid, normalize=rules.normalize)
         return pairs.pair_logsumexp(q, k, inverse(tau, q), queue, *how)[0]
     return key_logsumexp(q, k, rules.q_valid, valid, 1 / tau, rules.normalize, *how)

@@ -78,7 +78,8 @@ def siglip_loss(
     (dot product for normalize=False).
 
     Args:
-        q, k: (M, D), (P, D) in one floating dtype; 16-bit inputs are computed in float32.
+        q, k: (M, D), (P, D), floating; 16-bit inputs are computed in float32, and two dtypes in
+            torch.promote_types of them.
         logit_scale, logit_bias: finite numbers, or 0-d floating tensors, which get their gradients.
         q_ids, k_ids: integers, equal ids are positives; default: q_i and k_i, which needs M = P.
         q_valid, k_valid: (M,), (P,) bool; a row flagged False takes part in no pair, gets zero
@@ -114,6 +115,7 @@ def siglip_loss(
     products, name = precision_name(precision), backend_name(backend)
     if q_ids is None:
         checks.alike(("q", "k"), (q, k))
+    q, k = arguments.in_one_dtype(q, k)
     loss = sigmoid_operator.sigmoid_pairs(
         *(q, k, scale, bias, q_ids, k_ids, q_valid, k_valid, normalize, products, name)
     )

@@ -5,7 +5,7 @@ memory O(N D) of all rows, and the sum of its rows' losses is its share of the l
 uneven or empty.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,87 +15,25 @@ from tsssl_fast.backends.precision import precision_name
 from tsssl_fast.common import checks, collectives
 from tsssl_fast.common.collectives import Group
 from tsssl_fast.functional.contrastive import arguments
+from tsssl_fast.functional.contrastive.agreement import Asked, no_rows
 from tsssl_fast.functional.contrastive.kernels import paired_similarity
 from tsssl_fast.functional.contrastive.problem import (
     MEAN_OVER,
     PairTemperature,
     Problem,
-    Temperature,
     inverse,
 )
 from tsssl_fast.functional.contrastive.ring import sums_over_pairs
-from tsssl_fast.functional.contrastive.row_losses import Rows, row_loss, weighted_row_loss
-from tsssl_fast.functional.contrastive.solve import backend_name, row_statistics
+from tsssl_fast.functional.contrastive.row_losses import (
+    Rows,
+    RowStatistics,
+    row_loss,
+    weighted_row_loss,
+)
+from tsssl_fast.functional.contrastive.solve import Loss, backend_name, row_statistics
 from tsssl_fast.ops.contrastive.operators.sigmoid import sigmoid_pairs
 from tsssl_fast.ops.contrastive.reference.pairs import PLAIN
 from tsssl_fast.ops.contrastive.rules import GROUP_RULES
-
-
-class Asked(NamedTuple):
-    """What every loss is asked for beside its rows; function: its name."""
-
-    function: str
-    process_group: Group
-    ddp: bool
-    temperature: Temperature
-    normalize: bool
-    reduction: str
-    return_stats: bool
-    precision: str | None
-    backend: str | None
-
-    def agreed(self, rows: Callable[[], Tensor], *more: object) -> tuple[Group, Tensor, list[int]]:
-        """The group, this process's rows and the numbers of all; an error on every process where
-        one's arguments are wrong, or differ in these options or in `more`."""
-        group = collectives.group_of(self.process_group)
-        tau = self.temperature
-        taus: tuple[object, ...] = (tau,)
-        if isinstance(tau, PairTemperature):
-            taus = (tau.positive, tau.negative, tau.same_group)
-        options = (*taus, self.normalize, self.reduction, self.precision, self.ddp, *more)
-        x, sizes = collectives.agree(rows, group, (self.function, *map(shown, options)))
-        if not any(sizes):
-            raise ValueError("process_group: no rows on any process; accepted: some on one")
-        return group, x, sizes
-
-    def check(self, views: dict[str, Tensor], rows: int) -> None:
-        """Views alike, which may be empty; rows: of a temperature with one for each."""
-        for name, z in views.items():
-            checks.matrix(name, z, least=0)
-        checks.alike(tuple(views), tuple(views.values()))
-        tau = self.temperature
-        if isinstance(tau, Tensor) and tau.dim() == 1 and tuple(tau.shape) != (rows,):
-            accepted = f"({rows},)" if rows else "a number, a 0-d tensor or a PairTemperature"
-            raise ValueError(f"temperature: shape {tuple(tau.shape)}; accepted: {accepted}")
-        arguments.check_temperature_type("temperature", tau)
-        precision_name(self.precision)
-        backend_name(self.backend)
-        check_result(self.reduction, self.return_stats)
-
-    def problem(self) -> Problem:
-        rules = PLAIN._replace(normalize=self.normalize)
-        products, name = precision_name(self.precision), backend_name(self.backend)
-        return Problem(rules, self.temperature, precision=products, backend=name)
-
-    def total(self, share: Tensor, count: int | Tensor, group: Group) -> Tensor:
-        """The loss from the sum over this process's rows; count: of all."""
-        if self.reduction == "mean":
-            share = share / count
-        return collectives.total_of_shares(share, group, ddp=self.ddp)
-
-
-def shown(option: object) -> object:
-    """What processes compare of an option: of a tensor, that it is one."""
-    return "a tensor" if isinstance(option, Tensor) else option
-
-
-def check_result(reduction: str, return_stats: bool) -> None:
-    """One number is the same on every process; rows and what is known of them are not."""
-    checks.choice("reduction", reduction, checks.REDUCTIONS)
-    if reduction == "none":
-        raise ValueError("reduction: 'none' with process_group; accepted: 'mean', 'sum'")
-    if return_stats:
-        raise ValueError("return_stats: True with process_group; accepted: False")
 
 
 def two_views(
@@ -105,7 +43,7 @@ def two_views(
     *,
     denominator: str = "all",
     sigma: float | None = None,
-) -> Tensor:
+) -> Loss:
     """NT-Xent, with the denominator "negatives" DCL; sigma: of DCLW."""
 
     def rows() -> Tensor:
@@ -118,7 +56,7 @@ def two_views(
     parts = collectives.gather(x, sizes, group)
     own, others = _own_first(parts, group)
     if not len(own):
-        return asked.total(nothing(others, asked.temperature), 1, group)
+        return asked.result(*no_rows(others, asked.temperature), sum(sizes), group, 2)
     ids = torch.arange(len(own) // 2, device=own.device).repeat(2)
     found = _one_set(own, ids, others, ids.new_full((len(others),), -1), asked.problem())
     if sigma is None:
@@ -130,10 +68,10 @@ def two_views(
             softmax = every.softmax(dim=0).split([len(pair) for pair in pairs])
             weight = 2 - len(every) * softmax[collectives.rank(group)]
         loss = weighted_row_loss(found, weight.repeat(2))
-    return asked.total(loss.sum(), sum(sizes), group)
+    return asked.result(loss, found, sum(sizes), group, 2)
 
 
-def labelled(asked: Asked, z: Tensor, labels: Tensor, mean_over: str) -> Tensor:
+def labelled(asked: Asked, z: Tensor, labels: Tensor, mean_over: str) -> Loss:
     """SupCon: labels meet across processes."""
 
     def rows() -> Tensor:
@@ -147,16 +85,16 @@ def labelled(asked: Asked, z: Tensor, labels: Tensor, mean_over: str) -> Tensor:
     ids, other_ids = _own_first(collectives.gather(labels.long(), sizes, group), group)
     if len(own):
         found = _one_set(own, ids, others, other_ids, asked.problem())
-        share, counted = row_loss(found, "mean_log", "all").sum(), found.has_positive.sum()
+        loss, counted = row_loss(found, "mean_log", "all"), found.has_positive.sum()
     else:
-        share, counted = nothing(others, asked.temperature), ids.sum()
+        (loss, found), counted = no_rows(others, asked.temperature), ids.sum()
     count: int | Tensor = sum(sizes)
     if asked.reduction == "mean" and mean_over == "with_positive":
         count = collectives.sum_over_processes(counted, group).clamp_min(1)
-    return asked.total(share, count, group)
+    return asked.result(loss, found, count, group)
 
 
-def clip_in_ring(asked: Asked, q: Tensor, k: Tensor) -> Tensor:
+def clip_in_ring(asked: Asked, q: Tensor, k: Tensor) -> Loss:
     """CLIP with both directions' log-sums from one product a block of keys."""
     tau = asked.temperature
 
@@ -164,9 +102,10 @@ def clip_in_ring(asked: Asked, q: Tensor, k: Tensor) -> Tensor:
         if isinstance(tau, PairTemperature):
             raise TypeError("temperature: PairTemperature with ring=True; accepted: a number")
         asked.check({"q": q, "k": k}, 0)
-        return k
+        return _keys(q, k)
 
     group, _, sizes = asked.agreed(rows, "ring")
+    q, k = arguments.in_one_dtype(q, k)
     problem = asked.problem()
     numbers = (tau,) if isinstance(tau, Tensor) else ()
 
@@ -178,15 +117,19 @@ def clip_in_ring(asked: Asked, q: Tensor, k: Tensor) -> Tensor:
         of_block = problem._replace(rules=rules, temperature=numbers[0] if numbers else tau)
         return row_statistics(q, keys, of_block).negative
 
-    found = sums_over_pairs(
+    sums = sums_over_pairs(
         pairs, q, k, sizes=sizes, group=group, logarithms=True, of_keys=True, numbers=numbers
     )
-    negative = torch.cat(found)
     assert not isinstance(tau, PairTemperature)
     positive = paired_similarity(q, k, asked.normalize)
     positive = (positive * inverse(tau, q).to(positive.dtype)).repeat(2)
-    loss = row_loss(Rows(negative, positive, torch.zeros_like(positive)), "mean_log", "all")
-    return asked.total(loss.sum(), 2 * sum(sizes), group)
+    found = Rows(torch.cat(sums), positive, torch.zeros_like(positive))
+    if asked.return_stats:
+        with torch.no_grad():
+            parts = collectives.gather(torch.cat([q, k]), [2 * size for size in sizes], group)
+            found = found._replace(statistics=_two_sides(parts, group, problem)[1].statistics)
+    loss = row_loss(found, "mean_log", "all")
+    return asked.result(loss, found, 2 * sum(sizes), group, 2)
 
 
 class Sides(NamedTuple):
@@ -206,7 +149,7 @@ def sigmoid(
     logit_bias: float | Tensor,
     sides: Sides,
     ring: bool,
-) -> Tensor:
+) -> Loss:
     """SigLIP: ids meet across processes."""
 
     def rows() -> Tensor:
@@ -216,12 +159,13 @@ def sigmoid(
             arguments.number(name, number, q)
         if sides.q_ids is None:
             checks.alike(("q", "k"), (q, k))
-        check_result(asked.reduction, asked.return_stats)
+        checks.choice("reduction", asked.reduction, checks.REDUCTIONS)
         precision_name(asked.precision)
-        return k
+        return _keys(q, k)
 
     given = (sides.q_ids is None, sides.k_valid is None)
     group, _, sizes = asked.agreed(rows, logit_scale, logit_bias, *given, ring)
+    q, k = arguments.in_one_dtype(q, k)
     numbers = tuple(arguments.number("", x, q) for x in (logit_scale, logit_bias))
     q_ids, k_ids, q_valid, k_valid = sides
     if q_ids is None or k_ids is None:
@@ -255,35 +199,73 @@ def sigmoid(
         if len(q):
             loss = pairs(q, every, along, False, numbers)
         else:
-            loss = nothing(every, *numbers) + nothing(q)
+            loss = no_rows(torch.cat([every, q]), *numbers)[0]
+    found = no_rows(q)[1]
+    if asked.return_stats:
+        every, *along = (torch.cat(collectives.gather(x, sizes, group)) for x in (k, *beside))
+        flags = along[1].bool() if len(along) > 1 else None
+        of_all = Sides(q_ids, along[0], q_valid, flags)
+        found = _sigmoid_rows(asked, q, every, 1 / numbers[0], of_all)
     count = len(q) if q_valid is None else int(q_valid.sum())
     every_count = collectives.sum_over_processes(torch.tensor(count, device=q.device), group)
-    return asked.total(loss.sum(), every_count.clamp_min(1), group)
+    return asked.result(loss, found, every_count.clamp_min(1), group)
 
 
-def queries_keys(asked: Asked, q: Tensor, k: Tensor, symmetric: bool) -> Tensor:
+@torch.no_grad()
+def _sigmoid_rows(asked: Asked, q: Tensor, keys: Tensor, tau: Tensor, sides: Sides) -> Rows:
+    """What statistics are of, from one more pass."""
+    if not len(q):
+        return no_rows(q)[1]
+    q_ids, k_ids, q_valid, k_valid = sides
+    rules = PLAIN._replace(
+        q_id=q_ids, k_id=k_ids, q_valid=q_valid, k_valid=k_valid, normalize=asked.normalize
+    )
+    return row_statistics(q, keys, asked.problem()._replace(rules=rules, temperature=tau))
+
+
+def queries_keys(asked: Asked, q: Tensor, k: Tensor, symmetric: bool) -> Loss:
     """InfoNCE; symmetric: CLIP."""
 
     def rows() -> Tensor:
         asked.check({"q": q, "k": k}, 0 if symmetric else len(q))
-        return torch.cat([q, k]) if symmetric else k
+        return torch.cat([q, k]) if symmetric else _keys(q, k)
 
     group, x, sizes = asked.agreed(rows, symmetric)
+    q = q.to(x.dtype)
     parts, problem = collectives.gather(x, sizes, group), asked.problem()
-    if not len(q):
-        return asked.total(nothing(torch.cat(parts), asked.temperature) + nothing(q), 1, group)
-    if not symmetric:
-        return asked.total(_paired(q, *_own_first(parts, group), problem), sum(sizes), group)
+    if symmetric:
+        loss, found = _two_sides(parts, group, problem)
+        return asked.result(loss, found, sum(sizes), group, 2)
+    if len(q):
+        found = _paired(q, *_own_first(parts, group), problem)
+        loss = row_loss(found, "mean_log", "all")
+    else:
+        loss, found = no_rows(torch.cat([*parts, q]), asked.temperature)
+    return asked.result(loss, found, sum(sizes), group)
+
+
+def _two_sides(parts: Sequence[Tensor], group: Group, problem: Problem) -> tuple[Tensor, Rows]:
+    """This process's queries against all keys, and its keys against all queries; parts: of every
+    process, its queries and its keys behind them."""
+    if not len(parts[collectives.rank(group)]):
+        return no_rows(torch.cat(list(parts)), problem.temperature)
     queries, keys = zip(*map(_halves, parts), strict=True)
     own_q, other_q = _own_first(queries, group)
     own_k, other_k = _own_first(keys, group)
-    share = _paired(own_q, own_k, other_k, problem) + _paired(own_k, own_q, other_q, problem)
-    return asked.total(share, sum(sizes), group)
+    first = _paired(own_q, own_k, other_k, problem)
+    second = _paired(own_k, own_q, other_q, problem)
+    statistics = None
+    if first.statistics is not None and second.statistics is not None:
+        both = zip(first.statistics, second.statistics, strict=True)
+        statistics = RowStatistics(*map(torch.cat, both))
+    negative, positive, gap = map(torch.cat, zip(first[:3], second[:3], strict=True))
+    found = Rows(negative, positive, gap, statistics=statistics)
+    return row_loss(found, "mean_log", "all"), found
 
 
 def queue(
     asked: Asked, q: Tensor, k: Tensor, negatives: Tensor, negatives_valid: Tensor | None
-) -> Tensor:
+) -> Loss:
     """InfoNCE against further keys alone, which are not gathered: a query meets its process's."""
 
     def rows() -> Tensor:
@@ -292,9 +274,10 @@ def queue(
         return q
 
     group, _, sizes = asked.agreed(rows)
+    q, k, negatives = arguments.in_one_dtype(q, k, negatives)
     if not len(q):
-        nobody = nothing(q, asked.temperature, negatives) + nothing(k)
-        return asked.total(nobody, 1, group)
+        loss, found = no_rows(torch.cat([q, k]), asked.temperature, negatives)
+        return asked.result(loss, found, sum(sizes), group)
     ids = torch.arange(len(q), device=q.device)
     problem = asked.problem()
     rules = problem.rules._replace(
@@ -304,7 +287,12 @@ def queue(
         rules=rules, negatives=negatives, negatives_valid=negatives_valid, paired=True
     )
     found = row_statistics(q, k, problem)
-    return asked.total(row_loss(found, "mean_log", "all").sum(), sum(sizes), group)
+    return asked.result(row_loss(found, "mean_log", "all"), found, sum(sizes), group)
+
+
+def _keys(q: Tensor, k: Tensor) -> Tensor:
+    keys: Tensor = arguments.in_one_dtype(q, k)[1]
+    return keys
 
 
 def _one_set(own: Tensor, ids: Tensor, others: Tensor, other_ids: Tensor, problem: Problem) -> Rows:
@@ -313,12 +301,11 @@ def _one_set(own: Tensor, ids: Tensor, others: Tensor, other_ids: Tensor, proble
     return row_statistics(own, torch.cat([own, others]), problem._replace(rules=rules))
 
 
-def _paired(q: Tensor, own: Tensor, others: Tensor, problem: Problem) -> Tensor:
-    """The sum over queries, each against its own key and all others."""
+def _paired(q: Tensor, own: Tensor, others: Tensor, problem: Problem) -> Rows:
+    """The queries, each against its own key and all others."""
     ids = torch.arange(len(own) + len(others), device=q.device)
     rules = problem.rules._replace(q_id=ids[: len(q)], k_id=ids)
-    found = row_statistics(q, torch.cat([own, others]), problem._replace(rules=rules))
-    return row_loss(found, "mean_log", "all").sum()
+    return row_statistics(q, torch.cat([own, others]), problem._replace(rules=rules))
 
 
 def _own_first(parts: Sequence[Tensor], group: Group) -> tuple[Tensor, Tensor]:
@@ -330,15 +317,3 @@ def _own_first(parts: Sequence[Tensor], group: Group) -> tuple[Tensor, Tensor]:
 
 def _halves(part: Tensor) -> tuple[Tensor, Tensor]:
     return part[: len(part) // 2], part[len(part) // 2 :]
-
-
-def nothing(rows: Tensor, *numbers: Temperature | None) -> Tensor:
-    """0, for a process without rows, whose backward takes part: the gradients of others' rows pass
-    through it, and parameters get one of 0."""
-    found = rows[:0].sum().to(torch.promote_types(rows.dtype, torch.float32))
-    for x in numbers:
-        if isinstance(x, PairTemperature):
-            found = nothing(rows, x.positive, x.negative, x.same_group) + found
-        if isinstance(x, Tensor):
-            found = found + 0 * x.sum()
-    return found

@@ -60,7 +60,8 @@ def info_nce_loss(
     loss_i = -log(exp(a_ii) / (exp(a_ii) + sum_j exp(<q_i, n_j> / tau))).
 
     Args:
-        q, k: (N, D), one floating dtype; 16-bit inputs are computed in float32.
+        q, k: (N, D), floating; 16-bit inputs are computed in float32. Embeddings of several dtypes
+            are compared in torch.promote_types of them, and each gets its gradient in its own.
         temperature: tau > 0: a float, a 0-d tensor (gets its gradient), (N,), one per query, or a
             PairTemperature.
         negatives, negatives_valid: (K, D) and (K,) bool flags of filled slots; gradients flow to
@@ -90,6 +91,7 @@ def info_nce_loss(
     options = (temperature, reduction, normalize, return_stats, precision, backend)
     problem = _paired(q, k, *options)
     arguments.check_keys(q, negatives, negatives_valid, None, None)
+    q, k, negatives = arguments.in_one_dtype(q, k, negatives)
     if negatives is None:
         rules = problem.rules._replace(symmetric=symmetric)
         return solve(q, k, problem._replace(rules=rules))
@@ -177,6 +179,7 @@ def clip_loss(
         return processes.queries_keys(asked, q, k, symmetric=True)
     options = (temperature, reduction, normalize, return_stats, precision, backend)
     problem = _paired(q, k, *options)
+    q, k = arguments.in_one_dtype(q, k)
     return solve(q, k, problem._replace(rules=problem.rules._replace(symmetric=True)))
 
 

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from tsssl_fast.ops.contrastive.reference.pairs import log1p_exp
+
 
 class RowStatistics(NamedTuple):
     """Of each row, without gradient, over its pairs: numbers of positives and of negatives; the
@@ -55,7 +57,7 @@ def row_loss(found: Rows, positives: str, denominator: str) -> Tensor:
         return found.pairwise
     some = found.has_positive & found.has_negative
     x = torch.where(some, found.negative, 0.0) - torch.where(some, found.positive, 0.0)
-    loss = torch.logaddexp(x, x.new_zeros(())) if denominator == "all" else x
+    loss = log1p_exp(x) if denominator == "all" else x
     if positives == "mean_log":
         loss = loss + found.gap
     return torch.where(some, loss, 0.0)

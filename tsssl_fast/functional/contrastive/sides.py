@@ -1,5 +1,6 @@
 """The two directions of a problem as plain arrays: queries against keys, keys against queries."""
 
+import contextlib
 from dataclasses import dataclass
 
 import torch
@@ -109,6 +110,13 @@ def rows_of(x: Tensor, first: int, last: int, dtype: torch.dtype) -> Tensor:
     """Rows [first, last) of a dense or CSR matrix, dense."""
     if x.layout == torch.strided:
         return x[first:last].to(dtype)
+    # torch.func does not know sparse tensors, and this one is a constant.
+    plain = torch._C._are_functorch_transforms_active()
+    with torch._C._DisableFuncTorch() if plain else contextlib.nullcontext():
+        return _dense(x, first, last, dtype)
+
+
+def _dense(x: Tensor, first: int, last: int, dtype: torch.dtype) -> Tensor:
     crow = x.crow_indices()[first : last + 1]
     start, stop = int(crow[0]), int(crow[-1])
     at = torch.repeat_interleave(torch.arange(last - first, device=x.device), crow.diff())

@@ -31,6 +31,7 @@ def mix_hard_negatives(
         ValueError: a count < 1 for hardest, < 0 for the others, or hardest > K.
     """
     arguments.check_operands(q, negatives)
+    q, negatives = arguments.in_one_dtype(q, negatives)
     for name, value, least in (
         ("hardest", hardest, 1),
         ("mixed", mixed, 0),
@@ -68,7 +69,7 @@ def extrapolate_positives(
         (q', k'), not renormalised (use normalize=False, or let the loss normalise).
     """
     arguments.check_operands(q, k)
-    checks.alike(("q", "k"), (q, k))
+    q, k = checks.alike(("q", "k"), (q, k))
     checks.positive("alpha", alpha)
     m = 1 + _beta((len(q), 1), alpha, q, generator)
     return m * q + (1 - m) * k, m * k + (1 - m) * q
@@ -84,6 +85,34 @@ def interpolate_negatives(
     m = _beta((len(negatives), 1), alpha, negatives, generator)
     order = torch.randperm(len(negatives), generator=generator, device=negatives.device)
     return m * negatives + (1 - m) * negatives[order]
+
+
+@torch.no_grad()
+def quality_weights(foreground: Tensor, background: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """How good generated pairs are, as the `query_weight` of :func:`contrastive_loss` (GenView:
+    Enhancing View Quality with Pretrained Generative Model for Self-Supervised Learning, 2024):
+
+        w_i = N softmax_i((foreground_i - background_i) / temperature)
+
+    A pair counts more the more alike what matters is in its views, and the less alike the rest.
+
+    Args:
+        foreground, background: (N,) similarities of a pair's views in what matters and in the rest.
+        temperature: > 0.
+
+    Returns:
+        (N,) constants, mean 1.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
+    for name, x in (("foreground", foreground), ("background", background)):
+        checks.floating(name, x)
+        if x.dim() != 1:
+            raise ValueError(f"{name}: shape {tuple(x.shape)}; accepted: (N,)")
+    foreground, background = checks.alike(("foreground", "background"), (foreground, background))
+    tau = checks.positive("temperature", temperature)
+    return len(foreground) * ((foreground - background) / tau).softmax(0)
 
 
 def _beta(

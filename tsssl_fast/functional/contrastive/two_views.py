@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
 import torch
@@ -63,7 +64,8 @@ def nt_xent_loss(
 
     Args:
         z1, z2: (N, D) embeddings of two views of the same N series; float16, bfloat16, float32 or
-            float64, the same device. Row i of both belongs to series i.
+            float64, the same device. Row i of both belongs to series i. Of two dtypes the loss is
+            that of both in torch.promote_types of them.
         temperature: tau > 0: a float; a 0-d tensor (gets its gradient); (2N,), one per row; or a
             PairTemperature.
         normalize: False: dot products of the rows as they are.
@@ -78,22 +80,24 @@ def nt_xent_loss(
             tsssl_fast.explain says what runs.
         process_group: of torch.distributed, or "world": the loss of the rows of all its processes,
             the same number on each; N may differ between them, and be 0. Every process must call
-            the loss and its backward. None: this process alone. See docs/processes.md.
+            the loss and its backward. None: this process alone. reduction="none" gives this
+            process's rows, return_stats the statistics of all. See docs/processes.md.
         ddp: with process_group, the backward is scaled for DistributedDataParallel, whose mean of
-            gradients is then that of the whole batch; False: for who sums gradients.
+            gradients is then that of the whole batch; False: for who sums gradients. With
+            reduction="none" the batch's loss is what all processes make of their rows, added.
         backend: see the package.
 
     Returns:
         The loss; float32 for 16-bit inputs (the arithmetic is float32), else the inputs' dtype.
         N = 1 gives 0 with zero gradient. A row with norm <= 1e-12 has cosine 0 with everything and
-        gets zero gradient. Gradients flow to both inputs, in their dtype.
+        gets zero gradient. Gradients flow to both inputs, each in its own dtype.
 
     Raises:
-        TypeError: an input is no floating tensor, or dtypes differ.
+        TypeError: an input is no floating tensor.
         ValueError: not (N, D), N = 0, shapes or devices differ, temperature not finite or <= 0,
             unknown reduction, precision or backend. With process_group: on every process, where
             one's arguments are wrong, or columns, dtypes or options differ between processes; where
-            torch.distributed is not initialised; for reduction="none" and return_stats.
+            torch.distributed is not initialised.
         BackendUnavailableError: the backend asked for can not run these inputs.
     """
     if process_group is not None:
@@ -112,7 +116,7 @@ def nt_xent_loss(
         and z1.numel()
         and reduction in checks.REDUCTIONS
     ):
-        _check_views(z1, z2, reduction)
+        z1, z2 = _checked(z1, z2, reduction)
     name = backend_name(backend) if backend else ""
     products = "" if precision is None else precision_name(precision)
     if isinstance(temperature, (int, float)) and normalize and not return_stats:
@@ -125,11 +129,12 @@ def nt_xent_loss(
     return solve(z, None, problem)
 
 
-def _check_views(z1: Tensor, z2: Tensor, reduction: str) -> None:
+def _checked(z1: Tensor, z2: Tensor, reduction: str) -> Sequence[Tensor]:
+    """The views, in one dtype."""
     checks.matrix("z1", z1)
     checks.matrix("z2", z2)
-    checks.alike(("z1", "z2"), (z1, z2))
     checks.choice("reduction", reduction, checks.REDUCTIONS)
+    return checks.alike(("z1", "z2"), (z1, z2))
 
 
 def _two_views(
@@ -182,7 +187,7 @@ def dcl_loss(
         rest = (temperature, normalize, reduction, return_stats, precision, backend)
         asked = processes.Asked("dcl_loss", process_group, ddp, *rest)
         return processes.two_views(asked, z1, z2, denominator="negatives")
-    _check_views(z1, z2, reduction)
+    z1, z2 = _checked(z1, z2, reduction)
     options = (temperature, normalize, reduction, return_stats, precision, backend)
     z, problem = _two_views(z1, z2, *options)
     return solve(z, None, problem._replace(denominator="negatives"))
@@ -229,14 +234,15 @@ def dclw_loss(
         rest = (temperature, normalize, reduction, return_stats, precision, backend)
         asked = processes.Asked("dclw_loss", process_group, ddp, *rest)
         return processes.two_views(asked, z1, z2, denominator="negatives", sigma=sigma)
-    _check_views(z1, z2, reduction)
+    z1, z2 = _checked(z1, z2, reduction)
     sigma = checks.positive("sigma", sigma)
     options = (temperature, normalize, reduction, return_stats, precision, backend)
     z, problem = _two_views(z1, z2, *options)
     found = row_statistics(z, None, problem)
+    # Detached once more: for forward mode no_grad is nothing.
     with torch.no_grad():
         similarity = paired_similarity(z1, z2, normalize) / sigma
-        weight = (2 - len(z1) * similarity.softmax(dim=0)).repeat(2)
+        weight = (2 - len(z1) * similarity.softmax(dim=0)).repeat(2).detach()
     loss = checks.reduce(weighted_row_loss(found, weight), reduction)
     if not return_stats:
         return loss

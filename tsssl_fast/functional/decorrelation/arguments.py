@@ -27,18 +27,19 @@ def convention_of(
 
 def check_views(
     views: tuple[Tensor, ...], names: tuple[str, ...] | None = None, least: int = 2
-) -> None:
-    """names: None: z1, z2, more[0], more[1] and so on."""
+) -> tuple[Tensor, ...]:
+    """The views, in one dtype. names: None: z1, z2, more[0], more[1] and so on."""
     if names is None:  # the common case without the formatting: 1 microsecond
         names = _PAIR if len(views) == 2 else _names(len(views))
     for name, z in zip(names, views, strict=True):
         checks.matrix(name, z, min(least, 1))
-    checks.alike(names, views)
+    views = tuple(checks.alike(names, views))
     if views[0].shape[0] < least:
         raise ValueError(
             f"{names[0]}: shape {tuple(views[0].shape)}; accepted: (N, D) with N >= 2 "
             "(the statistics of one row are undefined)"
         )
+    return views
 
 
 def _names(count: int) -> tuple[str, ...]:

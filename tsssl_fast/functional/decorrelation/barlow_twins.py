@@ -128,7 +128,7 @@ def barlow_twins_loss(
             **{"center": center, "unbiased": unbiased},
         }
         z1, z2 = views_of_all("barlow_twins_loss", (z1, z2), process_group, ddp, options)
-    check_views((z1, z2))
+    z1, z2 = check_views((z1, z2))
     chosen = barlow_twins_convention(convention, lambd, scale_loss, center, unbiased, eps)
     settings = BarlowTwinsSettings(
         1.0, 1.0, chosen.scale_loss, chosen.scale_loss * chosen.lambd, chosen.eps

@@ -65,12 +65,13 @@ def invariance_penalty(
     "mean" is what the published codes use; "sum_dim" is equation 5 of Bardes et al., ICLR 2022.
 
     Args:
-        z1, z2, more: two or more (N, D) tensors, N >= 1, alike in shape, dtype and device.
+        z1, z2, more: two or more (N, D) tensors, N >= 1, alike in shape and device; dtypes as for
+            vicreg_loss.
 
     Returns and raises: as for vicreg_loss.
     """
     views = (z1, z2, *more)
-    check_views(views, least=1)
+    views = check_views(views, least=1)
     checks.choice("reduction", reduction, ("mean", "sum_dim"))
     (n, dim), count = z1.shape, len(views)
     factor = 2.0 / (count * (count - 1) * n * (dim if reduction == "mean" else 1))

@@ -123,7 +123,8 @@ def vicreg_loss(
 
     Args:
         z1, z2, more: two or more views, (N, D) with N >= 2; float16, bfloat16, float32 or float64,
-            alike in shape, dtype and device. Row i of all belongs to series i.
+            alike in shape and device. Row i of all belongs to series i. Of several dtypes the loss
+            is that of all in torch.promote_types of them.
         invariance_weight, variance_weight, covariance_weight: >= 0; None takes the convention's.
         gamma: the standard deviation that the hinge keeps, > 0.
         eps: added to the variance, > 0; for `correlation` also the least norm of a column.
@@ -141,10 +142,11 @@ def vicreg_loss(
 
     Returns:
         A scalar, or VICRegTerms; float32 for 16-bit inputs (the arithmetic is float32), else the
-        inputs' dtype. Finite for a constant batch, whose variance gradient is zero.
+        inputs' dtype. Each input gets its gradient in its own dtype. Finite for a constant batch,
+        whose variance gradient is zero.
 
     Raises:
-        TypeError: an input is no floating tensor, dtypes differ, or a number is none.
+        TypeError: an input is no floating tensor, or a number is none.
         ValueError: not (N, D), N < 2, shapes or devices differ, a weight
             negative, gamma or eps not positive, unknown convention, precision or backend. With
             process_group: on every process, where one's views are wrong, or columns, dtypes or
@@ -173,7 +175,7 @@ def vicreg_loss(
         and len(z1) > 1
         and z1.numel()
     ):
-        check_views(views)
+        views = check_views(views)
     wanted = return_terms or return_stats
     chosen = (
         *(convention, invariance_weight, variance_weight, covariance_weight),

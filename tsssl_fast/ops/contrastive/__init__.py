@@ -7,7 +7,6 @@ grouped_nt_xent       many small NT-Xent problems in one launch
 hierarchical_nt_xent  TS2Vec's pyramid of those
 sigmoid_pairs         sigmoid loss over all pairs
 triplet               triplet loss on the hardest negative
-fused_backward        the backward of those that compute their gradient in the forward
 """
 
 from tsssl_fast.backends import dispatch

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
 from tsssl_fast.backends.precision import CHOICES, fake_choice, saved_choice, torch_setting
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.operators.nt_xent import backward_fake
+from tsssl_fast.ops.contrastive.reference.grouped import grouped_nt_xent as definition
 
 
 def _forward(z1: Tensor, z2: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -44,6 +46,17 @@ def _differentiate(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
     return g1, g2, *(None,) * 5
 
 
+def _define(*args: Any) -> tuple[Any, ...]:
+    return definition(*args), None, None
+
+
+def _define_backward(
+    grad: Tensor, z1: Tensor, z2: Tensor, saved: Tensor, choice: Tensor, *rest: Any
+) -> tuple[Tensor, Tensor]:
+    g1, g2 = torch.func.vjp(lambda *views: definition(*views, *rest), z1, z2)[1](grad)
+    return g1, g2
+
+
 _OPTIONS = "Tensor? lengths, float temperature, bool normalize"
 
 grouped_nt_xent = registration.define(
@@ -53,11 +66,12 @@ grouped_nt_xent = registration.define(
     _forward_fake,
     setup_context=_setup_context,
     backward=_differentiate,
+    definition=_define,
 )
 _first_order = registration.define(
     "grouped_nt_xent_backward(Tensor grad, Tensor z1, Tensor z2, Tensor saved, Tensor choice, "
     f"{_OPTIONS}, str backend) -> (Tensor, Tensor)",
     _backward,
     backward_fake,
-    backward=registration.no_second_derivative("grouped_nt_xent"),
+    definition=_define_backward,
 )

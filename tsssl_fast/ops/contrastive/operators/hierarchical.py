@@ -13,7 +13,7 @@ from torch import Tensor
 from tsssl_fast.backends import dispatch, registration
 from tsssl_fast.backends.precision import CHOICES, torch_setting
 from tsssl_fast.ops.contrastive import spec
-from tsssl_fast.ops.contrastive.operators.saved_gradient import fused_gradient
+from tsssl_fast.ops.contrastive.reference.grouped import grouped_nt_xent
 
 Kernel = Callable[..., Tensor]
 
@@ -50,19 +50,26 @@ def hierarchical_nt_xent(
     backend: str,
 ) -> Tensor:
     """The loss; arguments checked by functional.hierarchical_contrastive."""
-    gradient = torch.is_grad_enabled() and (z1.requires_grad or z2.requires_grad)
+    gradient = torch.is_grad_enabled() and registration.differentiated(z1, z2)
     arguments = (z1, z2, lengths, alpha, temperature, normalize, gradient, precision, backend)
     return _operator(*arguments)[0]
 
 
-def levels(z1: Tensor, z2: Tensor, lengths: Tensor | None, alpha: float) -> Iterator[Level]:
+def levels(
+    z1: Tensor,
+    z2: Tensor,
+    lengths: Tensor | None,
+    alpha: float,
+    halve: Callable[[Tensor], Tensor] | None = None,
+) -> Iterator[Level]:
     """TS2Vec's pyramid: max-pooled by two until one step is left; the last has no temporal part."""
+    halve = halve or _halve
     while True:
         last = z1.shape[1] == 1
         yield Level(z1, z2, lengths, alpha, 0.0 if last else 1 - alpha)
         if last:
             return
-        z1, z2 = _halve(z1), _halve(z2)
+        z1, z2 = halve(z1), halve(z2)
         lengths = None if lengths is None else lengths // 2
 
 
@@ -70,6 +77,13 @@ def _halve(z: Tensor) -> Tensor:
     """Maximum over pairs of steps; an odd last step is dropped."""
     steps = z.shape[1] // 2
     return torch.maximum(z[:, 0 : 2 * steps : 2], z[:, 1 : 2 * steps : 2])
+
+
+def _earlier(z: Tensor) -> Tensor:
+    """The same, whose derivative is `_halve_backward`."""
+    steps = z.shape[1] // 2
+    even, odd = z[:, 0 : 2 * steps : 2], z[:, 1 : 2 * steps : 2]
+    return torch.where((even >= odd) | even.isnan(), even, odd)
 
 
 def _halve_backward(grad: Tensor, z: Tensor, out: Tensor) -> None:
@@ -166,24 +180,66 @@ def _forward_fake(z1: Tensor, z2: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    z1, z2, lengths, *ctx.options, _, _, backend = inputs
+    ctx.backend = dispatch.resolve(backend)
     ctx.mark_non_differentiable(output[1])
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*inputs[:2], output[1])
+    ctx.save_for_backward(output[1], z1, z2, lengths)
 
 
 def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     if grad is None:
         return (None,) * 9
-    z1, z2, gradients = ctx.saved_tensors
-    g1, g2 = fused_gradient(grad, gradients, z1, z2).to(z1.dtype).unbind()
+    found = _first_order(grad, *ctx.saved_tensors, *ctx.options, ctx.backend)
+    g1, g2 = found.unbind()
     return g1, g2, *[None] * 7
 
 
+def _backward(grad: Tensor, gradients: Tensor, z1: Tensor, *_: Any) -> Tensor:
+    return (gradients * grad).to(z1.dtype)
+
+
+def _loss(
+    z1: Tensor,
+    z2: Tensor,
+    lengths: Tensor | None,
+    alpha: float,
+    temperature: float,
+    normalize: bool,
+) -> Tensor:
+    dtype = spec.compute_dtype(z1.dtype)
+    pyramid = list(levels(z1.to(dtype), z2.to(dtype), lengths, alpha, _earlier))
+    losses = [
+        part.weight * grouped_nt_xent(part.z1, part.z2, part.lengths, temperature, normalize).sum()
+        for level in pyramid
+        for part in parts(level)
+    ]
+    return torch.stack(losses).sum() / len(pyramid)
+
+
+def _define(*args: Any) -> tuple[Any, ...]:
+    return _loss(*args[:-1]), None
+
+
+def _define_backward(grad: Tensor, gradients: Tensor, z1: Tensor, z2: Tensor, *rest: Any) -> Tensor:
+    return torch.stack(torch.func.vjp(lambda *views: _loss(*views, *rest), z1, z2)[1](grad))
+
+
+_VIEWS = "Tensor z1, Tensor z2, Tensor? lengths, float alpha, float temperature, bool normalize"
+
 _operator = registration.define(
-    "hierarchical_nt_xent(Tensor z1, Tensor z2, Tensor? lengths, float alpha, float temperature, "
-    "bool normalize, bool gradient, str precision, str backend) -> (Tensor, Tensor)",
+    f"hierarchical_nt_xent({_VIEWS}, bool gradient, str precision, str backend) "
+    "-> (Tensor, Tensor)",
     _forward,
     _forward_fake,
     setup_context=_setup_context,
     backward=_differentiate,
+    definition=_define,
+)
+_first_order = registration.define(
+    f"hierarchical_nt_xent_backward(Tensor grad, Tensor gradients, {_VIEWS}, str backend) "
+    "-> Tensor",
+    _backward,
+    lambda grad, gradients, z1, *_: z1.new_empty(gradients.shape),
+    definition=_define_backward,
 )

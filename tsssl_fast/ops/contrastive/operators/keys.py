@@ -9,8 +9,7 @@ from torch import Tensor
 from tsssl_fast.backends import dispatch, registration
 from tsssl_fast.backends.precision import CHOICES, torch_setting
 from tsssl_fast.ops.contrastive import spec
-from tsssl_fast.ops.contrastive.operators.saved_gradient import fused_gradient
-from tsssl_fast.ops.contrastive.rules import Rules
+from tsssl_fast.ops.contrastive.reference.pairs import PLAIN, pair_logsumexp
 
 Kernel = Callable[..., tuple[Tensor, Tensor]]
 
@@ -26,7 +25,7 @@ def key_logsumexp(
     backend: str = "",
 ) -> Tensor:
     """log sum_j exp(beta <q_i, k_j>), (M,); -inf where no pair is left. Gradient to q alone."""
-    gradient = torch.is_grad_enabled() and q.requires_grad
+    gradient = torch.is_grad_enabled() and registration.differentiated(q)
     arguments = (q, k, q_valid, k_valid, beta, normalize, gradient, precision, backend)
     return _operator(*arguments)[0]
 
@@ -46,8 +45,7 @@ def composed(kernels: Any) -> Kernel:
         precision: int,
     ) -> tuple[Tensor, Tensor]:
         q, k = (z.to(spec.compute_dtype(z.dtype)) for z in (q, k))
-        arrays = (None, None, None, None, q_valid, k_valid, None, None)
-        rules = Rules(*arrays, normalize, False, False, 0)
+        rules = PLAIN._replace(q_valid=q_valid, k_valid=k_valid, normalize=normalize)
         scale = torch.full((), beta, dtype=torch.float64, device=q.device)
         out, sums, scales, _ = kernels["pair_logsumexp"](q, k, scale, rules, False, precision)
         lse = out[0].clone()
@@ -76,25 +74,59 @@ def _forward_fake(q: Tensor, k: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    q, k, q_valid, k_valid, *ctx.options, _, _, backend = inputs
+    ctx.backend = dispatch.resolve(backend)
     ctx.mark_non_differentiable(output[1])
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(inputs[0], output[1])
+    ctx.save_for_backward(output[1], q, k, q_valid, k_valid)
 
 
 def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     if grad is None:
         return (None,) * 9
-    q, jacobian = ctx.saved_tensors
-    found = fused_gradient(grad[:, None], jacobian, q)
-    # A row without pairs has log-sum-exp -inf, whose gradient may be NaN: what it adds is zero.
-    return (torch.where(jacobian == 0, 0, found).to(q.dtype), *(None,) * 8)
+    return _first_order(grad, *ctx.saved_tensors, *ctx.options, ctx.backend), *(None,) * 8
 
+
+def _backward(grad: Tensor, jacobian: Tensor, q: Tensor, *_: Any) -> Tensor:
+    # A row without pairs has log-sum-exp -inf, whose gradient may be NaN: what it adds is zero.
+    return torch.where(jacobian == 0, 0, jacobian * grad[:, None]).to(q.dtype)
+
+
+def _rows(
+    q: Tensor,
+    k: Tensor,
+    q_valid: Tensor | None,
+    k_valid: Tensor | None,
+    beta: float,
+    normalize: bool,
+) -> Tensor:
+    rules = PLAIN._replace(q_valid=q_valid, k_valid=k_valid, normalize=normalize)
+    scale = torch.full((), beta, dtype=spec.compute_dtype(q.dtype), device=q.device)
+    return pair_logsumexp(q, k, scale, rules)[0]
+
+
+def _define(*args: Any) -> tuple[Any, ...]:
+    return _rows(*args[:-1]), None
+
+
+def _define_backward(grad: Tensor, jacobian: Tensor, q: Tensor, *rest: Any) -> Tensor:
+    (dq,) = torch.func.vjp(lambda q: _rows(q, *rest), q)[1](grad)
+    return dq
+
+
+_PAIRS = "Tensor q, Tensor k, Tensor? q_valid, Tensor? k_valid, float beta, bool normalize"
 
 _operator = registration.define(
-    "key_logsumexp(Tensor q, Tensor k, Tensor? q_valid, Tensor? k_valid, float beta, "
-    "bool normalize, bool gradient, str precision, str backend) -> (Tensor, Tensor)",
+    f"key_logsumexp({_PAIRS}, bool gradient, str precision, str backend) -> (Tensor, Tensor)",
     _forward,
     _forward_fake,
     setup_context=_setup_context,
     backward=_differentiate,
+    definition=_define,
+)
+_first_order = registration.define(
+    f"key_logsumexp_backward(Tensor grad, Tensor jacobian, {_PAIRS}, str backend) -> Tensor",
+    _backward,
+    lambda grad, jacobian, q, *_: q.new_empty(q.shape),
+    definition=_define_backward,
 )

@@ -7,7 +7,9 @@ from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
 from tsssl_fast.backends.precision import CHOICES, fake_choice, saved_choice, torch_setting
+from tsssl_fast.common import checks
 from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive.reference.nt_xent import nt_xent as definition
 
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 _NONE = (None,) * 5
@@ -101,13 +103,27 @@ def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     return g1, g2, *_NONE
 
 
+def _define(z1: Tensor, z2: Tensor, temperature: float, reduction: str, keep: bool) -> Any:
+    return checks.reduce(definition(z1, z2, temperature), reduction), *(None,) * 4
+
+
+def _define_backward(grad: Tensor, z1: Tensor, z2: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    *_, temperature, reduction = rest
+
+    def loss(z1: Tensor, z2: Tensor) -> Tensor:
+        return checks.reduce(definition(z1, z2, temperature), reduction)
+
+    g1, g2 = torch.func.vjp(loss, z1, z2)[1](grad)
+    return g1, g2
+
+
 # loss: (2 N,), or one number; its arguments are checked by functional.nt_xent_loss. saved: the rows
 # of spec.NT_XENT_ROWS. With `keep` a backend may keep for the backward, else both are empty:
 # exponentials, (side * side,), with reduction "none"; with another, whose upstream gradient is one
 # number, the gradients of both views for an upstream gradient of 1, (2, N, D). choice: what was
 # allowed, for the backward.
 nt_xent = registration.define(
-    "nt_xent(Tensor z1, Tensor z2, float temperature, str reduction, bool keep, str precision, "
+    "nt_xent(Tensor z1, Tensor z2, Scalar temperature, str reduction, bool keep, str precision, "
     "str backend) "
     "-> (Tensor loss, Tensor saved, Tensor exponentials, Tensor gradients, Tensor choice)",
     _nt_xent,
@@ -115,12 +131,13 @@ nt_xent = registration.define(
     setup_context=_setup_context,
     backward=_differentiate,
     differentiated=_with_gradient,
+    definition=_define,
 )
 _first_order = registration.define(
     "nt_xent_backward(Tensor grad, Tensor z1, Tensor z2, Tensor saved, Tensor exponentials, "
-    "Tensor gradients, Tensor choice, float temperature, str reduction, str backend) "
+    "Tensor gradients, Tensor choice, Scalar temperature, str reduction, str backend) "
     "-> (Tensor, Tensor)",
     _nt_xent_backward,
     backward_fake,
-    backward=registration.no_second_derivative("nt_xent"),
+    definition=_define_backward,
 )

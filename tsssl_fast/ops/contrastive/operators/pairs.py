@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
 from tsssl_fast.backends.precision import CHOICES, fake_choice, saved_choice, torch_setting
 from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive.reference import pairs as reference
 from tsssl_fast.ops.contrastive.rules import Rules
 
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -111,6 +113,30 @@ def _differentiate(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
     return dq, keys, d_beta, *[None] * 15
 
 
+def _define(q: Tensor, k: Tensor | None, beta: Tensor, *rest: Any) -> tuple[Any, ...]:
+    *rules, statistics = rest
+    return *reference.forward(q, k, beta, Rules(*rules), statistics), None
+
+
+def _define_backward(
+    grad: Tensor,
+    q: Tensor,
+    k: Tensor | None,
+    beta: Tensor,
+    sums: Tensor,
+    scale: Tensor,
+    choice: Tensor,
+    key_gradient: bool,
+    *rules: Any,
+) -> tuple[Tensor, Tensor, Tensor]:
+    def rows(q: Tensor, beta: Tensor, *keys: Tensor) -> Tensor:
+        return reference.pair_logsumexp(q, keys[0] if keys else k, beta, Rules(*rules))
+
+    keys = (k,) if k is not None and key_gradient else ()
+    dq, d_beta, *dk = torch.func.vjp(rows, q, beta, *keys)[1](grad)
+    return dq, dk[0] if keys else q.new_empty(0), d_beta
+
+
 _operator = registration.define(
     f"pair_logsumexp(Tensor q, Tensor? k, Tensor beta, {_RULES}, bool statistics, str precision, "
     "str backend) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
@@ -118,6 +144,7 @@ _operator = registration.define(
     _forward_fake,
     setup_context=_setup_context,
     backward=_differentiate,
+    definition=_define,
 )
 _first_order = registration.define(
     "pair_logsumexp_backward(Tensor grad, Tensor q, Tensor? k, Tensor beta, Tensor sums, "
@@ -125,5 +152,5 @@ _first_order = registration.define(
     "-> (Tensor, Tensor, Tensor)",
     _backward,
     _backward_fake,
-    backward=registration.no_second_derivative("pair_logsumexp"),
+    definition=_define_backward,
 )

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
 from tsssl_fast.backends.precision import CHOICES, fake_choice, saved_choice, torch_setting
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.reference.sides import rules_of
+from tsssl_fast.ops.contrastive.reference.sigmoid import sigmoid_pairs as definition
 
 _RULES = "Tensor? q_id, Tensor? k_id, Tensor? q_valid, Tensor? k_valid, bool normalize"
 
@@ -92,6 +94,28 @@ def _differentiate(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
     return dq, dk if keys else None, d_scale, d_bias, *[None] * 7
 
 
+def _define(q: Tensor, k: Tensor, scale: Tensor, bias: Tensor, *rules: Any) -> tuple[Any, ...]:
+    return definition(q, k, scale, bias, rules_of(*rules)), None, None
+
+
+def _define_backward(
+    grad: Tensor,
+    q: Tensor,
+    k: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    norms: Tensor,
+    choice: Tensor,
+    key_gradient: bool,
+    *rules: Any,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def rows(q: Tensor, k: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+        return definition(q, k, scale, bias, rules_of(*rules))
+
+    dq, dk, d_scale, d_bias = torch.func.vjp(rows, q, k, scale, bias)[1](grad)
+    return dq, dk if key_gradient else k.new_empty(0), d_scale, d_bias
+
+
 _operator = registration.define(
     f"sigmoid_pairs(Tensor q, Tensor k, Tensor scale, Tensor bias, {_RULES}, str precision, "
     "str backend) -> (Tensor, Tensor, Tensor)",
@@ -99,6 +123,7 @@ _operator = registration.define(
     _forward_fake,
     setup_context=_setup_context,
     backward=_differentiate,
+    definition=_define,
 )
 _first_order = registration.define(
     "sigmoid_pairs_backward(Tensor grad, Tensor q, Tensor k, Tensor scale, Tensor bias, "
@@ -106,5 +131,5 @@ _first_order = registration.define(
     "-> (Tensor, Tensor, Tensor, Tensor)",
     _backward,
     _backward_fake,
-    backward=registration.no_second_derivative("sigmoid_pairs"),
+    definition=_define_backward,
 )

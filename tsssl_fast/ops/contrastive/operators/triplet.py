@@ -9,6 +9,7 @@ from tsssl_fast.backends import dispatch, registration
 from tsssl_fast.backends.precision import CHOICES, fake_choice, saved_choice, torch_setting
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.reference.sides import rules_of
+from tsssl_fast.ops.contrastive.reference.triplet import triplet as definition
 from tsssl_fast.ops.contrastive.rules import Rules
 
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -89,6 +90,21 @@ def _differentiate(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
     return dz, *[None] * 6
 
 
+def _define(
+    z: Tensor, labels: Tensor, valid: Tensor | None, margin: float, normalize: bool
+) -> tuple[Any, ...]:
+    return definition(z, margin, _rules(labels, valid, normalize)), *(None,) * 4
+
+
+def _define_backward(
+    grad: Tensor, z: Tensor, labels: Tensor, valid: Tensor | None, *rest: Any
+) -> Tensor:
+    *_, margin, normalize = rest
+    rules = _rules(labels, valid, normalize)
+    (dz,) = torch.func.vjp(lambda z: definition(z, margin, rules), z)[1](grad)
+    return dz
+
+
 _operator = registration.define(
     "triplet(Tensor z, Tensor labels, Tensor? valid, float margin, bool normalize, "
     "str precision, str backend) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
@@ -96,6 +112,7 @@ _operator = registration.define(
     _forward_fake,
     setup_context=_setup_context,
     backward=_differentiate,
+    definition=_define,
 )
 _first_order = registration.define(
     "triplet_backward(Tensor grad, Tensor z, Tensor labels, Tensor? valid, Tensor rows, "
@@ -103,5 +120,5 @@ _first_order = registration.define(
     "-> Tensor",
     _backward,
     _backward_fake,
-    backward=registration.no_second_derivative("triplet"),
+    definition=_define_backward,
 )

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.reference.nt_xent import rows_backward, rows_forward, two_views
-from tsssl_fast.ops.contrastive.reference.pairs import pair_logsumexp
+from tsssl_fast.ops.contrastive.reference.pairs import log1p_exp, pair_logsumexp
 
 
 def grouped_nt_xent(
@@ -20,7 +20,7 @@ def grouped_nt_xent(
             out.append(a.new_zeros(2 * size, dtype=spec.compute_dtype(a.dtype)))
             continue
         negative, positive, _ = pair_logsumexp(*two_views(a[:n], b[:n], temperature, normalize))
-        loss = torch.logaddexp(negative - positive, positive.new_zeros(()))
+        loss = log1p_exp(negative - positive)
         out.append(torch.nn.functional.pad(loss, (0, 2 * size - 2 * n)))
     return torch.stack(out)
 

@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.common import checks
-from tsssl_fast.ops.contrastive.reference.pairs import PLAIN, backward, forward, pair_logsumexp
+from tsssl_fast.ops.contrastive.reference.pairs import (
+    PLAIN,
+    backward,
+    forward,
+    log1p_exp,
+    pair_logsumexp,
+)
 from tsssl_fast.ops.contrastive.rules import Rules
 
 
@@ -18,7 +24,7 @@ def nt_xent(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
     x = log sum over the negatives exp(a_ik) - a_ip, which keeps its digits near convergence.
     """
     negative, positive, _ = pair_logsumexp(*two_views(z1, z2, temperature))
-    return torch.logaddexp(negative - positive, positive.new_zeros(()))
+    return log1p_exp(negative - positive)
 
 
 def two_views(
@@ -34,7 +40,7 @@ def rows_forward(*views: Any) -> tuple[Tensor, Tensor]:
     """Losses and the rows of spec.NT_XENT_ROWS; views: arguments of two_views."""
     out, sums, scale, _ = forward(*two_views(*views))
     x = out[0] - out[1]
-    return torch.logaddexp(x, x.new_zeros(())), torch.stack([x.sigmoid(), scale, *sums])
+    return log1p_exp(x), torch.stack([x.sigmoid(), scale, *sums])
 
 
 def rows_backward(grad: Tensor, saved: Tensor, *views: Any) -> Tensor:

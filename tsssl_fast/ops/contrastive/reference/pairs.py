@@ -30,6 +30,12 @@ def pair_logsumexp(q: Tensor, k: Tensor | None, beta: Tensor, rules: Rules) -> T
     return out
 
 
+def log1p_exp(x: Tensor) -> Tensor:
+    """log(1 + exp(x)), which keeps its digits at both ends; 0 for -inf. The second derivative of
+    torch.logaddexp is NaN where exp(-x) overflows."""
+    return -torch.nn.functional.logsigmoid(-x)
+
+
 def unit(z: Tensor) -> tuple[Tensor, Tensor]:
     """Rows over their norm, and 1 / norm; both 0 for rows that count as zero."""
     norm = torch.linalg.vector_norm(z.detach(), dim=1, keepdim=True)

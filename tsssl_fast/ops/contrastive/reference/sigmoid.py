@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.backends.precision import product
-from tsssl_fast.ops.contrastive.reference.pairs import side, through_norm
+from tsssl_fast.ops.contrastive.reference.pairs import log1p_exp, side, through_norm
 from tsssl_fast.ops.contrastive.reference.sides import blocks, signs
 from tsssl_fast.ops.contrastive.rules import Rules
 
@@ -22,7 +22,7 @@ def sigmoid_pairs(q: Tensor, k: Tensor, scale: Tensor, bias: Tensor, rules: Rule
     u, v = side(q, rules.q_valid, rules)[0], side(k, rules.k_valid, rules)[0]
     y = signs(u, v, rules, 0, len(u))
     x = -y * (product(u, v.T) * scale.to(u.dtype) + bias.to(u.dtype))
-    return torch.where(y == 0, 0.0, torch.logaddexp(x, x.new_zeros(()))).sum(dim=1)
+    return torch.where(y == 0, 0.0, log1p_exp(x)).sum(dim=1)
 
 
 def sigmoid_forward(
@@ -33,7 +33,7 @@ def sigmoid_forward(
     for first, last in blocks(len(u), len(v)):
         y = signs(u, v, rules, first, last)
         x = -y * (product(u[first:last], v.T) * scale.to(u.dtype) + bias.to(u.dtype))
-        each = torch.logaddexp(x, x.new_zeros(()))
+        each = log1p_exp(x)
         loss[first:last] = torch.where(y == 0, 0.0, each).sum(dim=1)
     return loss, torch.cat([q_norms, k_norms])
 

@@ -13,8 +13,11 @@ from torch import Tensor
 from tsssl_fast.backends import dispatch, registration
 from tsssl_fast.backends.precision import CHOICES, fake_choice, saved_choice, torch_setting
 from tsssl_fast.ops.decorrelation import spec
+from tsssl_fast.ops.decorrelation.operators.terms import finished, on_device
+from tsssl_fast.ops.decorrelation.reference import BACKEND as REFERENCE
 from tsssl_fast.ops.decorrelation.spec import Outputs
 
+_DEFINITION = finished(REFERENCE, on_device).kernels
 _OPTIONS = "float[] settings, int flags"
 _RESULT = f"({', '.join(f'Tensor {name}' for name in (*Outputs._fields, 'choice'))})"
 Gradients = tuple[Tensor, ...]
@@ -70,16 +73,45 @@ def define(name: str, views: str, gradients: str, terms: int, sizes: spec.Sizes)
     def fake_backward(*args: Any) -> Gradients:
         return tuple([z.new_empty(z.shape) for z in args[2:-6]])
 
+    definition, define_backward = _definitions(name)
     make = _of_a_list if views.startswith("Tensor[]") else registration.define
     first_order = make(
         f"{name_backward}(Tensor? grad_loss, Tensor? grad_terms, {views}, Tensor moments, "
         f"Tensor second_moments, Tensor choice, {_OPTIONS}, str backend) -> {gradients}",
         run_backward,
         fake_backward,
-        backward=registration.no_second_derivative(name),
+        definition=define_backward,
     )
     schema = f"{name}({views}, {_OPTIONS}, str precision, str backend) -> {_RESULT}"
-    return make(schema, run, fake, setup_context=setup_context, backward=differentiate)
+    return make(
+        schema,
+        run,
+        fake,
+        setup_context=setup_context,
+        backward=differentiate,
+        definition=definition,
+    )
+
+
+def _definitions(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The operator and its backward in plain torch, differentiable."""
+
+    def definition(*args: Any) -> tuple[Any, ...]:
+        *z, settings, flags = args
+        return *_DEFINITION[name](z, settings, flags, CHOICES["ieee"]), None
+
+    def backward(grad_loss: Tensor | None, grad_terms: Tensor | None, *args: Any) -> Any:
+        *z, _, _, _, settings, flags = args
+        upstream = [g for g in (grad_loss, grad_terms) if g is not None]
+
+        def reached(*z: Tensor) -> list[Tensor]:
+            found = definition(*z, settings, flags)
+            wanted = zip(found[:2], (grad_loss, grad_terms), strict=True)
+            return [x for x, g in wanted if g is not None]
+
+        return torch.func.vjp(reached, *z)[1](upstream)
+
+    return definition, backward
 
 
 def _of_a_list(
@@ -87,11 +119,15 @@ def _of_a_list(
     run: Callable[..., Any],
     fake: Callable[..., Any],
     *,
-    setup_context: Callable[..., None] = registration.keep_nothing,
-    backward: Callable[..., Any],
+    setup_context: Callable[..., None] | None = None,
+    backward: Callable[..., Any] | None = None,
+    definition: Callable[..., Any],
 ) -> Callable[..., Any]:
     """registration.define where the schema has the views in a list, and the functions have not."""
     name, arguments = schema.split("(", 1)
+    if setup_context is None or backward is None:
+        setup_context, backward = registration.derivative(name, definition)
+    keep, differentiate = setup_context, backward
     before, after = (part.count(",") for part in arguments.split(") ->")[0].split("Tensor[] z"))
 
     def flat(args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -104,8 +140,14 @@ def _of_a_list(
         schema,
         lambda *args: run(*flat(args)),
         lambda *args: fake(*flat(args)),
-        setup_context=lambda ctx, inputs, output: setup_context(ctx, flat(inputs), output),
-        backward=lambda ctx, *grads: listed(backward(ctx, *grads)),
+        setup_context=lambda ctx, inputs, output: keep(ctx, flat(inputs), output),
+        backward=lambda ctx, *grads: listed(differentiate(ctx, *grads)),
     )
     op = getattr(torch.ops.tsssl_fast, name)
-    return registration.direct(lambda *args: op(*listed(args)), run, run, setup_context, backward)
+    return registration.direct(
+        name,
+        lambda *args: op(*listed(args)),
+        *(run, run, keep, differentiate),
+        definition=definition,
+        precise="str precision, str backend" in schema,
+    )

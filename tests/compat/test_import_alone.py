@@ -1,0 +1,224 @@
+"""Calls as other libraries' users write them, with the import alone changed and nothing but the
+library's defaults: the number of its published formula, or an error that names the option."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from compat import formulas
+from compat.formulas import drawn
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, logsigmoid, normalize
+
+from tsssl_fast.compat import (
+    barlow_twins,
+    info_nce,
+    lightly,
+    open_clip,
+    simclr,
+    solo_learn,
+    supcontrast,
+    torch_audiomentations,
+    ts2vec,
+    ts_tcc,
+    tsaug,
+    vicreg,
+)
+from tsssl_fast.compat import pytorch_metric_learning as pml
+
+A, B = (x.double() for x in drawn((12, 10), (12, 10), draws=1)[0])
+C = torch.randn(12, 10, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+LABELS = torch.arange(12) % 3
+VIEWS = normalize(torch.stack([A, B], dim=1), dim=2)
+
+
+def paired(q: Tensor, k: Tensor, tau: float) -> Tensor:
+    logits = q @ k.T / tau
+    return (logits.logsumexp(1) - logits.diagonal()).mean()
+
+
+def unit_paired(q: Tensor, k: Tensor, tau: float) -> Tensor:
+    return paired(normalize(q, dim=1), normalize(k, dim=1), tau)
+
+
+def of_labels(z: Tensor, tau: float) -> Tensor:
+    return formulas.sup_con(normalize(z, dim=1), LABELS, tau)
+
+
+def pairs_alone(z: Tensor, tau: float) -> Tensor:
+    """pytorch-metric-learning's NT-Xent: a positive against itself and the negatives."""
+    a = (lambda u: u @ u.T / tau)(normalize(z, dim=1))
+    same = LABELS[:, None] == LABELS
+    terms = [
+        torch.cat([a[i, j, None], a[i][~same[i]]]).logsumexp(0) - a[i, j]
+        for i, j in (same & formulas.not_self(12)).nonzero().tolist()
+    ]
+    return torch.stack(terms).mean()
+
+
+def sigmoid(q: Tensor, k: Tensor) -> Tensor:
+    sign = 2 * torch.eye(12, dtype=q.dtype) - 1
+    return -logsigmoid(sign * (7.0 * q @ k.T - 3.0)).sum() / 12
+
+
+def twice(loss: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    return (loss(A, B) + loss(B, A)) / 2
+
+
+def weight(u: Tensor, v: Tensor) -> Tensor:
+    return (u - v).square().sum(1)
+
+
+with pytest.warns(FutureWarning, match="output_type"):
+    INVERSION = torch_audiomentations.TimeInversion(p=1.0)
+
+SAME: dict[str, tuple[Callable[[], Any], Callable[[], Tensor]]] = {
+    "lightly nt_xent": (
+        lambda: lightly.loss.NTXentLoss()(A, B),
+        lambda: formulas.nt_xent(A, B, 0.5),
+    ),
+    "lightly nt_xent, positional": (
+        lambda: lightly.NTXentLoss(0.2, 0, False)(A, B),
+        lambda: formulas.nt_xent(A, B, 0.2),
+    ),
+    "lightly vicreg": (lambda: lightly.VICRegLoss()(A, B), lambda: formulas.vicreg(A, B)),
+    "lightly vicreg, weights": (
+        lambda: lightly.VICRegLoss(lambda_param=1.0, mu_param=2.0, nu_param=3.0, eps=1e-2)(A, B),
+        lambda: formulas.vicreg(A, B, (1, 2, 3), 1e-2),
+    ),
+    "lightly vicreg, three dimensions": (
+        lambda: lightly.VICRegLoss()(torch.stack([A, B], 1), torch.stack([C, A], 1)),
+        lambda: (formulas.vicreg(A, C) + formulas.vicreg(B, A)) / 2,
+    ),
+    "lightly barlow": (
+        lambda: lightly.BarlowTwinsLoss()(A, B),
+        lambda: formulas.barlow_twins(A, B, 5e-3),
+    ),
+    "lightly dcl": (lambda: lightly.DCLLoss()(A, B), lambda: formulas.dcl(A, B, 0.1)),
+    "lightly dcl, weight_fn": (
+        lambda: lightly.DCLLoss(temperature=0.2, weight_fn=weight)(A, B),
+        lambda: formulas.dcl(A, B, 0.2, weight),
+    ),
+    "lightly dclw": (
+        lambda: lightly.DCLWLoss()(A, B),
+        lambda: formulas.dcl(A, B, 0.1, lambda u, v: formulas.mises_fisher(u, v, 0.5)),
+    ),
+    "lightly cosine": (
+        lambda: lightly.NegativeCosineSimilarity()(A, B),
+        lambda: -cosine_similarity(A, B, dim=1).mean(),
+    ),
+    "pml nt_xent": (
+        lambda: pml.losses.NTXentLoss()(A, LABELS),
+        lambda: pairs_alone(A, 0.07),
+    ),
+    "pml sup_con": (lambda: pml.losses.SupConLoss()(A, LABELS), lambda: of_labels(A, 0.1)),
+    "pml self-supervised": (
+        lambda: pml.losses.SelfSupervisedLoss(pml.losses.NTXentLoss())(A, B),
+        lambda: formulas.nt_xent(A, B, 0.07),
+    ),
+    "supcontrast": (
+        lambda: supcontrast.SupConLoss()(VIEWS, LABELS),
+        lambda: formulas.sup_con(VIEWS.transpose(0, 1).flatten(0, 1), LABELS.repeat(2), 0.07),
+    ),
+    "supcontrast, no labels, another base": (
+        lambda: supcontrast.SupConLoss(temperature=0.1)(VIEWS),
+        lambda: formulas.nt_xent(A, B, 0.1) * 0.1 / 0.07,
+    ),
+    "open_clip": (
+        lambda: open_clip.ClipLoss()(A, B, torch.tensor(7.0)),
+        lambda: twice(lambda q, k: paired(q, k, 1 / 7)),
+    ),
+    "open_clip, output_dict": (
+        lambda: open_clip.ClipLoss()(A, B, 7.0, output_dict=True)["contrastive_loss"],
+        lambda: twice(lambda q, k: paired(q, k, 1 / 7)),
+    ),
+    "open_clip siglip": (
+        lambda: open_clip.SigLipLoss()(A, B, torch.tensor(7.0), torch.tensor(-3.0)),
+        lambda: sigmoid(A, B),
+    ),
+    "solo simclr": (
+        lambda: solo_learn.simclr_loss_func(torch.cat([A, B]), torch.arange(12).repeat(2)),
+        lambda: formulas.nt_xent(A, B, 0.1),
+    ),
+    "solo vicreg": (
+        lambda: solo_learn.vicreg_loss_func(A, B),
+        lambda: formulas.vicreg(A, B, (25, 50, 1)),
+    ),
+    "solo barlow": (
+        lambda: solo_learn.barlow_loss_func(A, B),
+        lambda: 0.025 * formulas.barlow_twins(A, B, 5e-3),
+    ),
+    "solo mocov3": (
+        lambda: solo_learn.mocov3_loss_func(A, B),
+        lambda: 0.4 * unit_paired(A, B, 0.2),
+    ),
+    "solo byol": (
+        lambda: solo_learn.byol_loss_func(A, B),
+        lambda: 2 - 2 * cosine_similarity(A, B, dim=1).mean(),
+    ),
+    "info_nce": (lambda: info_nce.info_nce(A, B), lambda: unit_paired(A, B, 0.1)),
+    "info_nce, positional": (
+        lambda: info_nce.info_nce(A, B, C, 0.5, "mean", "unpaired"),
+        lambda: formulas.against_bank(A, B, normalize(C, dim=1), 0.5),
+    ),
+    "ts2vec": (
+        lambda: ts2vec.instance_contrastive_loss(A[:, None], B[:, None]),
+        lambda: dot_products(A, B, 1.0),
+    ),
+    "ts_tcc": (
+        lambda: ts_tcc.NTXentLoss("cpu", 12, 0.2, False)(A, B),
+        lambda: dot_products(A, B, 0.2),
+    ),
+    "simclr": (
+        lambda: simclr.info_nce_loss(torch.cat([A, B]))[0],
+        lambda: formulas.nt_xent(A, B, 0.07),
+    ),
+    "vicreg": (lambda: vicreg.VICRegLoss()(A, B), lambda: formulas.vicreg(A, B)),
+    "barlow": (
+        lambda: barlow_twins.BarlowTwinsLoss()(A, B),
+        lambda: formulas.barlow_twins(A, B, 0.0051),
+    ),
+    "torch_audiomentations": (
+        lambda: torch_audiomentations.Compose([INVERSION])(VIEWS, sample_rate=16),
+        lambda: VIEWS.flip(2),
+    ),
+    "tsaug": (
+        lambda: torch.from_numpy(tsaug.Reverse().augment(A.numpy()).copy()),
+        lambda: A.flip(1),
+    ),
+}
+
+
+def dot_products(a: Tensor, b: Tensor, tau: float) -> Tensor:
+    z, ids = torch.cat([a, b]), torch.arange(len(a)).repeat(2)
+    mean, every, _ = formulas.rows(z, z, ids[:, None] == ids, formulas.not_self(len(z)), tau)
+    return (every - mean).mean()
+
+
+REFUSED: dict[str, Callable[[], Any]] = {
+    "extra_pos_mask": lambda: solo_learn.simclr_loss_func(
+        A, LABELS, extra_pos_mask=torch.ones(12, 12)
+    ),
+    "extra_neg_mask": lambda: solo_learn.simclr_loss_func(
+        A, LABELS, extra_neg_mask=torch.ones(12, 12)
+    ),
+    "use_horovod": lambda: open_clip.ClipLoss(use_horovod=True),
+    "n_views=3": lambda: simclr.info_nce_loss(A, n_views=3),
+    "collect_stats": lambda: pml.losses.NTXentLoss(collect_stats=True),
+    "how='quantile'": lambda: tsaug.Quantize(how="quantile"),
+    "PitchShift": lambda: torch_audiomentations.PitchShift,
+}
+
+
+@pytest.mark.filterwarnings("ignore:Compose. output_type:FutureWarning")
+@pytest.mark.parametrize("name", SAME)
+def test_the_same_number(name: str) -> None:
+    call, formula = SAME[name]
+    torch.testing.assert_close(call(), formula(), rtol=1e-10, atol=1e-12, check_dtype=False)
+
+
+@pytest.mark.parametrize("option", REFUSED)
+def test_what_is_not_there_is_refused_by_name(option: str) -> None:
+    with pytest.raises(NotImplementedError, match=option):
+        REFUSED[option]()
