@@ -18,7 +18,7 @@ from pathlib import Path
 import decorrelation
 import nt_xent
 import torch
-from nt_xent import Inputs, compiled_by_torch, run
+from nt_xent import Inputs, Loss, compiled_by_torch, run
 from registry import Run
 from run import machine
 from timing import Times, interleaved
@@ -166,17 +166,22 @@ def bars() -> Iterator[Bar]:
             plain_vicreg(halves),
             2.0,
         )
-    z = rows(256, 128, bf16)
-    keys = (*z, rows(65536, 128, bf16)[0])
-    yield Bar(
-        "queue bf16 inputs 256x128x65536",
-        lambda: run(queue, keys),
-        {
-            "eager": lambda: run(plain_queue, keys),
-            "compiled": lambda: run(compiled_by_torch(plain_queue), keys),
-        },
-        5.0,
-    )
+    z, queued = rows(256, 128, bf16), rows(65536, 128, bf16)[0]
+    for name, inputs, least in (("queue", z, 5.0), ("keys with gradient", (*z, queued), 1.0)):
+        beside = () if len(inputs) == 3 else (queued,)
+
+        def case(loss: Loss, inputs: Inputs = inputs, beside: Inputs = beside) -> Run:
+            return run(lambda *leaves: loss(*leaves, *beside), inputs)
+
+        yield Bar(
+            f"{name} bf16 inputs 256x128x65536",
+            lambda case=case: case(queue),
+            {
+                "eager": lambda case=case: case(plain_queue),
+                "compiled": lambda case=case: case(compiled_by_torch(plain_queue)),
+            },
+            least,
+        )
 
 
 def measure(bar: Bar, rounds: int) -> Result:

@@ -175,7 +175,7 @@ def make(name: str, shape: tuple[int, int], ours: Loss, plain: Loss, **more: Any
         providers=providers,
         ours="compat",
         baseline="transcription",
-        factor=2 * spec.ERROR_FACTOR,  # one draw here, where tests take the mean of several
+        factor=spec.ERROR_FACTOR,
         flops=2.0 * (2 * n) ** 2 * dim,
         bytes=4.0 * 4 * n * dim,
         bars={"ratio": 2.0} if name == "lightly nt_xent" else {},
