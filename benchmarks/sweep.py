@@ -1,12 +1,15 @@
 """Where is NT-Xent slower than plain torch? Forward and backward over a grid of sizes.
 
-    python benchmarks/sweep.py [--points 32x128,2048x8] [--compile static|dynamic|none] [--json F]
+    python benchmarks/sweep.py [--points 32x128,2048x8] [--settings highest,medium,bf16]
+                               [--compile static|dynamic|none] [--json F]
 
-One line per point, small ones first, and a summary of the points where this package is slower than
-the better of eager and torch.compile; the exit status is 1 where a result is wrong. Points that do
-not fit into --seconds are named. With --json every point is stored as it is measured, those that
-are in the file are not measured again, and the summary is of the whole file. torch.compile:
-`static` compiles a graph for every point, `dynamic` one for all sizes, slower in places.
+Settings: float32 under torch.set_float32_matmul_precision("highest") and "medium", and bfloat16
+inputs; this package and plain torch under the same. One line per point, small ones first, and a
+summary of the points where this package is slower than the better of eager and torch.compile; the
+exit status is 1 where a result is wrong. Points that do not fit into --seconds are named. With
+--json every point is stored as it is measured, those that are in the file are not measured again,
+and the summary is of the whole file. torch.compile: `static` compiles a graph for every point,
+`dynamic` one for all sizes, slower in places.
 """
 
 import argparse
@@ -33,11 +36,24 @@ SERIES = (2, 8, 32, 128, 512, 2048, 8192)
 DIMENSIONS = (8, 32, 128, 512, 1024)
 FULL_TRUTH_ROWS = 512  # beyond, float64 would take most of the time
 POINT_SECONDS = 1.5
+SETTINGS = ("highest", "medium", "bf16")
+# Largest error / largest element where less than float32's is asked for: an ulp of bfloat16.
+COARSE = 2.0**-7
 Inputs = tuple[Tensor, ...]
 
 
 def ours(z1: Tensor, z2: Tensor) -> Tensor:
     return functional.nt_xent_loss(z1, z2, temperature=nt_xent.TEMPERATURE, backend="cpp")
+
+
+def correct_coarsely(inputs: Inputs, mine: tuple[Tensor, ...]) -> str:
+    """The same against this package's float32, which the setting "highest" holds to float64."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    exact = nt_xent.run(ours, tuple(z.float() for z in inputs))()
+    torch.set_float32_matmul_precision(before)
+    found = error(mine, tuple(x.double() for x in exact))
+    return "" if found <= COARSE else f"error {found:.1e}, allowed {COARSE:.1e}"
 
 
 def correct(inputs: Inputs, mine: tuple[Tensor, ...], plain: tuple[Tensor, ...]) -> str:
@@ -78,15 +94,32 @@ def once(run: Run) -> tuple[float, tuple[Tensor, ...]]:
     return time.perf_counter() - start, result
 
 
-def measure(n: int, dim: int, compiled: Callable[..., Tensor] | None) -> dict[str, Any]:
+def measure(
+    n: int, dim: int, compiled: Callable[..., Tensor] | None, setting: str = "highest"
+) -> dict[str, Any]:
     """Seconds of each, rounds, and the better of the others over ours; or why ours is wrong."""
     inputs = nt_xent.make(n, dim, {}).inputs()
+    if setting == "bf16":
+        inputs = tuple(z.bfloat16() for z in inputs)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium" if setting == "medium" else "highest")
+    try:
+        return _measure(inputs, compiled, setting)
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _measure(
+    inputs: Inputs, compiled: Callable[..., Tensor] | None, setting: str
+) -> dict[str, Any]:
     runs = {"eager": nt_xent.run(nt_xent.eager, inputs), "cpp": nt_xent.run(ours, inputs)}
     if compiled is not None:
         runs["compiled"] = nt_xent.run(compiled, inputs)
         runs["compiled"]()
     first = {name: once(run) for name, run in runs.items()}
-    if why := correct(inputs, first["cpp"][1], first["eager"][1]):
+    mine, plain = first["cpp"][1], first["eager"][1]
+    exact = setting == "highest"
+    if why := correct(inputs, mine, plain) if exact else correct_coarsely(inputs, mine):
         return {"wrong": why}
     seconds = {name: took for name, (took, _) in first.items()}
     del first
@@ -98,8 +131,9 @@ def measure(n: int, dim: int, compiled: Callable[..., Tensor] | None) -> dict[st
 
 
 def line(name: str, point: dict[str, Any]) -> str:
-    n, dim = name.split("x")
-    start = f"{n:>5} x {dim:<5}"
+    size, _, setting = name.partition(" ")
+    n, dim = size.split("x")
+    start = f"{n:>5} x {dim:<5}{setting or 'highest':<8}"
     if "wrong" in point:
         return f"{start} WRONG: {point['wrong']}"
     columns = "".join(
@@ -138,11 +172,15 @@ def summary(found: dict[str, Any], missing: list[str]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--points", default="", help="such as 32x128,2048x8; default: the grid")
+    parser.add_argument("--settings", default="highest", help="several with commas between")
     parser.add_argument("--compile", choices=("static", "dynamic", "none"), default="static")
     parser.add_argument("--seconds", type=float, default=600.0, help="of the whole run")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    settings = arguments.settings.split(",")
+    if unknown := sorted(set(settings) - set(SETTINGS)):
+        parser.error(f"--settings: {', '.join(unknown)}; accepted: {', '.join(SETTINGS)}")
     torch.set_num_threads(arguments.threads)
     end = time.perf_counter() + arguments.seconds
     shared = torch.compile(nt_xent.eager, dynamic=True)
@@ -150,9 +188,9 @@ def main() -> int:
     if arguments.json and arguments.json.exists():
         found = json.loads(arguments.json.read_text())["points"]
     missing = []
-    print(f"{'N':>5} x {'D':<5}{'cpp ms':>12}{'eager ms':>12}{'compiled ms':>12}{'ratio':>9}")
-    for n, dim in points(arguments.points):
-        name = f"{n}x{dim}"
+    print(f"{'N':>5} x {'D':<13}{'cpp ms':>12}{'eager ms':>12}{'compiled ms':>12}{'ratio':>9}")
+    for (n, dim), setting in itertools.product(points(arguments.points), settings):
+        name = f"{n}x{dim}" + ("" if setting == "highest" else f" {setting}")
         if name in found:
             continue
         if time.perf_counter() > end:
@@ -164,7 +202,7 @@ def main() -> int:
             if static:
                 torch.compiler.reset()  # after eight shapes it would run a function uncompiled
             compiled = nt_xent.compiled_by_torch(nt_xent.eager) if static else shared
-        found[name] = measure(n, dim, compiled)
+        found[name] = measure(n, dim, compiled, setting)
         print(line(name, found[name]), flush=True)
         if arguments.json:
             record = {"machine": machine(), "compile": arguments.compile, "points": found}

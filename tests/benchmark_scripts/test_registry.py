@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -65,7 +66,7 @@ def test_an_unknown_provider_is_refused() -> None:
         timeout=120,
     )
     assert done.returncode == 2
-    assert "providers: bf16, compiled, cpp, eager" in done.stderr
+    assert "providers: bf16, chunked, compat, compiled, cpp, eager" in done.stderr
 
 
 def test_the_sweep_judges_before_it_times(
@@ -86,3 +87,13 @@ def test_the_sweep_judges_before_it_times(
             point = sweep.measure(n, 8, None)
         assert "ratio" not in point
         assert "WRONG" in sweep.line(f"{n}x8", point)
+
+    def wrong(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        coarse = a.dtype == torch.bfloat16 or torch.get_float32_matmul_precision() == "medium"
+        return right(a, b) * (1.1 if coarse else 1)
+
+    for setting in ("medium", "bf16"):  # judged by float32
+        assert sweep.measure(40, 8, None, setting)["ratio"] > 0
+        with monkeypatch.context() as patch:
+            patch.setattr(sweep, "ours", wrong)
+            assert "WRONG" in sweep.line(f"40x8 {setting}", sweep.measure(40, 8, None, setting))
