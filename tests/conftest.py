@@ -1,5 +1,11 @@
 """What every test gets: a seed and poisoned memory; on request every backend and thread count."""
 
+import os
+
+# Before torch: of several workers (pytest -n) each has threads on every processor, and those that
+# spin while they wait hold up the others'.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path

@@ -56,13 +56,13 @@ def test_values_and_gradients(unit, name, dtype, gram):
 @pytest.mark.parametrize("covariance_alone", [True, False])
 @pytest.mark.parametrize("shape", [(260, 530), (530, 530), (600, 260)])
 def test_inputs_as_they_are(unit, shape, mean, covariance_alone):
-    if unit != "amx" and (shape == (530, 530) or covariance_alone):
-        pytest.skip("the emulation is slow: one size of each side")
+    if unit != "amx" and (shape == (530, 530) or covariance_alone or mean not in (0.3, 0.6)):
+        pytest.skip("the emulation is slow: one size of each side, where inputs are as they are")
     torch.manual_seed(4)
     n, dim = shape
     weights = {"invariance_weight": 0.0, "variance_weight": 0.0} if covariance_alone else {}
     results = []
-    for count in (2, 3):
+    for count in (2, 3) if unit == "amx" else (2,):
         views = [v.bfloat16() for v in two_views(n, dim, mean=mean)]
         views += [views[0] + 1] * (count - 2)
         found = loss_and_gradients(functional.vicreg_loss, views, backend="cpp", **weights)

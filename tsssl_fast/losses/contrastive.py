@@ -161,17 +161,17 @@ class CLIPLoss(ContrastiveModule, AcrossProcesses, kw_only=True):
     backend: str | None = None
 
     def forward(self, q: Tensor, k: Tensor, *, return_stats: bool = False) -> Any:
+        transformed = torch._C._are_functorch_transforms_active()
+        largest = math.log(self.max_scale)
+        if self.learnable_temperature and not transformed:
+            with torch.no_grad():
+                self.log_scale.clamp_(max=largest)
         options = self._options()
-        if self.learnable_temperature:
-            largest = math.log(self.max_scale)
-            if torch._C._are_functorch_transforms_active():
-                # What it captures may not be changed there: the clamped number, with its gradient.
-                scale = self.log_scale
-                clamped = scale + (scale.clamp_max(largest) - scale).detach()
-                options["temperature"] = (-clamped).exp()
-            else:
-                with torch.no_grad():
-                    self.log_scale.clamp_(max=largest)
+        if self.learnable_temperature and transformed:
+            # What it captures may not be changed there: the clamped number, with its gradient.
+            scale = self.log_scale
+            clamped = scale + (scale.clamp_max(largest) - scale).detach()
+            options["temperature"] = (-clamped).exp()
         return functional.clip_loss(q, k, return_stats=return_stats, **options)
 
 
