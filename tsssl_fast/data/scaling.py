@@ -1,6 +1,7 @@
 """Scaling of channels, fitted on a train split and kept with the encoder."""
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import overload
 
 import torch
@@ -99,16 +100,16 @@ def _rounding(x: Tensor | Series) -> float:
 
 def _largest(x: Tensor | Series, shift: Tensor) -> Tensor:
     """(C,): max |x - shift|."""
-    parts = [(part.double() - shift[:, None]).abs().amax((0, 2)) for _, part in blocks(x)]
-    return torch.stack(parts).amax(0)
+    parts = ((part.double() - shift[:, None]).abs().amax((0, 2)) for _, part in blocks(x))
+    return reduce(torch.maximum, parts)
 
 
 def _range(x: Tensor | Series, group: int) -> tuple[Tensor, Tensor]:
     """(C,), (C,): least and greatest values, of groups of channels together."""
     ends = []
-    for name in ("amin", "amax"):
-        parts = torch.stack([getattr(part, name)((0, 2)).double() for _, part in blocks(x)])
-        of_groups = getattr(getattr(parts, name)(0).view(-1, group), name)(1)
+    for name, better in (("amin", torch.minimum), ("amax", torch.maximum)):
+        parts = (getattr(part, name)((0, 2)).double() for _, part in blocks(x))
+        of_groups = getattr(reduce(better, parts).view(-1, group), name)(1)
         ends.append(of_groups.repeat_interleave(group))
     return ends[0], ends[1]
 
@@ -118,12 +119,12 @@ def _mean(x: Tensor | Series, size: Tensor) -> Tensor:
     size, so that no sum overflows."""
     first = x[:1][0, :, 0].double()
     unit = torch.where(size > 0, size, 1.0)
-    sums = [
+    sums = (
         (part.double() / unit[:, None] - (first / unit)[:, None]).sum((0, 2))
         for _, part in blocks(x)
-    ]
+    )
     count = x.shape[0] * x.shape[2]
-    return first + torch.stack(sums).sum(0) / count * unit
+    return first + reduce(torch.add, sums) / count * unit
 
 
 def _deviation(x: Tensor | Series, shift: Tensor, group: int) -> Tensor:
@@ -131,10 +132,10 @@ def _deviation(x: Tensor | Series, shift: Tensor, group: int) -> Tensor:
     value, so that no square overflows or vanishes."""
     largest = _largest(x, shift).view(-1, group).amax(1).repeat_interleave(group)
     unit = torch.where(largest > 0, largest, 1.0)
-    powers = [
+    powers = (
         ((part.double() - shift[:, None]) / unit[:, None]).square().sum((0, 2))
         for _, part in blocks(x)
-    ]
-    power = torch.stack(powers).sum(0) / (x.shape[0] * x.shape[2])
+    )
+    power = reduce(torch.add, powers) / (x.shape[0] * x.shape[2])
     shared = power.view(-1, group).mean(1).sqrt().repeat_interleave(group)
     return shared * unit
