@@ -96,6 +96,12 @@ def cases(**among: Any) -> dict[str, Case]:
         "vicreg": lambda a, b, t, _: (
             f.vicreg_loss(a, b, a * b, variance_weight=3.0, **among) + 0 * t
         ),
+        "vicreg of steps": lambda a, b, t, _: (
+            f.vicreg_loss(in_time(a), in_time(b), **among) + 0 * t
+        ),
+        "barlow of steps": lambda a, b, t, _: (
+            f.barlow_twins_loss(in_time(a), in_time(b), **among) + 0 * t
+        ),
         "barlow": lambda a, b, t, _: (
             f.barlow_twins_loss(a, b, convention="lightly", **among) + 0 * t
         ),
