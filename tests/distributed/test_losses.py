@@ -93,6 +93,14 @@ def cases(**among: Any) -> dict[str, Case]:
         "siglip, ids, ring": sigmoid(LABELS, **ring),
         "sup_con": supervised("with_positive"),
         "sup_con, all": supervised("all"),
+        "nt_xent of three": lambda a, b, t, _: f.nt_xent_loss(a, b, a * b, temperature=t, **among),
+        "sup_con of views": lambda a, b, t, i: f.sup_con_loss(
+            torch.stack([a, b], dim=1), LABELS[i], temperature=t, **among
+        ),
+        "positives": lambda a, b, t, _: f.info_nce_loss(
+            *(a, torch.stack([b, a * b], dim=1)),
+            **{"temperature": t, "negatives": queue(a), "reduction": "sum", **among},
+        ),
         "vicreg": lambda a, b, t, _: (
             f.vicreg_loss(a, b, a * b, variance_weight=3.0, **among) + 0 * t
         ),
