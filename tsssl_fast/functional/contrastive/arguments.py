@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import widest
 from tsssl_fast.common import checks
 from tsssl_fast.functional.contrastive.problem import (
     DENOMINATORS,
@@ -261,7 +262,7 @@ def number(name: str, value: float | Tensor, q: Tensor) -> Tensor:
         raise TypeError(f"{name}: {type(value).__name__}; accepted: a number or a 0-d tensor")
     if not -math.inf < value < math.inf:
         raise ValueError(f"{name}: {value}; accepted: a finite number")
-    return torch.full((), value, dtype=torch.float64, device=q.device)
+    return torch.full((), value, dtype=widest(q), device=q.device)
 
 
 def check_settings(
