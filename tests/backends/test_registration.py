@@ -6,6 +6,7 @@ import pytest
 import torch
 from samples import USES, record
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 
 import tsssl_fast
 from tsssl_fast import functional
@@ -22,6 +23,24 @@ def test_every_registered_operator_is_used() -> None:
             with contextlib.suppress(tsssl_fast.BackendUnavailableError):
                 used |= record(use, backend).keys()
     assert used == set(registration.OPERATORS)
+
+
+@pytest.mark.parametrize("use", USES)
+def test_operators_carry_their_names_in_the_profiler(use: str) -> None:
+    """And compute the same there."""
+
+    def call() -> Tensor | None:
+        torch.manual_seed(0)
+        result = USES[use]()
+        if result is not None and result.requires_grad:
+            result.sum().backward()
+        return result
+
+    expected, names = call(), {f"tsssl_fast::{name}" for name in record(use, "reference")}
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        found = call()
+    assert names <= {event.key for event in profiled.key_averages()}
+    torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.mark.clean_memory

@@ -154,6 +154,8 @@ def test_vicreg_of_more_dimensions_is_the_mean_over_positions() -> None:
 
 def test_barlow_twins() -> None:
     agree(BarlowTwinsLoss(), lambda a, b: formulas.barlow_twins(a, b, 5e-3), drawn(*PAIR))
+    with pytest.raises(ValueError, match=r"z_a: shape \(2, 3, 4\); accepted: \(N, D\)"):
+        BarlowTwinsLoss()(*torch.randn(2, 2, 3, 4))
 
 
 @pytest.mark.parametrize("dim", [1, -1, 0])

@@ -93,6 +93,91 @@ def test_supcon_of_two_views_per_class_is_nt_xent(backend: str) -> None:
     )
 
 
+def several_views(z: Tensor, labels: Tensor | None, tau: Tensor) -> Tensor:
+    """(N, V, D), (N,) -> (N, V): the mean over positives of -log softmax, dense."""
+    n, views, _ = z.shape
+    ids = (torch.arange(n) if labels is None else labels).repeat_interleave(views)
+    u = normalize(z.reshape(n * views, -1))
+    apart = ~torch.eye(n * views, dtype=torch.bool)
+    logits = (u @ u.T / tau).masked_fill(~apart, -torch.inf)
+    positive = (ids[:, None] == ids) & apart
+    log_p = logits.log_softmax(1).masked_fill(~positive, 0)
+    return (-log_p.sum(1) / positive.sum(1)).view(n, views)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("views", [3, 4])
+def test_several_views(backend: str, views: int) -> None:
+    z = numbers(N * views, D).view(N, views, D).requires_grad_()
+    tau = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    how = {"reduction": "none", "backend": backend}
+    same(
+        functional.nt_xent_loss(*z.unbind(1), temperature=tau, **how).view(views, N).T,
+        several_views(z, None, tau),
+        *(z, tau),
+    )
+    labels = torch.arange(N) % 3
+    found = functional.sup_con_loss(z, labels, temperature=tau, **how)
+    same(found, several_views(z, labels, tau), z, tau)
+    each = (numbers(N, views).abs() + 0.2).requires_grad_()
+    found = functional.sup_con_loss(z, labels, temperature=each, **how)
+    same(found, several_views(z, labels, each.view(-1, 1)), z, each)
+    mean = losses.NTXentLoss(temperature=0.3, backend=backend)(*z.unbind(1))
+    same(mean, several_views(z, None, tau).mean(), z)
+    mean, stats = losses.SupConLoss(temperature=0.3)(z, labels, return_stats=True)
+    same(mean, several_views(z, labels, tau).mean(), z)
+    assert stats.log_sum_exp.shape == (N * views,)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_several_positives_of_a_queue(backend: str) -> None:
+    """The mean over the positives of the loss with that one alone, of values and gradients."""
+    q, k, queue = numbers(N, D).requires_grad_(), numbers(N * 3, D).view(N, 3, D), numbers(9, D)
+    k.requires_grad_()
+    valid = torch.arange(9) < 7
+    each = (numbers(N).abs() + 0.2).requires_grad_()
+    more = {"negatives": queue, "negatives_valid": valid, "temperature": each}
+    u, v, n = normalize(q), normalize(k, dim=2), normalize(queue[:7])
+    positive = torch.einsum("nd,npd->np", u, v) / each[:, None]
+    below = torch.logaddexp(positive, (u @ n.T / each[:, None]).logsumexp(1, keepdim=True))
+    expected = (below - positive).mean(1)
+    for reduction, reduced in (
+        ("none", expected),
+        ("sum", expected.sum()),
+        ("mean", expected.mean()),
+    ):
+        found = functional.info_nce_loss(q, k, reduction=reduction, backend=backend, **more)
+        same(found, reduced, q, k, each)
+    module = losses.MoCoLoss(D, 40, temperature=0.3, backend=backend).double()
+    module.queue.push(queue)
+    loss = module(q, k)
+    single = [functional.moco_loss(q, x, queue, temperature=0.3) for x in k.unbind(1)]
+    same(loss, torch.stack(single).mean(), q)
+    module.flush()
+    assert torch.equal(module.queue.features[9:36], k.detach().flatten(0, 1))
+    assert int(module.queue.filled) == 36
+
+
+def test_views_that_do_not_fit_are_told() -> None:
+    z, labels = numbers(4, 2, 3), torch.arange(4)
+    for call, said in (
+        (lambda: functional.sup_con_loss(z, labels.repeat(2)), r"labels: shape \(8,\); .* \(4,\)"),
+        (lambda: functional.sup_con_loss(z[:, :0], labels), r"z: shape \(4, 0, 3\); .* V, D >= 1"),
+        (
+            lambda: functional.sup_con_loss(z, labels, temperature=numbers(8)),
+            r"temperature: shape \(8,\); accepted: \(4, 2\)",
+        ),
+        (lambda: functional.nt_xent_loss(*z, z[0, :1]), r"more\[2\]: shape \(1, 3\); accepted: "),
+        (
+            lambda: functional.moco_loss(z[:3, 0], z, z[0]),
+            r"k: shape \(4, 2, 3\); accepted: \(3, P, 3\)",
+        ),
+        (lambda: functional.info_nce_loss(z[:, 0], z), r"k: shape \(4, 2, 3\); accepted: \(N, D\)"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            call()
+
+
 def test_queue_wraps_and_keeps_everything() -> None:
     queue = losses.FeatureQueue(2, 5, dtype=torch.float64)
     rows = torch.arange(24.0, dtype=torch.float64).reshape(12, 2)

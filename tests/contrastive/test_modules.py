@@ -70,7 +70,7 @@ def test_module_and_function_have_the_same_names_order_and_defaults(name: str) -
     settings = inspect.signature(getattr(losses, name).__init__).parameters
     call = inspect.signature(getattr(losses, name).forward).parameters
     assert tuple(given)[: len(tensors)] == tensors
-    options = [p for p in given.values() if p.name not in tensors]
+    options = [p for p in given.values() if p.name not in (*tensors, "more")]  # more: views
     assert all(p.kind is p.KEYWORD_ONLY for p in options)
     own = [p for n, p in settings.items() if n not in ONLY_MODULE | {"self"}]
     assert all(p.kind is p.KEYWORD_ONLY for p in own)

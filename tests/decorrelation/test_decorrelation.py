@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -225,6 +226,49 @@ def test_zero_weights_skip_their_term(kernel: str) -> None:
     expected = 25 * torch.nn.functional.mse_loss(z[0].double(), z[1].double())
     assert loss.item() == pytest.approx(expected.item())
     assert all(g.isfinite().all() for g in gradients)
+
+
+def test_leading_dimensions_are_samples(kernel: str) -> None:
+    """(N, T, D), contiguous and not, as the rows they are: every bit, gradients in their shape."""
+    rows = views(24, 5, count=3)
+    shaped = [rows[0].view(4, 6, 5), rows[1].view(6, 4, 5).transpose(0, 1), rows[2].view(4, 6, 5)]
+    shaped = [x.view(4, 3, 2, 5) if x.is_contiguous() else x.unflatten(1, (3, 2)) for x in shaped]
+    calls = [
+        lambda *z: functional.vicreg_loss(*z, backend=kernel),
+        lambda *z: functional.vicreg_loss(*z, return_stats=True, backend=kernel).loss,
+        lambda *z: functional.vicreg_loss(*z[:2], backend=kernel),
+        lambda *z: functional.barlow_twins_loss(*z[1:], backend=kernel),
+        lambda *z: functional.invariance_penalty(*z, backend=kernel),
+        lambda *z: functional.variance_penalty(z[1], backend=kernel),
+        lambda *z: functional.covariance_penalty(z[1], backend=kernel),
+    ]
+    for call in calls:
+        found = gradients_of(call, shaped)
+        expected = gradients_of(call, [x.reshape(24, 5) for x in shaped])
+        for x, a, b in zip([torch.ones(()), *shaped], found, expected, strict=True):
+            assert a.shape == x.shape
+            assert torch.equal(a.reshape(b.shape), b)
+
+
+def gradients_of(function: Callable[..., Tensor], inputs: list[Tensor]) -> list[Tensor]:
+    z = [x.clone().requires_grad_() for x in inputs]
+    loss = function(*z)
+    found = torch.autograd.grad(loss, z, materialize_grads=True)
+    return [loss.detach(), *found]
+
+
+def test_shapes_that_are_no_samples_are_told() -> None:
+    a, b = torch.randn(2, 3, 4), torch.randn(3, 2, 4)
+    for loss in (functional.vicreg_loss, functional.barlow_twins_loss):
+        with pytest.raises(ValueError, match=r"z2: shape \(3, 2, 4\); accepted: \(2, 3, 4\) as z1"):
+            loss(a, b)
+        with pytest.raises(ValueError, match=r"z1: shape \(4,\); accepted: \(N, D\) or"):
+            loss(a[0, 0], b[0, 0])
+        with pytest.raises(ValueError, match=r"z1: shape \(1, 1, 4\); .* N >= 2"):
+            loss(a[:1, :1], a[:1, :1])
+        for empty in (a[:, :0], a[..., :0]):
+            with pytest.raises(ValueError, match=r"z1: shape \(2, .*; accepted: .* D >= 1"):
+                loss(empty, empty)
 
 
 def test_forward_and_backward_on_different_backends() -> None:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from functools import cache
 from typing import Any
@@ -12,6 +13,7 @@ from checks import accept, together
 from distributed.ranks import batch, in_processes
 from torch import Tensor
 from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
 
 import tsssl_fast
 from tsssl_fast import distributed, functional, losses
@@ -24,6 +26,7 @@ COLUMNS = (6, 33, 70)  # of the draws in float32; float64 has the first
 LABELS = torch.tensor([0, 1, 2, 0, 1, 0, 3, 0, 1, 2, 0, 1])
 LENGTHS = torch.tensor([5, 3, 1, 4, 5, 2, 5, 1, 3, 3, 4, 2])
 FLAGS = torch.tensor([1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 1, 0]).bool()
+ACCUMULATED = ("NTXentLoss", "VICRegLoss")
 Case = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
@@ -93,8 +96,22 @@ def cases(**among: Any) -> dict[str, Case]:
         "siglip, ids, ring": sigmoid(LABELS, **ring),
         "sup_con": supervised("with_positive"),
         "sup_con, all": supervised("all"),
+        "nt_xent of three": lambda a, b, t, _: f.nt_xent_loss(a, b, a * b, temperature=t, **among),
+        "sup_con of views": lambda a, b, t, i: f.sup_con_loss(
+            torch.stack([a, b], dim=1), LABELS[i], temperature=t, **among
+        ),
+        "positives": lambda a, b, t, _: f.info_nce_loss(
+            *(a, torch.stack([b, a * b], dim=1)),
+            **{"temperature": t, "negatives": queue(a), "reduction": "sum", **among},
+        ),
         "vicreg": lambda a, b, t, _: (
             f.vicreg_loss(a, b, a * b, variance_weight=3.0, **among) + 0 * t
+        ),
+        "vicreg of steps": lambda a, b, t, _: (
+            f.vicreg_loss(in_time(a), in_time(b), **among) + 0 * t
+        ),
+        "barlow of steps": lambda a, b, t, _: (
+            f.barlow_twins_loss(in_time(a), in_time(b), **among) + 0 * t
         ),
         "barlow": lambda a, b, t, _: (
             f.barlow_twins_loss(a, b, convention="lightly", **among) + 0 * t
@@ -132,6 +149,7 @@ def work(rank: int, world: int) -> dict[Any, Any]:
         for name, loss in cases(process_group="world").items():
             found[columns, name, "float32"] = value_and_gradients(loss, *z, rows_of(world, rank))
     found |= {"queue": filled(rank), "norm": normalized(rank), "mismatched": mismatched(rank)}
+    found |= {name: accumulated(rank, name) for name in ACCUMULATED}
     pair = dist.new_group([0, 1], timeout=timedelta(seconds=2))
     if rank < 2:
         return found | {"summed": summed(rank, pair), "waited": waited(rank, pair)}
@@ -193,6 +211,33 @@ def test_the_queue_takes_the_keys_of_every_process() -> None:
     expected = torch.cat([*batch((12,), 0), torch.zeros(8, 6)])
     for result in results():
         assert torch.equal(result["queue"], expected)
+
+
+def two_steps(encoder: Any, loss: Any, a: Tensor, b: Tensor) -> list[Tensor]:
+    """Gradients of two batches, accumulated: of the first without an exchange."""
+    for last, views in enumerate(((a, b), (a * b, a + b))):
+        alone = not last and isinstance(encoder, DistributedDataParallel)
+        with encoder.no_sync() if alone else nullcontext():
+            loss(*encoder(torch.cat(views)).tensor_split(2)).backward()
+    return [p.grad for module in (encoder, loss) for p in module.parameters()]
+
+
+def accumulated(rank: int | None, name: str) -> list[Tensor]:
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(6, 4).double()
+    if rank is None:
+        return two_steps(layer, getattr(losses, name)(), *batch((12,), 0))
+    module = getattr(losses, name)(process_group="world")
+    return two_steps(DistributedDataParallel(layer), module, *batch(SIZES[4], rank))
+
+
+@pytest.mark.parametrize("name", ACCUMULATED)
+def test_accumulated_gradients_are_those_of_one_process(name: str) -> None:
+    """With DistributedDataParallel.no_sync, and a process that has no rows."""
+    expected = accumulated(None, name)
+    for result in results():
+        for found, exact in zip(result[name], expected, strict=True):
+            torch.testing.assert_close(found, exact, rtol=1e-11, atol=1e-12)
 
 
 def normalized(rank: int | None) -> list[Tensor]:

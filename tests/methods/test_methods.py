@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import pytest
 import torch
 from torch import nn
@@ -157,6 +160,69 @@ def test_supcon_is_its_formula():
         method.loss(given._replace(labels=None))
 
 
+def test_simclr_and_supcon_of_four_views_are_their_formulas():
+    torch.manual_seed(0)
+    given = batch(8)
+    given = given._replace(x=given.x.double())
+    for name, labels in (("simclr", torch.arange(8)), ("supcon", given.labels)):
+        method = METHODS[name](Mean(), Jitter(), temperature=0.3, n_views=4).double()
+        views = Jitter()(given.x, 4, seed=5, sample_ids=given.sample_ids).flatten(0, 1)
+        u, y = normalize(method.projector(method.encoder(views))), labels.repeat(4)
+        self = torch.eye(32, dtype=torch.bool)
+        log_p = (u @ u.T / 0.3).masked_fill(self, -torch.inf).log_softmax(1)
+        positive = (y[:, None] == y) & ~self
+        expected = -(log_p.masked_fill(~positive, 0).sum(1) / positive.sum(1)).mean()
+        loss, logs = method.loss(given)
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-9)
+        same = torch.arange(8).repeat(4)
+        pairs = (same[:, None] == same) & ~self
+        assert logs["alignment"].item() == pytest.approx((u @ u.T)[pairs].mean().item(), rel=1e-5)
+
+
+def test_vicreg_of_three_views_is_its_formula():
+    torch.manual_seed(0)
+    method = METHODS["vicreg"](Mean(), Jitter(), width=5, n_views=3).double()
+    given = batch(16)
+    given = given._replace(x=given.x.double())
+    views = Jitter()(given.x, 3, seed=5, sample_ids=given.sample_ids).flatten(0, 1)
+    z1, z2, z3 = method.projector(method.encoder(views)).chunk(3)
+    pairs = (expected_vicreg(*pair) for pair in ((z1, z2), (z1, z3), (z2, z3)))
+    loss, _ = method.loss(given)
+    assert loss.item() == pytest.approx((sum(pairs) / 3).item(), rel=1e-9)
+
+
+def test_moco_of_three_views_is_the_mean_over_two_keys():
+    torch.manual_seed(0)
+    method = METHODS["moco"](Mean(), Jitter(), temperature=0.3, queue=20, n_views=3).double()
+    past, past_ids = torch.empty(0, 128).double(), torch.empty(0, dtype=torch.int64)
+    for step, ids in enumerate((torch.arange(8), torch.arange(4, 12))):
+        given = batch(8, seed=step)
+        given = given._replace(x=given.x.double(), sample_ids=ids)
+        views = Jitter()(given.x, 3, seed=step, sample_ids=ids)
+        q = normalize(method.projector(method.encoder(views[0])))
+        # One batch of both views: batch normalisation is of all of them.
+        keys = method.momentum_projector(method.momentum_encoder(views[1:].flatten(0, 1)))
+        k1, k2 = normalize(keys).detach().chunk(2)
+        others = torch.cat([k1, k2, past])
+        own = ids[:, None] == torch.cat([ids, ids, past_ids])
+        below = (q @ others.T / 0.3).masked_fill(own, -torch.inf)
+        expected = 0
+        for k in (k1, k2):
+            logits = torch.cat([(q * k).sum(1, keepdim=True) / 0.3, below], dim=1)
+            expected = expected + cross_entropy(logits, torch.zeros(8, dtype=torch.int64)) / 2
+        loss, _ = method.loss(given)
+        # The queue is float32.
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+        past, past_ids = torch.cat([past, k1, k2])[-20:], torch.cat([past_ids, ids, ids])[-20:]
+    assert own[:, 16:].any()
+
+
+@pytest.mark.parametrize("name", ["simclr", "vicreg", "supcon", "moco"])
+def test_one_view_is_refused(name):
+    with pytest.raises(ValueError, match="n_views: 1; accepted: a finite number >= 2"):
+        METHODS[name](Mean(), Jitter(), n_views=1)
+
+
 def test_transform_prediction_shows_each_series_its_transform():
     seen = []
 
@@ -263,6 +329,32 @@ def test_methods_train_in_anybodys_loop(name):
     assert all(p.grad is not None and p.grad.any() for p in method.encoder.parameters())
     optimizer.step()
     method.after_step()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_copies_and_pickles_train_alike(name):
+    """After a step, with what is in queues and centres by then."""
+    torch.manual_seed(0)
+    encoder = encoders.build("resnet", 3, 40, widths=(8, 16))
+    if name in NEEDS_TOKENS:
+        encoder = encoders.build("patch_transformer", 3, 40, width=16, depth=1)
+    method = METHODS[name](encoder, Jitter())
+    given = batch(16)
+    method.loss(given)[0].backward()
+    method.after_step()
+    state = {name: value.clone() for name, value in method.state_dict().items()}
+    losses = []
+    copies = [copy.deepcopy(method), method]
+    if name == "ssgan":  # torch does not pickle its spectral norm, and says what to do instead
+        with pytest.raises(RuntimeError, match="only supported through state_dict"):
+            pickle.dumps(method)
+    else:
+        copies.insert(0, pickle.loads(pickle.dumps(method)))
+    for one in copies:
+        torch.testing.assert_close(dict(one.state_dict()), state, rtol=0, atol=0)
+        torch.manual_seed(1)
+        losses.append(one.loss(given._replace(seed=6))[0])
+    assert all(loss == losses[-1] for loss in losses)
 
 
 @pytest.mark.parametrize("name", encoders.ENCODERS)

@@ -27,6 +27,9 @@ IEEE, BF16X3, BF16 = range(3)
 _MEANING = {"ieee": IEEE, "none": IEEE, "highest": IEEE}
 _MEANING |= {"tf32": BF16X3, "high": BF16X3, "bf16": BF16, "medium": BF16}
 
+# Device types without float64: Metal, and most GPUs of Intel.
+WITHOUT_FLOAT64 = frozenset({"mps", "xpu"})
+
 CHOICES = {name: choice for choice, name in enumerate(NAMES)}
 
 # torch 2.9 and later have a switch for each backend; before there was one for all, whose reader
@@ -93,6 +96,14 @@ def exact(kernels: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., 
         return run
 
     return {op: wrap(op, kernel) for op, kernel in kernels.items()}
+
+
+def widest(like: Tensor) -> torch.dtype:
+    """float64, in which the definitions keep numbers beside a float32 tensor, or float32 where its
+    device has no other."""
+    if like.device.type in WITHOUT_FLOAT64 and like.dtype != torch.float64:
+        return torch.float32
+    return torch.float64
 
 
 def product(a: Tensor, b: Tensor, precision: str = NAMES[IEEE]) -> Tensor:

@@ -39,6 +39,11 @@ def floating(name: str, x: Tensor) -> None:
         raise ValueError(f"{name}: layout {x.layout}; accepted: torch.strided")
 
 
+def names_of_views(count: int) -> tuple[str, ...]:
+    """z1, z2, more[0], more[1] and so on."""
+    return ("z1", "z2", *(f"more[{v}]" for v in range(count - 2)))
+
+
 def alike(names: Sequence[str], tensors: Sequence[Tensor]) -> Sequence[Tensor]:
     """The same shape and device; returned in one dtype, as `promoted` says."""
     first, mixed = tensors[0], False

@@ -9,6 +9,7 @@ Where the results differ, on purpose: across processes the gradient passes throu
 from torch import Tensor
 
 from tsssl_fast.common.modules import DeclaredModule
+from tsssl_fast.compat import _shared
 from tsssl_fast.compat.lightly.decorrelation import BarlowTwinsLoss as _OfRows
 from tsssl_fast.compat.vicreg import off_diagonal
 
@@ -28,5 +29,6 @@ class BarlowTwinsLoss(DeclaredModule):
     lambd: float = 0.0051
 
     def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
+        z1, z2 = _shared.pair(("z1", "z2"), z1, z2)
         loss: Tensor = _OfRows(self.lambd, True)(z1, z2)
         return loss

@@ -22,9 +22,9 @@ _MeanOver = Annotated[str, checks.by(checks.choice, MEAN_OVER)]
 
 
 class NTXentLoss(ContrastiveModule, AcrossProcesses, kw_only=True):
-    """NT-Xent of two views (SimCLR); see :func:`tsssl_fast.functional.nt_xent_loss`.
+    """NT-Xent of two or more views (SimCLR); see :func:`tsssl_fast.functional.nt_xent_loss`.
 
-    forward(z1, z2): (N, D), (N, D) -> scalar, or (2N,) for reduction="none".
+    forward(z1, z2, *more): (N, D) each -> scalar, or (V N,) for reduction="none".
     """
 
     temperature: Temperature = 0.1
@@ -36,11 +36,12 @@ class NTXentLoss(ContrastiveModule, AcrossProcesses, kw_only=True):
     ddp: bool = True
     backend: str | None = None
 
-    def forward(self, z1: Tensor, z2: Tensor, *, return_stats: bool = False) -> Any:
+    def forward(self, z1: Tensor, z2: Tensor, *more: Tensor, return_stats: bool = False) -> Any:
         # Without a call: a loss of 8 x 16 takes as long as a dozen of them.
         return functional.nt_xent_loss(
             z1,
             z2,
+            *more,
             temperature=self.temperature,
             normalize=self.normalize,
             reduction=self.reduction,
@@ -123,7 +124,8 @@ class DCLWLoss(ContrastiveModule, AcrossProcesses, kw_only=True):
 class SupConLoss(ContrastiveModule, AcrossProcesses, kw_only=True):
     """Supervised contrastive loss; see :func:`tsssl_fast.functional.sup_con_loss`.
 
-    forward(z, labels): (M, D), (M,) integers -> scalar, or (M,).
+    forward(z, labels): (M, D), (M,) integers -> scalar, or (M,); (N, V, D), (N,): V views of N
+    samples -> scalar, or (N, V).
     """
 
     temperature: Temperature = 0.1

@@ -23,8 +23,8 @@ class VICRegLoss(LossModule, AcrossProcesses, kw_only=True):
 
     Args: as there; None takes the convention's weights.
 
-    forward(z1, z2, *more): (N, D) each -> scalar, or VICRegTerms with `return_terms` or
-    `return_stats`.
+    forward(z1, z2, *more): (N, D) or (N, ..., D) each -> scalar, or VICRegTerms with
+    `return_terms` or `return_stats`.
     """
 
     invariance_weight: float | None = None
@@ -80,8 +80,8 @@ class BarlowTwinsLoss(LossModule, AcrossProcesses, kw_only=True):
 
     Args: as there; None takes the convention's value.
 
-    forward(z1, z2): (N, D), (N, D) -> scalar, or BarlowTwinsTerms with `return_terms` or
-    `return_stats`.
+    forward(z1, z2): (N, D) or (N, ..., D) each -> scalar, or BarlowTwinsTerms with `return_terms`
+    or `return_stats`.
     """
 
     lambd: float | None = None

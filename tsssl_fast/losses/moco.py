@@ -21,10 +21,11 @@ class MoCoLoss(ContrastiveModule, AcrossProcesses, kw_only=True):
     Args:
         dim, size: of the queue; see :class:`FeatureQueue`.
 
-    forward(q, k): (N, D), (N, D) -> scalar, or (N,). k, the momentum encoder's, gets no gradient.
-    In training mode it enters the queue when the next forward starts, or the state is saved: the
-    backward still reads the queue as it was, and nothing is copied. With process_group the keys of
-    all processes enter, in the order of ranks: the queue is the same on each.
+    forward(q, k): (N, D), (N, D) or (N, P, D), several positives -> scalar, or (N,). k, the
+    momentum encoder's, gets no gradient. In training mode it enters the queue when the next forward
+    starts, or the state is saved: the backward still reads the queue as it was, and nothing is
+    copied. With process_group the keys of all processes enter, in the order of ranks: the queue is
+    the same on each.
     """
 
     dim: int = field(kw_only=False)
@@ -69,6 +70,7 @@ class MoCoLoss(ContrastiveModule, AcrossProcesses, kw_only=True):
             **self._options(),
         )
         if self.training:
+            k = k.flatten(0, -2)
             if self.process_group is not None:
                 k = collectives.gather_rows(k, collectives.group_of(self.process_group))
             self._pending = k

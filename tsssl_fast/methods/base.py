@@ -1,5 +1,6 @@
 """The small interface of every method: `loss(batch) -> (loss, logs)`."""
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from tsssl_fast.common import checks
 from tsssl_fast.common.collectives import Group
 from tsssl_fast.losses.base import AcrossProcesses, LossModule
 
@@ -111,7 +113,7 @@ class Method(nn.Module, AcrossProcesses, ABC):
 
 
 class Siamese(Method):
-    """One encoder and one projector for two views of each series, and a loss of the embeddings.
+    """One encoder and one projector for the views of each series, and a loss of the embeddings.
 
         z_i = projector(encoder(view_i));  loss = criterion(z_1, z_2)
 
@@ -125,6 +127,7 @@ class Siamese(Method):
     """
 
     takes_lengths = True
+    n_views = 2
 
     def __init__(
         self,
@@ -140,14 +143,37 @@ class Siamese(Method):
         self.criterion: Any = loss
 
     def embed(self, batch: Batch) -> Tensor:
-        """(2N, D): the embeddings of the first views, then of the second."""
-        lengths = None if batch.lengths is None else batch.lengths.repeat(2)
-        z: Tensor = self.projector(self.encode(two_views(self.views, batch), lengths=lengths))
+        """(V N, D): the embeddings of the first views, then of the second, and so on."""
+        lengths = None if batch.lengths is None else batch.lengths.repeat(self.n_views)
+        x = stacked_views(self.views, batch, self.n_views)
+        z: Tensor = self.projector(self.encode(x, lengths=lengths))
         return z
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
-        z1, z2 = self.embed(batch).chunk(2)
-        return self.criterion(z1, z2), {"alignment": alignment(z1, z2)}
+        z = self.embed(batch).chunk(self.n_views)
+        return self.criterion(*z), {"alignment": alignment(*z)}
+
+
+class SeveralViews(Siamese):
+    """`Siamese` with two views of each series, or more.
+
+    Args: as `Siamese`, but
+        views: -> (V, N, C, T).
+        loss: V times (N, D) -> scalar.
+        n_views: V >= 2.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        projector: nn.Module,
+        views: Views,
+        loss: nn.Module | None,
+        n_views: int = 2,
+    ) -> None:
+        checks.at_least("n_views", n_views, 2)
+        super().__init__(encoder, projector, views, loss)
+        self.n_views = n_views
 
 
 def out_features(encoder: nn.Module) -> int:
@@ -192,16 +218,17 @@ def one_view(views: Views | None, batch: Batch) -> Tensor:
     return v[0] if v.dim() == 4 else v
 
 
-def two_views(views: Views, batch: Batch) -> Tensor:
-    """(2N, C, T): the first views of all series, then the second views.
+def stacked_views(views: Views, batch: Batch, count: int = 2) -> Tensor:
+    """(count N, C, T): the first views of all series, then the second views, and so on.
 
     Raises ValueError for a batch of one, which has no negatives and no variance.
     """
     at_least(2, batch)
-    v = views(batch.x, views=2, seed=batch.seed, sample_ids=batch.sample_ids, **lengths_of(batch))
-    if v.dim() != 4 or v.shape[:2] != (2, len(batch.x)):
+    given = {"seed": batch.seed, "sample_ids": batch.sample_ids, **lengths_of(batch)}
+    v = views(batch.x, views=count, **given)
+    if v.dim() != 4 or v.shape[:2] != (count, len(batch.x)):
         raise ValueError(
-            f"views: returned shape {tuple(v.shape)}; accepted: (2, {len(batch.x)}, C, T)"
+            f"views: returned shape {tuple(v.shape)}; accepted: ({count}, {len(batch.x)}, C, T)"
         )
     return v.flatten(0, 1)
 
@@ -211,7 +238,8 @@ def lengths_of(batch: Batch) -> dict[str, Any]:
     return {} if batch.lengths is None else {"lengths": batch.lengths}
 
 
-def alignment(z1: Tensor, z2: Tensor) -> Tensor:
-    """Mean cosine of the positive pairs, detached: 1 when both views of a series coincide."""
+def alignment(*views: Tensor) -> Tensor:
+    """Mean cosine of the positive pairs, detached: 1 when all views of a series coincide."""
     with torch.no_grad():
-        return torch.cosine_similarity(z1.float(), z2.float()).mean()
+        pairs = itertools.combinations([z.float() for z in views], 2)
+        return torch.stack([torch.cosine_similarity(*pair).mean() for pair in pairs]).mean()

@@ -11,7 +11,7 @@ from tsssl_fast.common import checks
 from tsssl_fast.encoders.padding import strided
 from tsssl_fast.encoders.pool import mean_max
 from tsssl_fast.losses import NTXentLoss
-from tsssl_fast.methods.base import Batch, Logs, Siamese, Views, alignment, projector, two_views
+from tsssl_fast.methods.base import Batch, Logs, Siamese, Views, alignment, projector, stacked_views
 from tsssl_fast.methods.masked_reconstruction import Steps, reconstruct
 from tsssl_fast.methods.tokens import check_hides, check_ratio
 
@@ -70,7 +70,7 @@ class ContrastiveReconstruction(Siamese):
         return cls(encoder, *heads, views, loss, ratio, int(size), weight)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
-        x = two_views(self.views, batch)
+        x = stacked_views(self.views, batch)
         hidden = masking.random_mask(
             batch.x.shape,
             check_hides(self.ratio, x.shape[2], "geometric"),

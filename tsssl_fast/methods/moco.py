@@ -6,11 +6,19 @@ from torch import Tensor, nn
 from tsssl_fast.common import checks, collectives
 from tsssl_fast.functional import contrastive_loss
 from tsssl_fast.losses import FeatureQueue
-from tsssl_fast.methods.base import Batch, Logs, Siamese, Views, alignment, projector, two_views
+from tsssl_fast.methods.base import (
+    Batch,
+    Logs,
+    SeveralViews,
+    Views,
+    alignment,
+    projector,
+    stacked_views,
+)
 from tsssl_fast.methods.teacher import MomentumTeacher, Schedule
 
 
-class MoCo(Siamese):
+class MoCo(SeveralViews):
     """MoCo v2: a view against the other view's momentum embedding and a queue of past ones.
 
         q = projector(encoder(view_1));  k = momentum_projector(momentum_encoder(view_2))
@@ -23,7 +31,10 @@ class MoCo(Siamese):
     normalise by their own batch. Of several processes the queue takes all keys. The logged loss may
     rise while the queue fills and the teacher settles: older keys are easier to tell apart.
 
-    Args: as `Siamese` without loss, but
+    Views after the second are further positive keys: the loss is the mean over them, none of which
+    is in the sum of another.
+
+    Args: as `SeveralViews` without loss, but
         queue: of columns D.
         temperature: tau > 0.
         momentum: m in [0, 1), or a schedule of `methods.teacher`.
@@ -39,8 +50,9 @@ class MoCo(Siamese):
         queue: FeatureQueue,
         temperature: float,
         momentum: float | Schedule,
+        n_views: int = 2,
     ) -> None:
-        super().__init__(encoder, projector, views, None)
+        super().__init__(encoder, projector, views, None, n_views)
         self.momentum_encoder = MomentumTeacher(encoder, momentum)
         self.momentum_projector = MomentumTeacher(projector, momentum)
         self.queue = queue
@@ -55,6 +67,7 @@ class MoCo(Siamese):
         temperature: float = 0.2,
         momentum: float = 0.95,
         queue: int = 1024,
+        n_views: int = 2,
     ) -> "MoCo":
         """A 256-128 projector, a short queue and a fast teacher, as suit small data sets.
 
@@ -62,39 +75,45 @@ class MoCo(Siamese):
         hundred steps.
         """
         memory = FeatureQueue(128, queue)
-        return cls(encoder, projector(encoder), views, memory, temperature, momentum)
+        return cls(encoder, projector(encoder), views, memory, temperature, momentum, n_views)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
-        v1, v2 = two_views(self.views, batch).chunk(2)
-        q = self.projector(self.encode(v1, lengths=batch.lengths))
-        k = self.momentum_projector(self.encode(v2, self.momentum_encoder, batch.lengths))
-        keys, key_ids, first, group = k, batch.sample_ids, 0, None
+        n, positives = len(batch.x), self.n_views - 1
+        x = stacked_views(self.views, batch, self.n_views)
+        lengths = None if batch.lengths is None else batch.lengths.repeat(positives)
+        q = self.projector(self.encode(x[:n], lengths=batch.lengths))
+        k = self.momentum_projector(self.encode(x[n:], self.momentum_encoder, lengths))
+        parts, key_ids, here, group = [k], batch.sample_ids.repeat(positives), 0, None
         together = self.process_group is not None
         if together:
             group = collectives.group_of(self.process_group)
-            parts = collectives.gather_parts(k, group)
-            keys, first = torch.cat(parts), sum(map(len, parts[: collectives.rank(group)]))
+            parts, here = list(collectives.gather_parts(k, group)), collectives.rank(group)
             key_ids = collectives.gather_rows(key_ids, group)
-        rows = torch.arange(len(keys), device=q.device)
+        keys = torch.cat(parts)
+        # Positions of the series among those of all processes; every key has that of its series.
+        queries = torch.arange(len(keys) // positives, device=q.device)
+        series = queries.split([len(part) // positives for part in parts])
+        rows = torch.cat([part.repeat(positives) for part in series])
         valid = torch.cat([torch.ones_like(rows, dtype=torch.bool), self.queue.valid()])
         loss = contrastive_loss(
             q,
             torch.cat([keys, self.queue.features.to(k.dtype)]),
             temperature=self.temperature,
-            q_ids=rows[first : first + len(q)],
+            q_ids=series[here],
             k_ids=torch.cat([rows, torch.full_like(self.queue_ids, -1)]),
             q_groups=batch.sample_ids,
             k_groups=torch.cat([key_ids, self.queue_ids]),
             groups="exclude_same",
+            denominator="all" if positives == 1 else "own_positive",
             k_valid=valid,
             reduction="sum" if together else "mean",
             precision=self.precision,
         )
         if together:
-            loss = collectives.total_of_shares(loss / len(keys), group, ddp=self.ddp)
+            loss = collectives.total_of_shares(loss / len(queries), group, ddp=self.ddp)
         if self.training:
             self._enqueue(keys, key_ids)
-        return loss, {"alignment": alignment(q, k)}
+        return loss, {"alignment": alignment(q.repeat(positives, 1), k)}
 
     def _enqueue(self, k: Tensor, ids: Tensor) -> None:
         size = len(self.queue_ids)

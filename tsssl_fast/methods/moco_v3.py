@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from tsssl_fast.common import checks
 from tsssl_fast.functional import info_nce_loss
-from tsssl_fast.methods.base import Batch, Logs, Siamese, Views, alignment, mlp, two_views
+from tsssl_fast.methods.base import Batch, Logs, Siamese, Views, alignment, mlp, stacked_views
 from tsssl_fast.methods.base import projector as head_of
 from tsssl_fast.methods.teacher import MomentumTeacher, Schedule
 
@@ -50,7 +50,7 @@ class MoCoV3(Siamese):
         return cls(encoder, *heads, temperature, momentum)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
-        x = two_views(self.views, batch)
+        x = stacked_views(self.views, batch)
         lengths = None if batch.lengths is None else batch.lengths.repeat(2)
         q = self.predictor(self.projector(self.encode(x, lengths=lengths)))
         k = self.momentum_projector(self.encode(x, self.momentum_encoder, lengths))

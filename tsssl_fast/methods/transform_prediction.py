@@ -11,18 +11,25 @@ from tsssl_fast.methods.base import Batch, Logs, Method, Views, one_view, out_fe
 Transform = Callable[[Tensor], Tensor]
 
 
+def unchanged(x: Tensor) -> Tensor:
+    return x
+
+
+def time_reversed(x: Tensor) -> Tensor:
+    return x.flip(-1)
+
+
+def sign_flipped(x: Tensor) -> Tensor:
+    return -x
+
+
 def halves_swapped(x: Tensor) -> Tensor:
     """The jigsaw of two pieces: (N, C, T) with the second half first."""
     return x.roll(x.shape[-1] // 2, -1)
 
 
-# Four classes, as rotation prediction has four angles.
-TRANSFORMS: tuple[Transform, ...] = (
-    lambda x: x,
-    lambda x: x.flip(-1),
-    lambda x: -x,
-    halves_swapped,
-)
+# Four classes, as rotation prediction has four angles. Functions of the module, for pickles.
+TRANSFORMS: tuple[Transform, ...] = (unchanged, time_reversed, sign_flipped, halves_swapped)
 
 
 def transformed(x: Tensor, k: Tensor, transforms: Sequence[Transform]) -> Tensor:

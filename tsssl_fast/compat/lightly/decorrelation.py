@@ -13,6 +13,7 @@ from tsssl_fast.compat._shared import (
     AmongProcesses,
     Weight,
     barlow_among_processes,
+    pair,
     promoted,
     result,
     widened,
@@ -94,7 +95,7 @@ class BarlowTwinsLoss(DeclaredModule):
     gather_distributed: AmongProcesses = False
 
     def forward(self, z_a: Tensor, z_b: Tensor) -> Tensor:
-        z_a, z_b = promoted(z_a, z_b)
+        z_a, z_b = pair(("z_a", "z_b"), z_a, z_b)
         if self.gather_distributed and collectives.world_size() > 1:
             return result(barlow_among_processes(z_a, z_b, self.lambda_param), z_a)
         loss = functional.barlow_twins_loss(z_a, z_b, lambd=self.lambda_param, convention="lightly")

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import widest
 from tsssl_fast.common import checks
 from tsssl_fast.functional.contrastive.problem import (
     DENOMINATORS,
@@ -47,6 +48,46 @@ def _shaped(name: str, x: Tensor, shape: tuple[int, ...], q: Tensor) -> None:
         raise ValueError(f"{name}: shape {tuple(x.shape)}; accepted: {shape}")
     if x.device != q.device:
         raise ValueError(f"{name}: device {x.device}; accepted: {q.device} as q")
+
+
+def labelled_rows(
+    z: Tensor, labels: Tensor, temperature: Temperature, least: int = 1
+) -> tuple[Tensor, Tensor, Temperature]:
+    """Checked: (N, V, D), (N,) and what (N, V) temperatures there are as N V rows; (M, D), (M,) as
+    they are. least: N."""
+    if not (isinstance(z, Tensor) and z.dim() == 3):
+        checks.matrix("z", z, least)
+        check_labels("labels", labels, z)
+        return z, labels, temperature
+    checks.floating("z", z)
+    n, views, dim = z.shape
+    if n < least or not (views and dim):
+        shape = tuple(z.shape)
+        raise ValueError(f"z: shape {shape}; accepted: (N, V, D) with N >= {least}, V, D >= 1")
+    check_labels("labels", labels, z)
+    if isinstance(temperature, Tensor) and temperature.dim():
+        _shaped("temperature", temperature, (n, views), z)
+        temperature = temperature.flatten()
+    return z.flatten(0, 1), labels.repeat_interleave(views), temperature
+
+
+def a_row_for_each_positive(
+    q: Tensor, k: Tensor, temperature: Temperature
+) -> tuple[Tensor, Tensor, Temperature]:
+    """Checked: (N, D) and (N, P, D) as N P pairs, with what (N,) temperatures there are; others as
+    they are."""
+    if not (isinstance(k, Tensor) and k.dim() == 3):
+        return q, k, temperature
+    checks.matrix("q", q, least=0)
+    checks.floating("k", k)
+    if k.shape[0] != len(q) or k.shape[2] != q.shape[1] or not k.shape[1]:
+        accepted = f"({len(q)}, P, {q.shape[1]}) with P >= 1"
+        raise ValueError(f"k: shape {tuple(k.shape)}; accepted: {accepted}")
+    count = k.shape[1]
+    if isinstance(temperature, Tensor) and temperature.dim():
+        check_temperature(temperature, q)
+        temperature = temperature.repeat_interleave(count)
+    return q.repeat_interleave(count, dim=0), k.flatten(0, 1), temperature
 
 
 def check_temperature(temperature: Temperature, q: Tensor) -> None:
@@ -221,7 +262,7 @@ def number(name: str, value: float | Tensor, q: Tensor) -> Tensor:
         raise TypeError(f"{name}: {type(value).__name__}; accepted: a number or a 0-d tensor")
     if not -math.inf < value < math.inf:
         raise ValueError(f"{name}: {value}; accepted: a finite number")
-    return torch.full((), value, dtype=torch.float64, device=q.device)
+    return torch.full((), value, dtype=widest(q), device=q.device)
 
 
 def check_settings(

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import widest
 from tsssl_fast.ops.contrastive.rules import GROUP_RULES, Rules
 
 
@@ -71,4 +72,4 @@ def inverse(temperature: float | Tensor, q: Tensor) -> Tensor:
     """beta = 1 / tau as a tensor."""
     if isinstance(temperature, Tensor):
         return 1 / temperature
-    return torch.full((), 1 / temperature, dtype=torch.float64, device=q.device)
+    return torch.full((), 1 / temperature, dtype=widest(q), device=q.device)

@@ -36,28 +36,29 @@ from tsssl_fast.ops.contrastive.reference.pairs import PLAIN
 from tsssl_fast.ops.contrastive.rules import GROUP_RULES
 
 
-def two_views(
+def views(
     asked: Asked,
-    z1: Tensor,
-    z2: Tensor,
+    given: tuple[Tensor, ...],
     *,
     denominator: str = "all",
     sigma: float | None = None,
 ) -> Loss:
-    """NT-Xent, with the denominator "negatives" DCL; sigma: of DCLW."""
+    """NT-Xent, with the denominator "negatives" DCL; sigma: of DCLW, for two views."""
+    count = len(given)
 
     def rows() -> Tensor:
-        asked.check({"z1": z1, "z2": z2}, 2 * len(z1))
+        by_name = dict(zip(checks.names_of_views(count), given, strict=True))
+        asked.check(by_name, count * len(given[0]))
         if sigma is not None:
             checks.positive("sigma", sigma)
-        return torch.cat([z1, z2])
+        return torch.cat(given)
 
-    group, x, sizes = asked.agreed(rows, sigma)
+    group, x, sizes = asked.agreed(rows, sigma, count)
     parts = collectives.gather(x, sizes, group)
     own, others = _own_first(parts, group)
     if not len(own):
-        return asked.result(*no_rows(others, asked.temperature), sum(sizes), group, 2)
-    ids = torch.arange(len(own) // 2, device=own.device).repeat(2)
+        return asked.result(*no_rows(others, asked.temperature), sum(sizes), group, count)
+    ids = torch.arange(len(own) // count, device=own.device).repeat(count)
     found = _one_set(own, ids, others, ids.new_full((len(others),), -1), asked.problem())
     if sigma is None:
         loss = row_loss(found, "mean_log", denominator)
@@ -68,17 +69,19 @@ def two_views(
             softmax = every.softmax(dim=0).split([len(pair) for pair in pairs])
             weight = 2 - len(every) * softmax[collectives.rank(group)]
         loss = weighted_row_loss(found, weight.repeat(2))
-    return asked.result(loss, found, sum(sizes), group, 2)
+    return asked.result(loss, found, sum(sizes), group, count)
 
 
 def labelled(asked: Asked, z: Tensor, labels: Tensor, mean_over: str) -> Loss:
     """SupCon: labels meet across processes."""
 
     def rows() -> Tensor:
-        asked.check({"z": z}, len(z))
-        arguments.check_labels("labels", labels, z)
+        nonlocal asked, labels
+        x, labels, tau = arguments.labelled_rows(z, labels, asked.temperature, least=0)
+        asked = asked._replace(temperature=tau)
+        asked.check({"z": x}, len(x))
         checks.choice("mean_over", mean_over, MEAN_OVER)
-        return z
+        return x
 
     group, x, sizes = asked.agreed(rows, mean_over)
     own, others = _own_first(collectives.gather(x, sizes, group), group)
@@ -266,14 +269,19 @@ def _two_sides(parts: Sequence[Tensor], group: Group, problem: Problem) -> tuple
 def queue(
     asked: Asked, q: Tensor, k: Tensor, negatives: Tensor, negatives_valid: Tensor | None
 ) -> Loss:
-    """InfoNCE against further keys alone, which are not gathered: a query meets its process's."""
+    """InfoNCE against further keys alone, which are not gathered: a query meets its process's. k:
+    (N, P, D): a row for each positive."""
+    several = k.shape[1] if isinstance(k, Tensor) and k.dim() == 3 else 1
 
     def rows() -> Tensor:
+        nonlocal asked, q, k
+        q, k, tau = arguments.a_row_for_each_positive(q, k, asked.temperature)
+        asked = asked._replace(temperature=tau)
         asked.check({"q": q, "k": k}, len(q))
         arguments.check_keys(q, negatives, negatives_valid, None, None)
         return q
 
-    group, _, sizes = asked.agreed(rows)
+    group, _, sizes = asked.agreed(rows, several)
     q, k, negatives = arguments.in_one_dtype(q, k, negatives)
     if not len(q):
         loss, found = no_rows(torch.cat([q, k]), asked.temperature, negatives)

@@ -58,10 +58,12 @@ def info_nce_loss(
 
     With `negatives` (K, D) (a queue: MoCo, He et al., CVPR 2020) those alone are the negatives:
     loss_i = -log(exp(a_ii) / (exp(a_ii) + sum_j exp(<q_i, n_j> / tau))).
+    Of several positives (N, P, D) it is the mean of this over them: none is in another's sum.
 
     Args:
-        q, k: (N, D), floating; 16-bit inputs are computed in float32. Embeddings of several dtypes
-            are compared in torch.promote_types of them, and each gets its gradient in its own.
+        q, k: (N, D), with `negatives` k also (N, P, D); floating; 16-bit inputs are computed in
+            float32. Embeddings of several dtypes are compared in torch.promote_types of them, and
+            each gets its gradient in its own.
         temperature: tau > 0: a float, a 0-d tensor (gets its gradient), (N,), one per query, or a
             PairTemperature.
         negatives, negatives_valid: (K, D) and (K,) bool flags of filled slots; gradients flow to
@@ -86,8 +88,12 @@ def info_nce_loss(
         rest = (temperature, normalize, reduction, return_stats, precision, backend)
         asked = processes.Asked("info_nce_loss", process_group, ddp, *rest)
         if negatives is not None:
-            return processes.queue(asked, q, k, negatives, negatives_valid)
+            loss = processes.queue(asked, q, k, negatives, negatives_valid)
+            return _of_queries(loss, k, reduction)
         return processes.queries_keys(asked, q, k, symmetric)
+    positives = k
+    if negatives is not None:
+        q, k, temperature = arguments.a_row_for_each_positive(q, k, temperature)
     options = (temperature, reduction, normalize, return_stats, precision, backend)
     problem = _paired(q, k, *options)
     arguments.check_keys(q, negatives, negatives_valid, None, None)
@@ -100,13 +106,24 @@ def info_nce_loss(
     rules = problem.rules._replace(
         q_group=ids, k_group=ids, group_rule=GROUP_RULES.index("only_same")
     )
-    return solve(
-        q,
-        k,
-        problem._replace(
-            rules=rules, negatives=negatives, negatives_valid=negatives_valid, paired=True
-        ),
+    problem = problem._replace(
+        rules=rules, negatives=negatives, negatives_valid=negatives_valid, paired=True
     )
+    return _of_queries(solve(q, k, problem), positives, reduction)
+
+
+def _of_queries(loss: Loss, k: Tensor, reduction: str) -> Loss:
+    """Of a loss of N P pairs that of N queries, each the mean over its positives k (N, P, D)."""
+    if k.dim() == 2 or reduction == "mean":
+        return loss
+    if isinstance(loss, tuple):
+        value, statistics = loss
+        return _mean_over(value, k, reduction), statistics
+    return _mean_over(loss, k, reduction)
+
+
+def _mean_over(loss: Tensor, k: Tensor, reduction: str) -> Tensor:
+    return loss / k.shape[1] if reduction == "sum" else loss.view(k.shape[:2]).mean(1)
 
 
 def _paired(
@@ -218,7 +235,8 @@ def moco_loss(
     queue of past keys; neither keys nor queue get a gradient.
 
     Args:
-        q, k: (N, D). negatives: (K, D), the queue, which losses.MoCoLoss keeps by itself.
+        q: (N, D). k: (N, D), or (N, P, D), several positives.
+        negatives: (K, D), the queue, which losses.MoCoLoss keeps by itself.
         Others, result and errors as in :func:`info_nce_loss`.
     """
     checks.matrix("negatives", negatives)

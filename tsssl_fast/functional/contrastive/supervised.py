@@ -52,13 +52,15 @@ def sup_con_loss(
     mean over the positives p of -log(exp(a_ip) / sum_{k != i} exp(a_ik)).
 
     Args:
-        z: (M, D), all views of all samples; 16-bit inputs are computed in float32.
-        labels: (M,) integers; equal labels are positives.
-        temperature: tau > 0: a float, a 0-d tensor (gets its gradient), (M,), one per row, or a
-            PairTemperature.
+        z: (M, D), all views of all samples, or (N, V, D), V views of N samples; 16-bit inputs are
+            computed in float32.
+        labels: (M,) integers, (N,) for (N, V, D); equal labels are positives. Without labels:
+            nt_xent_loss(*z.unbind(1)).
+        temperature: tau > 0: a float, a 0-d tensor (gets its gradient), (M,), one per row, (N, V)
+            for (N, V, D), or a PairTemperature.
         normalize: False: dot products.
-        reduction: "mean", "sum", or "none" for (M,). mean_over: the mean's denominator, rows
-            "with_positive" or "all".
+        reduction: "mean", "sum", or "none" for (M,), (N, V) for (N, V, D).
+        mean_over: the mean's denominator, rows "with_positive" or "all".
         return_stats: also a :class:`ContrastiveStats`. precision: as in :func:`nt_xent_loss`.
         process_group, ddp: as for :func:`nt_xent_loss`; labels of all processes meet.
         backend: see the package.
@@ -72,12 +74,21 @@ def sup_con_loss(
     if process_group is not None:
         rest = (temperature, normalize, reduction, return_stats, precision, backend)
         asked = processes.Asked("sup_con_loss", process_group, ddp, *rest)
-        return processes.labelled(asked, z, labels, mean_over)
-    checks.matrix("z", z)
-    arguments.check_labels("labels", labels, z)
+        return _by_view(processes.labelled(asked, z, labels, mean_over), z, reduction)
+    shaped = z
+    z, labels, temperature = arguments.labelled_rows(z, labels, temperature)
     arguments.check_temperature(temperature, z)
     checks.choice("reduction", reduction, checks.REDUCTIONS)
     checks.choice("mean_over", mean_over, MEAN_OVER)
     options = (temperature, normalize, reduction, return_stats, precision, backend)
     problem = by_ids(labels, *options)
-    return solve(z, None, problem._replace(mean_over=mean_over))
+    return _by_view(solve(z, None, problem._replace(mean_over=mean_over)), shaped, reduction)
+
+
+def _by_view(loss: Loss, z: Tensor, reduction: str) -> Loss:
+    """Losses of rows in the shape that the rows have in z."""
+    if z.dim() == 2 or reduction != "none":
+        return loss
+    if isinstance(loss, tuple):
+        return loss[0].view(z.shape[:2]), loss[1]
+    return loss.view(z.shape[:2])

@@ -1,4 +1,4 @@
-"""Losses of two views of the same series: NT-Xent and its decoupled forms."""
+"""Losses of two or more views of the same series: NT-Xent and its decoupled forms."""
 
 from __future__ import annotations
 
@@ -33,20 +33,24 @@ if TYPE_CHECKING:
 
 @overload
 def nt_xent_loss(
-    z1: Tensor, z2: Tensor, *, return_stats: Off = ..., **options: Unpack[ProcessOptions]
+    z1: Tensor,
+    z2: Tensor,
+    *more: Tensor,
+    return_stats: Off = ...,
+    **options: Unpack[ProcessOptions],
 ) -> Tensor: ...
 @overload
 def nt_xent_loss(
-    z1: Tensor, z2: Tensor, *, return_stats: On, **options: Unpack[ProcessOptions]
+    z1: Tensor, z2: Tensor, *more: Tensor, return_stats: On, **options: Unpack[ProcessOptions]
 ) -> tuple[Tensor, ContrastiveStats]: ...
 @overload
 def nt_xent_loss(
-    z1: Tensor, z2: Tensor, *, return_stats: bool, **options: Unpack[ProcessOptions]
+    z1: Tensor, z2: Tensor, *more: Tensor, return_stats: bool, **options: Unpack[ProcessOptions]
 ) -> Loss: ...
 def nt_xent_loss(
     z1: Tensor,
     z2: Tensor,
-    *,
+    *more: Tensor,
     temperature: Temperature = 0.1,
     normalize: bool = True,
     reduction: str = "mean",
@@ -60,16 +64,19 @@ def nt_xent_loss(
 
     With z = [z1; z2], u = z / ||z|| and p(i) the other view of i, for each of the 2N rows:
     loss_i = -log( exp(<u_i, u_p(i)> / tau) / sum_{k != i} exp(<u_i, u_k> / tau) )
-    (Chen et al., ICML 2020, eq. 1).
+    (Chen et al., ICML 2020, eq. 1). Of V > 2 views a row has V - 1 positives, of which the loss is
+    the mean, as of :func:`sup_con_loss` with the series for labels (Khosla et al., NeurIPS 2020).
 
     Args:
-        z1, z2: (N, D) embeddings of two views of the same N series; float16, bfloat16, float32 or
-            float64, the same device. Row i of both belongs to series i. Of two dtypes the loss is
-            that of both in torch.promote_types of them.
-        temperature: tau > 0: a float; a 0-d tensor (gets its gradient); (2N,), one per row; or a
+        z1, z2, more: (N, D) embeddings of two or more views of the same N series; float16,
+            bfloat16, float32 or float64, the same device. Row i of all belongs to series i. Views
+            stacked in z (N, V, D) are nt_xent_loss(*z.unbind(1)). Of several dtypes the loss is
+            that of all in torch.promote_types of them.
+        temperature: tau > 0: a float; a 0-d tensor (gets its gradient); (V N,), one per row; or a
             PairTemperature.
         normalize: False: dot products of the rows as they are.
-        reduction: "mean" over the 2N rows, "sum", or "none" for (2N,): the rows of z1, then of z2.
+        reduction: "mean" over the V N rows, "sum", or "none" for (V N,): the rows of z1, then of z2
+            and so on.
         return_stats: also a :class:`ContrastiveStats`.
         precision: the largest error allowed in products of float32 numbers: "ieee", float32's own;
             "bf16x3", about 16 bits of each number; "bf16", 8 bits. None: torch's setting
@@ -103,10 +110,11 @@ def nt_xent_loss(
     if process_group is not None:
         rest = (temperature, normalize, reduction, return_stats, precision, backend)
         asked = processes.Asked("nt_xent_loss", process_group, ddp, *rest)
-        return processes.two_views(asked, z1, z2)
+        return processes.views(asked, (z1, z2, *more))
     # What is right passes without a call: a loss of 8 x 16 takes as long as a dozen of them.
     if not (
         type(z1) is type(z2) is Tensor
+        and not more
         and z1.dim() == 2
         and z1.shape == z2.shape
         and z1.dtype == z2.dtype
@@ -116,30 +124,30 @@ def nt_xent_loss(
         and z1.numel()
         and reduction in checks.REDUCTIONS
     ):
-        z1, z2 = _checked(z1, z2, reduction)
+        z1, z2, *more = _checked((z1, z2, *more), reduction)  # type: ignore[assignment]
     name = backend_name(backend) if backend else ""
     products = "" if precision is None else precision_name(precision)
-    if isinstance(temperature, (int, float)) and normalize and not return_stats:
+    if isinstance(temperature, (int, float)) and normalize and not (return_stats or more):
         if not (type(temperature) is float and 0 < temperature < math.inf):
             temperature = checks.positive("temperature", temperature)
         loss: Tensor = nt_xent(z1, z2, temperature, reduction, False, products, name)[0]
         return loss
     options = (temperature, normalize, reduction, return_stats, precision, name)
-    z, problem = _two_views(z1, z2, *options)
+    z, problem = _one_set((z1, z2, *more), *options)
     return solve(z, None, problem)
 
 
-def _checked(z1: Tensor, z2: Tensor, reduction: str) -> Sequence[Tensor]:
+def _checked(views: Sequence[Tensor], reduction: str) -> Sequence[Tensor]:
     """The views, in one dtype."""
-    checks.matrix("z1", z1)
-    checks.matrix("z2", z2)
+    names = checks.names_of_views(len(views))
+    for name, z in zip(names, views, strict=True):
+        checks.matrix(name, z)
     checks.choice("reduction", reduction, checks.REDUCTIONS)
-    return checks.alike(("z1", "z2"), (z1, z2))
+    return checks.alike(names, views)
 
 
-def _two_views(
-    z1: Tensor,
-    z2: Tensor,
+def _one_set(
+    views: Sequence[Tensor],
     temperature: Temperature,
     normalize: bool,
     reduction: str,
@@ -147,10 +155,10 @@ def _two_views(
     precision: str | None,
     backend: str | None,
 ) -> tuple[Tensor, Problem]:
-    """One set of 2N rows, in which a row's positive is its other view."""
-    z = torch.cat([z1, z2])
+    """One set of V N rows, in which a row's positives are its other views."""
+    z = torch.cat(list(views))
     arguments.check_temperature(temperature, z)
-    ids = torch.arange(len(z1), device=z.device).repeat(2)
+    ids = torch.arange(len(views[0]), device=z.device).repeat(len(views))
     return z, by_ids(ids, temperature, normalize, reduction, return_stats, precision, backend)
 
 
@@ -186,10 +194,10 @@ def dcl_loss(
     if process_group is not None:
         rest = (temperature, normalize, reduction, return_stats, precision, backend)
         asked = processes.Asked("dcl_loss", process_group, ddp, *rest)
-        return processes.two_views(asked, z1, z2, denominator="negatives")
-    z1, z2 = _checked(z1, z2, reduction)
+        return processes.views(asked, (z1, z2), denominator="negatives")
+    z1, z2 = _checked((z1, z2), reduction)
     options = (temperature, normalize, reduction, return_stats, precision, backend)
-    z, problem = _two_views(z1, z2, *options)
+    z, problem = _one_set((z1, z2), *options)
     return solve(z, None, problem._replace(denominator="negatives"))
 
 
@@ -233,11 +241,11 @@ def dclw_loss(
     if process_group is not None:
         rest = (temperature, normalize, reduction, return_stats, precision, backend)
         asked = processes.Asked("dclw_loss", process_group, ddp, *rest)
-        return processes.two_views(asked, z1, z2, denominator="negatives", sigma=sigma)
-    z1, z2 = _checked(z1, z2, reduction)
+        return processes.views(asked, (z1, z2), denominator="negatives", sigma=sigma)
+    z1, z2 = _checked((z1, z2), reduction)
     sigma = checks.positive("sigma", sigma)
     options = (temperature, normalize, reduction, return_stats, precision, backend)
-    z, problem = _two_views(z1, z2, *options)
+    z, problem = _one_set((z1, z2), *options)
     found = row_statistics(z, None, problem)
     # Detached once more: for forward mode no_grad is nothing.
     with torch.no_grad():

@@ -112,7 +112,7 @@ def barlow_twins_loss(
     (0.0051, False, False, 1e-12, 1).
 
     Args:
-        z1, z2: (N, D) with N >= 2, as for vicreg_loss.
+        z1, z2: (N, D) with N >= 2, or (N, ..., D), as for vicreg_loss.
         lambd: weight of the off-diagonal sum, >= 0.
         scale_loss: > 0.
         center: subtract the columns' means.

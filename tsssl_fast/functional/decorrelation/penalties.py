@@ -23,13 +23,13 @@ def covariance_penalty(
     x / eps. Source: Bardes et al., ICLR 2022, equations 3 and 4; correlations: Lee and Aune, 2021.
 
     Args:
-        z: (N, D) with N >= 2.
+        z: (N, D) with N >= 2, or (N, ..., D), as for vicreg_loss.
         eps: > 0; used with `correlation`.
         precision: as for vicreg_loss.
 
     Returns and raises: as for vicreg_loss.
     """
-    check_views((z,), ("z",))
+    (z,) = check_views((z,), ("z",))
     dim = z.shape[1]
     factor = 1.0 / (dim * dim) if correlation else 1.0 / dim
     eps = checks.positive("eps", eps)
@@ -46,12 +46,12 @@ def variance_penalty(
     Source: Bardes et al., ICLR 2022, equations 1 and 2.
 
     Args:
-        z: (N, D) with N >= 2.
+        z: (N, D) with N >= 2, or (N, ..., D), as for vicreg_loss.
         gamma, eps: > 0.
 
     Returns and raises: as for vicreg_loss.
     """
-    check_views((z,), ("z",))
+    (z,) = check_views((z,), ("z",))
     gamma, eps = checks.positive("gamma", gamma), checks.positive("eps", eps)
     settings = VICRegSettings(0.0, 1.0 / z.shape[1], 0.0, 0.0, 1.0, 0.0, gamma=gamma, eps=eps)
     return run_vicreg((z,), settings, spec.VARIANCE, None, backend)[0]
@@ -65,15 +65,14 @@ def invariance_penalty(
     "mean" is what the published codes use; "sum_dim" is equation 5 of Bardes et al., ICLR 2022.
 
     Args:
-        z1, z2, more: two or more (N, D) tensors, N >= 1, alike in shape and device; dtypes as for
-            vicreg_loss.
+        z1, z2, more: two or more (N, D) tensors, N >= 1, or (N, ..., D), alike in shape and device;
+            dtypes as for vicreg_loss.
 
     Returns and raises: as for vicreg_loss.
     """
-    views = (z1, z2, *more)
-    views = check_views(views, least=1)
+    views = check_views((z1, z2, *more), least=1)
     checks.choice("reduction", reduction, ("mean", "sum_dim"))
-    (n, dim), count = z1.shape, len(views)
+    (n, dim), count = views[0].shape, len(views)
     factor = 2.0 / (count * (count - 1) * n * (dim if reduction == "mean" else 1))
     settings = VICRegSettings(factor, 0.0, 0.0, 1.0, 0.0, 0.0, gamma=1.0, eps=1.0)
     return run_vicreg(views, settings, spec.INVARIANCE, None, backend)[0]

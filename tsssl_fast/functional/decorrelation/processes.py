@@ -24,8 +24,7 @@ def views_of_all(
     """
 
     def rows() -> Tensor:
-        check_views(views, least=0)
-        return torch.cat(views)
+        return torch.cat(check_views(views, least=0))
 
     group, count = collectives.group_of(process_group), len(views)
     alike = (function, count, ddp, *sorted(options.items()))

@@ -123,8 +123,10 @@ def vicreg_loss(
 
     Args:
         z1, z2, more: two or more views, (N, D) with N >= 2; float16, bfloat16, float32 or float64,
-            alike in shape and device. Row i of all belongs to series i. Of several dtypes the loss
-            is that of all in torch.promote_types of them.
+            alike in shape and device. Row i of all belongs to series i. (N, ..., D), such as a
+            vector for each step (N, T, D), are N ... rows of D: every leading dimension is one of
+            samples. Views stacked in z (N, V, D) are vicreg_loss(*z.unbind(1)). Of several dtypes
+            the loss is that of all in torch.promote_types of them.
         invariance_weight, variance_weight, covariance_weight: >= 0; None takes the convention's.
         gamma: the standard deviation that the hinge keeps, > 0.
         eps: added to the variance, > 0; for `correlation` also the least norm of a column.
@@ -142,12 +144,12 @@ def vicreg_loss(
 
     Returns:
         A scalar, or VICRegTerms; float32 for 16-bit inputs (the arithmetic is float32), else the
-        inputs' dtype. Each input gets its gradient in its own dtype. Finite for a constant batch,
-        whose variance gradient is zero.
+        inputs' dtype. Each input gets its gradient in its own shape and dtype. Finite for a
+        constant batch, whose variance gradient is zero.
 
     Raises:
         TypeError: an input is no floating tensor, or a number is none.
-        ValueError: not (N, D), N < 2, shapes or devices differ, a weight
+        ValueError: not (N, ..., D), fewer than two rows, shapes or devices differ, a weight
             negative, gamma or eps not positive, unknown convention, precision or backend. With
             process_group: on every process, where one's views are wrong, or columns, dtypes or
             options differ between processes; where torch.distributed is not initialised.
@@ -176,6 +178,7 @@ def vicreg_loss(
         and z1.numel()
     ):
         views = check_views(views)
+        z1 = views[0]
     wanted = return_terms or return_stats
     chosen = (
         *(convention, invariance_weight, variance_weight, covariance_weight),

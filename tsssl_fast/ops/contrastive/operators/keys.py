@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
-from tsssl_fast.backends.precision import CHOICES, torch_setting
+from tsssl_fast.backends.precision import CHOICES, torch_setting, widest
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.reference.pairs import PLAIN, pair_logsumexp
 
@@ -46,7 +46,7 @@ def composed(kernels: Any) -> Kernel:
     ) -> tuple[Tensor, Tensor]:
         q, k = (z.to(spec.compute_dtype(z.dtype)) for z in (q, k))
         rules = PLAIN._replace(q_valid=q_valid, k_valid=k_valid, normalize=normalize)
-        scale = torch.full((), beta, dtype=torch.float64, device=q.device)
+        scale = torch.full((), beta, dtype=widest(q), device=q.device)
         out, sums, scales, _ = kernels["pair_logsumexp"](q, k, scale, rules, False, precision)
         lse = out[0].clone()
         if not gradient:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import widest
 from tsssl_fast.common import checks
 from tsssl_fast.ops.contrastive.reference.pairs import (
     PLAIN,
@@ -32,7 +33,7 @@ def two_views(
 ) -> tuple[Tensor, None, Tensor, Rules]:
     z = torch.cat([z1, z2])
     ids = torch.arange(len(z1), device=z.device).repeat(2)
-    beta = torch.full((), 1 / temperature, dtype=torch.float64, device=z.device)
+    beta = torch.full((), 1 / temperature, dtype=widest(z), device=z.device)
     return z, None, beta, PLAIN._replace(q_id=ids, k_id=ids, normalize=normalize)
 
 

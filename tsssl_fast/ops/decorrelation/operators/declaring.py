@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
-from tsssl_fast.backends.precision import CHOICES, fake_choice, saved_choice, torch_setting
+from tsssl_fast.backends.precision import (
+    CHOICES,
+    fake_choice,
+    saved_choice,
+    torch_setting,
+    widest,
+)
 from tsssl_fast.ops.decorrelation import spec
 from tsssl_fast.ops.decorrelation.operators.terms import finished, on_device
 from tsssl_fast.ops.decorrelation.reference import BACKEND as REFERENCE
@@ -43,7 +49,7 @@ def define(name: str, views: str, gradients: str, terms: int, sizes: spec.Sizes)
         like = z[0].new_empty((), dtype=spec.compute_dtype(z[0].dtype))
         n, dim = z[0].shape
         moments, matrices = sizes(len(z), n, dim, flags)
-        wide = like.new_empty(moments, dtype=torch.float64)
+        wide = like.new_empty(moments, dtype=widest(like))
         outputs = Outputs(like, like.new_empty(terms), wide, like.new_empty(matrices))
         return *outputs, fake_choice()
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.backends.dispatch import Backend
+from tsssl_fast.backends.precision import widest
 from tsssl_fast.ops.decorrelation import spec
 from tsssl_fast.ops.decorrelation.spec import (
     BarlowTwinsMoments,
@@ -23,7 +24,7 @@ from tsssl_fast.ops.decorrelation.spec import (
     VICRegSettings,
 )
 
-Number = float | Tensor  # a tensor has no dimensions and is float64
+Number = float | Tensor  # a tensor has no dimensions and is float64, or float32 on a device without
 Read = Callable[[Tensor], Sequence[Number]]
 Kernel = Callable[..., Any]
 Settings = VICRegSettings | BarlowTwinsSettings
@@ -37,7 +38,7 @@ def on_host(x: Tensor) -> Sequence[Number]:
 
 def on_device(x: Tensor) -> Sequence[Number]:
     """The same as tensors: a device is not waited for, and its work can be captured in a graph."""
-    return x.double().unbind()
+    return x.to(widest(x)).unbind()
 
 
 def finished(backend: Backend, read: Read) -> Backend:

@@ -15,5 +15,6 @@ BACKEND = dispatch.reference(
                 "barlow_twins_backward": barlow_twins_backward,
             }
         )
-    )
+    ),
+    "mps",
 )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tsssl_fast.backends.precision import product
+from tsssl_fast.backends.precision import product, widest
 from tsssl_fast.ops.decorrelation import spec
 from tsssl_fast.ops.decorrelation.reference.moments import off_diagonal, smaller_side
 
@@ -40,7 +40,7 @@ def _barlow_twins(z: Sequence[Tensor], eps: float, flags: int) -> tuple[Tensor, 
     mean = raw.mean(dim=1) if center else torch.zeros_like(raw[:, 0])
     x = raw - mean[:, None]
     columns = [mean, x.square().sum(dim=1), (x[0] * x[1]).sum(dim=0)]
-    moments = torch.cat([torch.stack(sums).double(), *(m.double().flatten() for m in columns)])
+    moments = torch.cat([torch.stack(sums), *(m.flatten() for m in columns)]).to(widest(a))
     return moments, torch.stack([smaller_side(a, b), smaller_side(b, a)])
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tsssl_fast.backends.precision import product
+from tsssl_fast.backends.precision import product, widest
 from tsssl_fast.ops.decorrelation import spec
 from tsssl_fast.ops.decorrelation.reference.moments import (
     _columns,
@@ -54,7 +54,8 @@ def _vicreg(z: Sequence[Tensor], gamma: float, eps: float, flags: int) -> tuple[
     mean = stacked.mean(dim=1)
     squares = (stacked - mean[:, None]).square().sum(dim=1)
     sums = torch.stack([pairs, *hinge, *off, *diagonal])
-    return torch.cat([sums.double(), mean.double().flatten(), squares.double().flatten()]), saved
+    moments = torch.cat([sums, mean.flatten(), squares.flatten()])
+    return moments.to(widest(moments)), saved
 
 
 def vicreg_backward(

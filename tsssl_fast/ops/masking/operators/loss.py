@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch, registration
+from tsssl_fast.backends.precision import widest
 from tsssl_fast.ops.masking import spec
 from tsssl_fast.ops.masking.reference import loss as reference
 
@@ -14,7 +15,7 @@ from tsssl_fast.ops.masking.reference import loss as reference
 def _fake(pred: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     shape = (len(pred),) if rest[-2] == spec.Reduction.NONE else ()
     value = pred.new_empty(shape, dtype=spec.compute_dtype(pred.dtype))
-    return value, pred.new_empty((2, *(shape or (1,))), dtype=torch.float64)
+    return value, pred.new_empty((2, *(shape or (1,))), dtype=widest(pred))
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import widest
 from tsssl_fast.ops.masking import spec
 from tsssl_fast.ops.masking.spec import Loss, Reduction
 
@@ -32,20 +33,19 @@ def masked_loss(
     delta: float,
     reduction: int,
 ) -> tuple[Tensor, Tensor]:
-    """The loss over hidden elements of (N, C, T), and what its gradient needs: (2, N or 1) float64,
-    the value that a weight is compared with and the divisor."""
+    """The loss over hidden elements of (N, C, T), and what its gradient needs: (2, N or 1) float64
+    (float32 on a device without), the value that a weight is compared with and the divisor."""
     dtype = spec.compute_dtype(pred.dtype)
     e = penalty(pred.to(dtype) - target.to(dtype), kind, delta)
     w = torch.ones_like(e) if weight is None else weight.to(dtype)
     axes = (1, 2) if reduction == Reduction.NONE else (0, 1, 2)
     total = torch.where(hidden, w * e, 0.0).sum(axes)
     if reduction == Reduction.SUM:
-        return total, torch.stack([torch.zeros_like(total), torch.ones_like(total)]).double()[
-            :, None
-        ]
+        saved = torch.stack([torch.zeros_like(total), torch.ones_like(total)])
+        return total, saved.to(widest(pred))[:, None]
     divisor = torch.where(hidden, w, 0.0).sum(axes)
     value = torch.where(divisor == 0, 0.0, total / torch.where(divisor == 0, 1.0, divisor))
-    saved = torch.stack([value.detach().double(), divisor.detach().double()])
+    saved = torch.stack([value.detach(), divisor.detach()]).to(widest(pred))
     return value, saved.view(2, -1)
 
 
