@@ -312,13 +312,17 @@ def test_supervised_is_cross_entropy_over_all_views():
         method.loss(given._replace(labels=None))
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_methods_train_in_anybodys_loop(name):
+def small(name):
     torch.manual_seed(0)
     encoder = encoders.build("resnet", 3, 40, widths=(8, 16))
     if name in NEEDS_TOKENS:
         encoder = encoders.build("patch_transformer", 3, 40, width=16, depth=1)
-    method = METHODS[name](encoder, Jitter())
+    return METHODS[name](encoder, Jitter())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_train_in_anybodys_loop(name):
+    method = small(name)
     optimizer = torch.optim.SGD(method.parameters(), lr=0.01)
     given = batch(16)
     loss, logs = method.loss(given)
@@ -334,11 +338,7 @@ def test_methods_train_in_anybodys_loop(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_copies_and_pickles_train_alike(name):
     """After a step, with what is in queues and centres by then."""
-    torch.manual_seed(0)
-    encoder = encoders.build("resnet", 3, 40, widths=(8, 16))
-    if name in NEEDS_TOKENS:
-        encoder = encoders.build("patch_transformer", 3, 40, width=16, depth=1)
-    method = METHODS[name](encoder, Jitter())
+    method = small(name)
     given = batch(16)
     method.loss(given)[0].backward()
     method.after_step()
