@@ -24,8 +24,10 @@ from tsssl_fast import functional
 
 WORLDS = (1, 2, 3)
 ONE_NUMBER = {"dot products, summed", "vicreg", "barlow", "hierarchical", "hierarchical, lengths"}
-ROWS = sorted({*cases()} - ONE_NUMBER)
-WEIGHT = torch.linspace(0.5, 2, 24, dtype=torch.float64).reshape(2, 12)  # of a row's loss
+ONE_NUMBER |= {"vicreg of steps", "barlow of steps"}
+SEVERAL_A_SERIES = {"sup_con of views", "positives"}  # no blocks of rows one after another
+ROWS = sorted({*cases()} - ONE_NUMBER - SEVERAL_A_SERIES)
+WEIGHT = torch.linspace(0.5, 2, 36, dtype=torch.float64).reshape(3, 12)  # of a row's loss
 
 
 def rows(name: str, rank: int, world: int, **among: Any) -> tuple[Tensor, ...]:
@@ -37,7 +39,7 @@ def rows(name: str, rank: int, world: int, **among: Any) -> tuple[Tensor, ...]:
     if not among:
         name = name.replace(", ring", "")
     losses = cases(reduction="none", **(among or {"process_group": None}))[name](a, b, tau, at)
-    blocks = 2 if name in TWO_BLOCKS else 1
+    blocks = 3 if name == "nt_xent of three" else 2 if name in TWO_BLOCKS else 1
     losses = losses.reshape(blocks, len(at))
     total = (losses * WEIGHT[:blocks, at]).sum()
     return (losses.detach(), *torch.autograd.grad(total, (a, b, tau), allow_unused=True))
