@@ -210,8 +210,8 @@ class KeyWalk {
     return true;
   }
 
-  // Keys [j, j + width), bfloat16 ones a block at a time: a copy of all is larger than L2, and its
-  // fresh pages cost more than the products (65,536 x 128).
+  // Keys [j, j + width), bfloat16 ones a block at a time: a copy of all is larger than L2 and lies
+  // on fresh pages in every call.
   RowPieces<T> keys_at(std::int64_t j, std::int64_t width, T* wide) const {
     if (problem_.narrow_k == nullptr) {
       return {problem_.k + j * problem_.k_stride, nullptr, problem_.k_stride, 0, width, 0};

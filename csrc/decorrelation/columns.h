@@ -20,7 +20,7 @@ struct View {
 };
 
 // Rows whose terms are summed in the inputs' arithmetic before they are added in float64: one sum
-// of all would lose digits, and float64 throughout takes three times as long.
+// of all would lose digits, and float64 throughout is three times the instructions.
 constexpr std::int64_t kPartRows = 16;
 
 // out[c] = the sum over the rows of term(i, c - c0), in Sum arithmetic.

@@ -128,7 +128,7 @@ inline double square(const Operand& a, const Operand& b, int threads, T* out, T*
     }
   });
   // Tiles of 16 x 16, so that the mirrored half is written by whole cache lines: its rows share
-  // their cache sets at sides of 1024, where number by number took a fifth of the loss.
+  // their cache sets at sides of 1024.
   constexpr std::int64_t kTile = 16;
   const std::int64_t blocks = ceil_div(side, kTile);
   Scratch<double> squares(blocks);

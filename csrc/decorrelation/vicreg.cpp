@@ -37,9 +37,9 @@ inline double vicreg_scale(const VicregOptions& options, double squares) {
 // Views::as_they_are of a view. One product of bfloat16 inputs is cheaper than those of centred
 // columns in parts. What the means' part costs in digits of a second moment, up to the root of the
 // depth, a sum over kManySides^2 of them has again where means are no larger than deviations. One
-// part of the second moments rounds the gradient by .05 to .24 of a bfloat16's ulp on average where
-// they are half of them and a covariance is not of many more rows than columns (white noise, 256 x
-// 8192 to 2000 x 1000).
+// part of the second moments keeps the gradient within GRADIENT_ULPS of spec.py where they are half
+// of them and a covariance is not of many more rows than columns
+// (tests/decorrelation/test_tile_unit.py).
 constexpr std::int64_t kManySides = 256;
 
 template <class Products, class In>

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from tsssl_fast import functional
 from tsssl_fast.backends import cpp as native
+from tsssl_fast.ops.contrastive import spec
 
 
 def definition(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
@@ -126,7 +127,30 @@ def test_a_queue(unit, dtype):
             continue
         for result, truth, _ in results:
             ulp = limits.eps * truth[g].abs().amax(dim=1, keepdim=True)
-            assert ((result[g].double() - truth[g]).abs() / ulp).mean() <= 0.5
+            off = ((result[g].double() - truth[g]).abs() / ulp).mean()
+            assert off <= spec.GRADIENT_ULPS + 0.25
+
+
+@pytest.mark.parametrize("precision", ["bf16x3", "bf16"])
+@pytest.mark.parametrize("temperature", [1.0, 0.1, 0.04])
+def test_a_queue_by_precision(unit, temperature, precision):
+    """The bounds of spec.py; a row's logits have gradients of at most 2 / N in all."""
+    torch.manual_seed(0)
+    n, keys, dim = (70, 2300, 70) if unit == "amx" else (18, 290, 21)
+    q, k, queue = torch.randn(n, dim), torch.randn(n, dim), torch.randn(keys, dim)
+
+    def loss(q: Tensor, k: Tensor, precision: str) -> Tensor:
+        options = {"precision": precision, "backend": "cpp"}
+        return functional.info_nce_loss(
+            q, k, negatives=queue.to(q.dtype), temperature=temperature, **options
+        )
+
+    found, exact = (loss_and_gradients(loss, q, k, name) for name in (precision, "ieee"))
+    truth = loss_and_gradients(loss, q.double(), k.double(), "ieee")
+    assert not torch.equal(found[1], exact[1]), "no lower precision"
+    assert (found[0] - truth[0]).abs() <= spec.loss_error(precision, temperature)
+    bound = spec.gradient_error(precision, temperature) * 2 / (n * temperature * q.norm(dim=1))
+    assert ((found[1] - truth[1]).norm(dim=1) <= bound).all()
 
 
 @pytest.mark.parametrize("size", [1e-30, 1e-15, 1e15, 1e30, 1e37])

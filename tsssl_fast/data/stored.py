@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 HELD = 1 << 26  # bytes: series that are smaller are held in memory as one tensor
-# Values that are looked at together. Blocks of 4 times as many left 500 MB of a 250 MB array with
-# the allocator, which keeps what lies below a number that lives on.
+# Values that are looked at together. Blocks of 4 times as many left twice the array with the
+# allocator (benchmarks/data_memory.py), which keeps what lies below a number that lives on.
 BLOCK = 1 << 20
 
 

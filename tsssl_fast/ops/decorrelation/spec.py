@@ -21,6 +21,10 @@ DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 # result's largest element (values: the loss; gradients: of the largest component).
 ERROR_FACTOR = 2.0
 
+# bfloat16 and float16 views have that rule for loss, terms and statistics. The mean error of their
+# gradients before the last rounding is at most this many ulps of their dtype, of the mean element.
+GRADIENT_ULPS = 0.25
+
 # Largest sum_j C_jj^2 / sum_{i != j} C_ij^2 of a float32 view on the n side: their difference is
 # the penalty, and beyond this ratio the view is taken again in float64.
 MAX_CANCELLATION = 8
