@@ -47,13 +47,17 @@ int as_they_are(const Views<In>& views, const VicregOptions& options, const doub
                 const double* squares) {
   const bool taken = Products::kAsTheyAre && sizeof(In) == 2 && !options.correlation;
   if (!taken || views.count > 2 || side_of(views) < kManySides) return 0;
-  double means = 0, total = 0;
+  double means = 0, largest = 0, total = 0;
   for (std::int64_t c = 0; c < views.dim; ++c) {
-    means += double(views.n) * mean[c] * mean[c];
+    const double of_mean = double(views.n) * mean[c] * mean[c];
+    means += of_mean;
+    largest = of_mean > largest ? of_mean : largest;
     total += squares[c];
   }
   if (!(means <= total && in_range(total))) return 0;
-  return 4 * means <= total && 2 * views.n <= 3 * views.dim ? 1 : 2;
+  // A column of large mean and no deviation shall not move either.
+  const bool small = 4 * means <= total && largest * double(views.dim) <= total;
+  return small && 2 * views.n <= 3 * views.dim ? 1 : 2;
 }
 
 // Products of inputs as those of centred columns: with m the means, x_i x_j = z_i z_j - p_i - p_j

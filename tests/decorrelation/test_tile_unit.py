@@ -82,6 +82,26 @@ def test_inputs_as_they_are(unit, shape, mean, covariance_alone):
             assert (ours.double() - truth).abs().mean() <= allowed
 
 
+@pytest.mark.parametrize("shape", [(260, 530), (530, 530)])
+def test_a_constant_column_beside_inputs_as_they_are(unit, shape):
+    if unit != "amx" and shape == (530, 530):
+        pytest.skip("the emulation is slow: one size")
+    torch.manual_seed(5)
+    views = two_views(*shape, mean=0.0)
+    for v in views:
+        v[:, 7] = 11.0
+    views = [v.bfloat16() for v in views]
+    alone = {"invariance_weight": 0.0, "variance_weight": 0.0}
+    found = loss_and_gradients(functional.vicreg_loss, views, backend="cpp", **alone)
+    exact = loss_and_gradients(
+        functional.vicreg_loss, [v.double() for v in views], backend="reference", **alone
+    )
+    for ours, truth in zip(found[1:], exact[1:], strict=True):
+        ulp = 2.0 ** (truth.abs().log2().floor() - 7)
+        off = (ours.double() - truth)[:, 7].abs().mean()
+        assert off <= (spec.GRADIENT_ULPS + 0.25) * ulp.mean()
+
+
 @pytest.mark.parametrize("size", [1e-30, 1e-15, 1e9, 1e15, 1e30])
 @pytest.mark.parametrize("gram", [True, False])
 def test_columns_of_every_magnitude(unit, size, gram):
