@@ -5,6 +5,7 @@
 #include <array>
 
 #include "bindings/arguments.h"
+#include "bindings/kernel_scope.h"
 #include "runtime/dispatch.h"
 
 namespace py = pybind11;
@@ -55,7 +56,7 @@ void bind(py::module_& module, const std::string& suffix) {
                        ? nullptr
                        : parameters.holding("parameters", parameter_count(draws, views, shape));
                T* const to = out.holding("out", views * shape[0] * shape[1] * shape[2]);
-               py::gil_scoped_release release;
+               const KernelScope scope;
                augment_kernels().of(T()).forward(make_series<T>(x, shape, stride), draws, given,
                                                  views, threads, to);
              },
@@ -73,7 +74,7 @@ void bind(py::module_& module, const std::string& suffix) {
                        : parameters.holding("parameters", parameter_count(draws, views, shape));
                const Index size = shape[0] * shape[1] * shape[2];
                T* const to = grad_x.holding("grad_x", sum ? size : views * size);
-               py::gil_scoped_release release;
+               const KernelScope scope;
                augment_kernels().of(T()).backward(make_series<T>(grad, shape, stride), draws, given,
                                                   views, threads, sum, to);
              },
@@ -93,7 +94,7 @@ void bind_augment(py::module_& module) {
          const Integers& lengths, Index views, int threads, const Buffer<double>& parameters) {
         const Draws draws = make_draws(program, seed, sample_ids, lengths, shape[0]);
         double* const out = parameters.holding("parameters", parameter_count(draws, views, shape));
-        py::gil_scoped_release release;
+        const KernelScope scope;
         augment_sample_kernel()(draws, views, shape[0], shape[1], shape[2], threads, out);
       },
       py::arg("shape"), py::arg("program"), py::arg("seed"), py::arg("sample_ids"),

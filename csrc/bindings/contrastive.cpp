@@ -1,4 +1,5 @@
 #include "bindings/arguments.h"
+#include "bindings/kernel_scope.h"
 #include "bindings/pair_problem.h"
 #include "runtime/dispatch.h"
 #include "runtime/scratch.h"
@@ -64,7 +65,7 @@ void bind_nt_xent(py::module_& module, const std::string& suffix) {
                T* const first = saved.holding("saved", kNtXentRows * rows);
                T* const gradient = fuse ? kept.holding("kept", rows * dim) : nullptr;
                T* exponentials = fuse ? nullptr : kept.holding_if_any("kept", side * side);
-               py::gil_scoped_release release;
+               const KernelScope scope;
                const Scratch<T> own(fuse ? side * side : 0);
                if (fuse && side > 0) exponentials = own.get();
                nt_xent_kernels().of(T()).forward(
@@ -92,7 +93,7 @@ void bind_nt_xent(py::module_& module, const std::string& suffix) {
                }
                T* const out1 = grad1.holding("grad1", n * dim);
                T* const out2 = grad2.holding("grad2", n * dim);
-               py::gil_scoped_release release;
+               const KernelScope scope;
                nt_xent_kernels().of(T()).backward(
                    two_views<T>(z1, stride1, z2, stride2, n, dim, beta, bits, precision), how,
                    threads, nt_xent_rows<T>(first, rows, exponentials),
@@ -137,7 +138,7 @@ void bind_pairs(py::module_& module, const std::string& suffix) {
                T* const first = sums.holding("sums", kSumRows * rows);
                T* const extra = statistics.holding_if_any("statistics", kStatistics * rows);
                T* const result = out.holding("out", 3 * rows);
-               py::gil_scoped_release release;
+               const KernelScope scope;
                pairs_kernels().of(T()).forward(pairs.problem, threads, scales,
                                                scales + pairs.queries(),
                                                sums_at<T>(first, rows, extra, nullptr), result);
@@ -154,7 +155,7 @@ void bind_pairs(py::module_& module, const std::string& suffix) {
                const T* const upstream = grad_out.holding("grad_out", 3 * rows);
                T* const to_q = grad_q.holding("grad_q", pairs.queries() * dim);
                T* const to_k = grad_k.holding_if_any("grad_k", pairs.keys() * dim);
-               py::gil_scoped_release release;
+               const KernelScope scope;
                return pairs_kernels().of(T()).backward(
                    pairs.problem, threads, scales, scales + pairs.queries(),
                    sums_at<T>(first, rows, nullptr, nullptr), upstream, to_q, to_k);
@@ -193,7 +194,7 @@ void bind_grouped(py::module_& module, const std::string& suffix) {
                const Index rows = views.groups * 2 * views.n;
                T* const out = loss.holding("loss", rows);
                T* const first = saved.holding("saved", kNtXentRows * rows);
-               py::gil_scoped_release release;
+               const KernelScope scope;
                grouped_kernels().of(T()).forward(views, threads, out, first);
              },
              py::arg("views"), py::arg("threads"), py::arg("loss"), py::arg("saved"));
@@ -206,7 +207,7 @@ void bind_grouped(py::module_& module, const std::string& suffix) {
                const T* const upstream = grad.holding("grad", rows);
                T* const out1 = grad1.holding("grad1", size);
                T* const out2 = grad2.holding("grad2", size);
-               py::gil_scoped_release release;
+               const KernelScope scope;
                grouped_kernels().of(T()).backward(views, threads, first, upstream, out1, out2);
              },
              py::arg("views"), py::arg("threads"), py::arg("saved"), py::arg("grad"),
@@ -216,7 +217,7 @@ void bind_grouped(py::module_& module, const std::string& suffix) {
              [](const Views& views, int threads, double weight, const Buffer<T>& loss,
                 Address grad1, Address grad2) {
                T* const out = loss.holding("loss", views.groups);
-               py::gil_scoped_release release;
+               const KernelScope scope;
                grouped_kernels().of(T()).fused(views, threads, weight, out, pointer<T>(grad1),
                                                pointer<T>(grad2));
              },

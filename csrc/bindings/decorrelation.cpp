@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings/arguments.h"
+#include "bindings/kernel_scope.h"
 #include "runtime/dispatch.h"
 
 namespace py = pybind11;
@@ -67,7 +68,7 @@ void bind(py::module_& module, const std::string& name, const std::string& suffi
                                           terms.holding("terms", Options::kTerms)};
                double* const sums = moments.holding("moments", Operator::moments(views));
                T* const matrices = square.holding("square", square_size(options, views));
-               py::gil_scoped_release release;
+               const KernelScope scope;
                Operator::kernels().of(In()).forward(views, options, threads, values, sums,
                                                     matrices);
              },
@@ -90,7 +91,7 @@ void bind(py::module_& module, const std::string& name, const std::string& suffi
                for (const Buffer<In>& gradient : gradients) {
                  out.push_back(gradient.holding("gradients", n * dim));
                }
-               py::gil_scoped_release release;
+               const KernelScope scope;
                Operator::kernels().of(In()).backward(views, options, upstream, threads, sums,
                                                      matrices, out.data());
              },

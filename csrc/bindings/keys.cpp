@@ -3,6 +3,7 @@
 #include <string>
 
 #include "bindings/arguments.h"
+#include "bindings/kernel_scope.h"
 #include "runtime/dispatch.h"
 
 namespace py = pybind11;
@@ -43,7 +44,7 @@ void bind(py::module_& module, const std::string& suffix) {
         problem.k_valid = k_valid.holding_if_any("k_valid", keys);
         T* const out = lse.holding("lse", rows);
         T* const slope = jacobian.holding_if_any("jacobian", rows * dim);
-        py::gil_scoped_release release;
+        const KernelScope scope;
         keys_kernels().of(T()).log_sum_exp(problem, threads, out, slope);
       },
       py::arg("q"), py::arg("q_stride"), py::arg("rows"), py::arg("k"), py::arg("k_stride"),

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "bindings/arguments.h"
+#include "bindings/kernel_scope.h"
 #include "runtime/dispatch.h"
 
 namespace py = pybind11;
@@ -42,7 +43,7 @@ void bind_fill(py::module_& module, const std::string& suffix) {
                                           ? token.holding("token", shape[1])
                                           : token.holding_if_any("token", shape[1]);
                T* const to = out.holding("out", size_of(shape));
-               py::gil_scoped_release release;
+               const KernelScope scope;
                fill_kernels().of(T()).forward(from, view(mask, stride), extent(shape), how, value,
                                               drawn, number, threads, to);
              },
@@ -55,7 +56,7 @@ void bind_fill(py::module_& module, const std::string& suffix) {
                const T* const from = grad.holding("grad", size_of(shape));
                T* const to = grad_x.holding("grad_x", size_of(shape));
                T* const token = grad_token.holding_if_any("grad_token", shape[1]);
-               py::gil_scoped_release release;
+               const KernelScope scope;
                fill_kernels().of(T()).backward(from, view(mask, stride), extent(shape), threads, to,
                                                token);
              },
@@ -76,7 +77,7 @@ void bind_loss(py::module_& module, const std::string& suffix) {
                const T* const w = weight.holding_if_any("weight", size);
                T* const out = value.holding("value", rows);
                double* const kept = saved.holding("saved", 2 * rows);
-               py::gil_scoped_release release;
+               const KernelScope scope;
                loss_kernels().of(T()).forward(p, y, view(mask, stride), w, extent(shape),
                                               static_cast<PenaltyKind>(kind), delta, how, threads,
                                               out, kept);
@@ -102,7 +103,7 @@ void bind_loss(py::module_& module, const std::string& suffix) {
         const T* const w = weight.holding_if_any("weight", size);
         T* const to_pred = grad_pred.holding("grad_pred", size);
         T* const to_weight = w == nullptr ? nullptr : grad_weight.holding("grad_weight", size);
-        py::gil_scoped_release release;
+        const KernelScope scope;
         loss_kernels().of(T()).backward(upstream, rows, kept, p, y, view(mask, stride), w,
                                         extent(shape), static_cast<PenaltyKind>(kind), delta,
                                         threads, to_pred, to_weight);
@@ -120,7 +121,7 @@ void bind_token_gradient(py::module_& module, const std::string& suffix) {
                const T* const from = grad.holding("grad", size_of(shape));
                const Index* const kept = keep.holding("keep", shape[0] * k);
                T* const to = out.holding("out", shape[2]);
-               py::gil_scoped_release release;
+               const KernelScope scope;
                tokens_kernels().gradient.of(T())(from, kept, extent(shape), k, threads, to);
              },
              py::arg("grad"), py::arg("keep"), py::arg("shape"), py::arg("k"), py::arg("threads"),
@@ -136,7 +137,7 @@ void bind_tokens(py::module_& module) {
         const char* const from = x.holding("x", n * length * bytes);
         const Index* const kept = keep.holding("keep", n * k);
         char* const to = out.holding("out", n * k * bytes);
-        py::gil_scoped_release release;
+        const KernelScope scope;
         tokens_kernels().gather(from, kept, n, length, k, bytes, threads, to);
       },
       py::arg("x"), py::arg("keep"), py::arg("n"), py::arg("length"), py::arg("k"),
@@ -149,7 +150,7 @@ void bind_tokens(py::module_& module) {
         const Index* const kept = keep.holding("keep", n * k);
         const char* const hidden = token.holding_if_any("token", bytes);
         char* const to = out.holding("out", n * length * bytes);
-        py::gil_scoped_release release;
+        const KernelScope scope;
         tokens_kernels().restore(from, kept, n, length, k, bytes, hidden, threads, to);
       },
       py::arg("visible"), py::arg("keep"), py::arg("n"), py::arg("length"), py::arg("k"),
@@ -167,7 +168,7 @@ void bind_masking(py::module_& module) {
         const MaskSeed drawn = source(seed, sample_ids, shape[0]);
         std::uint8_t* const to =
             out.holding("out", (views + (intersection ? 1 : 0)) * size_of(shape));
-        py::gil_scoped_release release;
+        const KernelScope scope;
         mask_kernel()(drawn, {static_cast<MaskCode>(plan[0]), plan[1], plan[2], plan[3]},
                       extent(shape), views, intersection, threads, to);
       },

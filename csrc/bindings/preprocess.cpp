@@ -1,6 +1,7 @@
 #include "tsssl/preprocess.h"
 
 #include "bindings/arguments.h"
+#include "bindings/kernel_scope.h"
 #include "runtime/dispatch.h"
 
 namespace py = pybind11;
@@ -19,7 +20,7 @@ void bind(py::module_& module, const char* name) {
         const T* const from = x.holding("x", rows * t);
         const Index* const known = lengths.holding_if_any("lengths", n);
         T* const to = out.holding("out", rows * t);
-        py::gil_scoped_release release;
+        const KernelScope scope;
         preprocess_kernels().of(T()).transform(
             from, rows, channels, t, known, static_cast<RowTask>(task), first, second, threads, to);
       },

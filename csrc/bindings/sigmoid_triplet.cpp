@@ -1,6 +1,7 @@
 #include "tsssl/sigmoid_triplet.h"
 
 #include "bindings/arguments.h"
+#include "bindings/kernel_scope.h"
 #include "bindings/pair_problem.h"
 #include "runtime/dispatch.h"
 
@@ -17,7 +18,7 @@ void bind_sigmoid(py::module_& module, const std::string& suffix) {
                 const Buffer<T>& loss) {
                T* const scales = norms.holding("norms", pairs.queries() + pairs.keys());
                T* const out = loss.holding("loss", pairs.queries());
-               py::gil_scoped_release release;
+               const KernelScope scope;
                sigmoid_kernels().of(T()).forward(pairs.problem, bias, threads, scales,
                                                  scales + pairs.queries(), out);
              },
@@ -32,7 +33,7 @@ void bind_sigmoid(py::module_& module, const std::string& suffix) {
                T* const to_k = grad_k.holding_if_any("grad_k", pairs.keys() * pairs.dim());
                double slopes[2];
                {
-                 py::gil_scoped_release release;
+                 const KernelScope scope;
                  sigmoid_kernels().of(T()).backward(pairs.problem, bias, threads, scales,
                                                     scales + pairs.queries(), upstream, to_q, to_k,
                                                     slopes);
@@ -61,7 +62,7 @@ void bind_triplet(py::module_& module, const std::string& suffix) {
         T* const scales = norms.holding("norms", pairs.queries());
         const TripletRows<T> saved = triplet_rows<T>(pairs, rows, nearest);
         T* const out = loss.holding("loss", pairs.queries());
-        py::gil_scoped_release release;
+        const KernelScope scope;
         triplet_kernels().of(T()).forward(pairs.problem, margin, threads, scales, saved, out);
       },
       py::arg("problem"), py::arg("margin"), py::arg("threads"), py::arg("norms"), py::arg("rows"),
@@ -75,7 +76,7 @@ void bind_triplet(py::module_& module, const std::string& suffix) {
         const TripletRows<T> saved = triplet_rows<T>(pairs, rows, nearest);
         const T* const upstream = grad.holding("grad", pairs.queries());
         T* const to = out.holding("out", pairs.queries() * pairs.dim());
-        py::gil_scoped_release release;
+        const KernelScope scope;
         triplet_kernels().of(T()).backward(pairs.problem, margin, threads, scales, saved, upstream,
                                            to);
       },

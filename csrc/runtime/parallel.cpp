@@ -1,8 +1,12 @@
 #include "runtime/parallel.h"
 
 #include <atomic>
+#include <chrono>
 #include <thread>
 #include <vector>
+
+#include "runtime/float_mode.h"
+#include "runtime/pool.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -12,6 +16,64 @@ namespace tsssl {
 
 namespace {
 
+using Body = void (*)(void*, int);
+
+#ifdef _OPENMP
+std::int64_t now() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+// Are OpenMP's threads kept from running? A region ends when all of them have come, so that one
+// whose processor is taken costs a slice of the scheduler, 3 ms, in a call of 1 ms.
+class Contention {
+ public:
+  bool now_is(std::int64_t time) const { return time < until_.load(std::memory_order_relaxed); }
+
+  // The caller worked from `begin` to `end`, then waited until `last` for the other threads. What
+  // it waits for a last task is less than its own work, or short.
+  void region(std::int64_t begin, std::int64_t end, std::int64_t last) {
+    if (last - end < kLate || last - end < end - begin) return;
+    const std::int64_t until = until_.load(std::memory_order_relaxed);
+    std::int64_t pause = pause_.load(std::memory_order_relaxed);
+    // Late again soon after a pause: a longer one. The first after a while: a short one.
+    pause = last - until > kCalm ? kFirst : pause < kMost ? 2 * pause : kMost;
+    pause_.store(pause, std::memory_order_relaxed);
+    until_.store(last + pause, std::memory_order_relaxed);
+  }
+
+ private:
+  static constexpr std::int64_t kMillisecond = 1000000;
+  static constexpr std::int64_t kLate = kMillisecond / 2, kFirst = 20 * kMillisecond,
+                                kMost = 1000 * kMillisecond, kCalm = 500 * kMillisecond;
+  std::atomic<std::int64_t> until_{0}, pause_{kFirst};
+};
+
+Contention contention;
+#endif
+
+// body(context, thread) in the caller and in up to threads - 1 others: torch's OpenMP threads,
+// which may be spinning on their processors for the next region, or the pool's.
+void on_threads(int threads, Body body, void* context) {
+#ifdef _OPENMP
+  const std::int64_t begin = now();
+  if (!forked() && !contention.now_is(begin)) {
+    std::int64_t end = begin;
+#pragma omp parallel num_threads(threads)
+    {
+      const FloatMode mode;
+      const int thread = omp_get_thread_num();
+      body(context, thread);
+      if (thread == 0) end = now();
+    }
+    contention.region(begin, end, now());
+    return;
+  }
+#endif
+  if (!run_in_pool(threads, body, context)) body(context, 0);
+}
+
 constexpr int kShares = 64;
 
 struct alignas(64) Share {
@@ -19,12 +81,28 @@ struct alignas(64) Share {
   std::int64_t end;
 };
 
-void run_share(Share* shares, int threads, int thread, void (*task)(void*, std::int64_t, int),
-               void* context) {
-  for (int k = 0; k < threads; ++k) {
-    Share& share = shares[(thread + k) % threads];
+struct Tasks {
+  void (*task)(void*, std::int64_t, int);
+  void* context;
+  std::int64_t count;
+  Share* shares;
+  int threads;
+  std::atomic<std::int64_t> next;
+};
+
+void take_tasks(void* pointer, int thread) {
+  Tasks& tasks = *static_cast<Tasks*>(pointer);
+  for (std::int64_t i = tasks.next.fetch_add(1); i < tasks.count; i = tasks.next.fetch_add(1)) {
+    tasks.task(tasks.context, i, thread);
+  }
+}
+
+void take_shares(void* pointer, int thread) {
+  const Tasks& tasks = *static_cast<Tasks*>(pointer);
+  for (int k = 0; k < tasks.threads; ++k) {
+    Share& share = tasks.shares[(thread + k) % tasks.threads];
     for (std::int64_t i = share.next.fetch_add(1); i < share.end; i = share.next.fetch_add(1)) {
-      task(context, i, thread);
+      tasks.task(tasks.context, i, thread);
     }
   }
 }
@@ -34,38 +112,24 @@ void run_share(Share* shares, int threads, int thread, void (*task)(void*, std::
 void run_tasks(std::int64_t count, int threads, void (*task)(void*, std::int64_t, int),
                void* context) {
   if (threads > count) threads = static_cast<int>(count);
-#ifdef _OPENMP
   if (threads > 1) {
-    std::atomic<std::int64_t> next{0};
-#pragma omp parallel num_threads(threads)
-    {
-      const int thread = omp_get_thread_num();
-      for (std::int64_t i = next.fetch_add(1); i < count; i = next.fetch_add(1)) {
-        task(context, i, thread);
-      }
-    }
-    return;
+    Tasks tasks{task, context, count, nullptr, threads, {0}};
+    return on_threads(threads, take_tasks, &tasks);
   }
-#endif
   for (std::int64_t i = 0; i < count; ++i) task(context, i, 0);
 }
 
 void run_shares(std::int64_t count, int threads, void (*task)(void*, std::int64_t, int),
                 void* context) {
   if (threads > count) threads = static_cast<int>(count);
-#ifdef _OPENMP
-  if (threads > 1 && threads <= kShares) {
-    Share shares[kShares];
-    for (int t = 0; t < threads; ++t) {
-      shares[t].next.store(t * count / threads, std::memory_order_relaxed);
-      shares[t].end = (t + 1) * count / threads;
-    }
-#pragma omp parallel num_threads(threads)
-    run_share(shares, threads, omp_get_thread_num(), task, context);
-    return;
+  if (threads <= 1 || threads > kShares) return run_tasks(count, threads, task, context);
+  Share shares[kShares];
+  for (int t = 0; t < threads; ++t) {
+    shares[t].next.store(t * count / threads, std::memory_order_relaxed);
+    shares[t].end = (t + 1) * count / threads;
   }
-#endif
-  run_tasks(count, threads, task, context);
+  Tasks tasks{task, context, count, shares, threads, {0}};
+  on_threads(threads, take_shares, &tasks);
 }
 
 namespace {

@@ -1,5 +1,6 @@
-// parallel_for: the only place that knows OpenMP. Kernels hand it independent tasks; which thread
-// runs which task never changes a result, so kernels are bit-identical for any number of threads.
+// The only place that knows threads (README.md says whose they are). Kernels hand it independent
+// tasks; which thread runs which task never changes a result, so kernels are bit-identical for any
+// number of threads.
 #pragma once
 #include <cstdint>
 
@@ -7,8 +8,7 @@ namespace tsssl {
 
 // Calls task(context, index, thread) for every index in [0, count), thread in [0, threads).
 // Indices are handed out in ascending order to whichever thread is free. Runs in the calling
-// thread, without touching OpenMP, where threads <= 1 or count <= 1: a forked DataLoader worker,
-// where torch sets one thread, can not deadlock on the parent's pool.
+// thread alone where threads <= 1 or count <= 1.
 void run_tasks(std::int64_t count, int threads, void (*task)(void*, std::int64_t, int),
                void* context);
 
@@ -22,8 +22,8 @@ struct TaskMembers {
   std::int32_t first, second;
 };
 
-// Calls task(context, index, thread) for every meeting of the list. A member's meetings happen one
-// after the other in the order of the list, whatever the thread count; meetings without a common
+// Calls task(context, index, thread) for every entry of the list. A member's entries are run one
+// after the other in the order of the list, whatever the thread count; entries without a common
 // member run side by side. One parallel region and no barrier: at the end of a round all wait
 // for the slowest thread, which on a busy machine may not be running.
 void run_exclusive(const TaskMembers* list, std::int64_t count, std::int64_t members, int threads,

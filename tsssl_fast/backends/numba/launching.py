@@ -12,6 +12,7 @@ running, so nobody waits for a thread that has not begun.
 import contextlib
 import ctypes
 import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -76,6 +77,25 @@ def advance(progress: np.ndarray, index: int) -> None:
     _fetch_add(progress, index, 1)
 
 
+def _ieee_arithmetic(builder: Any) -> Callable[[], Any]:
+    """Code that rounds to nearest and keeps subnormal numbers; what is returned adds the code that
+    restores the thread's own mode. torch.set_flush_denormal(True) sets it in one thread and those
+    that it starts later: results would depend on the number of threads."""
+    if sys.platform != "linux":  # elsewhere FE_DFL_ENV is another address
+        return lambda: None
+    byte = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.IntType(32), [byte])
+    read, write = (
+        cgutils.get_or_insert_function(builder.module, kind, name)
+        for name in ("fegetenv", "fesetenv")
+    )
+    own = builder.bitcast(builder.alloca(ir.ArrayType(ir.IntType(8), 64)), byte)
+    builder.call(read, [own])
+    default = builder.inttoptr(ir.IntType(64)(-1), byte)  # FE_DFL_ENV of glibc and musl
+    builder.call(write, [default])
+    return lambda: builder.call(write, [own])
+
+
 def _on_team(call: Callable[..., Any]) -> Any:
     """call(counter, thread, *arguments) on the members of an OpenMP team, in compiled code from end
     to end: a member that entered the interpreter would first wait for its lock (on two threads a
@@ -103,6 +123,7 @@ def _on_team(call: Callable[..., Any]) -> Any:
             member = ir.Function(builder.module, kind, name)
             member.linkage = "internal"
             inside = ir.IRBuilder(member.append_basic_block())
+            restore = _ieee_arithmetic(inside)
             own = inside.bitcast(member.args[0], shared.type)
             first, error, *rest = (cgutils.gep_inbounds(inside, own, 0, i) for i in range(4))
             number = inside.atomic_rmw("add", first, word(1), "seq_cst")
@@ -111,6 +132,7 @@ def _on_team(call: Callable[..., Any]) -> Any:
             status, _ = context.call_internal_no_propagate(inside, compiled.fndesc, inner, given)
             with cgutils.if_unlikely(inside, status.is_error):
                 inside.store(inside.sext(status.code, word), error)
+            restore()
             inside.ret_void()
             data = builder.bitcast(shared, byte)
             alone = builder.icmp_unsigned("==", values[0], word(0))
