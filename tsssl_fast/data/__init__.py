@@ -27,6 +27,7 @@ from torch import Tensor
 
 from tsssl_fast.data import labels as label_rules
 from tsssl_fast.data import readers, times, windows
+from tsssl_fast.data.generated import generated
 from tsssl_fast.data.labels import NONE
 from tsssl_fast.data.reading import MISSING, UNEQUAL, Reading
 from tsssl_fast.data.recordings import Recordings
@@ -44,6 +45,7 @@ __all__ = [
     "Scaling",
     "Series",
     "collected",
+    "generated",
     "load",
 ]
 

@@ -15,6 +15,8 @@ it for your machine):
 | `inception`         | 225k       | 6.9     | 3.8      | series where the receptive field tells |
 | `causal`            | 145k       | 12      | 5.1      | features that look back only           |
 | `patch_transformer` | 234k       | 2.2     | 1.7      | masked methods                         |
+
+`channelwise`, 101k parameters, sees every channel as a series of its own, and costs so often.
 """
 
 from typing import Any, Protocol
@@ -23,18 +25,22 @@ from torch import Tensor, nn
 
 from tsssl_fast.common import checks
 from tsssl_fast.encoders.causal import Causal
+from tsssl_fast.encoders.channelwise import Channelwise
 from tsssl_fast.encoders.features import Features, Stage, TimeEncoder
 from tsssl_fast.encoders.inception import Inception
 from tsssl_fast.encoders.patch_transformer import PatchTransformer
+from tsssl_fast.encoders.readout import ReadOut
 from tsssl_fast.encoders.resnet import ResNet
 
 __all__ = [
     "ENCODERS",
     "Causal",
+    "Channelwise",
     "Encoder",
     "Features",
     "Inception",
     "PatchTransformer",
+    "ReadOut",
     "ResNet",
     "Stage",
     "TimeEncoder",
@@ -46,6 +52,7 @@ ENCODERS: dict[str, type[nn.Module]] = {
     "resnet": ResNet,
     "inception": Inception,
     "causal": Causal,
+    "channelwise": Channelwise,
     "patch_transformer": PatchTransformer,
 }
 

@@ -9,7 +9,7 @@ from torch.nn.functional import adaptive_avg_pool1d
 
 from tsssl_fast.common import checks
 from tsssl_fast.data import Dataset, Series
-from tsssl_fast.encoders import Stage, padding
+from tsssl_fast.encoders import Stage, TimeEncoder, padding
 from tsssl_fast.encoders.pool import mean_max
 
 POOLINGS = ("final", "stages", "stages+thirds", "input+stages")
@@ -61,7 +61,8 @@ def features(
     training = encoder.training
     encoder.eval()
     seen: list[Stage] = []
-    parts_of = stages(encoder) if pooling != "final" and lengths is None else ()
+    asked = lengths is not None or (pooling != "final" and isinstance(encoder, TimeEncoder))
+    parts_of = () if asked or pooling == "final" else stages(encoder)
     hooks = [
         stage.register_forward_hook(lambda _module, _inputs, y: seen.append(Stage(y, None)))
         for stage in parts_of
@@ -72,12 +73,14 @@ def features(
             for rows in torch.arange(len(x)).split(batch_size):
                 seen.clear()
                 part, own = x[rows], None
-                if lengths is None:
-                    h = encoder(part.to(device))
-                else:
+                if lengths is not None:
                     own = lengths[rows]
                     part = part[..., : int(own.max())]
-                    _, h, _, levels_of = featured.features(part.to(device), own.to(device))
+                if not asked:
+                    h = encoder(part.to(device))
+                else:
+                    given = None if own is None else own.to(device)
+                    _, h, _, levels_of = featured.features(part.to(device), given)
                     seen += levels_of if pooling != "final" else ()
                 levels = [_statistics(part, own).to(device)] if pooling == "input+stages" else []
                 if pooling == "stages+thirds":

@@ -7,6 +7,8 @@
 |             | channels that are missing                                                     |
 | `noise`     | a little noise and nothing else, to measure what the other operations do      |
 | `simclr_ts` | the seven augmentations of SimCLR-TS, `augment.presets.simclr_ts`             |
+| `generated` | crop and a little noise, on 128 steps, every channel standardised: what the   |
+|             | encoder that ships was trained with                                           |
 
 `forward` is the default. Accuracy on UWaveGestureLibrary, where some gestures are others run
 backwards, by three folds inside the train split (SimCLR, 40 epochs, one seed, standard error 0.02):
@@ -20,6 +22,9 @@ backwards, by three folds inside the train split (SimCLR, 40 epochs, one seed, s
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
 
 from tsssl_fast.augment import (
     ChannelDropout,
@@ -34,6 +39,7 @@ from tsssl_fast.augment import (
     presets,
 )
 from tsssl_fast.common import checks
+from tsssl_fast.encoders.resample import resample, standardized
 from tsssl_fast.methods import Views
 
 
@@ -70,11 +76,42 @@ def noise() -> Views:
     return Compose([RandomNoise(0.05)])
 
 
+@dataclass(frozen=True)
+class OnGrid:
+    """What `views` make of the series, stretched to `steps` steps and standardised by themselves.
+
+    steps: of the grid.
+    """
+
+    views: Views
+    steps: int
+
+    def __call__(
+        self,
+        x: Tensor,
+        views: int | None = None,
+        *,
+        seed: int,
+        sample_ids: Tensor,
+        lengths: Tensor | None = None,
+    ) -> Tensor:
+        """(N, C, T) -> (views, N, C, steps). Raises ValueError for series of unequal length."""
+        if lengths is not None:
+            raise ValueError("lengths: series of unequal length; accepted: other views")
+        v = self.views(x, views, seed=seed, sample_ids=sample_ids)
+        return standardized(resample(v, self.steps))
+
+
+def on_grid() -> Views:
+    return OnGrid(Compose([CropResize((0.6, 1.0)), RandomNoise((0.0, 0.1), "normal")]), 128)
+
+
 PRESETS: dict[str, Callable[[], Views]] = {
     "forward": forward,
     "wearable": wearable,
     "noise": noise,
     "simclr_ts": presets.simclr_ts,
+    "generated": on_grid,
 }
 
 
