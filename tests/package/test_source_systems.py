@@ -8,7 +8,7 @@ import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "source-systems.md"
 TEXT = PAGE.read_text()
-SETUP = re.search(r"```python setup\n(.*?)```", TEXT, re.DOTALL)
+SETUP = re.search(r"```python\n(.*?)```", TEXT, re.DOTALL)
 ROWS = [
     [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
     for line in TEXT.splitlines()

@@ -1,0 +1,1 @@
+"""README.md and docs/: what MkDocs does to a page, and whether its blocks run."""
