@@ -75,7 +75,10 @@ def test_every_pattern_of_the_source_distribution_matches() -> None:
             assert any(f.exists() for f in found), f"{command} {folder} {pattern} matches no file"
 
 
-@pytest.mark.parametrize("folder", ["csrc", "tsssl_fast", "tests", "benchmarks", "tools", "docs"])
+@pytest.mark.parametrize(
+    "folder",
+    ["csrc", "tsssl_fast", "tests", "benchmarks", "tools", "docs", "examples", ".github"],
+)
 def test_the_source_distribution_holds_what_the_folders_hold(folder: str) -> None:
     lines = manifest()
     rules = [patterns for _, name, patterns in lines if name == folder]
