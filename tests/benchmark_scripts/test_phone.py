@@ -10,18 +10,18 @@ import torch
 
 from tsssl_fast import cli
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+EXPERIMENTS = Path(__file__).parents[2] / "benchmarks" / "experiments"
 
 
 @pytest.fixture(scope="module")
 def phone():
-    sys.path.insert(0, str(BENCHMARKS))
+    sys.path.insert(0, str(EXPERIMENTS))
     try:
         import phone
 
         yield phone
     finally:
-        sys.path.remove(str(BENCHMARKS))
+        sys.path.remove(str(EXPERIMENTS))
 
 
 def test_motions_differ_in_their_order_alone(phone):

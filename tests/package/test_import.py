@@ -37,7 +37,8 @@ def test_optional_packages_are_not_imported() -> None:
 
 
 def test_subpackages_are_imported_when_asked_for() -> None:
-    """Beyond torch, the import costs milliseconds: benchmarks/import_time.py prints how many."""
+    """Beyond torch, the import costs milliseconds; benchmarks/experiments/import_time.py prints
+    how many."""
     loaded = python(
         "import torch, sys; a = set(sys.modules); import tsssl_fast; print(*(set(sys.modules) - a))"
     ).split()

@@ -17,7 +17,8 @@ from torch import Tensor
 
 HELD = 1 << 26  # bytes: series that are smaller are held in memory as one tensor
 # Values that are looked at together. Blocks of 4 times as many left twice the array with the
-# allocator (benchmarks/data_memory.py), which keeps what lies below a number that lives on.
+# allocator (benchmarks/experiments/data_memory.py), which keeps what lies below a number that
+# lives on.
 BLOCK = 1 << 20
 
 

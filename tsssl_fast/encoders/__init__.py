@@ -6,8 +6,8 @@ embedding and the estimators rest on; README.md has the whole contract and why i
 
 Convolutions are computed as `conv2d` with H = 1 in channels_last, measured 1.3 to 1.8 times faster
 than `conv1d` in float32 on CPU. Forward and backward of 512 series of 9 channels and 128 steps, in
-units of `resnet` in bfloat16 (one thread, AVX-512 with bfloat16; `benchmarks/encoders.py` prints
-it for your machine):
+units of `resnet` in bfloat16 (one thread, AVX-512 with bfloat16;
+`benchmarks/experiments/encoders.py` prints it for your machine):
 
 | encoder             | parameters | float32 | bfloat16 | for                                    |
 | ------------------- | ---------- | ------- | -------- | -------------------------------------- |

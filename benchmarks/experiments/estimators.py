@@ -1,6 +1,6 @@
 """What an estimator costs beside the command line's training of the same encoder.
 
-    python benchmarks/estimators.py [--threads 2] [--rounds 7]
+    python benchmarks/experiments/estimators.py [--threads 2] [--rounds 7]
 
 `SimCLREncoder().fit(X).transform(X)` and `tsssl-fast pretrain` take turns in one process, both with
 their defaults, on BasicMotions as aeon ships it (40 series of 6 channels and 100 steps). Prints

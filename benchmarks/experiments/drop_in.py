@@ -1,7 +1,7 @@
 """The drop-in claim: SimCLR with this package's views and loss against the same in plain torch.
 
-    python benchmarks/drop_in.py --data DIR --set har              # time of a step, part by part
-    python benchmarks/drop_in.py --data DIR --set har --seeds 3    # and accuracy after training
+    python benchmarks/experiments/drop_in.py --data DIR --set har  # time of a step, part by part
+    python benchmarks/experiments/drop_in.py --data DIR --set har --seeds 3  # and accuracy
 
 Both train the same encoder from the same weights in the same batches; the views draw from the same
 distributions by other generators, so that accuracies agree within the spread over seeds, not to the
@@ -9,6 +9,9 @@ bit. Times are medians over the steps of interleaved epochs: the processor's tim
 with --threads 2 and more, which needs a machine of its own, the clock's.
 """
 
+import suite as suite  # the folder above
+
+# isort: split
 import argparse
 import statistics
 import time

@@ -1,6 +1,6 @@
 """Test-time training under a stated shift: accuracy of one probe with and without adaptation.
 
-    python benchmarks/shifted.py --data DIR --set uwave --seeds 3
+    python benchmarks/experiments/shifted.py --data DIR --set uwave --seeds 3
 
 An encoder learns by masked reconstruction on the train series, a linear probe on its features. The
 test series are then disturbed (white noise in units of each channel's standard deviation over the
@@ -9,6 +9,9 @@ and of the encoder after a few steps of masked reconstruction on each test batch
 the steps and their rate are fixed before the test series are seen.
 """
 
+import suite as suite  # the folder above
+
+# isort: split
 import argparse
 import statistics
 from collections.abc import Callable

@@ -1,12 +1,15 @@
 """What a training step of every encoder costs: forward and backward of two views of a batch.
 
-    python benchmarks/encoders.py [--threads 2] [--rounds 5]
+    python benchmarks/experiments/encoders.py [--threads 2] [--rounds 5]
 
 Encoders take turns inside one process; figures are medians in milliseconds, in float32 and under
 bfloat16 autocast where the processor multiplies bfloat16. `sizes` are those of UCI HAR (256 series
 of 9 channels, 128 steps) and UWaveGestureLibrary (120 of 3, 315), the defaults of `build`.
 """
 
+import suite as suite  # the folder above
+
+# isort: split
 import argparse
 from collections.abc import Callable
 

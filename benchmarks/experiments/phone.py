@@ -1,8 +1,8 @@
 """From a folder of phone recordings to embeddings, a report and an exported encoder: four commands.
 
-    python benchmarks/phone.py                       # 20 subjects, 10 minutes each; under 3 minutes
-    python benchmarks/phone.py --har UCI_HAR.npz     # and UCI HAR with 1 % of the labels
-    python benchmarks/phone.py --subjects 6 --minutes 1 --epochs 2
+    python benchmarks/experiments/phone.py  # 20 subjects, 10 minutes each
+    python benchmarks/experiments/phone.py --har UCI_HAR.npz  # and UCI HAR with 1 % of the labels
+    python benchmarks/experiments/phone.py --subjects 6 --minutes 1 --epochs 2
 
 Each recording is a CSV of `time_s, acc_x, acc_y, acc_z, activity` at 50 Hz with pauses (rows that
 are missing) and empty cells. Three motions share mean, deviation and amplitude, exactly: a slope

@@ -1,7 +1,7 @@
 """Resident memory of `pretrain` and `embed` over the size of the array.
 
-    python benchmarks/data_memory.py                  # 500 MB of each form
-    python benchmarks/data_memory.py --megabytes 50 --forms csv npy
+    python benchmarks/experiments/data_memory.py                  # 500 MB of each form
+    python benchmarks/experiments/data_memory.py --megabytes 50 --forms csv npy
 
 Each form is made with a seed in a temporary folder and read by a child process through the command
 line. Counted is what a command's peak has above the start of the command (imports), less what the

@@ -1,6 +1,6 @@
 """What changing one import buys, and costs: the bars of `tsssl_fast.compat`.
 
-    python benchmarks/compat_bars.py [--rounds 9] [--parts step,overhead,peers] [--json F]
+    python benchmarks/experiments/compat_bars.py [--parts step,overhead] [--json F]
 
 step: one step of a script in lightly's style, loss and augmentation apart, before and after
 `compat.patch("lightly")` and `tsssl_fast.augment` in the place of its transforms. lightly is stood
@@ -12,6 +12,9 @@ peers: the cases of peers.py.
 Exit status 1 where a bar is missed. Nothing else may run beside it.
 """
 
+import suite as suite  # the folder above
+
+# isort: split
 import argparse
 import json
 import statistics

@@ -1,6 +1,6 @@
 """How long `import tsssl_fast` takes beyond torch's own import; medians over fresh processes.
 
-    python benchmarks/import_time.py [--runs 10]
+    python benchmarks/experiments/import_time.py [--runs 10]
 
 In each process torch is imported first, then the package, then what a first use imports; a row
 counts from the end of torch's import. The first processes write what Python keeps of compiled
@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=10)
     runs = parser.parse_args().runs
-    root = str(Path(__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     if (Path(root) / "tsssl_fast").is_dir():
         os.environ.setdefault("PYTHONPATH", root)
     measure()

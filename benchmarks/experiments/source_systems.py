@@ -1,14 +1,17 @@
 """What the methods of docs/source-systems.md reach on real series.
 
-    python benchmarks/source_systems.py --data DIR --seeds 5 methods --set uwave
-    python benchmarks/source_systems.py --data DIR methods --set har --methods simclr collossl
-    python benchmarks/source_systems.py --data DIR --seeds 3 generator       # GenView, UWave
-    python benchmarks/source_systems.py --data DIR robust                    # UCI HAR
+    python benchmarks/experiments/source_systems.py --data DIR --seeds 5 methods --set uwave
+    python benchmarks/experiments/source_systems.py --data DIR methods --methods simclr
+    python benchmarks/experiments/source_systems.py --data DIR --seeds 3 generator  # GenView, UWave
+    python benchmarks/experiments/source_systems.py --data DIR robust                    # UCI HAR
 
 DIR holds UWaveGestureLibrary.npz and UCI_HAR.npz. Linear probe of the encoder's last layer on the
 official test split, trained as in accuracy_recipes.py; nothing is chosen here.
 """
 
+import suite as suite  # the folder above
+
+# isort: split
 import argparse
 import statistics
 import tempfile

@@ -2,7 +2,7 @@
 Trainer.
 
     pip install pytorch-lightning  # only this comparison needs it
-    python benchmarks/training_loop.py
+    python benchmarks/experiments/training_loop.py
 
 Prints the seconds that `import` and the set-up add to `import torch` in a fresh process, and the
 microseconds per step above a plain torch loop, all on one small model where the loop itself is what
