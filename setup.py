@@ -12,6 +12,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 HELP = """
 The compiled kernels of tsssl_fast could not be built.
@@ -54,7 +55,32 @@ class CMakeBuild(build_ext):
             raise SystemExit(f"{HELP}\n  What failed: {error}") from error
 
 
+# What `tsssl-fast bench` runs: of an installation inside the package, of a checkout beside it.
+SUITE = (
+    "run",
+    "registry",
+    "measure",
+    "timing",
+    "memory",
+    "scaling",
+    "report",
+    "pictures",
+    "cases/*",
+)
+
+
+class WithBenchmarks(build_py):
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        source, target = Path("benchmarks"), Path(self.build_lib, "tsssl_fast", "benchmarks")
+        for file in (file for name in SUITE for file in sorted(source.glob(f"{name}.py"))):
+            self.mkpath(str((target / file.relative_to(source)).parent))
+            self.copy_file(str(file), str(target / file.relative_to(source)))
+
+
 setup(
     ext_modules=[Extension("tsssl_fast._C", sources=[])] if build_switch() else [],
-    cmdclass={"build_ext": CMakeBuild},
+    cmdclass={"build_ext": CMakeBuild, "build_py": WithBenchmarks},
 )

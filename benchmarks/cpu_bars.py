@@ -15,11 +15,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import decorrelation
-import nt_xent
 import torch
-from nt_xent import Inputs, Loss, compiled_by_torch, run
-from registry import Run
+from cases import decorrelation, nt_xent
+from cases.common import Loss, compiled_by_torch, run
+from registry import Inputs, Run
 from run import machine
 from timing import Times, interleaved
 from torch import Tensor

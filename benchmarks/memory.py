@@ -1,27 +1,44 @@
-"""Peak extra memory of one forward and backward, measured in a child process.
+"""Memory: the peak of a run, and what this machine has free.
 
     python benchmarks/memory.py "nt_xent 4096x128" cpp
 
-prints the bytes by which the resident set grows at most, results included. The child first runs a
-small case, so that libraries and thread pools are loaded before it counts.
+prints the bytes by which the resident set grows at most in one run of a case, results included, in
+a process of its own.
 """
 
-import os
-import resource
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import torch
-from registry import case, cases
+from registry import case
+from timing import give_back
+
+CGROUP = Path("/sys/fs/cgroup")
 
 
-def peak_extra_bytes(name: str, provider: str) -> int:
-    """As above, in a new process."""
-    done = subprocess.run(
-        [sys.executable, __file__, name, provider], capture_output=True, text=True, check=True
-    )
-    return int(done.stdout.split()[-1])
+def peak_extra_bytes(run: Callable[[], object]) -> int | None:
+    """Growth of the resident set in one run, which has run before; None where /proc can not say."""
+    if not Path("/proc/self/clear_refs").exists():
+        return None
+    give_back()
+    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark restarts here
+    kept = run()
+    assert kept is not None
+    return max(0, _status("VmHWM") - before)
+
+
+def available() -> float:
+    """Bytes that a process may still take: of the machine, and of its control group."""
+    free = float("inf")
+    info = Path("/proc/meminfo")
+    if info.exists():
+        lines = (line.split() for line in info.read_text().splitlines())
+        free = next(1024.0 * int(line[1]) for line in lines if line[0] == "MemAvailable:")
+    most, now = CGROUP / "memory.max", CGROUP / "memory.current"
+    if most.exists() and (limit := most.read_text().strip()) != "max":
+        free = min(free, float(limit) - float(now.read_text()))
+    return free
 
 
 def _status(field: str) -> int:
@@ -31,23 +48,9 @@ def _status(field: str) -> int:
     raise KeyError(field)
 
 
-def _measure(name: str, provider: str) -> int:
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
-    small = next(c for c in cases() if c.name.split()[0] == name.split()[0])
-    small.providers[provider](small.inputs())()
-    run = case(name).providers[provider](case(name).inputs())
-    if not Path("/proc/self/clear_refs").exists():
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        kept = run()
-        unit = 1 if sys.platform == "darwin" else 1024
-        assert kept
-        return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit
-    before = _status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark restarts here
-    kept = run()
-    assert kept
-    return _status("VmHWM") - before
-
-
 if __name__ == "__main__":
-    print(_measure(*sys.argv[1:3]))
+    chosen = case(sys.argv[1])
+    with chosen.setting():
+        once = chosen.providers[sys.argv[2]](chosen.inputs())
+        once()
+        print(peak_extra_bytes(once))

@@ -1,132 +1,58 @@
-"""Runs the benchmarks and prints one row per case and provider.
+"""Measures the cases of the registry and prints a table; `tsssl-fast bench` is the same.
 
-    python benchmarks/run.py [--cases 256x128,1024x128] [--providers cpp,eager] [--json FILE]
+    python benchmarks/run.py --cases 256x128 --rounds 15
+    python benchmarks/run.py contrastive --quick
+    python benchmarks/run.py --save     # every case, into benchmarks/data/<processor>.json
 
-Correctness comes first: a kernel whose error is over its bound is shown as WRONG, without a time,
-and the exit status is 1; so it is where a bar is missed.
+A missed bar, or a kernel whose error is over its bound (it gets no time), is printed with its row,
+and the exit status is 1; the few rounds of --quick judge errors alone.
 """
 
 import argparse
 import json
 import os
+import re
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
-from memory import peak_extra_bytes
-from registry import Case, Run, Unavailable, cases
-from timing import COPY_BYTES, GEMM_FLOPS, Times, ceilings, interleaved, overhead, processor
+from measure import measure
+from registry import BACKENDS, Case, cases
+from scaling import scale
+from timing import BFLOAT16, limits, processor
 
 import tsssl_fast
 from tsssl_fast.backends import cpp as native
 
+DATA = Path(__file__).resolve().parent / "data"
 HEADER = (
-    f"{'case':<24} {'provider':<16} {'time ms':>10} {'spread':>8} {'x eager':>8} {'units':>6} "
+    f"{'case':<34} {'provider':<16} {'time ms':>10} {'spread':>8} {'x base':>8} {'units':>6} "
     f"{'per work':>8} {'error':>9} {'peak MB':>9}"
 )
-# Ours is judged by the baseline's error: a baseline that computes something else is no judge.
-BASELINE_ERROR = 1e-3
-
-
-def error(result: tuple[torch.Tensor, ...], truth: tuple[torch.Tensor, ...]) -> float:
-    """The largest over value and gradients of: largest error / largest element of the truth."""
-    pairs = zip(result, truth, strict=True)
-    return max(((r.double() - t).abs().max() / t.abs().max()).item() for r, t in pairs)
-
-
-def measure(case: Case, providers: list[str], rounds: int, memory: bool) -> list[dict[str, Any]]:
-    inputs = case.inputs()
-    runs: dict[str, Run] = {}
-    rows: list[dict[str, Any]] = []
-    for name in providers:
-        try:
-            runs[name] = case.providers[name](inputs)
-        except Unavailable as reason:
-            rows.append({"case": case.name, "provider": name, "skipped": str(reason)})
-    truth = case.truth(inputs)
-    errors = {name: error(run(), truth) for name, run in runs.items()}
-    plain = errors.get(case.baseline) or error(case.providers[case.baseline](inputs)(), truth)
-    del truth
-    if not plain <= BASELINE_ERROR:
-        raise RuntimeError(f"{case.name}: {case.baseline} is off by {plain:.1e}")
-    allowed = case.factor * plain + torch.finfo(inputs[0].dtype).eps
-    wrong = case.ours in errors and not errors[case.ours] <= allowed
-    timed = {name: run for name, run in runs.items() if not (wrong and name == case.ours)}
-    beside = {} if case.plain is None else {"plain": case.plain(inputs)}
-    times = interleaved({**timed, **beside, **ceilings()}, rounds)
-    unit = case.flops / GEMM_FLOPS * times["gemm"].median
-    size = sum(z.nbytes for z in inputs)
-    for name, run_time in ((n, times.get(n)) for n in runs):
-        row: dict[str, Any] = {"case": case.name, "provider": name, "error": errors[name]}
-        row["allowed"] = allowed
-        if run_time is None:
-            row["failed"] = ["WRONG"]
-        else:
-            row |= _row(case, name, run_time, times, unit)
-            if "microseconds" in case.bars:
-                row["overhead"] = overhead(runs[name])
-            if memory:
-                row["memory"] = peak_extra_bytes(case.name, name)
-                row["inputs"] = size
-            row["failed"] = []
-        rows.append(row)
-    found = {row["provider"]: row for row in rows}
-    if "median" in (mine := found.get(case.ours, {})):
-        mine["failed"] = _missed(case, mine, found.get(case.baseline, {}))
-    return rows
-
-
-def _row(
-    case: Case, name: str, mine: Times, times: dict[str, Times], unit: float
-) -> dict[str, Any]:
-    row = {"median": mine.median, "spread": mine.spread, "units": mine.median / unit}
-    row["gemm_gflops"] = GEMM_FLOPS / times["gemm"].median / 1e9
-    row["copy_gbytes"] = COPY_BYTES / times["copy"].median / 1e9
-    if case.baseline in times:
-        row["ratio"] = times[case.baseline].median / mine.median
-    others = [times[n].median for n in case.providers if n in times and n != case.ours]
-    if name == case.ours and others:
-        row["best"] = min(others) / mine.median
-    if "plain" in times:
-        row["per_work"] = mine.median / times["plain"].median / case.work
-    return row
-
-
-def _missed(case: Case, row: dict[str, Any], baseline: dict[str, Any]) -> list[str]:
-    missed = []
-    for bar, than in (("ratio", case.baseline), ("best", "the best other")):
-        if bar in row and row[bar] < case.bars.get(bar, 0.0):
-            missed.append(f"{row[bar]:.1f}x {than} is under the bar of {case.bars[bar]}x")
-    if row.get("overhead", 0.0) * 1e6 > case.bars.get("microseconds", float("inf")):
-        missed.append(f"over the bar of {case.bars['microseconds']:.0f} microseconds")
-    if row.get("per_work", 0.0) > (most := case.bars.get("per_work", float("inf"))):
-        missed.append(f"{row['per_work']:.2f} of plain NT-Xent's time is over the bar of {most}")
-    if "less_memory" in case.bars and "memory" in row and "memory" in baseline:
-        times = baseline["memory"] / row["memory"]
-        if times < case.bars["less_memory"]:
-            missed.append(f"1/{times:.1f} of the memory misses 1/{case.bars['less_memory']:g}")
-    if "memory" in row and row["memory"] > case.bars.get("memory", float("inf")) * row["inputs"]:
-        times = row["memory"] / row["inputs"]
-        missed.append(f"peak {times:.1f}x the inputs is over the bar of {case.bars['memory']}x")
-    return missed
+PEERS = ("lightly", "pytorch-metric-learning", "info-nce-pytorch")
+LONGEST = 10.0  # seconds that a call of plain torch in bfloat16 may take
+# --quick leaves out what is slow to start (Numba's and torch's compilers), but for these.
+COMPILED_IN_QUICK = ("nt_xent 256x128", "vicreg 256x2048", "clip 512x128")
 
 
 def show(row: dict[str, Any]) -> str:
-    start = f"{row['case']:<24} {row['provider']:<16}"
+    start = f"{row['case']:<34} {row['provider']:<16}"
     if "skipped" in row:
         return f"{start} skipped: {row['skipped']}"
     if "median" not in row:
         return f"{start} WRONG: error {row['error']:.1e}, allowed {row['allowed']:.1e}"
     ratio = f"{row['ratio']:.1f}x" if "ratio" in row else ""
+    units = f"{row['units']:.2f}" if "units" in row else ""
     work = f"{row['per_work']:.2f}" if "per_work" in row else ""
+    error = f"{row['error']:.1e}" if "error" in row else "-"
     memory = f"{row['memory'] / 1e6:.1f}" if "memory" in row else ""
     end = f"  {row['overhead'] * 1e6:.0f} us in a loop" if "overhead" in row else ""
     end += "".join(f"  MISSED: {text}" for text in row["failed"])
     return (
         f"{start} {row['median'] * 1e3:>10.3f} {row['spread'] * 1e3:>8.3f} {ratio:>8} "
-        f"{row['units']:>6.2f} {work:>8} {row['error']:>9.1e} {memory:>9}{end}"
+        f"{units:>6} {work:>8} {error:>9} {memory:>9}{end}"
     )
 
 
@@ -139,7 +65,7 @@ def machine() -> dict[str, str]:
         "tsssl_fast": tsssl_fast.__version__,
         "torch": torch.__version__,
     }
-    for name in ("lightly", "pytorch-metric-learning"):
+    for name in PEERS:
         try:
             facts[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -147,40 +73,98 @@ def machine() -> dict[str, str]:
     return facts
 
 
-def main() -> int:
+def file_of(facts: dict[str, str]) -> str:
+    """amd-epyc-avx2-2-cores.json"""
+    words = f"{facts['processor']} {facts['instruction set']} {facts['cores']} cores"
+    words = re.sub(r"\((?:R|TM)\)|\bProcessor\b|@.*?GHz", " ", words)
+    return "-".join(re.findall(r"[a-z0-9.]+", words.lower())) + ".json"
+
+
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("family", nargs="?", default="all")
     parser.add_argument("--cases", default="", help="parts of names, comma-separated")
     parser.add_argument("--providers", default="", help="names, comma-separated; default: all")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--quick", action="store_true", help="few cases and rounds: minutes")
+    parser.add_argument("--rounds", type=int, help="default: 9, of --quick 3")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--no-memory", action="store_true")
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
-    chosen = cases(arguments.cases)
-    known = sorted({name for case in chosen for name in case.providers})
-    wanted = arguments.providers.split(",") if arguments.providers else known
-    if not chosen or not set(wanted) <= set(known):
+    parser.add_argument("--no-scaling", action="store_true", help="without the lines of the plots")
+    parser.add_argument("--json", type=Path, help="the rows as a file")
+    parser.add_argument("--html", type=Path, help="a report with pictures, one file")
+    parser.add_argument("--save", action="store_true", help="the rows into data/<processor>.json")
+    given = parser.parse_args()
+    if given.rounds is not None and given.rounds < 1:
+        parser.error(f"--rounds: {given.rounds}; accepted: 1 and above")
+    given.rounds = given.rounds or (3 if given.quick else 9)
+    try:
+        given.chosen = cases(given.cases, given.family, given.quick)
+    except ValueError as error:
+        parser.error(str(error))
+    known = sorted({name for case in given.chosen for name in case.providers})
+    given.wanted = given.providers.split(",") if given.providers else known
+    if not given.chosen or not set(given.wanted) <= set(known):
         parser.error(f"no such case or provider; providers: {', '.join(known)}")
-    facts = machine()
-    print(", ".join(f"{k} {v}" for k, v in facts.items()))
-    print(HEADER)
-    rows = []
-    for case in chosen:
-        names = [name for name in case.providers if name in wanted]
-        for row in measure(case, names, arguments.rounds, not arguments.no_memory):
+    for path in (given.json, given.html):
+        if path is not None and not path.resolve().parent.is_dir():
+            parser.error(f"{path}: no such folder")
+    if given.save and not DATA.is_dir():
+        parser.error(f"--save: no folder {DATA}; accepted: in a checkout of the project")
+    return given
+
+
+def too_slow(case: Case, ceilings: dict[str, float]) -> str:
+    """Why plain torch is not run on the bfloat16 inputs of a case; "" where it is."""
+    seconds = case.plain_flops / 1e9 / ceilings[BFLOAT16]
+    if case.precision != "bf16" or seconds <= LONGEST:
+        return ""
+    return f"a call would take about {seconds:.0f} s: no unit for bfloat16 products here"
+
+
+def measured(given: argparse.Namespace, ceilings: dict[str, float]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    slow = {"compiled", "chunked", *BACKENDS} - {"cpp"} if given.quick else set()
+    for case in given.chosen:
+        left_out = slow - ({"compiled"} if case.name in COMPILED_IN_QUICK else set())
+        asked = given.wanted if given.providers else [n for n in given.wanted if n not in left_out]
+        names = [name for name in case.providers if name in asked]
+        why = too_slow(case, ceilings)
+        new = measure(case, names, given.rounds, not given.no_memory, not given.quick, why)
+        for row in new:
             rows.append(row)
             print(show(row), flush=True)
-    timed = [row for row in rows if "gemm_gflops" in row]
-    if timed:
-        print(
-            f"ceilings of the last case: matrix product {timed[-1]['gemm_gflops']:.0f} GFLOP/s, "
-            f"copy {timed[-1]['copy_gbytes']:.1f} GB/s"
-        )
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"machine": facts, "rows": rows}, indent=1) + "\n")
-    return 1 if any(row.get("failed") for row in rows) else 0
+        torch.compiler.reset()
+    return rows
+
+
+def main() -> int:
+    given = parsed()
+    torch.set_num_threads(given.threads)
+    os.environ["OMP_NUM_THREADS"] = str(given.threads)
+    facts, ceilings = machine(), limits()
+    print(", ".join(f"{k} {v}" for k, v in facts.items()))
+    print("ceilings: " + ", ".join(f"{k} {v:.4g}" for k, v in ceilings.items()))
+    print(HEADER)
+    record: dict[str, Any] = {
+        "machine": facts,
+        "ceilings": ceilings,
+        "rows": measured(given, ceilings),
+    }
+    if not (given.no_scaling or given.cases or given.providers):
+        record["scaling"] = []
+        for row in scale(given.family, given.quick, given.rounds):
+            record["scaling"].append(row)
+            print(f"along {row['axis']:<8} {show(row)}", flush=True)
+    text = json.dumps(record, indent=1) + "\n"
+    for path in (given.json, DATA / file_of(facts) if given.save else None):
+        if path is not None:
+            path.write_text(text)
+    if given.html:
+        from report import page
+
+        given.html.write_text(page(record), encoding="utf-8")
+        print(f"report: {given.html}")
+    return 1 if any(row.get("failed") for row in record["rows"]) else 0
 
 
 if __name__ == "__main__":

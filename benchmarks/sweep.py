@@ -21,10 +21,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nt_xent
 import torch
-from registry import Run
-from run import error, machine
+from cases import nt_xent
+from cases.common import compiled_by_torch
+from cases.common import run as forward_backward
+from measure import COARSE, error
+from registry import Inputs, Run
+from run import machine
 from timing import interleaved
 from torch import Tensor
 
@@ -37,9 +40,6 @@ DIMENSIONS = (8, 32, 128, 512, 1024)
 FULL_TRUTH_ROWS = 512  # beyond, float64 would take most of the time
 POINT_SECONDS = 1.5
 SETTINGS = ("highest", "medium", "bf16")
-# Largest error / largest element where less than float32's is asked for: an ulp of bfloat16.
-COARSE = 2.0**-7
-Inputs = tuple[Tensor, ...]
 
 
 def ours(z1: Tensor, z2: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ def correct_coarsely(inputs: Inputs, mine: tuple[Tensor, ...]) -> str:
     """The same against this package's float32, which the setting "highest" holds to float64."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
-    exact = nt_xent.run(ours, tuple(z.float() for z in inputs))()
+    exact = forward_backward(ours, tuple(z.float() for z in inputs))()
     torch.set_float32_matmul_precision(before)
     found = error(mine, tuple(x.double() for x in exact))
     return "" if found <= COARSE else f"error {found:.1e}, allowed {COARSE:.1e}"
@@ -98,7 +98,7 @@ def measure(
     n: int, dim: int, compiled: Callable[..., Tensor] | None, setting: str = "highest"
 ) -> dict[str, Any]:
     """Seconds of each, rounds, and the better of the others over ours; or why ours is wrong."""
-    inputs = nt_xent.make(n, dim, {}).inputs()
+    inputs = nt_xent.make(n, dim).inputs()
     if setting == "bf16":
         inputs = tuple(z.bfloat16() for z in inputs)
     before = torch.get_float32_matmul_precision()
@@ -112,9 +112,9 @@ def measure(
 def _measure(
     inputs: Inputs, compiled: Callable[..., Tensor] | None, setting: str
 ) -> dict[str, Any]:
-    runs = {"eager": nt_xent.run(nt_xent.eager, inputs), "cpp": nt_xent.run(ours, inputs)}
+    runs = {"eager": forward_backward(nt_xent.eager, inputs), "cpp": forward_backward(ours, inputs)}
     if compiled is not None:
-        runs["compiled"] = nt_xent.run(compiled, inputs)
+        runs["compiled"] = forward_backward(compiled, inputs)
         runs["compiled"]()
     first = {name: once(run) for name, run in runs.items()}
     mine, plain = first["cpp"][1], first["eager"][1]
@@ -201,7 +201,7 @@ def main() -> int:
             static = arguments.compile == "static"
             if static:
                 torch.compiler.reset()  # after eight shapes it would run a function uncompiled
-            compiled = nt_xent.compiled_by_torch(nt_xent.eager) if static else shared
+            compiled = compiled_by_torch(nt_xent.eager) if static else shared
         found[name] = measure(n, dim, compiled, setting)
         print(line(name, found[name]), flush=True)
         if arguments.json:

@@ -19,10 +19,11 @@ QUICK_SECONDS = 0.1  # a candidate this short runs once before every sample
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds per call: the median and the distance between the quartiles."""
+    """Seconds per call: the median, the distance between the quartiles, and the least."""
 
     median: float
     spread: float
+    least: float
 
 
 def interleaved(candidates: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Times]:
@@ -42,14 +43,18 @@ def interleaved(candidates: Mapping[str, Callable[[], object]], rounds: int) -> 
     for _ in range(rounds):
         shuffle(order)
         for name, candidate in order:
-            _give_back()
+            give_back()
             if quick[name]:
                 candidate()
-            start = time.perf_counter()
-            for _ in range(repeats[name]):
-                candidate()
-            samples[name].append((time.perf_counter() - start) / repeats[name])
+            samples[name].append(_once(candidate, repeats[name]))
     return {name: _summary(s) for name, s in samples.items()}
+
+
+def _once(candidate: Callable[[], object], calls: int = 1) -> float:
+    start = time.perf_counter()
+    for _ in range(calls):
+        candidate()
+    return (time.perf_counter() - start) / calls
 
 
 def overhead(candidate: Callable[[], object], calls: int = 2000) -> float:
@@ -58,12 +63,7 @@ def overhead(candidate: Callable[[], object], calls: int = 2000) -> float:
     Alone, because for some milliseconds after a parallel candidate its idle thread spins on the
     other half of the core: the same call takes a third longer in turns.
     """
-    samples = []
-    for _ in range(calls + 300):
-        start = time.perf_counter()
-        candidate()
-        samples.append(time.perf_counter() - start)
-    return statistics.median(samples[300:])
+    return statistics.median([_once(candidate) for _ in range(calls + 300)][300:])
 
 
 def ratio(slow: Times, fast: Times) -> float:
@@ -72,12 +72,10 @@ def ratio(slow: Times, fast: Times) -> float:
 
 def _seconds(candidate: Callable[[], object]) -> float:
     candidate()
-    start = time.perf_counter()
-    candidate()
-    return time.perf_counter() - start
+    return _once(candidate)
 
 
-def _give_back() -> None:
+def give_back() -> None:
     """Freed memory goes back to the system now, where the C library is glibc."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
@@ -85,9 +83,18 @@ def _give_back() -> None:
 
 def _summary(samples: list[float]) -> Times:
     if len(samples) < 2:
-        return Times(samples[0], 0.0)
+        return Times(samples[0], 0.0, samples[0])
     low, median, high = statistics.quantiles(samples, n=4, method="inclusive")
-    return Times(median, high - low)
+    return Times(median, high - low, min(samples))
+
+
+def first_call(candidate: Callable[[], object], rounds: int) -> float:
+    """Seconds of one call right after 64 MB of other work, the median."""
+    other, samples = torch.zeros(1 << 24), []
+    for _ in range(rounds):
+        other.add_(1.0)
+        samples.append(_once(candidate))
+    return statistics.median(samples)
 
 
 def processor() -> str:
@@ -106,5 +113,22 @@ def ceilings() -> dict[str, Callable[[], object]]:
     return {"gemm": lambda: a @ b, "copy": lambda: target.copy_(source)}
 
 
+def limits() -> dict[str, float]:
+    """What torch reaches here: GFLOP/s of a float32 and of a bfloat16 product, GB/s of a copy."""
+    size, seconds = 64, 0.0
+    while size < 1024 and 8 * seconds < SAMPLE_SECONDS:  # without a unit 1024 takes seconds
+        size *= 2
+        a, b = torch.randn(2, size, size).bfloat16().unbind()
+        seconds = _seconds(lambda a=a, b=b: a @ b)
+    times = interleaved({**ceilings(), "bf16": lambda: a @ b}, 5)
+    return {
+        FLOAT32: GEMM_FLOPS / times["gemm"].median / 1e9,
+        BFLOAT16: 2.0 * size**3 / times["bf16"].median / 1e9,
+        COPY: COPY_BYTES / times["copy"].median / 1e9,
+    }
+
+
+FLOAT32, BFLOAT16 = "float32 product, GFLOP/s", "bfloat16 product, GFLOP/s"
+COPY = "copy, GB/s"
 GEMM_FLOPS = 2.0 * 1024**3
 COPY_BYTES = 2.0 * 4 * (1 << 24)

@@ -4,11 +4,11 @@
 
 step: one step of a script in lightly's style, loss and augmentation apart, before and after
 `compat.patch("lightly")` and `tsssl_fast.augment` in the place of its transforms. lightly is stood
-in for by our plain-torch transcription of its published loss (peers.py); the transforms are a
+in for by our plain-torch form of its published loss (cases/nt_xent.py); the transforms are a
 batched plain-torch form and a numpy form that runs once per sample, as in a Dataset's __getitem__.
 overhead: modules of compat over our own at 8 x 16, forward and backward, and `process_group=None`
 over a call that does not say it, beside the same call against itself (A/A).
-peers: the cases of peers.py.
+Other libraries' losses themselves: `python benchmarks/run.py --cases peer`.
 Exit status 1 where a bar is missed. Nothing else may run beside it.
 """
 
@@ -27,10 +27,10 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import peers
-import run as runner
 import torch
-from nt_xent import run
+from cases.common import run
+from cases.nt_xent import eager
+from run import machine
 from timing import interleaved
 from torch import Tensor, nn
 
@@ -57,7 +57,7 @@ class NTXentLoss(nn.Module):
         self.temperature = temperature
 
     def forward(self, out0: Tensor, out1: Tensor) -> Tensor:
-        return peers.nt_xent(out0, out1, self.temperature)
+        return eager(out0, out1, self.temperature)
 
 
 def stand_in() -> ModuleType:
@@ -244,27 +244,16 @@ def judged(
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--parts", default="step,overhead,peers")
-    parser.add_argument("--providers", default="", help="of the peers; default: all")
+    parser.add_argument("--parts", default="step,overhead")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    record: dict[str, Any] = {"machine": runner.machine()}
+    record: dict[str, Any] = {"machine": machine()}
     print(record["machine"])
     parts, found = arguments.parts.split(","), []
     for part, measure in (("step", step), ("overhead", overhead)):
         found += measure(arguments.rounds) if part in parts else ()
     record["bars"] = [asdict(result) for result in found]
     failed = [result.name for result in found if result.verdict == "missed"]
-    if "peers" in parts:
-        print(runner.HEADER)
-        record["rows"] = []
-        for case in peers.CASES:
-            wanted = arguments.providers.split(",") if arguments.providers else case.providers
-            names = [name for name in case.providers if name in wanted]
-            for row in runner.measure(case, names, arguments.rounds, False):
-                record["rows"].append(row)
-                failed += [f"{case.name} {text}" for text in row.get("failed", ())]
-                print(runner.show(row), flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(record, indent=1) + "\n")
     print(f"missed: {', '.join(failed) or 'none'}")

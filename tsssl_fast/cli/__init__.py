@@ -33,7 +33,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         import typer
 
-        from tsssl_fast.cli.inspecting import app  # the commands of all modules
+        from tsssl_fast.cli.bench import app  # the commands of all modules
     except ImportError as error:
         return _fail(f"{error}; {EXTRA}", 1)
     # The root of typer's usage errors; from click, or from the copy of it that newer typers carry.

@@ -1,11 +1,9 @@
 """A self-contained HTML report of an encoder on labelled data: tables and pictures in one file."""
 
-import base64
 import csv
 import html
-import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from tsssl_fast.evaluate.metrics import clustering, interval, metrics
 from tsssl_fast.evaluate.probes import Result, knn_classify, linear_probe, ridge_probe, svm_probe
 from tsssl_fast.evaluate.retrieval import retrieval
 from tsssl_fast.functional.collapse import collapse_report
-from tsssl_fast.report import plots
+from tsssl_fast.report import page, plots
 
 __all__ = ["Figures", "figures", "write_report"]
 
@@ -117,7 +115,7 @@ def write_report(
         f"<h1>{html.escape(title)}</h1>",
         f"<p>{html.escape(_describe(data))}</p>",
         "<h2>Accuracy on the test series</h2>",
-        _table(
+        page.table(
             ["encoder", *shown.results],
             [
                 [name, *(_share(r.accuracy, len(data.x_test)) for r in row.results.values())]
@@ -126,42 +124,27 @@ def write_report(
         ),
         "<p>Higher is better. In brackets: the interval of 95 % confidence (Wilson).</p>",
         "<h2>Linear probe with a share of the labels</h2>",
-        _table(
+        page.table(
             ["encoder", *(f"{fraction:.0%}" for fraction in shown.fractions)],
             [[n, *(f"{v:.3f}" for v in f.fractions.values())] for n, f in rows.items()],
         ),
         "<h2>Further figures</h2>",
-        _table(
+        page.table(
             ["", *rows],
             [[k, *(f"{f.numbers[k]:.3f}" for f in rows.values())] for k in shown.numbers],
         ),
         *(
             f"<h2>{html.escape(name)}</h2>\n<p>{html.escape(MEANING[name])}</p>\n"
-            f"{_image(name, picture)}"
+            f"{page.image(name, picture)}"
             for name, picture in pictures
         ),
     ]
-    page = PAGE.format(title=html.escape(title), body="\n".join(parts))
     path = Path(folder) / NAME
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{NAME}.{os.getpid()}")
-    temporary.write_text(page, encoding="utf-8")
+    temporary.write_text(page.whole(title, parts), encoding="utf-8")
     os.replace(temporary, path)
     return path
-
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<style>
-body {{ font-family: system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
-table {{ border-collapse: collapse; }}
-th, td {{ padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #ccc; }}
-th:first-child, td:first-child {{ text-align: left; }}
-img {{ max-width: 100%; }}
-</style></head><body>
-{body}
-</body></html>
-"""
 
 
 # What a picture shows, and which way is good.
@@ -189,18 +172,3 @@ def _describe(data: Dataset) -> str:
         f"{data.channels} channels x {data.length} steps, {len(data.classes)} classes. "
         "Encoders are frozen; hyper-parameters are chosen by folds of the train series."
     )
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    def line(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
-
-    body = "\n".join(line(row, "td") for row in rows)
-    return f"<table>\n{line(head, 'th')}\n{body}\n</table>"
-
-
-def _image(name: str, figure: Any) -> str:
-    buffer = io.BytesIO()
-    plots.quietly(figure.savefig, buffer, format="png")
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="{html.escape(name)}" src="data:image/png;base64,{data}">'

@@ -6,20 +6,16 @@ diagonal moved together, log-softmax over everything, then the two entries of ea
 `lean` is as short as plain torch gets: the diagonal filled with -inf and one cross entropy.
 """
 
-from collections.abc import Callable
-
 import torch
-from engine import Loss
-from nt_xent import compiled_by_torch, run
-from registry import Case, Run, Unavailable
+from registry import Case, Inputs
 from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax, max_pool1d
 
-from tsssl_fast import BackendUnavailableError, functional, use_backend
+from cases.common import Loss, in_double, of_loss, pairs_bytes, plain
+from tsssl_fast import functional
 from tsssl_fast.ops.contrastive import spec
 
 ALPHA = 0.5
-Inputs = tuple[Tensor, ...]
 
 
 def published(z1: Tensor, z2: Tensor) -> Tensor:
@@ -57,42 +53,33 @@ def pyramid(contrast: Loss) -> Loss:
     return loss
 
 
-def kernel(z: Inputs) -> Run:
-    try:
-        with use_backend("cpp"):
-            functional.hierarchical_contrastive_loss(*(x[:, :2] for x in z))
-    except BackendUnavailableError as error:
-        raise Unavailable(str(error)) from error
-    return run(functional.hierarchical_contrastive_loss, z)
-
-
-def plain(contrast: Loss) -> Callable[[Inputs], Run]:
-    return lambda z: run(pyramid(contrast), z)
-
-
-def make(batch: int, steps: int, dim: int, bars: dict[str, float]) -> Case:
+def make(batch: int, steps: int, dim: int, bars: dict[str, float], quick: bool = False) -> Case:
     def inputs() -> Inputs:
         generator = torch.Generator().manual_seed(0)
         first = 0.1 * torch.randn(batch, steps, dim, generator=generator)
         return first, first + 0.05 * torch.randn(batch, steps, dim, generator=generator)
 
+    eager = pyramid(published)
     return Case(
-        name=f"hierarchical {batch}x{steps}x{dim}",
+        family="contrastive",
+        operator="hierarchical",
+        shape=(batch, steps, dim),
         inputs=inputs,
-        truth=lambda z: run(pyramid(lean), tuple(x.double() for x in z))(),
+        truth=in_double(pyramid(lean)),
         providers={
-            "cpp": kernel,
-            "eager": plain(published),
-            "lean": plain(lean),
-            "compiled": lambda z: run(compiled_by_torch(pyramid(published)), z),
+            **of_loss(functional.hierarchical_contrastive_loss, eager),
+            "lean": plain(pyramid(lean)),
         },
-        ours="cpp",
         baseline="eager",
         factor=spec.ERROR_FACTOR,
         flops=2.0 * batch * (2 * steps) ** 2 * dim,
-        bytes=8.0 * 2 * batch * steps * dim,
         bars=bars,
+        needs=2 * pairs_bytes(batch * (2 * steps) ** 2),
+        quick=quick,
     )
 
 
-CASES = [make(4, 64, 32, {}), make(8, 1024, 320, {"ratio": 5.0, "less_memory": 5.0})]
+CASES = [
+    make(4, 64, 32, {}, quick=True),
+    make(8, 1024, 320, {"ratio": 5.0, "less_memory": 5.0}),
+]

@@ -1,33 +1,33 @@
 """Other settings of the contrastive engine, forward and backward, float32."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
-from nt_xent import compiled_by_torch, run
-from registry import Case, Run, Unavailable
+from registry import Case, Inputs, Run
 from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid, normalize
 
-from tsssl_fast import BackendUnavailableError, functional, use_backend
+from cases.common import Loss, at, in_double, of_loss, pairs_bytes, run
+from tsssl_fast import functional
 from tsssl_fast.ops.contrastive import spec
 
 TEMPERATURE = 0.1
 CLASSES = 10
-Loss = Callable[..., Tensor]
 
 
 def labels(rows: int) -> Tensor:
     return torch.arange(rows) % CLASSES
 
 
-def logits(q: Tensor, k: Tensor) -> Tensor:
-    return normalize(q) @ normalize(k).T / TEMPERATURE
+def logits(q: Tensor, k: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+    return normalize(q) @ normalize(k).T / temperature
 
 
-def eager_sup_con(z: Tensor) -> Tensor:
-    y, itself = labels(len(z)), torch.eye(len(z), dtype=torch.bool)
-    a = logits(z, z).masked_fill(itself, -torch.inf)
+def eager_sup_con(z: Tensor, y: Tensor | None = None, temperature: float = TEMPERATURE) -> Tensor:
+    """y: labels; None: ten classes in turn."""
+    y, itself = labels(len(z)) if y is None else y, torch.eye(len(z), dtype=torch.bool)
+    a = logits(z, z, temperature).masked_fill(itself, -torch.inf)
     positive = (y[:, None] == y) & ~itself
     share = (a - a.logsumexp(1, keepdim=True)).masked_fill(~positive, 0)
     return -(share.sum(1) / positive.sum(1)).mean()
@@ -104,7 +104,7 @@ def eager_triplet(z: Tensor) -> Tensor:
 ONE_SET, TWO_TOWERS = 1.0, 2.0
 
 
-def plain(z: tuple[Tensor, ...], rows: int) -> Run:
+def plain_rows(z: Inputs, rows: int) -> Run:
     """NT-Xent of so many rows of the inputs; of one input, its halves are the views."""
     half = rows // 2
     views = z[0].split(half) if len(z) == 1 else tuple(x[:half] for x in z)
@@ -117,89 +117,70 @@ def make(
     ours: Loss,
     eager: Loss,
     pairs: float,
-    bars: dict[str, float],
+    bars: dict[str, float] | None = None,
     work: float | None = None,
+    quick: bool = False,
 ) -> Case:
-    def inputs() -> tuple[Tensor, ...]:
+    """name: operator and shape. shapes: of the inputs; the second is near the first."""
+    operator, _, shape = name.rpartition(" ")
+
+    def inputs() -> Inputs:
         generator = torch.Generator().manual_seed(0)
         first = torch.randn(shapes[0], generator=generator)
         noise = [torch.randn(s, generator=generator) / 2 for s in shapes[1:]]
         return (first, *(first + x for x in noise))
 
-    def kernel(z: tuple[Tensor, ...]) -> Run:
-        try:
-            with use_backend("cpp"):
-                ours(*(x[:2] for x in z))
-        except BackendUnavailableError as error:
-            raise Unavailable(str(error)) from error
-        return run(ours, z)
-
     return Case(
-        name=name,
+        family="contrastive",
+        operator=operator,
+        shape=tuple(map(int, shape.split("x"))),
         inputs=inputs,
-        truth=lambda z: run(eager, tuple(x.double() for x in z))(),
-        providers={
-            "cpp": kernel,
-            "eager": lambda z: run(eager, z),
-            "compiled": lambda z: run(compiled_by_torch(eager), z),
-        },
-        ours="cpp",
+        truth=in_double(eager),
+        providers=of_loss(ours, eager),
         baseline="eager",
         factor=spec.ERROR_FACTOR,
         flops=2.0 * pairs * shapes[0][-1],
-        bytes=8.0 * sum(torch.Size(s).numel() for s in shapes),
-        bars=bars,
-        plain=None if work is None else lambda z: plain(z, math.isqrt(int(pairs))),
+        bars=bars or {},
+        plain=None if work is None else lambda z: plain_rows(z, math.isqrt(int(pairs))),
         work=work or 1.0,
+        needs=pairs_bytes(pairs),
+        plain_flops=6.0 * pairs * shapes[0][-1],
+        quick=quick,
     )
 
 
-PAIR = [(1024, 128), (1024, 128)]
+def sup_con(z: Tensor) -> Tensor:
+    return functional.sup_con_loss(z, labels(len(z)), temperature=TEMPERATURE)
+
+
+def clip(q: Tensor, k: Tensor) -> Tensor:
+    return functional.clip_loss(q, k, temperature=TEMPERATURE)
+
+
+def dcl(a: Tensor, b: Tensor) -> Tensor:
+    return functional.dcl_loss(a, b, temperature=TEMPERATURE)
+
+
+def triplet(z: Tensor) -> Tensor:
+    return functional.triplet_loss(z, labels(len(z)))
+
+
+PAIR, TOWERS, SET = [(1024, 128)] * 2, [(2048, 128)] * 2, [(2048, 128)]
+ALL = 2048**2
 NEAR_PLAIN = {"per_work": 1.25}
 CASES = [
+    make("sup_con 512x128", [(512, 128)], sup_con, eager_sup_con, 512**2, quick=True),
+    make("sup_con 2048x128", SET, sup_con, eager_sup_con, ALL, NEAR_PLAIN, ONE_SET),
+    make("clip 512x128", [(512, 128)] * 2, clip, eager_clip, 512**2, quick=True),
+    make("clip 2048x128", TOWERS, clip, eager_clip, ALL, NEAR_PLAIN, TWO_TOWERS),
+    make("dcl 1024x128", PAIR, dcl, eager_dcl, ALL, NEAR_PLAIN, ONE_SET),
+    make("groups 1024x128", PAIR, groups, eager_groups, ALL, NEAR_PLAIN, ONE_SET),
+    make("sigmoid 2048x128", TOWERS, functional.siglip_loss, eager_sigmoid, ALL),
+    make("triplet 2048x128", SET, triplet, eager_triplet, ALL),
     make(
-        "sup_con 2048x128",
-        [(2048, 128)],
-        lambda z: functional.sup_con_loss(z, labels(len(z)), temperature=TEMPERATURE),
-        eager_sup_con,
-        2048**2,
-        NEAR_PLAIN,
-        ONE_SET,
+        *("queue 256x128x65536", [(256, 128)] * 2, *queue_case(), 256 * 65536),
+        bars={"ratio": 3.0},
+        quick=True,
     ),
-    make(
-        "clip 2048x128",
-        [(2048, 128), (2048, 128)],
-        lambda q, k: functional.clip_loss(q, k, temperature=TEMPERATURE),
-        eager_clip,
-        2048**2,
-        NEAR_PLAIN,
-        TWO_TOWERS,
-    ),
-    make(
-        "dcl 1024x128",
-        PAIR,
-        lambda a, b: functional.dcl_loss(a, b, temperature=TEMPERATURE),
-        eager_dcl,
-        2048**2,
-        NEAR_PLAIN,
-        ONE_SET,
-    ),
-    make("groups 1024x128", PAIR, groups, eager_groups, 2048**2, NEAR_PLAIN, ONE_SET),
-    make(
-        "sigmoid 2048x128",
-        [(2048, 128), (2048, 128)],
-        functional.siglip_loss,
-        eager_sigmoid,
-        2048**2,
-        {},
-    ),
-    make(
-        "triplet 2048x128",
-        [(2048, 128)],
-        lambda z: functional.triplet_loss(z, labels(len(z))),
-        eager_triplet,
-        2048**2,
-        {},
-    ),
-    make("queue 256x128x65536", [(256, 128)] * 2, *queue_case(), 256 * 65536, {"ratio": 3.0}),
 ]
+CASES += [at(case, p) for case in (CASES[3], CASES[-1]) for p in ("medium", "bf16")]

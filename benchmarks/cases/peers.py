@@ -4,26 +4,36 @@ transcription of the formula that it publishes ("transcription", no code of the 
 by Inductor and by its auto-chunker ("chunked"), and torch's linear cross entropy where it applies.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from nt_xent import Inputs, Loss, compiled_by_torch, run
-from registry import Case, Run, Unavailable
+from registry import Case, Inputs, Provider, Run, Unavailable
 from torch import Tensor
-from torch.nn.functional import cross_entropy, logsigmoid, normalize
+from torch.nn.functional import cross_entropy, normalize
 
+from cases import settings
+from cases.common import (
+    Loss,
+    compiled_by_torch,
+    in_double,
+    library,
+    pairs_bytes,
+    plain,
+    run,
+    two_views,
+)
+from cases.decorrelation import direct as vicreg
+from cases.decorrelation import direct_barlow_twins as barlow_twins
+from cases.nt_xent import eager as eager_nt_xent
 from tsssl_fast import compat
 from tsssl_fast.ops.contrastive import spec
 
-SCALE, BIAS = 10.0, -10.0
+SCALE, BIAS = 10.0, -10.0  # those of settings.eager_clip and eager_sigmoid
 
 
-def nt_xent(a: Tensor, b: Tensor, tau: float = 0.5) -> Tensor:
+def nt_xent(tau: float) -> Loss:
     """lightly, solo-learn, pytorch-metric-learning on two views: cross entropy of cosines."""
-    z = normalize(torch.cat([a, b]), dim=1)
-    logits = (z @ z.T / tau).fill_diagonal_(-torch.inf)
-    return cross_entropy(logits, torch.arange(len(z)).roll(len(a)))
+    return lambda a, b: eager_nt_xent(a, b, tau)
 
 
 def dcl(a: Tensor, b: Tensor, tau: float = 0.1) -> Tensor:
@@ -38,51 +48,13 @@ def dcl(a: Tensor, b: Tensor, tau: float = 0.1) -> Tensor:
     return total
 
 
-def vicreg(a: Tensor, b: Tensor) -> Tensor:
-    def spread(z: Tensor) -> Tensor:
-        return (1 - (z.var(0) + 1e-4).sqrt()).relu().mean() / 2
-
-    def repeats(z: Tensor) -> Tensor:
-        z = z - z.mean(0)
-        c = z.T @ z / (len(z) - 1)
-        return (c.square().sum() - c.diagonal().square().sum()) / z.shape[1]
-
-    return 25 * (a - b).square().mean() + 25 * (spread(a) + spread(b)) + repeats(a) + repeats(b)
-
-
-def barlow_twins(a: Tensor, b: Tensor) -> Tensor:
-    x, y = (torch.nn.functional.batch_norm(z, None, None, training=True) for z in (a, b))
-    c = x.T @ y / len(a)
-    on = c.diagonal()
-    return (1 - on).square().sum() + 5e-3 * (c.square().sum() - on.square().sum())
-
-
 def sup_con(a: Tensor, b: Tensor) -> Tensor:
     """SupContrast with labels: ten classes in turn."""
-    z = torch.stack([normalize(a, dim=1), normalize(b, dim=1)]).flatten(0, 1)
-    labels = (torch.arange(len(a)) % 10).repeat(2)
-    apart = ~torch.eye(len(z), dtype=torch.bool)
-    positive = (labels[:, None] == labels) & apart
-    logits = z @ z.T / 0.07
-    log_p = logits - logits.masked_fill(~apart, -torch.inf).logsumexp(1, keepdim=True)
-    return -((log_p * positive).sum(1) / positive.sum(1)).mean()
-
-
-def clip(a: Tensor, b: Tensor) -> Tensor:
-    logits = SCALE * normalize(a, dim=1) @ normalize(b, dim=1).T
-    rows = torch.arange(len(a))
-    return (cross_entropy(logits, rows) + cross_entropy(logits.T, rows)) / 2
-
-
-def siglip(a: Tensor, b: Tensor) -> Tensor:
-    logits = SCALE * normalize(a, dim=1) @ normalize(b, dim=1).T + BIAS
-    sign = 2 * torch.eye(len(a), dtype=a.dtype) - 1
-    return -logsigmoid(sign * logits).sum() / len(a)
+    return settings.eager_sup_con(torch.cat([a, b]), settings.labels(len(a)).repeat(2), 0.07)
 
 
 def info_nce(a: Tensor, b: Tensor) -> Tensor:
-    logits = normalize(a, dim=1) @ normalize(b, dim=1).T / 0.1
-    return cross_entropy(logits, torch.arange(len(a)))
+    return cross_entropy(settings.logits(a, b), torch.arange(len(a)))
 
 
 def linear_cross_entropy(a: Tensor, b: Tensor) -> Tensor:
@@ -100,7 +72,7 @@ def unit(loss: Any) -> Loss:
     return lambda a, b: loss(normalize(a, dim=1), normalize(b, dim=1))
 
 
-def chunked(loss: Loss) -> Callable[[Inputs], Run]:
+def chunked(loss: Loss) -> Provider:
     def build(inputs: Inputs) -> Run:
         from torch._inductor import config
 
@@ -116,21 +88,6 @@ def chunked(loss: Loss) -> Callable[[Inputs], Run]:
         return once
 
     return build
-
-
-def library(module: str, build: Callable[[Any], Loss]) -> Callable[[Inputs], Run]:
-    """A library itself."""
-
-    def made(inputs: Inputs) -> Run:
-        import importlib
-
-        try:
-            found = importlib.import_module(module)
-        except ImportError as error:
-            raise Unavailable(f"{module}: not installed") from error
-        return run(build(found), inputs)
-
-    return made
 
 
 def by_labels(loss: Any) -> Loss:
@@ -154,31 +111,29 @@ def of_metric_learning(module: Any) -> Loss:
     return found
 
 
-def make(name: str, shape: tuple[int, int], ours: Loss, plain: Loss, **more: Any) -> Case:
+def make(name: str, shape: tuple[int, int], ours: Loss, formula: Loss, **more: Any) -> Case:
     n, dim = shape
-
-    def inputs() -> Inputs:
-        generator = torch.Generator().manual_seed(0)
-        a = torch.randn(n, dim, generator=generator)
-        return a, a + 0.5 * torch.randn(n, dim, generator=generator)
-
     providers = {
-        "compat": lambda z: run(ours, z),
-        "transcription": lambda z: run(plain, z),
-        "compiled": lambda z: run(compiled_by_torch(plain), z),
+        "compat": plain(ours),
+        "transcription": plain(formula),
+        "compiled": lambda z: run(compiled_by_torch(formula), z),
         **more,
     }
+    decorrelated = name.endswith(("vicreg", "barlow_twins"))
     return Case(
-        name=f"peer {name} {n}x{dim}",
-        inputs=inputs,
-        truth=lambda z: run(plain, tuple(x.double() for x in z))(),
+        family="decorrelation" if decorrelated else "contrastive",
+        operator=f"peer {name}",
+        shape=shape,
+        inputs=two_views(n, dim),
+        truth=in_double(formula),
         providers=providers,
         ours="compat",
         baseline="transcription",
         factor=spec.ERROR_FACTOR,
         flops=2.0 * (2 * n) ** 2 * dim,
-        bytes=4.0 * 4 * n * dim,
         bars={"ratio": 2.0} if name == "lightly nt_xent" else {},
+        needs=8.0 * 6 * dim * dim if decorrelated else pairs_bytes((2 * n) ** 2),
+        quick=name in ("pml nt_xent", "info_nce"),
     )
 
 
@@ -190,25 +145,33 @@ def cases() -> list[Case]:
     def open_clip(loss: Any, **options: float) -> Loss:
         return unit(lambda a, b: loss(a, b, **options))
 
-    def at(tau: float) -> Loss:
-        return lambda a, b: nt_xent(a, b, tau)
-
     return [
-        make("lightly nt_xent", wide, lightly.NTXentLoss(), nt_xent, chunked=chunked(nt_xent)),
+        make(
+            "lightly nt_xent",
+            wide,
+            lightly.NTXentLoss(),
+            nt_xent(0.5),
+            chunked=chunked(nt_xent(0.5)),
+        ),
         make("lightly dcl", wide, lightly.DCLLoss(), dcl),
         make("lightly vicreg", (256, 2048), lightly.VICRegLoss(), vicreg),
         make("lightly barlow_twins", (256, 2048), lightly.BarlowTwinsLoss(), barlow_twins),
-        make("solo simclr", wide, solo_simclr, at(0.1)),
+        make("solo simclr", wide, solo_simclr, nt_xent(0.1)),
         make("official vicreg", wide, compat.vicreg.VICRegLoss(), vicreg),
         make("supcontrast", wide, by_labels(compat.supcontrast.SupConLoss()), sup_con),
-        make("open_clip clip", wide, open_clip(compat.open_clip.ClipLoss(), **scaled), clip),
+        make(
+            "open_clip clip",
+            wide,
+            open_clip(compat.open_clip.ClipLoss(), **scaled),
+            settings.eager_clip,
+        ),
         make(
             *("open_clip siglip", wide),
             open_clip(compat.open_clip.SigLipLoss(), logit_bias=BIAS, **scaled),
-            siglip,
+            settings.eager_sigmoid,
         ),
         make(
-            *("pml nt_xent", (128, 128), of_metric_learning(own), nt_xent),
+            *("pml nt_xent", (128, 128), of_metric_learning(own), nt_xent(0.5)),
             library=library("pytorch_metric_learning.losses", of_metric_learning),
         ),
         make(
