@@ -181,7 +181,7 @@ def write_side_by_side(found: Mapping[str, Record], folder: Path) -> None:
     lines = [_line(["case", *kinds]), _line(["---"] * (1 + len(kinds)))]
     for case, points in ratios.items():
         lines.append(_line([case, *(_ratio(points.get(kind)) for kind in kinds)]))
-    several = {case: points for case, points in ratios.items() if len(points) > 1}
+    several = {case: points for case, points in ratios.items() if len(points) > 1} or ratios
     pictures.ratios(several, "beside the best plain torch").savefig(folder / "processors.png")
     text = (
         "# Processors side by side\n\n"
@@ -218,7 +218,8 @@ def write_pictures(found: Mapping[str, Record], folder: Path) -> None:
             pictures.ratios(points, family).savefig(folder / f"ratios-{family}.png")
     if record.get("scaling"):
         pictures.scaling(record["scaling"]).savefig(folder / "scaling.png")
-    several = {case: p for case, p in side_by_side(found).items() if len(p) > 1}
+    ratios = {case: points for case, points in side_by_side(found).items() if points}
+    several = {case: points for case, points in ratios.items() if len(points) > 1} or ratios
     pictures.ratios(several, "beside the best plain torch").savefig(folder / "processors.png")
 
 
