@@ -1,6 +1,6 @@
 """How long do calls take while other processes want the processors?
 
-    python benchmarks/under_load.py [--seconds 2]
+    python benchmarks/experiments/under_load.py [--seconds 2]
 
 Mean latency of NT-Xent 256 x 128, forward and backward, of the two-view pipeline on 256 x 9 x 128
 and of NT-Xent in plain torch: quiet, with one busy process beside, and with one per processor.
@@ -17,8 +17,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import nt_xent
+import suite as suite  # the folder above
+
+# isort: split
 import torch
+from cases import nt_xent
 
 from tsssl_fast import augment, functional
 
