@@ -47,8 +47,8 @@ def bench(
     for name, value in named.items():
         command += [f"--{name}", str(value)] if value not in (None, "") else []
     here = str(Path(tsssl_fast.__file__).parents[1])
-    path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False)
+    places = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": places}, check=False)
     raise typer.Exit(done.returncode)
 
 
