@@ -75,6 +75,25 @@ def positive(name: str, value: float) -> float:
     return float(value)
 
 
+def positive_values(name: str, x: Tensor) -> None:
+    """A tensor of finite numbers above zero, where its values lie on the CPU and are known: neither
+    traced nor transformed. On a GPU whoever looks waits for it; the loss is NaN there."""
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return
+    transformed = torch._C._functorch.maybe_current_level() is not None
+    if transformed or torch._C._len_torch_dispatch_stack():
+        return
+    if x.dim() == 0:
+        least = most = x.detach().item()
+    elif x.numel():
+        least, most = (bound.item() for bound in x.detach().aminmax())
+    else:
+        return
+    if not 0 < least <= most < math.inf:
+        given = f"{least:g}" if least == most or math.isnan(least) else f"{least:g} to {most:g}"
+        raise ValueError(f"{name}: {given}; accepted: finite numbers > 0")
+
+
 def at_least(name: str, value: float, least: float) -> None:
     """A finite number >= least."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -96,18 +96,20 @@ def check_temperature(temperature: Temperature, q: Tensor) -> None:
     elif isinstance(temperature, Tensor) and temperature.dim() == 1:
         checks.floating("temperature", temperature)
         _shaped("temperature", temperature, (len(q),), q)
+        checks.positive_values("temperature", temperature)
     else:
         check_temperature_value("temperature", temperature)
 
 
 def check_temperature_value(name: str, value: float | Tensor) -> None:
-    """A number > 0, or a 0-d floating tensor; a tensor's value is not read (no synchronisation)."""
+    """A number > 0, or a 0-d floating tensor, whose value is looked at where that costs nothing."""
     if not isinstance(value, Tensor):
         checks.positive(name, value)
         return
     checks.floating(name, value)
     if value.dim():
         raise ValueError(f"{name}: shape {tuple(value.shape)}; accepted: a 0-d tensor")
+    checks.positive_values(name, value)
 
 
 def check_rows(

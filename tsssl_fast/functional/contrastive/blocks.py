@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from tsssl_fast.functional.contrastive import arguments
 from tsssl_fast.functional.contrastive.problem import PairTemperature, Temperature
 from tsssl_fast.ops.contrastive import spec
+from tsssl_fast.ops.contrastive.reference.pairs import unit
 
 
 def check_temperature(temperature: Temperature, q: Tensor) -> None:
@@ -46,19 +47,10 @@ def unit_rows(z: Tensor, normalize: bool = True) -> Tensor:
     """(..., D) rows in the arithmetic's dtype, over their norm where asked; a row that counts as
     zero becomes 0 and gets no gradient."""
     z = z.to(spec.compute_dtype(z.dtype))
-    return z * _inverse_norm(z)[..., None] if normalize else z
+    return unit(z)[0] if normalize else z
 
 
 def cosines(q: Tensor, keys: Tensor, normalize: bool) -> Tensor:
     """Similarity of rows to keys of their own, over the last dimension: (..., D), (..., D), which
     broadcast, in the arithmetic's dtype; a row that counts as zero has cosine 0."""
-    dtype = spec.compute_dtype(q.dtype)
-    q, keys = q.to(dtype), keys.to(dtype)
-    found = (q * keys).sum(-1)
-    return found * _inverse_norm(q) * _inverse_norm(keys) if normalize else found
-
-
-def _inverse_norm(z: Tensor) -> Tensor:
-    norm = torch.linalg.vector_norm(z, dim=-1)
-    zero = norm <= spec.TINY_NORM
-    return torch.where(zero, 0.0, 1 / torch.where(zero, 1.0, norm))
+    return (unit_rows(q, normalize) * unit_rows(keys.to(q.dtype), normalize)).sum(-1)

@@ -4,6 +4,8 @@
 mathematics as operators, with the gradients in closed form. All of it builds the M x P matrix.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -36,13 +38,24 @@ def log1p_exp(x: Tensor) -> Tensor:
     return -torch.nn.functional.logsigmoid(-x)
 
 
+def in_range(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows whose squares do not overflow, and (..., 1) the power of two that was multiplied in: 1
+    but for rows of huge numbers, so that ordinary ones keep their bits."""
+    half = math.frexp(torch.finfo(z.dtype).max)[1] // 2
+    huge = z.detach().abs().amax(dim=-1, keepdim=True) > 2.0 ** (half - 4)
+    factor = torch.where(huge, 2.0 ** -(half + 16), 1.0).to(z.dtype)
+    return z * factor, factor
+
+
 def unit(z: Tensor) -> tuple[Tensor, Tensor]:
     """Rows over their norm, and 1 / norm; both 0 for rows that count as zero."""
-    norm = torch.linalg.vector_norm(z.detach(), dim=1, keepdim=True)
-    zero = norm <= spec.TINY_NORM
+    z, factor = in_range(z)
+    norm = torch.linalg.vector_norm(z.detach(), dim=-1, keepdim=True)
+    zero = norm <= spec.TINY_NORM * factor
     # A safe input for the norm's derivative: the zero rows never reach it.
-    norm = torch.linalg.vector_norm(torch.where(zero, torch.ones_like(z), z), dim=1, keepdim=True)
-    return torch.where(zero, torch.zeros_like(z), z / norm), torch.where(zero, 0.0, 1 / norm)[:, 0]
+    norm = torch.linalg.vector_norm(torch.where(zero, torch.ones_like(z), z), dim=-1, keepdim=True)
+    scale = torch.where(zero, 0.0, factor / norm)[..., 0]
+    return torch.where(zero, torch.zeros_like(z), z / norm), scale
 
 
 def side(z: Tensor, valid: Tensor | None, rules: Rules) -> tuple[Tensor, Tensor]:

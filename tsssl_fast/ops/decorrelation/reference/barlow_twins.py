@@ -1,5 +1,6 @@
 """`barlow_twins`: the definition, differentiable to any order, and the same as an operator."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -25,10 +26,25 @@ def barlow_twins(
     return (1 - c.diagonal()).square().sum(), off_diagonal(c).square().sum()
 
 
-def _standard(z: Tensor, eps: float, center: bool, unbiased: bool) -> Tensor:
+def _centred(z: Tensor, center: bool) -> tuple[Tensor, Tensor]:
+    """Columns in the arithmetic's dtype, times the power of two that keeps their squares from
+    overflowing, which is 1 but for columns of huge numbers; and that power, (1, D)."""
     x = z.to(spec.compute_dtype(z.dtype))
-    x = x - x.mean(dim=0) if center else x
-    return x / (x.square().sum(dim=0) / (len(x) - unbiased) + eps).sqrt()
+    half = math.frexp(torch.finfo(x.dtype).max)[1] // 2
+    huge = x.detach().abs().amax(dim=0, keepdim=True) > 2.0 ** (half - 4)
+    factor = torch.where(huge, 2.0 ** -(half + 16), 1.0).to(x.dtype)
+    x = x * factor
+    return (x - x.mean(dim=0) if center else x), factor
+
+
+def _inverse_deviation(x: Tensor, factor: Tensor, eps: float, unbiased: bool) -> Tensor:
+    """1 / sqrt(mean square + eps) of what `_centred` gave, in its unit."""
+    return 1 / (x.square().sum(dim=0) / (len(x) - unbiased) + eps * factor[0].square()).sqrt()
+
+
+def _standard(z: Tensor, eps: float, center: bool, unbiased: bool) -> Tensor:
+    x, factor = _centred(z, center)
+    return x * _inverse_deviation(x, factor, eps, unbiased)
 
 
 def _barlow_twins(z: Sequence[Tensor], eps: float, flags: int) -> tuple[Tensor, Tensor]:
@@ -59,9 +75,8 @@ def barlow_twins_backward(
     dc = 2 * upstream[1] * off_diagonal(c) - torch.diag(2 * upstream[0] * (1 - c.diagonal()))
     gradients = []
     for v, x, g in ((z[0], a, product(b, dc.T) / n), (z[1], b, product(a, dc) / n)):
-        raw = v.to(x.dtype)
-        raw = raw - raw.mean(dim=0) if center else raw
-        scale = (raw.square().sum(dim=0) / (n - unbiased) + eps).rsqrt()
+        raw, factor = _centred(v, center)
+        scale = factor[0] * _inverse_deviation(raw, factor, eps, unbiased)
         g = scale * (g - x * (g * x).sum(dim=0) / (n - unbiased))
         gradients.append((g - g.mean(dim=0) if center else g).to(v.dtype))
     return gradients
