@@ -41,6 +41,8 @@ def show(row: dict[str, Any]) -> str:
     start = f"{row['case']:<34} {row['provider']:<16}"
     if "skipped" in row:
         return f"{start} skipped: {row['skipped']}"
+    if "raised" in row:
+        return f"{start} FAILED: {row['raised']}"
     if "median" not in row:
         return f"{start} WRONG: error {row['error']:.1e}, allowed {row['allowed']:.1e}"
     ratio = f"{row['ratio']:.1f}x" if "ratio" in row else ""
@@ -129,7 +131,11 @@ def measured(given: argparse.Namespace, ceilings: dict[str, float]) -> list[dict
         asked = given.wanted if given.providers else [n for n in given.wanted if n not in left_out]
         names = [name for name in case.providers if name in asked]
         why = too_slow(case, ceilings)
-        new = measure(case, names, given.rounds, not given.no_memory, not given.quick, why)
+        try:
+            new = measure(case, names, given.rounds, not given.no_memory, not given.quick, why)
+        except (RuntimeError, MemoryError) as error:  # the others are measured all the same
+            failed = {"case": case.name, "family": case.family, "provider": case.ours}
+            new = [failed | {"raised": str(error).splitlines()[0], "failed": ["FAILED"]}]
         for row in new:
             rows.append(row)
             print(show(row), flush=True)

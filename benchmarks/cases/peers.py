@@ -57,14 +57,18 @@ def info_nce(a: Tensor, b: Tensor) -> Tensor:
     return cross_entropy(settings.logits(a, b), torch.arange(len(a)))
 
 
-def linear_cross_entropy(a: Tensor, b: Tensor) -> Tensor:
+def linear(inputs: Inputs) -> Run:
     """InfoNCE is a linear layer whose weights are the keys; NT-Xent is none, for its diagonal."""
     function: Any = getattr(torch.nn.functional, "linear_cross_entropy", None)
     if function is None:
         raise Unavailable(f"torch {torch.__version__} has no linear_cross_entropy")
-    keys = normalize(b, dim=1) / 0.1
-    loss: Tensor = function(normalize(a, dim=1), keys, torch.arange(len(a)))
-    return loss
+
+    def loss(a: Tensor, b: Tensor) -> Tensor:
+        keys = normalize(b, dim=1) / 0.1
+        found: Tensor = function(normalize(a, dim=1), keys, torch.arange(len(a)))
+        return found
+
+    return run(loss, inputs)
 
 
 def unit(loss: Any) -> Loss:
@@ -177,7 +181,7 @@ def cases() -> list[Case]:
         make(
             *("info_nce", wide, compat.info_nce.InfoNCE(), info_nce),
             library=library("info_nce", lambda module: module.InfoNCE()),
-            linear=lambda z: run(linear_cross_entropy, z),
+            linear=linear,
             chunked=chunked(info_nce),
         ),
     ]
