@@ -70,9 +70,12 @@ inline void fill_linear(const T* x, T* y, std::int64_t length) {
 template <class T>
 inline void standardize(const T* x, T* y, std::int64_t length, double least) {
   const Moments m = moments(x, length);
-  const double divisor = m.deviation > least ? m.deviation : 1.0;
+  if (m.deviation <= least * __builtin_fabs(m.mean)) {
+    for (std::int64_t t = 0; t < length; ++t) y[t] = x[t] - x[t];  // NaN stays
+    return;
+  }
   for (std::int64_t t = 0; t < length; ++t) {
-    y[t] = static_cast<T>((static_cast<double>(x[t]) - m.mean) / divisor);
+    y[t] = static_cast<T>((static_cast<double>(x[t]) - m.mean) / m.deviation);
   }
 }
 

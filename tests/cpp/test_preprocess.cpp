@@ -16,6 +16,7 @@ struct Case {
   const char* name;
   double first, second;
   bool gaps;  // whether it takes NaN
+  double unit = 1;
 };
 
 const Case kCases[] = {{RowTask::fill_constant, "fill_constant", 2.5, 0, true},
@@ -23,6 +24,7 @@ const Case kCases[] = {{RowTask::fill_constant, "fill_constant", 2.5, 0, true},
                        {RowTask::fill_both, "fill_both", 0, 0, true},
                        {RowTask::fill_linear, "fill_linear", 0, 0, true},
                        {RowTask::standardize, "standardize", 1e-8, 0, true},
+                       {RowTask::standardize, "standardize, small unit", 1e-8, 0, true, 1e-30},
                        {RowTask::minmax, "minmax", -1, 1, true},
                        {RowTask::moving_average, "moving_average", 5, 1, false},
                        {RowTask::exponential, "exponential", 0.3, 0, false}};
@@ -69,7 +71,8 @@ std::vector<Real> scaled(const Case& c, const std::vector<Real>& x) {
   std::vector<Real> y = x;
   for (Real& v : y) {
     if (c.task == RowTask::standardize) {
-      v = (v - mean) / (deviation > c.first ? deviation : 1);
+      const bool constant = deviation <= c.first * std::fabs(mean);
+      v = constant ? v - v : (v - mean) / deviation;
     } else {
       v = c.first + (v - low) / (high > low ? high - low : 1) * (c.second - c.first);
     }
@@ -101,12 +104,13 @@ std::vector<Real> definition(const Case& c, const std::vector<Real>& x) {
 }
 
 template <class T>
-std::vector<T> input(bool gaps) {
+std::vector<T> input(bool gaps, double unit) {
   std::vector<T> x = support::normals<T>(kRows * kSteps, 5);
   for (std::size_t k = 0; gaps && k < x.size(); ++k) {
     const bool only = kLengths[k / (kChannels * kSteps)] == 1;
     if (!only && k % 5 < 2) x[k] = T(NAN);
   }
+  for (T& v : x) v = static_cast<T>(v * unit);
   return x;
 }
 
@@ -125,7 +129,7 @@ void check(const char* isa, const tsssl::PreprocessKernels<T>& kernels,
            std::vector<std::vector<T>>& first) {
   std::size_t number = 0;
   for (const Case& c : kCases) {
-    const std::vector<T> x = input<T>(c.gaps);
+    const std::vector<T> x = input<T>(c.gaps, c.unit);
     std::vector<T> found;
     for (int threads : {1, 3}) {
       std::vector<T> out(x.size(), T(99));

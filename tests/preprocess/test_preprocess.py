@@ -127,6 +127,27 @@ def test_standardize_and_minmax():
             np.testing.assert_allclose(m, -1 + 4 * share, atol=1e-12)
 
 
+@pytest.mark.parametrize("backend", ["cpp", "numba", "reference"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("unit", [2.0**-99, 2.0**99])  # 1.6e-30, 6.3e29; exact, so that bits stay
+def test_standardize_knows_no_unit(unit, dtype, backend):
+    x = holed(3, 2, 37, dtype=dtype)
+    z = preprocess.standardize(x, backend=backend)
+    assert same_bits(preprocess.standardize(x * unit, backend=backend), z)
+    constant = torch.full((2, 1, 37), 0.1, dtype=dtype) * unit
+    constant[1, 0, 5] = torch.nan
+    z = preprocess.standardize(constant, backend=backend)
+    assert z[1, 0].isnan().tolist() == [step == 5 for step in range(37)]
+    assert torch.count_nonzero(z.nan_to_num()) == 0
+    # What moves by less than `least_std` of its level does not; what moves by more has std 1.
+    level = unit * (1 + 1e-9 * series(1, 1, 64).double())
+    moved = preprocess.standardize(level, backend=backend)
+    assert moved.std(correction=0).item() == pytest.approx(1)
+    for least, moves in ((1e-10, True), (1e-8, False)):
+        z = preprocess.standardize(level, least_std=least, backend=backend)
+        assert bool(torch.count_nonzero(z)) == moves
+
+
 @pytest.mark.parametrize("window", [1, 3, 9, 101])
 def test_moving_average(window):
     x = series(2, 2, 37).double()

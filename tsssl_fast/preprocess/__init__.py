@@ -90,7 +90,8 @@ def standardize(
 ) -> Tensor:
     """(x - mean) / std over the known steps; std divides by their number.
 
-    A channel whose std is not above `least_std` becomes 0 (its mean is taken away). NaN stays.
+    A channel whose std is not above `least_std` times its |mean| is constant, whatever its unit,
+    and becomes 0. NaN stays.
     """
     validation.interval("least_std", validation.number("least_std", least_std), 0)
     return _run(x, Task.STANDARDIZE, float(least_std), 0.0, lengths, backend)

@@ -15,7 +15,7 @@ enum class RowTask : int {
   fill_backward = 2,       //
   fill_both = 3,           //
   fill_linear = 4,         //
-  standardize = 5,         // least deviation
+  standardize = 5,         // least deviation over |mean|
   minmax = 6,              // low, high
   moving_average = 7,      // window, 1 to repeat the ends
   exponential = 8,         // alpha

@@ -64,7 +64,8 @@ def _fill_linear(x: Tensor, inside: Tensor, first: float, second: float) -> Tens
 
 def _standardize(x: Tensor, inside: Tensor, first: float, second: float) -> Tensor:
     mean, deviation = _moments(x, inside)
-    return (x - mean) / torch.where(deviation > first, deviation, 1.0)
+    constant = deviation <= first * mean.abs()
+    return torch.where(constant, x - x, (x - mean) / deviation)  # NaN stays
 
 
 def _minmax(x: Tensor, inside: Tensor, first: float, second: float) -> Tensor:

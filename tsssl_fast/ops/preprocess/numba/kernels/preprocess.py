@@ -175,9 +175,10 @@ def _transform(x, y, length, task, first, second, spare, partial):
         _fill_linear(x, y, length)
     elif task == STANDARDIZE:
         mean, deviation = _moments(x, length, partial)
-        divisor = deviation if deviation > first else 1.0
+        constant = deviation <= first * abs(mean)
         for t in range(length):
-            y[t] = (np.float64(x[t]) - mean) / divisor
+            v = np.float64(x[t])
+            y[t] = v - v if constant else (v - mean) / deviation  # NaN stays
     elif task == MINMAX:
         _minmax(x, y, length, first, second)
     elif task == MOVING_AVERAGE:
