@@ -220,7 +220,7 @@ def test_csv_pair_with_named_columns(tmp_path):
         ({"label": "class"}, None, "no column 'class'; accepted: series, time, label"),
         ({"values": "x,z"}, None, "no column 'z'"),
         ({"lable": "label"}, None, "columns: role: 'lable'; accepted: series, time"),
-        ({}, ("series,time", "key,time"), "column 'key' holds 'a'; accepted: numbers; say what"),
+        ({}, ("series,time", "key,time"), "column 'key' holds 'a' in line 2; accepted: numbers"),
         ({}, ("c,2,up,test", "c,2,up,exam"), "split 'exam'; accepted: train, test"),
         ({}, ("a,1,up", "a,1,down"), "series 'a' has several values in column 'label'"),
         ({}, ("a,1,up,train,2,5", "a,1,up,train,2"), "line 3 has 5 cells; accepted: 6"),

@@ -84,6 +84,8 @@ def test_series_without_labels_pre_train_and_are_counted(write, told):
         ([-1, 4, 9, 4], ("-1", "4", "9"), [0, 1, 2, 1]),
         ([0.5, 1.5, 0.5, np.nan], ("0.5", "1.5"), [0, 1, 0, -1]),
         (["10", "9", "", "10"], ("9", "10"), [1, 0, -1, 1]),
+        (["0", "-1", "1", "0"], ("0", "1"), [0, -1, 1, 0]),
+        (["1", "-1", "null", "1"], ("-1", "1"), [1, 0, -1, 1]),
         (["None", "NA", "run", "None"], ("None", "run"), [0, -1, 1, 0]),
         ([True, False, True, True], ("False", "True"), [1, 0, 1, 1]),
     ],
@@ -94,6 +96,17 @@ def test_names_of_classes_and_what_is_no_label(tmp_path, y, classes, positions):
     assert loaded.classes == classes
     assert loaded.y_train.tolist() == positions
     assert not loaded.regression
+
+
+def test_minus_one_is_a_class_where_a_file_declares_it(write, told):
+    rows = "1,2:-1\n3,4:0\n5,6:1\n"
+    loaded = data.load(write("T.ts", f"@problemName T\n@classLabel true -1 0 1\n@data\n{rows}"))
+    assert loaded.classes == ("-1", "0", "1")
+    table = "series,x,label\n" + "".join(f"{n},{t},{n - 1}\n" for n in range(3) for t in range(2))
+    loaded = data.load(write("t.csv", table))
+    assert loaded.classes == ("0", "1")
+    assert loaded.y_train.tolist() == [-1, 0, 1]
+    assert "data: train split: 1 of 3 series have no label" in told()
 
 
 def test_no_label_can_be_named(tmp_path):
@@ -170,6 +183,26 @@ def test_an_array_that_promises_more_than_its_file_has(tmp_path):
         data.load(tmp_path / "t.npz")
 
 
+def test_files_that_unpack_to_more_than_the_memory(tmp_path, monkeypatch):
+    import zipfile
+
+    torch.save({"X": torch.zeros(50, 2, 30)}, tmp_path / "whole.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "whole.pt") as whole,
+        zipfile.ZipFile(tmp_path / "t.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in whole.namelist():
+            packed.writestr(name, whole.read(name))
+    np.savez_compressed(tmp_path / "t.npz", X=np.zeros((50, 2, 30)))
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow, which is not installed")
+    pandas.DataFrame({"x": np.zeros(2000)}).to_parquet(tmp_path / "t.parquet")
+    monkeypatch.setattr("tsssl_fast.data.stored.memory", lambda: 10_000)
+    for name in ("t.pt", "t.npz", "t.parquet"):
+        with pytest.raises(ValueError, match=rf"{name}: .*unpacked .* holds .* GB; accepted: this"):
+            data.load(tmp_path / name, labels=False)
+
+
 def test_tables_in_a_parquet_file(tmp_path):
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow, which is not installed")
@@ -192,6 +225,9 @@ def test_a_folder_of_recordings(write, tmp_path, told):
     assert loaded.x_test[1].tolist() == [[2, 3, 4, 5, 6, 7]]
     assert loaded.rate == pytest.approx(10)
     assert "data: label: the folder of each file" in told()
+    write("phone/train/a/._1.csv", b"\0\5\x16\7")  # what an archive of another system leaves
+    write("phone/.cache/b/1.csv", "time,y\n0,1\n1,2\n")
+    assert len(data.load(tmp_path / "phone").x_train) == 4
     write("phone/train/a/3.csv", "time,y\n0,1\n1,2\n")
     with pytest.raises(ValueError, match=r"3\.csv: channels y; accepted: x"):
         data.load(tmp_path / "phone")

@@ -63,6 +63,46 @@ def test_dates_semicolons_markers_and_blank_lines(write, told):
         data.load(write("dates.csv", both), columns={"time": "when"}, missing="zero")
 
 
+NS = 1_700_000_000_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("header", "stamps", "line"),
+    [
+        ("timestamp", [str(NS + 40_000_000 * t) for t in range(6)], "in ns (since 1970, by its si"),
+        ("at_ns", [str(NS + 40_000_000 * t) for t in range(6)], "at_ns in ns (by its name)"),
+        ("time", [f"23:59:59.{92 + 4 * t}" for t in (0, 1)] + ["0:00:00.00"], "time, times of day"),
+        (
+            *("Date,time", ["2024-01-31,23:59:59.96", "2024-02-01,00:00:00.00"]),
+            "time: Date and time, ISO dates",
+        ),
+        ("time", [f"2024-01-01 00:00:00.0{4 * t}+05:30" for t in range(3)], "time, ISO dates"),
+    ],
+)
+def test_time_stamps_as_they_are_written(write, told, header, stamps, line):
+    lines = [f"{stamp},{3 * n % 5}" for n, stamp in enumerate(stamps)]
+    loaded = data.load(write("t.csv", "\n".join([f"{header},x", *lines])), labels=False)
+    assert loaded.channel_names == ("x",)
+    assert loaded.rate == pytest.approx(25)
+    assert loaded.x_train[0, 0].tolist() == [3 * n % 5 for n in range(len(stamps))]
+    assert any(line in each for each in told())
+
+
+def test_rows_in_another_order_than_their_time_are_told(write, told):
+    loaded = data.load(write("t.csv", "id,t,x\n" + "1,0,5\n1,2,7\n1,1,6\n"), labels=False)
+    assert loaded.x_train.tolist() == [[[5, 6, 7]]]
+    assert "data: 1 rows are earlier than the row before: sorted by t" in told()
+
+
+def test_markers_of_none_excel_and_an_index_that_was_read_and_written(write, told):
+    cells = ("n/a", "<NA>", "-nan", "-1.#IND", "5")
+    text = "sep=;\nUnnamed: 0;id;x\n" + "".join(f"{n};1;{c}\n" for n, c in enumerate(cells))
+    loaded = data.load(write("t.csv", text), labels=False, missing="zero")
+    assert loaded.x_train.tolist() == [[[0, 0, 0, 0, 5]]]
+    assert loaded.channel_names == ("x",)
+    assert "data: the column without a name is an index and no channel" in told()
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
 def test_encodings_of_tables(write, encoding):
     text = "series,label,x\n1,größer,1\n1,größer,2\n2,b,3\n2,b,4\n"
@@ -79,7 +119,11 @@ def test_encodings_of_tables(write, encoding):
         ("series,label,x\n", "no rows"),
         ("", "no rows"),
         ("series,label,x\n1,a,1\n1,a,zwei\n1,a,3\n", "'zwei' in column 'x', line 3"),
-        ("series,label,x\n,a,1\n2,a,2\n", "column 'series' has empty cells"),
+        ("series,label,x\n1,a,1\n\n\n1,a,2\n1,a,3\n1,a,4_5\n", "'4_5' in column 'x', line 7"),
+        ("series,label,x\n1,a,1\n\n,a,2\n", "column 'series' is empty in line 4; accepted: a na"),
+        ("time,x\n0,1\n,2\n", "column 'time' is empty in line 3; accepted: a time in each row"),
+        ("time,x\ns,m\n0,1\n", "column 'time' holds 's' in line 2; accepted: a number or a date"),
+        ("id,x\n1,NA\n1,one\n", "column 'x' holds 'one' in line 3; accepted: numbers; say"),
         ("series,label,x\n1,a,9007199254740993\n", r"whole numbers above 2\^53"),
         ("series,label\n1,a\n1,a\n", "no channels"),
         ("series,label,x,\n1,a,1,5\n", "column 4 has no name"),

@@ -8,7 +8,7 @@ present `classes`, `channels`, `subject_train`. y is (N,), or (N, T) for a label
 import os
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,9 @@ def read_pt(path: Path, reading: Reading) -> Recordings:
     import torch
 
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                _check_unpacked(archive.infolist())
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle raises what its first bad byte leads to
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -150,13 +153,7 @@ def _members(path: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
-            packed = [info for info in infos if info.compress_type != zipfile.ZIP_STORED]
-            unpacked, memory = sum(info.file_size for info in packed), stored.memory()
-            if unpacked > memory:
-                raise ValueError(
-                    f"unpacked it holds {unpacked / 1e9:.3g} GB; accepted: this machine's "
-                    f"{memory / 1e9:.3g} GB"
-                )
+            _check_unpacked(infos)
             for info in infos:
                 with archive.open(info) as member:
                     _check_size(member, info.file_size)
@@ -171,6 +168,16 @@ def _members(path: Path) -> dict[str, np.ndarray]:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise ValueError(f"data: {path}: not a complete .npz file ({reason})") from error
     return arrays
+
+
+def _check_unpacked(infos: Sequence[zipfile.ZipInfo]) -> None:
+    packed = [info for info in infos if info.compress_type != zipfile.ZIP_STORED]
+    unpacked, memory = sum(info.file_size for info in packed), stored.memory()
+    if unpacked > memory:
+        raise ValueError(
+            f"unpacked it holds {unpacked / 1e9:.3g} GB; accepted: this machine's "
+            f"{memory / 1e9:.3g} GB"
+        )
 
 
 def _check_size(member: Any, size: int) -> None:

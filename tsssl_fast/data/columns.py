@@ -12,7 +12,9 @@
 `columns={role: name}` names others, and a column that is named must be there. Names are compared
 without regard to case. Of what remains, in a table with a row per step:
 
-* a column without a name is the index that a program wrote, and no channel;
+* a column without a name, or the first called `Unnamed: 0`, is the index that a program wrote, and
+  no channel;
+* a column `date` beside a time of day is its day;
 * a number that rises in near-equal steps within every series (of 5 rows or more) is a time, if
   another channel remains;
 * a whole number that is constant within every series and not in all of them is an identifier: a
@@ -40,6 +42,7 @@ KNOWN: Mapping[str, Sequence[str]] = {
     "split": ("split",),
 }
 LEAST_ROWS = 5  # of a series in which a rising number may be told from chance
+Order = np.ndarray | slice
 NEAR = 1.5  # the longest step over the shortest
 
 
@@ -95,3 +98,27 @@ def is_identifier(values: np.ndarray, runs: Runs) -> bool:
     low = np.minimum.reduceat(values, runs.starts)
     high = np.maximum.reduceat(values, runs.starts)
     return bool((low == high).all() and low.min() < low.max())
+
+
+def order_of(codes: np.ndarray, seconds: np.ndarray | None) -> Order:
+    """The rows by series and time; all of them as they stand where that is their order."""
+    if seconds is None:
+        return np.argsort(codes, kind="stable") if (np.diff(codes) < 0).any() else slice(None)
+    steps = np.diff(codes)
+    sorted_already = (steps >= 0).all() and (np.diff(seconds)[steps == 0] >= 0).all()
+    return slice(None) if sorted_already else np.lexsort((seconds, codes))
+
+
+def disorder(codes: np.ndarray, seconds: np.ndarray, name: str) -> list[str]:
+    """What is told where the rows of a series do not stand in order of their time."""
+    rows = np.argsort(codes, kind="stable")
+    back = int(((np.diff(codes[rows]) == 0) & (np.diff(seconds[rows]) < 0)).sum())
+    return [f"{back} rows are earlier than the row before: sorted by {name}"] if back else []
+
+
+def factorized(cells: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Codes in order of the first appearance, and the texts."""
+    import pandas as pd
+
+    codes, values = pd.factorize(cells)
+    return codes.astype(np.int64), [str(value) for value in values]

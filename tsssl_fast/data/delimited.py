@@ -11,27 +11,19 @@ import io
 import itertools
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+# Those of pandas, what C libraries print for NaN, and the archives' ?.
 MISSING = (
-    "",
-    "NA",
-    "N/A",
-    "#N/A",
-    "NaN",
-    "nan",
-    "NAN",
-    "null",
-    "NULL",
-    "Null",
-    "None",
-    "none",
-    "?",
+    *("", "NA", "N/A", "n/a", "#NA", "#N/A", "#N/A N/A", "<NA>", "?"),
+    *("null", "NULL", "Null", "None", "none"),
+    *("NaN", "nan", "NAN", "-NaN", "-nan", "nan(ind)", "-nan(ind)"),
+    *("1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
 )
 SEPARATORS = ",;\t|"
 NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
@@ -39,6 +31,7 @@ LOOKED_AT = 100  # lines
 CHUNK = 1 << 23  # bytes
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity)", re.I)
 _COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+_SAID = re.compile(r'"?sep=(.)"?\s*')  # the first line of what is made for Excel
 
 
 @dataclass(frozen=True)
@@ -55,6 +48,16 @@ class Text:
     skip: int
     width: int
     notes: tuple[str, ...]
+
+    def line(self, row: int) -> int:
+        """The number of the line that a row of data stands in; blank lines hold none."""
+        left = row
+        for numbers, cells in _widths(self.path, self.source, self.encoding, self.separator):
+            found = numbers[(cells > 0) & (numbers > self.skip)]
+            if left < len(found):
+                return int(found[left])
+            left -= len(found)
+        return self.skip + 1 + row
 
 
 def open_text(path: Path) -> Text:
@@ -77,21 +80,23 @@ def open_text(path: Path) -> Text:
     if "\0" in "".join(lines):
         raise ValueError(f"data: {path}: holds zero bytes; accepted: text with separators")
     comments = sum(1 for _ in itertools.takewhile(lambda line: line.startswith("#"), lines))
-    blank = sum(1 for _ in itertools.takewhile(lambda s: not s.strip(), lines[comments:]))
+    said = _SAID.fullmatch("".join(lines[:1]))
     if comments:
         notes.append(f"{comments} lines of comment at the head are left out")
+    comments += said is not None
+    blank = sum(1 for _ in itertools.takewhile(lambda s: not s.strip(), lines[comments:]))
     first = lines[comments + blank :]
     if not first:
         raise ValueError(f"data: {path}: no rows; accepted: a header and rows")
     try:
-        separator = _separator(first, path.suffix.lower())
+        separator = said[1] if said else _separator(first, path.suffix.lower())
         rows = [row for row in csv.reader(first, delimiter=separator) if row]
     except csv.Error as error:
         raise ValueError(
             f"data: {path}: not a table ({error}); accepted: text with separators"
         ) from error
     if separator != "," and path.suffix.lower() == ".csv":
-        notes.append(f"separator: {NAMES[separator]}")
+        notes.append(f"separator: {NAMES.get(separator, separator)}")
     decimal = _decimal(rows, separator)
     if decimal != ".":
         notes.append("decimal mark: comma")
@@ -149,8 +154,10 @@ def read(text: Text, names: Sequence[str], as_text: Sequence[str]) -> Any:
     return table
 
 
-def numbers(path: Path, column: Any, name: str, first_line: int, decimal: str = ".") -> Any:
-    """A column as float64, or None where its cells are text.
+def numbers(
+    path: Path, column: Any, name: str, line: Callable[[int], int], decimal: str = "."
+) -> Any:
+    """A column as float64, or None where its cells are text; line: of a row.
 
     What pandas left as text for a space behind a number or a marker is read here.
     """
@@ -170,22 +177,36 @@ def numbers(path: Path, column: Any, name: str, first_line: int, decimal: str = 
         return values
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         return None
+    values, failed = _parsed(column, decimal)
+    if not failed.any():
+        return values
+    if failed.mean() < 0.5:  # a number column with some cells that are none
+        cell, row = text(column, decimal)
+        raise ValueError(
+            f"data: {path}: could not convert string to float: {cell!r} in column "
+            f"{name!r}, line {line(row)}; accepted: numbers, or name the channels by "
+            "columns={'values': 'A,B'}"
+        )
+    return None
+
+
+def text(column: Any, decimal: str = ".") -> tuple[str, int]:
+    """The first cell of a column that is no number, and its row."""
+    row = int(_parsed(column, decimal)[1].argmax())
+    return str(column.iloc[row]).strip(), row
+
+
+def _parsed(column: Any, decimal: str) -> tuple[np.ndarray, np.ndarray]:
+    """float64 of cells of text, NaN for none; and which are neither a number nor missing."""
+    import pandas as pd
+
     cells = column.astype(str).str.strip()
     cells = cells.where(~(cells.isin(MISSING) | column.isna()), other="nan")
     if decimal == ",":
         cells = cells.str.replace(",", ".", regex=False)
     values = pd.to_numeric(cells, errors="coerce")
     failed = values.isna() & (cells != "nan")
-    if not failed.any():
-        return values.to_numpy(np.float64)
-    if failed.mean() < 0.5:  # a number column with some cells that are none
-        row = int(np.flatnonzero(failed)[0])
-        raise ValueError(
-            f"data: {path}: could not convert string to float: {cells.iloc[row]!r} in column "
-            f"{name!r}, line {first_line + row}; accepted: numbers, or name the channels by "
-            "columns={'values': 'A,B'}"
-        )
-    return None
+    return values.to_numpy(np.float64), failed.to_numpy(bool)
 
 
 def _encoding(path: Path) -> tuple[str, list[str]]:

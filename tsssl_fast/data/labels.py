@@ -1,10 +1,12 @@
 """Labels of any kind -> positions in a list of class names, or targets.
 
-No label is: NaN, None, and as text an empty cell, ?, NA, N/A, NaN or <NA>; -1 among integers whose
-others are 0 to K-1 or 1 to K with K >= 2 (so -1 and 1 alone are two classes). `no_label` names
-others instead. Names stay as they are written; labels that are numbers come in their order.
+No label is: NaN, None, and as text an empty cell, ?, NA, N/A, n/a, NaN, <NA> or null; -1 among
+whole numbers, also written as text, whose others are 0 to K-1 or 1 to K with K >= 2 (so -1 and 1
+alone are two classes), unless the file declares its classes. `no_label` names others instead. Names
+stay as they are written; labels that are numbers come in their order.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +16,8 @@ import torch
 from torch import Tensor
 
 NONE = -1  # the position of a series without a label
-MARKERS = frozenset({"", "?", "NA", "N/A", "NaN", "nan", "<NA>"})
+MARKERS = frozenset({"", "?", "NA", "N/A", "n/a", "NaN", "nan", "<NA>", "null", "NULL"})
+_WHOLE = re.compile(r"[+-]?\d{1,15}")
 
 
 @dataclass(frozen=True)
@@ -36,22 +39,31 @@ def decoded(values: Any) -> np.ndarray:
     return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
 
 
-def empty(values: np.ndarray, no_label: str = "auto") -> np.ndarray:
-    """Which of the labels (N,) of any kind are none."""
+def empty(values: np.ndarray, no_label: str = "auto", declared: bool = False) -> np.ndarray:
+    """Which of the labels (N,) of any kind are none. declared: -1 is a class."""
     if values.dtype.kind in "fiub":
         none = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
         if no_label != "auto":
             for text in no_label.split(","):
                 none |= values == _number(text)
             return none
-        others = np.unique(values[~none & (values != -1)])
-        first = others[0] if len(others) else 2
-        ordered = len(others) >= 2 and first in (0, 1)
-        if ordered and np.array_equal(others, np.arange(first, first + len(others))):
-            none |= values == -1
-        return none
+        counted = not declared and _count_up(values[~none & (values != -1)])
+        return none | ((values == -1) & counted)
     markers = MARKERS if no_label == "auto" else {"", *no_label.split(",")}
-    return np.array([v is None or v != v or str(v).strip() in markers for v in values.flat], bool)
+    none = np.array([v is None or v != v or str(v).strip() in markers for v in values.flat], bool)
+    if no_label == "auto" and not declared:
+        texts = {str(v).strip() for v in values[~none]}
+        others = [int(text) for text in texts if _WHOLE.fullmatch(text) and int(text) != -1]
+        whole = len(others) == len(texts - {"-1"}) and _count_up(np.array(others))
+        none |= [whole and str(v).strip() == "-1" for v in values.flat]
+    return none
+
+
+def _count_up(values: np.ndarray) -> bool:
+    """Whether they are 0 to K-1 or 1 to K, with K >= 2."""
+    found = np.unique(values)
+    counted = len(found) >= 2 and found[0] in (0, 1)
+    return bool(counted and np.array_equal(found, found[0] + np.arange(len(found))))
 
 
 def resolve(
@@ -80,7 +92,7 @@ def resolve(
         if y.dtype.kind not in "fiubUTO":
             raise ValueError(f"data: {data}: y_{split} is {y.dtype}; accepted: numbers or text")
     everything = _joined(arrays)
-    none = empty(everything, no_label)
+    none = empty(everything, no_label, declared is not None)
     ends = np.cumsum([len(y) for y in arrays.values()])[:-1]
     absent = dict(zip(arrays, np.split(none, ends), strict=True))
     notes = [

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from tsssl_fast.data import columns as roles_of
+from tsssl_fast.data import stored
 from tsssl_fast.data.reading import Reading
 from tsssl_fast.data.recordings import Recordings
-from tsssl_fast.data.table import Table, recordings
+from tsssl_fast.data.table import UNNAMED, Table, recordings
 
-INDEX = ("__index_level_0__", "Unnamed: 0")  # as pandas calls an index without a name
+INDEX = ("__index_level_0__", UNNAMED)  # as pandas calls an index without a name
 
 
 def read_parquet(path: Path, reading: Reading) -> Recordings:
@@ -31,6 +32,12 @@ def read_parquet(path: Path, reading: Reading) -> Recordings:
             header = list(cells.header)
         if len(set(header)) < len(header) or not len(cells):
             raise ValueError(f"data: {path}: accepted: rows, and one column of a name")
+        # A column of one value takes a few bytes, however many rows it has.
+        if 8 * len(cells) > stored.memory():
+            raise ValueError(
+                f"data: {path}: unpacked a column holds {8 * len(cells) / 1e9:.3g} GB; accepted: "
+                f"this machine's {stored.memory() / 1e9:.3g} GB"
+            )
         notes = []
         if any(name in INDEX for name in header):
             header = [name for name in header if name not in INDEX]

@@ -96,7 +96,11 @@ def _folder(folder: Path, reading: Reading) -> Recordings:
     Files in folders `train` and `test` are of that split. What other folders they stand in names
     their label, or their group where the files themselves have labels.
     """
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in READERS and p.is_file())
+    files = sorted(
+        p
+        for p in folder.rglob("*")
+        if p.suffix.lower() in READERS and p.is_file() and not _hidden(p.relative_to(folder))
+    )
     if not files:
         raise ValueError(f"data: {folder}: no files that are read; accepted: {ACCEPTED}")
     if any(p.name in ("X_train.npy", "X.npy") for p in files):
@@ -134,6 +138,11 @@ def _folder(folder: Path, reading: Reading) -> Recordings:
     notes.append(f"{len(files)} files with {len(every)} recordings")
     splits = {key: _joined(folder, found_parts, folders_are) for key, found_parts in parts.items()}
     return replace(first, name=folder.name, splits=splits, notes=notes)
+
+
+def _hidden(path: Path) -> bool:
+    """Whether a name or a folder begins with a dot: what systems leave beside the files."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _joined(folder: Path, parts: list[tuple[Path, Split, str]], folders_are: str) -> Split:

@@ -11,7 +11,7 @@ column `split`, NAME_TRAIN and NAME_TEST with the same ending belong together.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ from tsssl_fast.data.labels import MARKERS
 from tsssl_fast.data.reading import UNITS, Reading
 from tsssl_fast.data.recordings import Recordings, Split
 
+UNNAMED = "Unnamed: 0"  # an index that pandas read as a column and wrote again
 LEAST_STEPS = 8  # columns of a channel that count up, for a table to be wide
-Order = np.ndarray | slice
 TEXT_ROLES = ("series", "label", "group", "split")
 _COUNTED = re.compile(r"(.*?)[_\- ]?(\d+)")
 
@@ -40,11 +40,11 @@ class Table:
     roles: dict[str, str]
     reading: Reading
     decimal: str = "."
-    first_line: int = 1
+    line: Callable[[int], int] = lambda row: row + 1
     notes: list[str] = field(default_factory=list)
 
     def numbers(self, name: str) -> Any:
-        return delimited.numbers(self.path, self.cells[name], name, self.first_line, self.decimal)
+        return delimited.numbers(self.path, self.cells[name], name, self.line, self.decimal)
 
     def text(self, role: str) -> np.ndarray:
         """The cells of a role as text without spaces around, "" for what is missing.
@@ -74,12 +74,13 @@ def read_text(path: Path, reading: Reading) -> Recordings:
     """`.csv` and `.tsv`."""
     text = delimited.open_text(path)
     header = list(text.header) or [str(number) for number in range(text.width)]
+    header[0] = header[0] if header[0] != UNNAMED else ""
     unnamed = [at for at, name in enumerate(header) if not name]
     names = [name or f"\0{at}" for at, name in enumerate(header)]
     roles = roles_of.named(path, [n for n in names if n[0] != "\0"], reading.columns)
     as_text = [roles[role] for role in TEXT_ROLES if role in roles]
     cells = delimited.read(text, names, as_text)
-    table = Table(path, cells, names, roles, reading, text.decimal, text.skip + 1)
+    table = Table(path, cells, names, roles, reading, text.decimal, text.line)
     table.notes += text.notes
     for at in unnamed:
         empty = bool(cells[names[at]].isna().all())
@@ -185,11 +186,17 @@ def _long(table: Table) -> Recordings:
     ids: list[str] = [path.stem]
     if keyed:
         role = "series" if "series" in roles else "group"
-        codes, ids = _factorized(table.text(role))
+        codes, ids = roles_of.factorized(table.text(role))
         if "" in ids:
-            raise ValueError(f"data: {path}: column {keyed!r} has empty cells; accepted: none")
+            row = int((codes == ids.index("")).argmax())
+            raise ValueError(
+                f"data: {path}: column {keyed!r} is empty in line {table.line(row)}; accepted: "
+                "a name in each row"
+            )
     seconds = _seconds(table) if "time" in roles else None
-    order = _order(codes, seconds)
+    order = roles_of.order_of(codes, seconds)
+    if seconds is not None and not isinstance(order, slice):
+        table.notes += roles_of.disorder(codes, seconds, roles["time"])
     codes = codes[order]
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     runs = roles_of.Runs(starts, np.append(starts[1:], len(codes)))
@@ -217,20 +224,24 @@ def _long(table: Table) -> Recordings:
     return _by_split(table, split, constant.get("split"), tuple(names))
 
 
-def _channels(table: Table, order: Order, runs: Any) -> list[str]:
+def _channels(table: Table, order: roles_of.Order, runs: Any) -> list[str]:
     """The columns of the values; says which, and what becomes of the others."""
     roles = table.roles
     if roles.get("values"):
         return [name for name in roles["values"].split(",") if name]
     channels, clocks, left = [], [], []
     for name in [name for name in table.header if name not in roles.values()]:
+        whole = times.whole(table.cells[name])
+        if whole is not None and roles_of.is_clock(times.since_first(whole)[order], runs):
+            clocks.append(name)
+            continue
         column = table.numbers(name)
         if column is None:
             if "label" not in roles or not _is_constant(table.cells[name], order, runs):
-                example = table.cells[name].dropna().astype(str).iloc[:1].tolist()
+                cell, row = delimited.text(table.cells[name], table.decimal)
                 raise ValueError(
                     f"data: {table.path}: could not convert string to float: column {name!r} holds "
-                    f"{example[0] if example else ''!r}; accepted: numbers; say what it is, as in "
+                    f"{cell!r} in line {table.line(row)}; accepted: numbers; say what it is, as in "
                     f"columns={{'series': {name!r}}} or label, or name the channels by "
                     "columns={'values': 'A,B'}"
                 )
@@ -268,27 +279,38 @@ def _channels(table: Table, order: Order, runs: Any) -> list[str]:
 
 def _seconds(table: Table) -> np.ndarray:
     name = table.roles["time"]
-    values = None
-    try:
-        values = table.numbers(name)
-    except ValueError:  # dates, of which some look like numbers
-        values = None
+    column = table.cells[name]
+    values = times.whole(column)
+    if values is None:
+        try:
+            values = table.numbers(name)
+        except ValueError:  # dates, of which some look like numbers
+            values = None
     if values is not None:
         if np.isnan(values).any():
             raise ValueError(
-                f"data: {table.path}: column {name!r} has empty cells; accepted: a time in each row"
+                f"data: {table.path}: column {name!r} is empty in line "
+                f"{table.line(int(np.isnan(values).argmax()))}; accepted: a time in each row"
             )
         unit, why = times.unit_of(name, values, table.reading.time_unit)
         table.notes.append(f"time: {name} in {unit} ({why})")
-        found: np.ndarray = values * UNITS[unit]
-        return found
-    found, how = times.dates(table.path, table.cells[name], name)
+        return times.since_first(values) * UNITS[unit]
+    others = [n for n in table.header if n not in table.roles.values() and n.casefold() == "date"]
+    if others and times.is_of_day(column):
+        column = table.cells[others[0]].astype(str).str.strip() + " " + column.astype(str)
+        table.header.remove(others[0])
+        name = f"{others[0]} and {name}"
+    found, how = times.dates(table.path, column, name, table.line)
     table.notes.append(f"time: {name}, {how}")
     return found
 
 
 def _per_series(
-    table: Table, role: str, order: Order, parts: Sequence[tuple[int, int]], ids: Sequence[str]
+    table: Table,
+    role: str,
+    order: roles_of.Order,
+    parts: Sequence[tuple[int, int]],
+    ids: Sequence[str],
 ) -> Any:
     """(N,) cells, constant within every series; labels may be arrays, one cell per step."""
     cells = table.text(role)[order]
@@ -325,7 +347,7 @@ def _check_split(path: Path, split: np.ndarray) -> None:
         raise ValueError(f"data: {path}: split {name!r}; accepted: train, test")
 
 
-def _matrix(table: Table, names: Sequence[str], order: Order) -> np.ndarray:
+def _matrix(table: Table, names: Sequence[str], order: roles_of.Order) -> np.ndarray:
     """(columns, rows) float64; the columns are taken out of the table."""
     values = stored.allocated((len(names), len(table.cells)))
     for place, name in enumerate(names):
@@ -333,24 +355,7 @@ def _matrix(table: Table, names: Sequence[str], order: Order) -> np.ndarray:
     return values
 
 
-def _order(codes: np.ndarray, seconds: np.ndarray | None) -> Order:
-    """The rows by series and time; all of them as they stand where that is their order."""
-    if seconds is None:
-        return np.argsort(codes, kind="stable") if (np.diff(codes) < 0).any() else slice(None)
-    steps = np.diff(codes)
-    sorted_already = (steps >= 0).all() and (np.diff(seconds)[steps == 0] >= 0).all()
-    return slice(None) if sorted_already else np.lexsort((seconds, codes))
-
-
-def _factorized(cells: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Codes in order of the first appearance, and the texts."""
-    import pandas as pd
-
-    codes, values = pd.factorize(cells)
-    return codes.astype(np.int64), [str(value) for value in values]
-
-
-def _is_constant(column: Any, order: Order, runs: Any) -> bool:
+def _is_constant(column: Any, order: roles_of.Order, runs: Any) -> bool:
     cells = column.astype(str).to_numpy(object)[order]
     return all((cells[a:b] == cells[a]).all() for a, b in zip(runs.starts, runs.ends, strict=True))
 

@@ -1,6 +1,6 @@
 """Time stamps: their unit, and series on equal steps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from tsssl_fast.data.recordings import Recordings, Split, clock
 # Seconds since 1970, and in smaller units: 2001 to 2286.
 EPOCHS = {"s": (1e9, 1e10), "ms": (1e12, 1e13), "us": (1e15, 1e16), "ns": (1e18, 1e19)}
 GAP = 3.0  # median steps between two stamps; what lies in a longer pause is missing
+DAY = 86400.0
+_OF_DAY = r"\d{1,2}:\d\d(:\d\d([.,]\d+)?)?(\s*[AaPp]\.?[Mm]\.?)?"
 NAMED = {"seconds": "s", "milliseconds": "ms"}
 
 
@@ -33,10 +35,35 @@ def unit_of(name: str, values: np.ndarray, given: str) -> tuple[str, str]:
     return "s", "assumed; time_unit says otherwise"
 
 
-def dates(path: Path, column: Any, name: str) -> tuple[np.ndarray, str]:
-    """Seconds of a column of dates, from its first, and how they were read.
+def whole(column: Any) -> np.ndarray | None:
+    """A column of whole numbers as it stands, above 2^53 too, as nanoseconds are; else None."""
+    import pandas as pd
 
-    ISO 8601, or another form that reads one way only. Raises ValueError otherwise.
+    if not pd.api.types.is_integer_dtype(column.dtype) or column.hasnans:
+        return None
+    values: np.ndarray = column.to_numpy()
+    return values
+
+
+def since_first(values: np.ndarray) -> np.ndarray:
+    """float64, from the least: whole numbers are subtracted before they are rounded."""
+    apart = values - values.min()
+    if values.dtype.kind == "i":
+        apart = apart.view(f"u{values.dtype.itemsize}")  # where int64 wraps around
+    found: np.ndarray = apart.astype(np.float64)
+    return found
+
+
+def is_of_day(column: Any) -> bool:
+    """Whether all cells are a time without a day."""
+    return bool(column.astype(str).str.strip().str.fullmatch(_OF_DAY).all())
+
+
+def dates(path: Path, column: Any, name: str, line: Callable[[int], int]) -> tuple[np.ndarray, str]:
+    """Seconds of a column of dates, from the earliest, and how they were read; line: of a row.
+
+    ISO 8601, or another form that reads one way only. Times of day count on past midnight. Raises
+    ValueError otherwise.
     """
     import pandas as pd
 
@@ -53,15 +80,17 @@ def dates(path: Path, column: Any, name: str) -> tuple[np.ndarray, str]:
             if not kept:
                 row = int(np.flatnonzero(both[0].isna() & both[1].isna())[:1].sum())
                 raise ValueError(
-                    f"data: {path}: column {name!r} holds {cells.iloc[row]!r}; accepted: a "
-                    "number or a date such as 2024-01-31 12:00:00.5 for the time"
+                    f"data: {path}: column {name!r} holds {cells.iloc[row]!r} in line {line(row)}; "
+                    "accepted: a number or a date such as 2024-01-31 12:00:00.5 for the time"
                 )
             if len(kept) == 2 and not (kept[0] == kept[1]).all():
                 raise ValueError(
-                    f"data: {path}: column {name!r} holds {cells.iloc[0]!r}, which is two dates; "
-                    "accepted: ISO 8601, such as 2024-01-31 12:00:00"
+                    f"data: {path}: column {name!r} holds {cells.iloc[0]!r} in line {line(0)}, "
+                    "which is two dates; accepted: ISO 8601, such as 2024-01-31 12:00:00"
                 )
             stamps, how = kept[0], "dates that are not ISO"
+            if is_of_day(cells):
+                how = "times of day"
         column = stamps
     stamps = column.dt.tz_localize(None) if column.dt.tz is not None else column
     try:
@@ -70,7 +99,10 @@ def dates(path: Path, column: Any, name: str) -> tuple[np.ndarray, str]:
         raise ValueError(
             f"data: {path}: column {name!r}: {error}; accepted: dates from 1678 to 2261"
         ) from error
-    return (ticks - ticks.min()) / 1e9, how
+    found: np.ndarray = (ticks - ticks.min()) / 1e9
+    if how == "times of day":
+        found = np.unwrap(found, period=DAY)
+    return found, how
 
 
 def resampled(read: Recordings, hertz: float) -> Recordings:

@@ -78,7 +78,10 @@ def _cut(split: Split, size: int, stride: int, reading: Reading) -> tuple[Split,
 def _majorities(labels: np.ndarray, size: int, no_label: str) -> Callable[[int], tuple[Any, float]]:
     """start -> the most frequent label of `size` steps, of equally frequent ones the first in the
     window, None for none; and its share."""
-    none = empty(labels, no_label) if labels.dtype.kind in "fUO" else np.zeros(len(labels), bool)
+    # Whether -1 is none, all recordings say together: `labels.resolve`.
+    none = np.zeros(len(labels), bool)
+    if labels.dtype.kind in "fUO":
+        none = empty(labels, no_label, declared=True)
     values = [None if lost else value for value, lost in zip(labels.tolist(), none, strict=True)]
     codes = {value: code for code, value in enumerate(dict.fromkeys(values))}
     kinds, steps = list(codes), np.array([codes[value] for value in values])
