@@ -175,15 +175,15 @@ def bad(result, message, status=1):
         (["--data", "NoSuchSet"], "data: 'NoSuchSet': no file and no data set"),
         (["--method", "simcrl"], "method: 'simcrl'; accepted: simclr"),
         (["--encoder", "lstm"], "encoder: 'lstm'"),
-        (["--batch-size", 25], "batch_size: 25; accepted: at most the 24 train series"),
-        (["--batch-size", 1], "batch_size: 1; accepted: 2 or more"),
+        (["--batch-size", 25], "--batch-size: 25; accepted: at most the 24 train series"),
+        (["--batch-size", 1], "--batch-size: 1; accepted: 2 or more"),
         (["--lr", 0], "lr: 0.0"),
         (["--lr", "nan"], "lr: nan"),
         (["--amp", "8"], "amp: '8'; accepted: auto, 32, bf16"),
         (["--precision", "32"], "precision: '32'; accepted: torch, ieee, bf16x3, bf16"),
         (["--device", "tpu"], "device: 'tpu'"),
         (["--scaling", "max"], "scaling: 'max'"),
-        (["--scale-group", 2], "scale_group: 2"),
+        (["--scale-group", 2], "--scale-group: 2"),
         (["--missing", "mean"], "missing: 'mean'"),
         (["--option", "tau=1"], "option of simclr: 'tau'; accepted: temperature"),
         (["--option", "temperature"], "option: 'temperature'; accepted: NAME=NUMBER"),
@@ -271,15 +271,19 @@ def test_without_the_training_extra(tmp_path):
     assert "pip install 'tsssl_fast[train]'" in done.stderr
 
 
-def test_augment_draws_every_operation(tmp_path, npz, command):
-    file = tmp_path / "operations.png"
-    status, text, _ = command("augment", npz, "--out", file, "--index", 2)
-    assert status == 0
-    assert str(file) in text
+def test_augment_draws_every_operation_also_of_series_of_unequal_length(tmp_path, command):
+    rng, file, unequal = np.random.default_rng(0), tmp_path / "operations.png", tmp_path / "t.ts"
+    rows = [",".join(map(str, rng.normal(size=steps).round(3))) for steps in (30, 40, 36)]
+    unequal.write_text("@problemName T\n@data\n" + "\n".join(rows) + "\n")
+    given = ("augment", unequal, "--out", file)
+    bad(command(*given), "series of unequal length, 30 to 40 steps; choose --unequal='resample'")
+    status, text, error = command(*given, "--unequal", "pad", "--index", 2, "--json")
+    assert status == 0, error
+    assert json.loads(text) == {"picture": str(file), "series": 2, "data": str(unequal)}
     assert file.read_bytes()[:4] == b"\x89PNG"
-    status, _, error = command("augment", npz, "--out", file, "--index", 9999)
+    status, _, error = command(*given, "--unequal", "pad", "--index", 9999)
     assert status != 0
-    assert "index: 9999; accepted: 0 to" in error
+    assert "--index: 9999; accepted: 0 to" in error
 
 
 def test_report_finetune_and_export(tmp_path, npz, command):
@@ -364,7 +368,7 @@ def test_settings_file_profile_and_resume_of_another_method(tmp_path, npz, comma
     bad(command(*arguments), "'metod'; accepted: method")
     bad(
         command("pretrain", "--data", npz, "--out", tmp_path / "x", "--column", "label=class"),
-        "columns: ",
+        "--column: ",
     )
     older = torch.load(checkpoint.locate(out), weights_only=True)
     torch.save(older | {"format": 0}, checkpoint.locate(out))

@@ -1,5 +1,6 @@
 """From files as people have them to checkpoints, figures and the next command."""
 
+import csv
 import json
 import logging
 
@@ -159,13 +160,17 @@ def test_more_epochs_time_limits_and_locks(tmp_path, command):
     np.savez(tmp_path / "t.npz", X=np.random.default_rng(0).normal(size=(16, 1, 24)))
     common = ("pretrain", "--data", tmp_path / "t.npz", "--batch-size", 8, "--views", "noise")
     out = ("--out", tmp_path / "run")
-    assert command(*common, *out, "--epochs", 2)[0] == 0
+    assert command(*common, *out, "--epochs", 2, "--no-monitor")[0] == 0
     status, text, told = command(*common, *out, "--epochs", 5, "--resume")
     assert status == 0, told
     assert "5 epochs instead of 2; from epoch 2 on the learning rate follows" in told
     assert checkpoint.read(tmp_path / "run")["epoch"] == 5
-    rows = (tmp_path / "run" / "log.csv").read_text().splitlines()
-    assert [row.split(",")[0] for row in rows] == ["epoch", "0", "1", "2", "3", "4"]
+    with (tmp_path / "run" / "log.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2", "3", "4"]
+    # Columns that the first two epochs did not have.
+    assert [bool(row["effective_rank"]) for row in rows] == [False, False, True, True, True]
+    assert all(float(row["loss"]) > 0 for row in rows)
     limited = ("--out", tmp_path / "limited", "--epochs", 50)
     status, text, _ = command(*common, *limited, "--max-time", "0.001s", "--json")
     assert status == 0
@@ -182,13 +187,16 @@ def test_a_device_that_is_not_there_is_one_line(tmp_path, command):
         pytest.skip("this machine has a GPU")
     np.savez(tmp_path / "t.npz", X=np.zeros((16, 1, 24)) + np.arange(24))
     common = ("--data", tmp_path / "t.npz")
-    for device in ("cuda", "cuda:1", "mps"):
-        status, text, error = command(
-            *("pretrain", *common, "--out", tmp_path / "run", "--device", device, *RECIPE)
-        )
+    out = ("--out", tmp_path / "run")
+    for device, words in (
+        ("cuda", ("pretrain", *common, *out, *RECIPE)),
+        ("cuda:1", ("demo", *out)),
+        ("mps", ("evaluate", *common, "--checkpoint", tmp_path / "run")),
+    ):
+        status, text, error = command(*words, "--device", device)
         assert (status, text) == (1, "")
         assert error.count("\n") == 1
-        assert f"device: '{device}' is not on this machine; accepted here: auto, cpu" in error
+        assert f"--device: '{device}' is not on this machine; accepted here: auto, cpu" in error
     assert not (tmp_path / "run").exists()
 
 

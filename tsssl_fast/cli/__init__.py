@@ -38,6 +38,7 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(f"{error}; {EXTRA}", 1)
     # The root of typer's usage errors; from click, or from the copy of it that newer typers carry.
     usage_error: Any = typer.BadParameter.__mro__[2]
+    command: Any = getattr(typer.main.get_command(app), "commands", {}).get("".join(arguments[:1]))
     try:
         with _spoken():
             status = app(args=list(arguments), prog_name="tsssl-fast", standalone_mode=False) or 0
@@ -51,7 +52,7 @@ def run(arguments: Sequence[str]) -> int:
     except ImportError as error:
         return _fail(f"{error}; {EXTRA}", 1)
     except (ValueError, TypeError, OSError, FloatingPointError, BackendUnavailableError) as error:
-        return _fail(str(error) or type(error).__name__, 1)
+        return _fail(_with_flag(str(error), command) or type(error).__name__, 1)
 
 
 @contextmanager
@@ -87,6 +88,17 @@ class _Lines(logging.Formatter):
 def _fail(message: str, status: int) -> int:
     print(f"tsssl-fast: error: {_flags(' '.join(message.split()))}", file=sys.stderr)
     return status
+
+
+def _with_flag(message: str, command: Any) -> str:
+    """`batch_size: 25; ...`, as the library has it, with the command's option; DATA stays, which
+    some commands take as an argument."""
+    name = message.partition(":")[0]
+    for option in getattr(command, "params", ()):
+        flag = option.opts[0]
+        if name in (option.name, f"{option.name}s") and name != "data" and flag[0] == "-":
+            return f"{flag}{message[len(name) :]}"
+    return message
 
 
 def _flags(message: str) -> str:

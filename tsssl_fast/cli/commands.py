@@ -9,6 +9,7 @@ import typer
 
 from tsssl_fast.cli.options import (
     Data,
+    Device,
     Json,
     MaxTime,
     numbers,
@@ -43,12 +44,13 @@ def demo(
         "tsssl-fast-demo"
     ),
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Pre-train SimCLR-TS on BasicMotions, evaluate the frozen encoder, draw what happened."""
     from tsssl_fast.cli.demo import run
 
-    run(out, seed, as_json)
+    run(out, seed, device, as_json)
 
 
 @app.command()

@@ -13,12 +13,13 @@ from tsssl_fast.data import load
 from tsssl_fast.methods import Supervised
 from tsssl_fast.report import plots
 from tsssl_fast.training import Config, checkpoint, fit, pretrain
+from tsssl_fast.training import device as place
 from tsssl_fast.training.views import PRESETS
 
 EPOCHS = 100
 
 
-def run(out: Path, seed: int, as_json: bool = False) -> None:
+def run(out: Path, seed: int, device: str = "auto", as_json: bool = False) -> None:
     """Leaves checkpoint.pt, log.csv and demo.png in `out`, replacing those of an earlier demo.
 
     On one thread: the series are so few that a second one saves 0.6 of 3.4 s of pre-training, and
@@ -27,13 +28,14 @@ def run(out: Path, seed: int, as_json: bool = False) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        _run(out, seed, as_json)
+        _run(out, seed, device, as_json)
     finally:
         torch.set_num_threads(threads)
 
 
-def _run(out: Path, seed: int, as_json: bool) -> None:
+def _run(out: Path, seed: int, device: str, as_json: bool) -> None:
     start = time.perf_counter()
+    place(device)
     notes = Console(stderr=True)
     data = load("BasicMotions")
     notes.print(
@@ -41,7 +43,9 @@ def _run(out: Path, seed: int, as_json: bool) -> None:
         f"{data.channels} channels x {data.length} steps (accelerometer and gyroscope of a watch); "
         f"classes: {', '.join(data.classes)}"
     )
-    config = Config(method="simclr", views="simclr_ts", epochs=EPOCHS, seed=seed).resolved(data)
+    config = Config(
+        method="simclr", views="simclr_ts", epochs=EPOCHS, seed=seed, device=device
+    ).resolved(data)
     with EpochsBar("SimCLR-TS, without labels", config.epochs) as progress:
         trained = pretrain(data, config, out, overwrite=True, progress=progress)
     notes.print(f"SimCLR-TS: {progress.summary()}")
