@@ -69,7 +69,7 @@ def features(
     ]
     try:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            parts = []
+            found = torch.empty(0)
             for rows in torch.arange(len(x)).split(batch_size):
                 seen.clear()
                 part, own = x[rows], None
@@ -86,12 +86,18 @@ def features(
                 if pooling == "stages+thirds":
                     levels += [_thirds(*stage) for stage in seen]
                 levels += [mean_max(*stage) for stage in seen[:-1]]
-                parts.append(torch.cat([*levels, h], dim=1).float().cpu())
+                of_rows = torch.cat([*levels, h], dim=1)
+                # A row of results that lives on above a batch's activations would keep them with
+                # the allocator: all results are one tensor, made once.
+                if not len(found):
+                    with torch.inference_mode(False):
+                        found = torch.empty(len(x), of_rows.shape[1])
+                found[rows] = of_rows.float().cpu()
     finally:
         encoder.train(training)
         for hook in hooks:
             hook.remove()
-    return torch.cat(parts)
+    return found
 
 
 def of_splits(
