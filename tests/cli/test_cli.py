@@ -98,7 +98,7 @@ def test_demo(tmp_path, command):
     found = json.loads(text)
     assert found["accuracy"]["SimCLR-TS"]["linear probe"] > 0.5
     assert found["series"] == 40
-    for row in ("random initialisation", "SimCLR-TS", "supervised"):
+    for row in ("random initialisation", "generated-1", "SimCLR-TS", "supervised"):
         assert row in text
     assert "SimCLR-TS: loss" in notes
     assert "whole demo" in notes

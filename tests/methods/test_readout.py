@@ -36,7 +36,7 @@ def test_a_coarser_grid_takes_means():
     wanted = torch.linspace(0, 1, 101, dtype=torch.float64)
     torch.testing.assert_close(resample(line, 101)[0, 0, 1:-1], wanted[1:-1])
     for given, steps in ((400, 100), (7, 50), (50, 7), (1, 8)):
-        w = weights(given, steps, line)
+        w = weights(given, steps, line.device)
         torch.testing.assert_close(w.sum(1), torch.ones(steps).double())
         assert (w >= 0).all()
 

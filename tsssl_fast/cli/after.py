@@ -1,5 +1,6 @@
 """What comes after pre-training: evaluate, finetune, embed, export."""
 
+import logging
 import sys
 import time
 import warnings
@@ -24,6 +25,8 @@ from tsssl_fast.cli.options import (
     with_settings,
 )
 from tsssl_fast.evaluate.features import POOLINGS
+
+_log = logging.getLogger("tsssl_fast")
 
 Adapt = Annotated[
     bool, typer.Option(help="Fit series of other channels or another length to the encoder.")
@@ -61,7 +64,7 @@ def evaluate(
     config = training.Config(**content["config"])
     trained = content["data"]["channels"], content["data"]["length"]
     untrained = training.adapt(
-        config.build_encoder(*trained), trained, training.series_shape(content)
+        replace(config, init="").build_encoder(*trained), trained, training.series_shape(content)
     )
     encoder, scaling = _fitted(encoder, scaling, content, series, adapt)
     untrained, _ = _fitted(untrained, scaling, content, series, adapt)
@@ -134,7 +137,9 @@ def _say_errors(as_json: bool, series: Any, rows: Any) -> None:
 @with_reading()
 @with_settings(*TUNED, **TUNED)
 def finetune(
-    checkpoint: Checkpoint,
+    checkpoint: Annotated[
+        Path, typer.Option(help="The folder of a run, its checkpoint.pt, or generated-1.")
+    ],
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for checkpoint.pt and log.csv.")],
     fraction: Annotated[float, typer.Option(help="Share of the labels, in (0, 1].")] = 1.0,
@@ -155,13 +160,11 @@ def finetune(
     """Train encoder and classifier on labels, from a checkpoint; score the test split."""
     from tsssl_fast import training
     from tsssl_fast.cli.progress import EpochsBar
-    from tsssl_fast.data import load
     from tsssl_fast.training.views import preset
 
-    encoder, scaling, content = training.load_encoder(checkpoint)
-    how, limit = reading(given, content, data), seconds("max-time", max_time)
+    limit = seconds("max-time", max_time)
     training.device(given["device"])
-    series = load(data, reading=how).labelled()
+    how, series, encoder, scaling, content = _to_tune(checkpoint, data, given)
     config = training.Config(**content["config"])
     if training.locate(out).exists() and not overwrite:
         raise FileExistsError(
@@ -169,7 +172,7 @@ def finetune(
         )
     trained = content["data"]["channels"], content["data"]["length"]
     if from_scratch:
-        encoder = config.build_encoder(*trained)
+        encoder = replace(config, init="").build_encoder(*trained)
         encoder = training.adapt(encoder, trained, training.series_shape(content))
     encoder, scaling = _fitted(encoder, scaling, content, series, adapt)
     settings = training.Settings(**given, weight_decay=config.weight_decay)
@@ -218,12 +221,33 @@ def finetune(
     )
 
 
+def _to_tune(checkpoint: Path, data: str, given: dict[str, Any]) -> tuple[Any, ...]:
+    """How DATA is read, its labelled series, and encoder, scaling and content of a checkpoint, or
+    of one that ships."""
+    from tsssl_fast import training
+    from tsssl_fast.data import load
+
+    if training.is_shipped(checkpoint):
+        how = reading(given)
+        series = load(data, reading=how).labelled()
+        return how, series, *training.shipped_start(str(checkpoint), series)
+    found = training.load_encoder(checkpoint)
+    how = reading(given, found[2], data)
+    return how, load(data, reading=how).labelled(), *found
+
+
 @app.command()
 @with_reading()
 def embed(
-    checkpoint: Checkpoint,
     data: Data,
     out: Annotated[Path, typer.Option(help="The file: .npz, .csv or .parquet.")],
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder of a run, or its checkpoint.pt.",
+            show_default="the encoder that ships, generated-1",
+        ),
+    ] = None,
     follow: Annotated[
         bool,
         typer.Option(
@@ -237,24 +261,36 @@ def embed(
     pooling: Annotated[
         str, typer.Option(help=f"What of the encoder. One of {', '.join(POOLINGS)}.")
     ] = "final",
+    full: Annotated[
+        bool, typer.Option("--full", help="Of generated-1 all features, not 2,048 sums of them.")
+    ] = False,
     device: Device = "auto",
     as_json: Json = False,
     **given: Any,
 ) -> None:
-    """Write what the frozen encoder says of every series, with ids and labels, to a file."""
+    """Write what a frozen encoder says of every series, with ids and labels, to a file."""
     from tsssl_fast import training
-    from tsssl_fast.data import load
 
     if follow:
-        if adapt or pooling != "final":
-            raise ValueError("follow: with --adapt or --pooling; accepted: without")
+        if checkpoint is None or adapt or full or pooling != "final":
+            raise ValueError(
+                "follow: without --checkpoint, or with --adapt, --full or --pooling; accepted: "
+                "with --checkpoint alone"
+            )
         how = reading(given, training.read(checkpoint), data)
         _follow(*(checkpoint, data, out, how, training.device(device), as_json))
         return
     training.check_embeddings_file(out)
-    encoder, scaling, content = training.load_encoder(checkpoint)
-    series = load(data, labels=False, reading=reading(given, content, data), in_memory=False)
-    encoder, scaling = _fitted(encoder, scaling, content, series, adapt)
+    if training.is_shipped(checkpoint):
+        encoder, scaling, series = _shipped(checkpoint, data, given, adapt, pooling, full)
+    elif full:
+        raise ValueError("full: with a checkpoint; accepted: with generated-1")
+    else:
+        from tsssl_fast.data import load
+
+        encoder, scaling, content = training.load_encoder(checkpoint or "")
+        series = load(data, labels=False, reading=reading(given, content, data), in_memory=False)
+        encoder, scaling = _fitted(encoder, scaling, content, series, adapt)
     from tsssl_fast.cli.progress import RowsBar
 
     with RowsBar("embedding", len(series.x_train) + len(series.x_test)) as bar:
@@ -264,6 +300,31 @@ def embed(
     n, width = found.features.shape
     text = f"{out}: {width} features of {n} series of {series.name}"
     say(as_json, text, features=width, series=n, data=series.name, file=out)
+
+
+def _shipped(
+    checkpoint: Path | None,
+    data: str,
+    given: dict[str, Any],
+    adapt: bool,
+    pooling: str,
+    full: bool,
+) -> tuple[Any, Any, Any]:
+    """The encoder that ships, the scaling of the train series, and the series."""
+    from tsssl_fast import training
+    from tsssl_fast.data import load
+    from tsssl_fast.encoders.weights import NAMES
+
+    name = NAMES[-1] if checkpoint is None else str(checkpoint)
+    if adapt or pooling != "final":
+        raise ValueError(f"embed: --adapt or --pooling with {name}; accepted: without")
+    series = load(data, labels=False, reading=reading(given), in_memory=False)
+    encoder, scaling = training.shipped(name, series, full)
+    _log.info(
+        "%s: trained on generated series alone, nothing of %s; --checkpoint takes another",
+        *(name, series.name),
+    )
+    return encoder, scaling, series
 
 
 def _follow(checkpoint: Path, data: str, out: Path, how: Any, place: Any, as_json: bool) -> None:

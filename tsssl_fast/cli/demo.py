@@ -10,6 +10,7 @@ from tsssl_fast import evaluate
 from tsssl_fast.cli.options import say
 from tsssl_fast.cli.progress import EpochsBar, accuracy_table
 from tsssl_fast.data import load
+from tsssl_fast.encoders import pretrained
 from tsssl_fast.methods import Supervised
 from tsssl_fast.report import plots
 from tsssl_fast.training import Config, checkpoint, fit, pretrain
@@ -65,6 +66,7 @@ def _run(out: Path, seed: int, device: str, as_json: bool) -> None:
         )
     encoders = {
         "random initialisation": untrained,
+        "generated-1, nothing trained": pretrained("generated-1", data.channels),
         "SimCLR-TS": trained.method.encoder,
         "supervised": supervised.encoder,
     }

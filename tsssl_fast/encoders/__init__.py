@@ -31,6 +31,7 @@ from tsssl_fast.encoders.inception import Inception
 from tsssl_fast.encoders.patch_transformer import PatchTransformer
 from tsssl_fast.encoders.readout import ReadOut
 from tsssl_fast.encoders.resnet import ResNet
+from tsssl_fast.encoders.weights import pretrained
 
 __all__ = [
     "ENCODERS",
@@ -45,6 +46,7 @@ __all__ = [
     "Stage",
     "TimeEncoder",
     "build",
+    "pretrained",
     "resolve",
 ]
 

@@ -62,7 +62,7 @@ class Channelwise(TimeEncoder):
 
     def __init__(self, channels: int, width: int = 64, depth: int = 6, groups: int = 8) -> None:
         super().__init__()
-        self.channels, self.width = channels, width
+        self.channels, self.width, self.groups = channels, width, groups
         self.out_features = 2 * channels * width
         self.stem = nn.Conv2d(2, width, (1, 7), stride=(1, self.stride), padding=(0, 3))
         self.blocks = nn.Sequential(*(Block(width, groups, 2**i) for i in range(depth)))

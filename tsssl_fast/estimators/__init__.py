@@ -2,6 +2,8 @@
 
 from tsssl_fast.estimators import SimCLREncoder
 z = SimCLREncoder(random_state=0).fit(X).transform(X)  # X: (n, C, T), (n, T) or a list
+
+`GeneratedEncoder` needs no training: it comes with its weights.
 """
 
 import importlib
@@ -17,17 +19,23 @@ if TYPE_CHECKING:
         SimCLREncoder,
         VICRegEncoder,
     )
+    from tsssl_fast.estimators.generated import GeneratedEncoder
 
 __all__ = [
     "Augment",
     "BarlowTwinsEncoder",
+    "GeneratedEncoder",
     "MaskedEncoder",
     "MoCoEncoder",
     "SSLClassifier",
     "SimCLREncoder",
     "VICRegEncoder",
 ]
-_FROM = {"Augment": "augmentation", "SSLClassifier": "classifier"}
+_FROM = {
+    "Augment": "augmentation",
+    "GeneratedEncoder": "generated",
+    "SSLClassifier": "classifier",
+}
 
 
 def __getattr__(name: str) -> Any:

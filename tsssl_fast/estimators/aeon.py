@@ -19,11 +19,12 @@ except ImportError as error:
         "tsssl_fast.estimators.aeon needs aeon; install it by: pip install 'tsssl_fast[sklearn]'"
     ) from error
 
-from tsssl_fast.estimators import augmentation, classifier, encoders
+from tsssl_fast.estimators import augmentation, classifier, encoders, generated
 
 __all__ = [
     "Augment",
     "BarlowTwinsEncoder",
+    "GeneratedEncoder",
     "MaskedEncoder",
     "MoCoEncoder",
     "SSLClassifier",
@@ -113,6 +114,7 @@ def _around(inside: Any, base: type) -> Any:
 
 Augment = _around(augmentation.Augment, _Augment)
 BarlowTwinsEncoder = _around(encoders.BarlowTwinsEncoder, _Encoder)
+GeneratedEncoder = _around(generated.GeneratedEncoder, _Encoder)
 MaskedEncoder = _around(encoders.MaskedEncoder, _Encoder)
 MoCoEncoder = _around(encoders.MoCoEncoder, _Encoder)
 SSLClassifier = _around(classifier.SSLClassifier, _Classifier)

@@ -48,8 +48,9 @@ def demo(
     """Above: a real series and two augmented views of it; below: test features of each encoder."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 7), layout="constrained", dpi=120)
-    above = figure.add_gridspec(2, 3, height_ratios=(4, 5))
+    columns = len(probes)
+    figure = Figure(figsize=(4 * columns, 7), layout="constrained", dpi=120)
+    above = figure.add_gridspec(2, columns, height_ratios=(4, 5))
     _views(figure, above[0, :], data, scaling, views)
     for column, (name, result) in enumerate(probes.items()):
         axes = figure.add_subplot(above[1, column])

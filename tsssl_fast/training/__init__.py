@@ -13,6 +13,7 @@ from tsssl_fast.training.monitor import CollapseWarning, Monitor
 from tsssl_fast.training.pretrain import pretrain
 from tsssl_fast.training.profile import StepProfile
 from tsssl_fast.training.settings import Settings
+from tsssl_fast.training.shipped import is_shipped, scaling_of, shipped, shipped_start
 
 __all__ = [
     "Adapted",
@@ -32,11 +33,15 @@ __all__ = [
     "fine_tune",
     "fit",
     "follow",
+    "is_shipped",
     "load_encoder",
     "locate",
     "pretrain",
     "read",
     "read_settings",
+    "scaling_of",
     "series_shape",
+    "shipped",
+    "shipped_start",
     "write_finetuned",
 ]

@@ -12,6 +12,7 @@ from tsssl_fast import encoders
 from tsssl_fast.common import checks
 from tsssl_fast.common.settings import kinds, setting
 from tsssl_fast.data import NONE, SCALINGS, Dataset
+from tsssl_fast.encoders import weights
 from tsssl_fast.methods import METHODS, NEEDS_TOKENS, Method, Views
 from tsssl_fast.training.loop import fold
 from tsssl_fast.training.settings import Settings
@@ -27,7 +28,8 @@ class Config(Settings):
 
     epochs = 0: as many as 300 steps hold, but 10 to 60; batch_size = 0: 256, or all series where
     there are fewer; lr = None: 0.003, or 0.001 for a patch transformer. `resolved` replaces these,
-    and encoder="auto", by what a data set makes of them.
+    and encoder="auto", by what a data set makes of them; it is "channelwise" with `init`, which
+    names weights of `encoders.weights`.
     """
 
     method: str = setting("simclr", "What is learnt.", choices=lambda: tuple(METHODS))
@@ -35,6 +37,12 @@ class Config(Settings):
         "auto",
         "auto: by length and method.",
         choices=lambda: ("auto", *encoders.ENCODERS),
+    )
+    init: str = setting(
+        "",
+        "Weights that ship, to start from.",
+        choices=lambda: weights.NAMES,
+        shown="random",
     )
     views: str = setting("forward", "Augmentation.", choices=lambda: tuple(PRESETS))
     epochs: int = setting(0, shown="by size, 10 to 60", like=DECLARED["epochs"])
@@ -53,6 +61,10 @@ class Config(Settings):
         accepted = list(inspect.signature(METHODS[self.method]).parameters)[2:]
         for name in self.options:
             checks.choice(f"option of {self.method}", name, accepted)
+        if self.init and self.encoder not in ("auto", "channelwise"):
+            raise ValueError(
+                f"init: {self.init!r} with encoder {self.encoder!r}; accepted: with 'channelwise'"
+            )
 
     def usable(self, data: Dataset) -> Dataset:
         """The train series that the method can learn from: those with a label where it needs them.
@@ -70,7 +82,8 @@ class Config(Settings):
         batch -= 0 if self.batch_size else batch % self.devices
         steps = max(1, len(data.x_train) // max(1, batch * self.accumulate))
         epochs = self.epochs or max(10, min(60, 300 // steps))
-        name = encoders.resolve(self.encoder, data.length, self.method in NEEDS_TOKENS)
+        name = "channelwise" if self.init else self.encoder
+        name = encoders.resolve(name, data.length, self.method in NEEDS_TOKENS)
         lr = (1e-3 if name == "patch_transformer" else 3e-3) if self.lr is None else self.lr
         return replace(self, batch_size=batch, epochs=epochs, encoder=name, lr=lr)
 
@@ -88,6 +101,8 @@ class Config(Settings):
 
     def build_encoder(self, channels: int, length: int) -> nn.Module:
         """The encoder alone, as it stands before training: the same for every method."""
+        if self.init:
+            return weights.start(self.init, channels)
         with torch.random.fork_rng():
             torch.manual_seed(fold(self.seed, 0))
             return encoders.build(self.encoder, channels, length)

@@ -6,24 +6,29 @@
 SimCLR on `data.generated` series of 256 steps; a view is a crop of 60 to 100 % of a series with
 noise, on 128 steps, standardised (`views.generated`). It is a run like any other: `checkpoint.pt`
 and `log.csv` in DIR after every epoch, exact resume, the same bits from the same seed on the same
-machine with the same number of threads; the loss of held-out series is told at the end.
+machine with the same number of threads; the loss of held-out series is told at the end. `--weights
+NAME.pt` writes what a package ships (`encoders.weights`).
 """
 
 import argparse
+import csv
 import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tsssl_fast.common import checks
 from tsssl_fast.data import Dataset, generated
+from tsssl_fast.encoders.weights import write
 from tsssl_fast.methods import Batch, Method
+from tsssl_fast.training import checkpoint
 from tsssl_fast.training.config import Config
 from tsssl_fast.training.loop import fold
-from tsssl_fast.training.pretrain import Run, pretrain
+from tsssl_fast.training.pretrain import LOG, Run, pretrain
 
 _log = logging.getLogger("tsssl_fast")
 
@@ -67,11 +72,12 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     max_time: float | None = None,
+    weights: str | Path | None = None,
 ) -> Run:
     """Trains in folder `out`, a line in the log for every epoch.
 
-    max_time: seconds after which it stops with the epoch, to be resumed. Raises as
-    `training.pretrain`.
+    max_time: seconds after which it stops with the epoch, to be resumed. weights: NAME.pt, which is
+    written at the end of the last epoch, with NAME.json. Raises as `training.pretrain`.
     """
     for name, value, least in (("steps", steps, 1), ("batch_size", batch_size, 2)):
         checks.at_least(name, value, least)
@@ -103,7 +109,28 @@ def train(
     before = held_out_loss(settings.build(1, LENGTH), held_out)
     after = held_out_loss(run.method, held_out)
     _log.info("loss of held-out series %.4f -> %.4f", before, after)
+    if weights is not None:
+        _write(Path(weights), Path(out), run, before, after)
     return run
+
+
+def _write(weights: Path, out: Path, run: Run, before: float, after: float) -> None:
+    """What ships, of a run that is complete."""
+    content = checkpoint.read(out)
+    if content["epoch"] < run.config.epochs:
+        _log.info("weights: none written before the last epoch; --resume goes on")
+        return
+    with (out / LOG).open(newline="") as file:
+        log = list(csv.DictReader(file))
+    encoder: Any = run.method.encoder
+    known = {
+        "config": content["config"],
+        "data": {k: content["data"][k] for k in ("name", "length", "train_series", "digest")},
+        "versions": {"tsssl_fast": content["version"], "torch": torch.__version__},
+        "held_out_loss": {"before": before, "after": after},
+        "log": [{k: float(row[k]) for k in ("step", "loss", "effective_rank")} for row in log],
+    }
+    write(weights, encoder, known)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -116,6 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=None, help="of torch; its own by default")
     parser.add_argument("--max-time", type=float, default=None, help="seconds; --resume goes on")
+    parser.add_argument("--weights", type=Path, default=None, help="NAME.pt, what a package ships")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in --out")
     given = vars(parser.parse_args(arguments))
