@@ -126,6 +126,7 @@ def warm() -> Iterator[str]:
 
 
 def main() -> None:
+    """`python -m tsssl_fast.info`: prints `report`; --warm compiles every Numba kernel first."""
     parser = argparse.ArgumentParser(description="What runs here and why.")
     parser.add_argument("--warm", action="store_true", help="compile every kernel first")
     if parser.parse_args().warm:

@@ -49,9 +49,11 @@ class Compose(Pipeline):
                 transform.check_shape(channels, steps)
 
     def __iter__(self) -> Iterator[Any]:
+        """The operations, in order."""
         return iter(self.members())
 
     def __len__(self) -> int:
+        """The number of operations."""
         return len(self.members())
 
     def __repr__(self) -> str:
@@ -100,9 +102,11 @@ class PerView(Pipeline):
             pipeline.check_shape(channels, steps)
 
     def __iter__(self) -> Iterator[Any]:
+        """The pipelines, in the order of the views."""
         return iter(self.transforms)
 
     def __len__(self) -> int:
+        """The number of pipelines."""
         return len(self.transforms)
 
     def __repr__(self) -> str:

@@ -35,6 +35,7 @@ class Parameters:
     table: Tensor
 
     def __len__(self) -> int:
+        """The number of operations, those of groups included."""
         return len(self.labels)
 
     @property
@@ -132,6 +133,7 @@ class Parameters:
         }
 
     def to_json(self) -> str:
+        """`to_dict` as text."""
         return json.dumps(self.to_dict())
 
     @staticmethod
@@ -159,6 +161,7 @@ class Parameters:
 
     @staticmethod
     def from_json(text: str) -> "Parameters":
+        """The inverse of to_json. Raises as from_dict; ValueError for other text."""
         return Parameters.from_dict(json.loads(text))
 
     def __str__(self) -> str:

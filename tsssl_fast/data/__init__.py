@@ -84,10 +84,12 @@ class Dataset:
 
     @property
     def channels(self) -> int:
+        """C."""
         return self.x_train.shape[1]
 
     @property
     def length(self) -> int:
+        """T, in steps."""
         return self.x_train.shape[2]
 
     def labelled(self) -> "Dataset":

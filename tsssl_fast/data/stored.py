@@ -112,23 +112,29 @@ class Series:
 
     @property
     def shape(self) -> torch.Size:
+        """(N, C, T)."""
         return torch.Size(self.source.shape)
 
     @property
     def device(self) -> torch.device:
+        """Where rows are put: the CPU."""
         return torch.device("cpu")
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all rows, were they held in memory."""
         return self.shape.numel() * self.dtype.itemsize
 
     def dim(self) -> int:
+        """3, as a tensor of series has."""
         return len(self.shape)
 
     def __len__(self) -> int:
+        """N."""
         return len(self.source)
 
     def __getitem__(self, rows: Any) -> Tensor:
+        """Rows by a slice or an int64 or bool tensor: (n, C, T), read and changed."""
         rows = rows.numpy() if isinstance(rows, Tensor) else rows
         if isinstance(rows, np.ndarray) and rows.dtype == bool:
             rows = np.flatnonzero(rows)

@@ -47,6 +47,7 @@ class BEiT(Method):
     def recipe(
         cls, encoder: nn.Module, views: Views | None, ratio: float = 0.4, codes: float = 64
     ) -> "BEiT":
+        """The encoder with a codebook of `codes` words; `ratio` of the patches hidden."""
         return cls(encoder, int(codes), views, ratio)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:

@@ -78,6 +78,7 @@ class Config(Settings):
         return data.only_train(data.y_train != NONE)
 
     def resolved(self, data: Dataset) -> "Config":
+        """What is left open (0, None, "auto"), chosen by size and shape of the train split."""
         batch = self.batch_size or min(256, len(data.x_train) // self.accumulate)
         batch -= 0 if self.batch_size else batch % self.devices
         steps = max(1, len(data.x_train) // max(1, batch * self.accumulate))
@@ -108,6 +109,7 @@ class Config(Settings):
             return encoders.build(self.encoder, channels, length)
 
     def as_dict(self) -> dict[str, Any]:
+        """The settings in plain values, as checkpoints and YAML files have them."""
         return asdict(self)
 
 

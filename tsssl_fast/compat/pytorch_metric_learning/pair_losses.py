@@ -143,9 +143,13 @@ class PairLoss(nn.Module):
     def of_labels(
         self, q: Tensor, k: Tensor | None, ids: Tensor, ref_ids: Tensor, skip_diagonal: bool
     ) -> Any:
+        """The loss of rows q (N, D) against k (M, D), None: against themselves, by ids (N,) and
+        (M,).
+        """
         raise NotImplementedError
 
     def of_pairs(self, q: Tensor, k: Tensor, pairs: Pairs, labels: Tensor | None) -> Any:
+        """The loss of the pairs that a miner named, as row numbers into q (N, D) and k (M, D)."""
         raise NotImplementedError
 
     def extra_repr(self) -> str:
@@ -165,6 +169,9 @@ class NTXentLoss(PairLoss):
     def of_labels(
         self, q: Tensor, k: Tensor | None, ids: Tensor, ref_ids: Tensor, skip_diagonal: bool
     ) -> Any:
+        """The loss of rows q (N, D) against k (M, D), None: against themselves, by ids (N,) and
+        (M,).
+        """
         alone = k is None or skip_diagonal
         if self.reducer is not None and type(self.reducer).__name__ != self.own_reducer:
             pairs = all_pairs(ids, ref_ids, alone)
@@ -180,6 +187,7 @@ class NTXentLoss(PairLoss):
         return (found.pairwise * count).sum() / count.sum().clamp_min(1)
 
     def of_pairs(self, q: Tensor, k: Tensor, pairs: Pairs, labels: Tensor | None) -> Any:
+        """The loss of the pairs that a miner named, as row numbers into q (N, D) and k (M, D)."""
         if not len(pairs.anchors) or not len(pairs.negatives):
             return (q * 0).sum()
         if self.in_engine:
@@ -212,6 +220,9 @@ class SupConLoss(PairLoss):
     def of_labels(
         self, q: Tensor, k: Tensor | None, ids: Tensor, ref_ids: Tensor, skip_diagonal: bool
     ) -> Any:
+        """The loss of rows q (N, D) against k (M, D), None: against themselves, by ids (N,) and
+        (M,).
+        """
         found = rows_against(
             *(q, k, ids, ref_ids, self.temperature),
             normalize=self.normalize,
@@ -221,6 +232,7 @@ class SupConLoss(PairLoss):
         return self._of_rows(losses, found.has_positive, q, ids)
 
     def of_pairs(self, q: Tensor, k: Tensor, pairs: Pairs, labels: Tensor | None) -> Any:
+        """The loss of the pairs that a miner named, as row numbers into q (N, D) and k (M, D)."""
         positive = torch.zeros((len(q), len(k)), dtype=torch.bool, device=q.device)
         negative = torch.zeros_like(positive)
         positive[pairs.anchors, pairs.positives] = True

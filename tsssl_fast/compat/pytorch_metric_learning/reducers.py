@@ -26,6 +26,7 @@ class _Reducer(nn.Module):
         return self.reduced(info["losses"])
 
     def reduced(self, losses: Tensor) -> Tensor:
+        """The losses of rows or pairs, (N,), as the reducer gives them."""
         raise NotImplementedError
 
 
@@ -33,6 +34,7 @@ class MeanReducer(_Reducer):
     """The mean; 0 of nothing."""
 
     def reduced(self, losses: Tensor) -> Tensor:
+        """The losses of rows or pairs, (N,), as the reducer gives them."""
         return losses.sum() / max(len(losses), 1)
 
 
@@ -40,6 +42,7 @@ class SumReducer(_Reducer):
     """The sum."""
 
     def reduced(self, losses: Tensor) -> Tensor:
+        """The losses of rows or pairs, (N,), as the reducer gives them."""
         return losses.sum()
 
 
@@ -59,6 +62,7 @@ class ThresholdReducer(_Reducer):
         self.high = high
 
     def reduced(self, losses: Tensor) -> Tensor:
+        """The losses of rows or pairs, (N,), as the reducer gives them."""
         kept = losses == losses if self.low is None else losses > self.low
         if self.high is not None:
             kept = kept & (losses < self.high)

@@ -64,6 +64,7 @@ class BaseCompose(nn.Module):
         self._freeze(True)
 
     def unfreeze_parameters(self) -> None:
+        """Calls draw again, those of the members too."""
         self._freeze(False)
 
     def _freeze(self, frozen: bool) -> None:

@@ -208,9 +208,11 @@ class BaseWaveformTransform(nn.Module):
         raise NotImplementedError
 
     def is_sample_rate_required(self) -> bool:
+        """Whether a call needs `sample_rate`, in hertz."""
         return self.requires_sample_rate
 
     def is_target_required(self) -> bool:
+        """Whether a call needs `targets`."""
         return self.requires_target
 
     def freeze_parameters(self) -> None:
@@ -218,6 +220,7 @@ class BaseWaveformTransform(nn.Module):
         self.are_parameters_frozen = True
 
     def unfreeze_parameters(self) -> None:
+        """Calls draw again."""
         self.are_parameters_frozen = False
 
 

@@ -13,6 +13,7 @@ class _Samples(BaseWaveformTransform):
     """Targets stay as they are."""
 
     def changed(self, samples: Tensor) -> Tensor:
+        """Samples (N, C, T), all of which the transform acts on, in their dtype."""
         return samples
 
     def apply_transform(
@@ -38,6 +39,7 @@ class PolarityInversion(_Samples):
     """-x."""
 
     def changed(self, samples: Tensor) -> Tensor:
+        """Samples (N, C, T), all of which the transform acts on, in their dtype."""
         return -samples
 
 
@@ -77,6 +79,7 @@ class Gain(_Samples):
         self.transform_parameters["gain_factors"] = (10 ** (drawn / 20))[:, None, None]
 
     def changed(self, samples: Tensor) -> Tensor:
+        """Samples (N, C, T), all of which the transform acts on, in their dtype."""
         return samples * self.transform_parameters["gain_factors"]
 
 
@@ -98,6 +101,7 @@ class PeakNormalization(_Samples):
             self.transform_parameters["divisors"] = largest[selector].reshape(-1, 1, 1)
 
     def changed(self, samples: Tensor) -> Tensor:
+        """Samples (N, C, T), all of which the transform acts on, in their dtype."""
         if "divisors" not in self.transform_parameters:
             return samples
         divisors = samples.new_ones(len(samples), 1, 1)
@@ -174,6 +178,7 @@ class Shift(_Samples):
         self.transform_parameters["num_samples_to_shift"] = shift
 
     def changed(self, samples: Tensor) -> Tensor:
+        """Samples (N, C, T), all of which the transform acts on, in their dtype."""
         shift, steps = self.transform_parameters["num_samples_to_shift"], samples.shape[-1]
         source = torch.arange(steps, device=samples.device) - shift[:, None, None].long()
         moved = samples.gather(-1, (source % steps).expand(samples.shape))
@@ -196,4 +201,5 @@ class Shift(_Samples):
         return super().apply_transform(samples, sample_rate, targets, target_rate)
 
     def is_sample_rate_required(self) -> bool:
+        """Whether a call needs `sample_rate`: where shifts are in seconds."""
         return self.shift_unit == "seconds"

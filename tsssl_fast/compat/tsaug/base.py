@@ -99,6 +99,7 @@ class Augmenter:
         return AugmenterPipe([self]) + other
 
     def __len__(self) -> int:
+        """1: one step of a pipe."""
         return 1
 
     def __repr__(self) -> str:
@@ -127,6 +128,7 @@ class AugmenterPipe:
         return AugmenterPipe([*self._pipe, *more])
 
     def __getitem__(self, index: Any) -> Any:
+        """A step by its place, or a pipe of those in a slice."""
         found = self._pipe[index]
         return AugmenterPipe(found) if isinstance(found, list) else found
 
@@ -136,9 +138,11 @@ class AugmenterPipe:
         self._pipe[index] = value
 
     def __iter__(self) -> Iterator[Augmenter]:
+        """The steps, in order."""
         return iter(self._pipe)
 
     def summary(self, show_params: bool = False) -> None:
+        """Raises NotImplementedError: print the pipe."""
         raise NotImplementedError("summary: not implemented; repr(pipe) is what it prints")
 
     def __repr__(self) -> str:
