@@ -46,19 +46,20 @@ def smoke() -> None:
     print(f"tsssl_fast {tsssl_fast.__version__}, torch {torch.__version__}: runs on cpp")
 
 
-def contents(wheel: Path) -> None:
-    """Raises where the wheel is too large, or holds a library beside our own extension."""
+def contents(wheel: Path) -> list[str]:
+    """What is wrong: too large, or a library beside our own extension."""
     with zipfile.ZipFile(wheel) as archive:
         files = archive.infolist()
     unpacked = sum(file.file_size for file in files)
     libraries = [f.filename for f in files if ".so" in f.filename or f.filename.endswith(".dll")]
     print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.2f} MB, unpacked {unpacked / 1e6:.2f} MB")
     print("libraries:", ", ".join(libraries))
-    ours = [name for name in libraries if name.startswith("tsssl_fast/_C.")]
-    if libraries != ours or len(ours) != 1:
-        raise ValueError(f"{wheel}: holds {libraries}; accepted: tsssl_fast/_C alone")
+    wrong = []
+    if len(libraries) != 1 or not libraries[0].startswith("tsssl_fast/_C."):
+        wrong.append(f"{wheel.name}: holds {libraries}; accepted: tsssl_fast/_C alone")
     if wheel.stat().st_size > MOST_FILE or unpacked > MOST_UNPACKED:
-        raise ValueError(f"{wheel}: accepted: {MOST_FILE} bytes, {MOST_UNPACKED} unpacked")
+        wrong.append(f"{wheel.name}: accepted: {MOST_FILE} bytes, {MOST_UNPACKED} unpacked")
+    return wrong
 
 
 def in_new_environment(wheel: Path) -> None:
@@ -85,10 +86,11 @@ def main() -> None:
     if given.wheel is None:
         parser.error("wheel: none is named; accepted: a file, or --installed")
     wheel = given.wheel.resolve()
-    contents(wheel)
+    wrong = contents(wheel)
     if shutil.which("auditwheel"):
         subprocess.run([sys.executable, "-m", "auditwheel", "show", str(wheel)], check=True)
     in_new_environment(wheel)
+    sys.exit("\n".join(wrong))
 
 
 if __name__ == "__main__":

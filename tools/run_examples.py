@@ -10,6 +10,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -39,10 +40,11 @@ def run_notebook(path: Path, write: bool) -> str:
     import nbformat
 
     notebook = nbformat.read(path, as_version=4)
-    try:
-        nbclient.NotebookClient(notebook, timeout=600, resources={}).execute(cwd=str(EXAMPLES))
-    except nbclient.exceptions.CellExecutionError as error:
-        return str(error)
+    with tempfile.TemporaryDirectory() as folder:  # where they leave their files
+        try:
+            nbclient.NotebookClient(notebook, timeout=600).execute(cwd=folder)
+        except nbclient.exceptions.CellExecutionError as error:
+            return str(error)
     if write:
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)  # times of day

@@ -190,6 +190,7 @@ def gather_parts(x: Tensor, group: Group = None, options: object = "") -> list[T
     Every process must call it, and its backward, or the others wait until their timeout.
 
     Args:
+        x: (N, ...) of any dtype; N may differ between processes, and be 0.
         options: what must be the same on every process beside the shape of a row and the dtype.
 
     Raises:
@@ -199,7 +200,10 @@ def gather_parts(x: Tensor, group: Group = None, options: object = "") -> list[T
 
 
 def gather_rows(x: Tensor, group: Group = None) -> Tensor:
-    """:func:`gather_parts` as one tensor; x itself for a single process."""
+    """:func:`gather_parts` as one tensor (N of all, ...); x itself for a single process.
+
+    Raises as :func:`gather_parts`.
+    """
     return x if world_size(group) == 1 else torch.cat(gather_parts(x, group))
 
 
@@ -228,7 +232,14 @@ class _Sum(torch.autograd.Function):
 
 
 def sum_over_processes(x: Tensor, group: Group = None) -> Tensor:
-    """The sum of x over processes, with gradient; x itself for a single process."""
+    """The sum of x over processes, with gradient; x itself for a single process.
+
+    Args:
+        x: floating, (N,) or of any other shape, the same on every process.
+
+    Raises:
+        RuntimeError: of torch.distributed, where shapes or dtypes differ.
+    """
     if world_size(group) == 1:
         return x
     total: Tensor = _Sum.apply(x, group)

@@ -270,7 +270,14 @@ class Probes:
 
 
 def probe(encoder: nn.Module, scaling: Callable[[Tensor], Tensor], data: Dataset) -> Probes:
-    """kNN and linear probe of a frozen encoder on the scaled series of a labelled data set."""
+    """kNN and linear probe of a frozen encoder on the scaled series of a labelled data set.
+
+    Args:
+        encoder: (N, C, T) -> (N, F).
+        scaling: (N, C, T) -> (N, C, T), of the train split.
+
+    Raises ValueError as `linear_probe`.
+    """
     train, test = of_splits(encoder, scaling, data)
     split = (train, data.y_train, test, data.y_test)
     return Probes(

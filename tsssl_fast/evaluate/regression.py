@@ -17,7 +17,15 @@ from tsssl_fast.evaluate.probes import ALPHA_GRID, FOLDS
 def regression(
     encoder: nn.Module, scaling: Callable[[Tensor], Tensor], data: Dataset
 ) -> "Regression":
-    """Ridge regression on a frozen encoder's features of the scaled series of a data set."""
+    """Ridge regression on a frozen encoder's features of the scaled series of a data set.
+
+    Args:
+        encoder: (N, C, T) -> (N, F).
+        scaling: (N, C, T) -> (N, C, T), of the train split.
+        data: whose y are targets, (N,) floating.
+
+    Raises ValueError as `ridge_regression`.
+    """
     train, test = of_splits(encoder, scaling, data)
     return ridge_regression(train, data.y_train, test, data.y_test, groups=data.groups)
 

@@ -94,7 +94,9 @@ def virtual_adversarial_loss(
 ) -> Tensor:
     """KL(softmax(f(x)) || softmax(f(x + r))), the mean over the samples, with r of
     :func:`virtual_adversarial_direction`, whose arguments it takes. f(x) is a constant, as
-    published. Returns a scalar with gradient for the model."""
+    published. x: (N, ...) floating; f(x): (N, K) logits. Returns a scalar with gradient for the
+    model. Raises as that function.
+    """
     r = virtual_adversarial_direction(
         model, x, radius, step=step, iterations=iterations, generator=generator
     )

@@ -38,7 +38,7 @@ def negative_cosine_similarity(
 
 
 def mse_alignment(prediction: Tensor, target: Tensor) -> Tensor:
-    """(1/(N D)) ||p - t||², no gradient into the target.
+    """(1/(N D)) ||p - t||², no gradient into the target; p, t: (N, D) floating.
 
     Args, returns, raises: as for negative_cosine_similarity.
     """
@@ -48,7 +48,7 @@ def mse_alignment(prediction: Tensor, target: Tensor) -> Tensor:
 def smooth_l1_alignment(prediction: Tensor, target: Tensor, *, beta: float = 1.0) -> Tensor:
     """Mean of e² / (2 beta) where |e| < beta, else |e| - beta / 2, e = p - t; no gradient into t.
 
-    Args, returns, raises: as for negative_cosine_similarity; beta > 0.
+    p, t: (N, D) floating. Args, returns, raises: as for negative_cosine_similarity; beta > 0.
     """
     p, t = _pair(prediction, target)
     return torch.nn.functional.smooth_l1_loss(p, t, beta=checks.positive("beta", beta))

@@ -71,6 +71,9 @@ def restore(
         keep: (N, K), ascending in every row.
         length: L.
         token: (D,), or None for zeros; gets its gradient.
+
+    Raises:
+        TypeError, ValueError: naming the argument: another dtype or shape, indices beyond L.
     """
     _check_tokens("visible", visible, keep)
     if keep.shape[1] != visible.shape[1]:

@@ -70,12 +70,12 @@ def fill_missing(
     lengths: Tensor | None = None,
     backend: str | None = None,
 ) -> Tensor:
-    """Replaces NaN.
+    """Replaces NaN in x (N, C, T) floating.
 
     method: "forward_backward" repeats the last known value, and before the first known step the
     first; "linear" draws a straight line between known steps and repeats the outer ones; "constant"
     writes `value`; "forward" and "backward" leave what has no known step on that side. A channel
-    without any known step stays NaN, except with "constant".
+    without any known step stays NaN, except with "constant". Raises as the module says.
     """
     checks.choice("method", method, tuple(_FILLS))
     return _run(x, _FILLS[method], validation.number("value", value), 0.0, lengths, backend)
@@ -88,10 +88,10 @@ def standardize(
     lengths: Tensor | None = None,
     backend: str | None = None,
 ) -> Tensor:
-    """(x - mean) / std over the known steps; std divides by their number.
+    """(x - mean) / std over the known steps of x (N, C, T); std divides by their number.
 
     A channel whose std is not above `least_std` times its |mean| is constant, whatever its unit,
-    and becomes 0. NaN stays.
+    and becomes 0. NaN stays. Raises as the module says.
     """
     validation.interval("least_std", validation.number("least_std", least_std), 0)
     return _run(x, Task.STANDARDIZE, float(least_std), 0.0, lengths, backend)
@@ -105,7 +105,10 @@ def minmax(
     lengths: Tensor | None = None,
     backend: str | None = None,
 ) -> Tensor:
-    """Maps the least known value to `low`, the greatest to `high`; a constant channel to `low`."""
+    """Maps the least known value to `low`, the greatest to `high`; a constant channel to `low`.
+
+    x: (N, C, T). Raises as the module says; ValueError where low is not below high.
+    """
     if validation.number("low", low) >= validation.number("high", high):
         raise ValueError(f"low: {low}; accepted: below high = {high}")
     return _run(x, Task.MINMAX, float(low), float(high), lengths, backend)
@@ -149,7 +152,7 @@ def exponential_smoothing(
 ) -> Tensor:
     """y[0] = x[0], y[t] = y[t-1] + alpha (x[t] - y[t-1]); a NaN stays on: fill before.
 
-    alpha: in (0, 1].
+    x: (N, C, T). alpha: in (0, 1]. Raises as the module says.
     """
     validation.interval("alpha", validation.number("alpha", alpha), 0, 1, open_low=True)
     return _run(x, Task.EXPONENTIAL, float(alpha), 0.0, lengths, backend)
@@ -167,7 +170,7 @@ def clip_outliers(
 
     method: "zscore", borders mean +- factor * std (default 3); "iqr", borders q1 - factor * (q3 -
     q1) and q3 + factor * (q3 - q1) (default 1.5), quantiles interpolated linearly. NaN is ignored
-    and stays.
+    and stays. x: (N, C, T). Raises as the module says.
     """
     checks.choice("method", method, ("zscore", "iqr"))
     if factor is None:

@@ -67,6 +67,9 @@ def extrapolate_positives(
 
     Returns:
         (q', k'), not renormalised (use normalize=False, or let the loss normalise).
+
+    Raises:
+        TypeError, ValueError: q or k not floating (N, D) or not alike; alpha not > 0.
     """
     arguments.check_operands(q, k)
     q, k = checks.alike(("q", "k"), (q, k))
@@ -79,7 +82,10 @@ def interpolate_negatives(
     negatives: Tensor, *, alpha: float = 1.6, generator: torch.Generator | None = None
 ) -> Tensor:
     """Negative interpolation (Zhu et al., ICCV 2021): every negative mixed with another,
-    n' = m n + (1 - m) n[permutation], m ~ Beta(alpha, alpha) per row. (K, D) -> (K, D)."""
+    n' = m n + (1 - m) n[permutation], m ~ Beta(alpha, alpha) per row. (K, D) -> (K, D).
+
+    Raises TypeError, ValueError: negatives not floating (K, D); alpha not > 0.
+    """
     checks.matrix("negatives", negatives)
     checks.positive("alpha", alpha)
     m = _beta((len(negatives), 1), alpha, negatives, generator)
