@@ -5,7 +5,6 @@
     python benchmarks/accuracy.py --data DIR --held-out         # the same on held-out train rows
     python benchmarks/accuracy.py --show validation             # figures inside the train split
     python benchmarks/accuracy.py --write docs/results.md       # the test tables
-    python benchmarks/accuracy.py --write README.md --short
 
 DIR holds UWaveGestureLibrary.npz and UCI_HAR.npz. A result is one record in `--store`; the trained
 encoders' features stay in `--cache`. Nothing is chosen by test rows: hyper-parameters of a read-out

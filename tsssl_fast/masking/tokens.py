@@ -73,7 +73,7 @@ def restore(
         token: (D,), or None for zeros; gets its gradient.
 
     Raises:
-        TypeError, ValueError: naming the argument: another dtype or shape, indices beyond L.
+        TypeError, ValueError: naming the argument: another dtype, shape or device.
     """
     _check_tokens("visible", visible, keep)
     if keep.shape[1] != visible.shape[1]:
