@@ -147,6 +147,8 @@ def main() -> int:
     given = parsed()
     torch.set_num_threads(given.threads)
     os.environ["OMP_NUM_THREADS"] = str(given.threads)
+    # One graph is compiled at a time: a pool of processes would only import torch once more each.
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     facts, ceilings = machine(), limits()
     print(", ".join(f"{k} {v}" for k, v in facts.items()))
     print("ceilings: " + ", ".join(f"{k} {v:.4g}" for k, v in ceilings.items()))
