@@ -128,7 +128,9 @@ CALLS: dict[str, Call] = {
     "negative cosine": Call(f.negative_cosine_similarity, (V, V), constant=(1,)),
     "negative cosine both": _two("negative_cosine_similarity", stop_gradient=False),
     "mse alignment": Call(f.mse_alignment, (V, V), constant=(1,)),
+    "mse alignment both": _two("mse_alignment", stop_gradient=False),
     "smooth l1 alignment": Call(f.smooth_l1_alignment, (V, V), constant=(1,)),
+    "smooth l1 alignment both": _two("smooth_l1_alignment", stop_gradient=False),
     "collossl": Call(f.collossl_loss, (V, (2, *V), (1, *V))),
     "clan": _two("clan_loss", temperature=0.5),
     "nnclr": Call(

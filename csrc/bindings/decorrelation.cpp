@@ -112,11 +112,13 @@ void bind_options(py::module_& module) {
            py::kw_only(), py::arg("factor"), py::arg("weight"), py::arg("computed"));
   py::class_<VicregOptions>(module, "VicregOptions")
       .def(py::init([](const VicregTerm& invariance, const VicregTerm& variance,
-                       const VicregTerm& covariance, double gamma, double eps, bool correlation) {
-             return VicregOptions{invariance, variance, covariance, gamma, eps, correlation};
+                       const VicregTerm& covariance, double gamma, double eps, double norm_eps,
+                       bool correlation) {
+             return VicregOptions{invariance, variance, covariance, gamma,
+                                  eps,        norm_eps, correlation};
            }),
            py::kw_only(), py::arg("invariance"), py::arg("variance"), py::arg("covariance"),
-           py::arg("gamma"), py::arg("eps"), py::arg("correlation"));
+           py::arg("gamma"), py::arg("eps"), py::arg("norm_eps"), py::arg("correlation"));
   py::class_<BarlowOptions>(module, "BarlowOptions")
       .def(py::init([](const Term& on, const Term& off, double eps, bool center, bool unbiased) {
              return BarlowOptions{on, off, eps, center, unbiased};

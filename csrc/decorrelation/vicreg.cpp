@@ -31,7 +31,7 @@ struct VicregMoments {
 inline double vicreg_scale(const VicregOptions& options, double squares) {
   if (!options.correlation) return 1;
   const double norm = std::sqrt(squares);
-  return 1 / (norm > options.eps ? norm : options.eps);
+  return 1 / (norm > options.norm_eps ? norm : options.norm_eps);
 }
 
 // Views::as_they_are of a view. One product of bfloat16 inputs is cheaper than those of centred
@@ -257,7 +257,7 @@ bool vicreg_view(const Views<In>& views, int v, const VicregOptions& options,
     inner[c] = views.gram ? T(-off * squares[c] * scale * scale) : T(0);
     outer[c] =
         T(!hinge || deviation >= options.gamma ? 0 : -upstream[1] / (double(n - 1) * deviation));
-    project[c] = T(scale * options.eps < 1 ? 1 : 0);
+    project[c] = T(scale * options.norm_eps < 1 ? 1 : 0);
   }
   if (as_is && !views.gram) products_of_means(moments.mean + v * dim, matrix, dim, shift);
   const Coefficients<T> k{x,

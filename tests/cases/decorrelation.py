@@ -26,9 +26,11 @@ def draws_of(n: int, dim: int) -> int:
     return 64 if n == 2 else 16 if n * dim < 1000 else 4
 
 
-def vicreg(kernel: str, correlation: bool = False, eps: float = 1e-4) -> Callable[..., Tensor]:
+def vicreg(
+    kernel: str, correlation: bool = False, norm_eps: float = spec.NORM_EPS
+) -> Callable[..., Tensor]:
     def loss(*z: Tensor) -> Tensor:
-        settings = spec.VICRegSettings(1.0, 1.0, 1.0, *WEIGHTS, gamma=1.0, eps=eps)
+        settings = spec.VICRegSettings(1.0, 1.0, 1.0, *WEIGHTS, 1.0, 1e-4, norm_eps)
         flags = spec.ALL_TERMS | (spec.CORRELATION * correlation)
         if len(z) == 2:
             return torch.ops.tsssl_fast.vicreg(*z, settings, flags, "", kernel)[0]
@@ -37,9 +39,11 @@ def vicreg(kernel: str, correlation: bool = False, eps: float = 1e-4) -> Callabl
     return loss
 
 
-def vicreg_definition(correlation: bool = False, eps: float = 1e-4) -> Callable[..., Tensor]:
+def vicreg_definition(
+    correlation: bool = False, norm_eps: float = spec.NORM_EPS
+) -> Callable[..., Tensor]:
     def loss(*z: Tensor) -> Tensor:
-        terms = reference_vicreg.vicreg(z, 1.0, eps, correlation)
+        terms = reference_vicreg.vicreg(z, 1.0, 1e-4, correlation, norm_eps)
         return sum(w * t for w, t in zip(WEIGHTS, terms, strict=True))
 
     return loss
@@ -62,10 +66,15 @@ def barlow_definition(center: bool, unbiased: bool) -> Callable[..., Tensor]:
     return loss
 
 
-def check_vicreg(kernel: str, draws: list[list[Tensor]], correlation: bool = False) -> None:
+def check_vicreg(
+    kernel: str,
+    draws: list[list[Tensor]],
+    correlation: bool = False,
+    norm_eps: float = spec.NORM_EPS,
+) -> None:
     accept_all(
-        vicreg(kernel, correlation),
-        vicreg_definition(correlation),
+        vicreg(kernel, correlation, norm_eps),
+        vicreg_definition(correlation, norm_eps),
         [(z, torch.tensor(1.7, dtype=torch.float64)) for z in draws],
         spec.ERROR_FACTOR,
     )

@@ -37,7 +37,7 @@ Real product(const Matrix& a, const Matrix& b, const Size& s, std::int64_t i, st
 }
 
 const tsssl::VicregOptions kVicreg{
-    {{0.5, 25}, true}, {{0.25, 20}, true}, {{2, 1.5}, true}, 1.0, 1e-4, false};
+    {{0.5, 25}, true}, {{0.25, 20}, true}, {{2, 1.5}, true}, 1.0, 1e-4, 1e-12, false};
 
 Real vicreg(const Matrix& z, const Size& s) {
   const std::size_t size = s.n * s.dim;

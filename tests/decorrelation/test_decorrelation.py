@@ -115,6 +115,21 @@ def test_converged_barlow(kernel: str, shape: tuple[int, int]) -> None:
     check_barlow(kernel, draws, True, False)
 
 
+@pytest.mark.parametrize("norm_eps", [spec.NORM_EPS, 1e-3])
+@pytest.mark.parametrize("shape", [(9, 40), (40, 9)])
+def test_least_norm_of_a_column(kernel: str, shape: tuple[int, int], norm_eps: float) -> None:
+    """It is not the variance's eps: columns of norm 1e-5 to 1 on both sides of the former."""
+    scale = torch.logspace(-5, 0, shape[1])
+    draws = [[scale * z for z in views(*shape)] for _ in range(draws_of(*shape))]
+    check_vicreg(kernel, draws, True, norm_eps)
+    z = [x.double() for x in draws[0]]
+    actual = value_and_gradients(vicreg(kernel, True, norm_eps), z)
+    truth = value_and_gradients(vicreg_definition(True, norm_eps), z)
+    torch.testing.assert_close(actual, truth, rtol=1e-9, atol=1e-9)
+    floor, no_floor = (vicreg_definition(True, eps)(*z) for eps in (1e-3, spec.NORM_EPS))
+    assert floor < 0.9 * no_floor  # the two settings are told apart
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(8, 20), (20, 8)])
 def test_constant_batch(kernel: str, shape: tuple[int, int], dtype: torch.dtype) -> None:

@@ -197,6 +197,7 @@ def of(*shape: int) -> Tensor:
         (ValueError, r"covariance_weight: nan", lambda v, b: v(*pair(), covariance_weight=NAN)),
         (TypeError, r"covariance_weight: str", lambda v, b: v(*pair(), covariance_weight="1")),
         (ValueError, r"eps: 0", lambda v, b: v(*pair(), eps=0)),
+        (ValueError, r"norm_eps: 0", lambda v, b: v(*pair(), norm_eps=0)),
         (ValueError, r"eps: -1", lambda v, b: b(*pair(), eps=-1)),
         (ValueError, r"gamma: 0", lambda v, b: v(*pair(), gamma=0)),
         (ValueError, r"lambd: -1", lambda v, b: b(*pair(), lambd=-1)),

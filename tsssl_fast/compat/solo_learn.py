@@ -108,7 +108,7 @@ def vibcreg_loss_func(
     loss = _vicreg(z1, z2, sim_loss_weight, 0.0, 0.0)
     views = _all(z1, z2)
     loss = loss + _vicreg(*views, 0.0, var_loss_weight, 0.0)
-    penalties = [functional.covariance_penalty(z, correlation=True, eps=1e-12) for z in views]
+    penalties = [functional.covariance_penalty(z, correlation=True) for z in views]
     return result(loss + cov_loss_weight * (penalties[0] + penalties[1]), z1)
 
 

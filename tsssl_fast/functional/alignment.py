@@ -37,24 +37,26 @@ def negative_cosine_similarity(
     ).mean()
 
 
-def mse_alignment(prediction: Tensor, target: Tensor) -> Tensor:
-    """(1/(N D)) ||p - t||², no gradient into the target; p, t: (N, D) floating.
+def mse_alignment(prediction: Tensor, target: Tensor, *, stop_gradient: bool = True) -> Tensor:
+    """(1/(N D)) ||p - t||²; p, t: (N, D) floating.
 
     Args, returns, raises: as for negative_cosine_similarity.
     """
-    return torch.nn.functional.mse_loss(*_pair(prediction, target))
+    return torch.nn.functional.mse_loss(*_pair(prediction, target, stop_gradient))
 
 
-def smooth_l1_alignment(prediction: Tensor, target: Tensor, *, beta: float = 1.0) -> Tensor:
-    """Mean of e² / (2 beta) where |e| < beta, else |e| - beta / 2, e = p - t; no gradient into t.
+def smooth_l1_alignment(
+    prediction: Tensor, target: Tensor, *, beta: float = 1.0, stop_gradient: bool = True
+) -> Tensor:
+    """Mean of e² / (2 beta) where |e| < beta, else |e| - beta / 2, e = p - t (data2vec).
 
     p, t: (N, D) floating. Args, returns, raises: as for negative_cosine_similarity; beta > 0.
     """
-    p, t = _pair(prediction, target)
+    p, t = _pair(prediction, target, stop_gradient)
     return torch.nn.functional.smooth_l1_loss(p, t, beta=checks.positive("beta", beta))
 
 
-def _pair(prediction: Tensor, target: Tensor, stop_gradient: bool = True) -> tuple[Tensor, Tensor]:
+def _pair(prediction: Tensor, target: Tensor, stop_gradient: bool) -> tuple[Tensor, Tensor]:
     checks.matrix("prediction", prediction)
     checks.matrix("target", target)
     checks.alike(("prediction", "target"), (prediction, target))

@@ -14,6 +14,7 @@ from tsssl_fast.functional.decorrelation.barlow_twins import (
 )
 from tsssl_fast.functional.decorrelation.vicreg import VICRegTerms, vicreg_convention
 from tsssl_fast.losses.base import AcrossProcesses, LossModule, Precision
+from tsssl_fast.ops.decorrelation.spec import NORM_EPS
 
 _Positive = Annotated[float, checks.positive]
 
@@ -32,6 +33,7 @@ class VICRegLoss(LossModule, AcrossProcesses, kw_only=True):
     covariance_weight: float | None = None
     gamma: _Positive = 1.0
     eps: _Positive = 1e-4
+    norm_eps: _Positive = NORM_EPS
     convention: str = "official"
     correlation: bool | None = None
     precision: Precision = None
@@ -64,6 +66,7 @@ class VICRegLoss(LossModule, AcrossProcesses, kw_only=True):
             covariance_weight=self.covariance_weight,
             gamma=self.gamma,
             eps=self.eps,
+            norm_eps=self.norm_eps,
             convention=self.convention,
             correlation=self.correlation,
             return_terms=return_terms,

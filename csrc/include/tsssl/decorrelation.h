@@ -60,8 +60,9 @@ struct VicregTerm : Term {
 struct VicregOptions {
   VicregTerm invariance, variance, covariance;
   double gamma;
-  double eps;
-  bool correlation;  // columns over max(their norm, eps) before the second moments (VIbCReg)
+  double eps;  // added to the variance
+  double norm_eps;
+  bool correlation;  // columns over max(their norm, norm_eps) before the second moments (VIbCReg)
 
   static constexpr int kTerms = 3;
 };
@@ -71,7 +72,7 @@ struct VicregOptions {
 //   pairs  = sum over views a < b of ||z_a - z_b||^2
 //   hinge  = sum_j max(0, gamma - sqrt(SS_j / (n - 1) + eps))        for each view
 //   off    = sum_{i != j} C_ij^2, diagonal = sum_j C_jj^2             for each view
-// With `correlation`, C = u^T u with u_j = x_j / max(||x_j||, eps).
+// With `correlation`, C = u^T u with u_j = x_j / max(||x_j||, norm_eps).
 //   moments: [pairs, hinge[count], off[count], diagonal[count], mean[count][dim], SS[count][dim]]
 //     mean and SS are 0 with the invariance alone;
 //   square: (count, side, side): x x^T or x^T x (of u with `correlation`), kept for the backward;

@@ -13,7 +13,7 @@ def covariance_penalty(
     z: Tensor,
     *,
     correlation: bool = False,
-    eps: float = 1e-4,
+    eps: float = spec.NORM_EPS,
     precision: str | None = None,
     backend: str | None = None,
 ) -> Tensor:
@@ -33,7 +33,7 @@ def covariance_penalty(
     dim = z.shape[1]
     factor = 1.0 / (dim * dim) if correlation else 1.0 / dim
     eps = checks.positive("eps", eps)
-    settings = VICRegSettings(0.0, 0.0, factor, 0.0, 0.0, 1.0, gamma=1.0, eps=eps)
+    settings = VICRegSettings(0.0, 0.0, factor, 0.0, 0.0, 1.0, gamma=1.0, eps=1.0, norm_eps=eps)
     flags = spec.COVARIANCE | spec.CORRELATION if correlation else spec.COVARIANCE
     return run_vicreg((z,), settings, flags, precision, backend)[0]
 

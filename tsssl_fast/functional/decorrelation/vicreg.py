@@ -43,6 +43,7 @@ class VICRegOptions(TypedDict, total=False):
     covariance_weight: float | None
     gamma: float
     eps: float
+    norm_eps: float
     convention: str
     correlation: bool | None
     precision: str | None
@@ -96,6 +97,7 @@ def vicreg_loss(
     covariance_weight: float | None = None,
     gamma: float = 1.0,
     eps: float = 1e-4,
+    norm_eps: float = spec.NORM_EPS,
     convention: str = "official",
     correlation: bool | None = None,
     return_terms: bool = False,
@@ -129,7 +131,9 @@ def vicreg_loss(
             the loss is that of all in torch.promote_types of them.
         invariance_weight, variance_weight, covariance_weight: >= 0; None takes the convention's.
         gamma: the standard deviation that the hinge keeps, > 0.
-        eps: added to the variance, > 0; for `correlation` also the least norm of a column.
+        eps: added to the variance, > 0.
+        norm_eps: the least norm of a column for `correlation`, > 0; its gradient is that of
+            x / norm_eps below.
         correlation: penalise correlations instead of covariances (VIbCReg); None: the convention's.
         return_terms: return VICRegTerms with the unweighted terms.
         return_stats: the same, with one CollapseReport per view from the sums of this pass.
@@ -150,8 +154,8 @@ def vicreg_loss(
     Raises:
         TypeError: an input is no floating tensor, or a number is none.
         ValueError: not (N, ..., D), fewer than two rows, shapes or devices differ, a weight
-            negative, gamma or eps not positive, unknown convention, precision or backend. With
-            process_group: on every process, where one's views are wrong, or columns, dtypes or
+            negative, gamma, eps or norm_eps not positive, unknown convention, precision or backend.
+            With process_group: on every process, where one's views are wrong, or columns, dtypes or
             options differ between processes; where torch.distributed is not initialised.
         BackendUnavailableError: the backend asked for can not run these inputs.
     """
@@ -160,7 +164,7 @@ def vicreg_loss(
         options = {
             **{"invariance": invariance_weight, "variance": variance_weight, "gamma": gamma},
             **{"covariance": covariance_weight, "convention": convention, "eps": eps},
-            "correlation": correlation,
+            **{"correlation": correlation, "norm_eps": norm_eps},
         }
         views = views_of_all("vicreg_loss", views, process_group, ddp, options)
         z1, z2, *more = views  # type: ignore[assignment]  # a list for a tuple
@@ -182,7 +186,7 @@ def vicreg_loss(
     wanted = return_terms or return_stats
     chosen = (
         *(convention, invariance_weight, variance_weight, covariance_weight),
-        *(gamma, eps, correlation, wanted, len(views), z1.shape),
+        *(gamma, eps, norm_eps, correlation, wanted, len(views), z1.shape),
     )
     choose = _settings if torch.compiler.is_compiling() else _remembered
     try:
@@ -231,6 +235,7 @@ def _settings(
     covariance_weight: float | None,
     gamma: float,
     eps: float,
+    norm_eps: float,
     correlation: bool | None,
     all_terms: bool,
     count: int,
@@ -241,6 +246,7 @@ def _settings(
         convention, invariance_weight, variance_weight, covariance_weight
     )
     gamma, eps = checks.positive("gamma", gamma), checks.positive("eps", eps)
+    norm_eps = checks.positive("norm_eps", norm_eps)
     normalised = chosen.correlation if correlation is None else correlation
     (n, dim), flags = shape, spec.CORRELATION if normalised else 0
     for bit, weight in zip(_BITS, given, strict=True):
@@ -253,6 +259,7 @@ def _settings(
         *given,
         gamma,
         eps,
+        norm_eps,
     )
     return settings, flags
 

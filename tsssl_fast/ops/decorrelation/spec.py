@@ -29,6 +29,10 @@ GRADIENT_ULPS = 0.25
 # the penalty, and beyond this ratio the view is taken again in float64.
 MAX_CANCELLATION = 8
 
+# The least norm of a column whose correlations are taken: the default of
+# torch.nn.functional.normalize, which the published code calls.
+NORM_EPS = 1e-12
+
 
 # An operator's kernel and the one of its backward; those of `vicreg_views` are vicreg's.
 OPERATORS = tuple(
@@ -74,6 +78,7 @@ class VICRegSettings(NamedTuple):
     covariance_weight: float
     gamma: float
     eps: float
+    norm_eps: float = NORM_EPS
 
     @property
     def factors(self) -> tuple[float, ...]:

@@ -23,6 +23,7 @@ def _options(settings: tuple[float, ...], flags: int) -> Any:
         },
         gamma=given.gamma,
         eps=given.eps,
+        norm_eps=given.norm_eps,
         correlation=bool(flags & spec.CORRELATION),
     )
 

@@ -17,7 +17,9 @@ from tsssl_fast.ops.decorrelation.numba.views import WIDE, cancels, difference, 
 from tsssl_fast.ops.decorrelation.spec import VICRegMoments
 
 
-def vicreg(z: Sequence[Tensor], gamma: float, eps: float, flags: int) -> tuple[Tensor, Tensor]:
+def vicreg(
+    z: Sequence[Tensor], gamma: float, eps: float, norm_eps: float, flags: int
+) -> tuple[Tensor, Tensor]:
     rows = [numba_views.rows_of(v) for v in z]
     views = [arrays.array(r) for r in rows]
     count, (n, dim) = len(views), views[0].shape
@@ -31,7 +33,7 @@ def vicreg(z: Sequence[Tensor], gamma: float, eps: float, flags: int) -> tuple[T
         parts.distance[0] = sum(numba_views.squared_distance(a, b) for a, b in pairs)
     if not by_column:
         return moments, saved
-    settings = Settings(gamma, eps, bool(flags & spec.CORRELATION))
+    settings = Settings(gamma, eps, norm_eps, bool(flags & spec.CORRELATION))
     second = saved.numpy() if flags & spec.COVARIANCE else None
     both = bool(flags & spec.INVARIANCE) and count == 2
     numba_views.vicreg_forward(views, settings, parts, both, second)
@@ -66,7 +68,7 @@ def _wide(view: np.ndarray, settings: Settings, parts: VICRegMoments, v: int) ->
     squares, one = parts.squares[v : v + 1], slice(v, v + 1)
     scale = np.ones_like(squares)
     if settings.correlation:
-        scale = 1 / np.maximum(np.sqrt(squares), settings.eps)
+        scale = 1 / np.maximum(np.sqrt(squares), settings.norm_eps)
     return standardising([view], parts.mean[one], scale, WIDE)[0]
 
 
@@ -77,12 +79,13 @@ def vicreg_backward(
     second_moments: Tensor,
     gamma: float,
     eps: float,
+    norm_eps: float,
     flags: int,
 ) -> list[Tensor]:
     rows = [numba_views.rows_of(v) for v in z]
     views = [arrays.array(r) for r in rows]
     count, (n, dim) = len(views), views[0].shape
-    settings = Settings(gamma, eps, bool(flags & spec.CORRELATION))
+    settings = Settings(gamma, eps, norm_eps, bool(flags & spec.CORRELATION))
     parts = VICRegMoments.of(moments.contiguous().numpy(), count, dim)
     off = 4 * upstream[2] / (1.0 if settings.correlation else float(n - 1)) ** 2
     product = bool(flags & spec.COVARIANCE) and off != 0

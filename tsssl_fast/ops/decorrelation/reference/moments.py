@@ -13,9 +13,9 @@ def off_diagonal(matrix: Tensor) -> Tensor:
     return matrix - torch.diag(matrix.diagonal())
 
 
-def _columns(z: Tensor, correlation: bool, eps: float) -> Tensor:
+def _columns(z: Tensor, correlation: bool, norm_eps: float) -> Tensor:
     x = z - z.mean(dim=0)
-    return torch.nn.functional.normalize(x, dim=0, eps=eps) if correlation else x
+    return torch.nn.functional.normalize(x, dim=0, eps=norm_eps) if correlation else x
 
 
 def _pairs(views: Sequence[Tensor]) -> Tensor:
@@ -26,14 +26,14 @@ def _pairs(views: Sequence[Tensor]) -> Tensor:
     return total
 
 
-def second_moments(z: Tensor, eps: float, correlation: bool) -> Tensor:
-    x = _columns(z, correlation, eps)
+def second_moments(z: Tensor, norm_eps: float, correlation: bool) -> Tensor:
+    x = _columns(z, correlation, norm_eps)
     c = product(x.T, x)
     return c if correlation else c / (len(z) - 1)
 
 
-def _off(z: Tensor, eps: float, correlation: bool) -> Tensor:
-    return off_diagonal(second_moments(z, eps, correlation)).square().sum()
+def _off(z: Tensor, norm_eps: float, correlation: bool) -> Tensor:
+    return off_diagonal(second_moments(z, norm_eps, correlation)).square().sum()
 
 
 def smaller_side(left: Tensor, right: Tensor) -> Tensor:

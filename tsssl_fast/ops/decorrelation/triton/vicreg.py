@@ -18,10 +18,10 @@ from tsssl_fast.ops.decorrelation.triton.products import (
 )
 
 
-def _scale(squares: Tensor, eps: float, flags: int) -> Tensor:
+def _scale(squares: Tensor, norm_eps: float, flags: int) -> Tensor:
     if not flags & spec.CORRELATION:
         return torch.ones_like(squares)
-    return 1 / squares.sqrt().clamp_min(eps)
+    return 1 / squares.sqrt().clamp_min(norm_eps)
 
 
 def _squares(view: View, out: Tensor) -> Tensor:
@@ -47,7 +47,9 @@ def _off_diagonal(z: Tensor, mean: Tensor, scale: Tensor, diagonal: Tensor, out:
     return torch.where(wide, penalty(total - diagonal), off)
 
 
-def vicreg(z: Sequence[Tensor], gamma: float, eps: float, flags: int) -> tuple[Tensor, Tensor]:
+def vicreg(
+    z: Sequence[Tensor], gamma: float, eps: float, norm_eps: float, flags: int
+) -> tuple[Tensor, Tensor]:
     n, dim = z[0].shape
     compute, count = spec.compute_dtype(z[0].dtype), len(z)
     size, shape = VICRegMoments.sizes(count, n, dim, flags)
@@ -64,7 +66,7 @@ def vicreg(z: Sequence[Tensor], gamma: float, eps: float, flags: int) -> tuple[T
         parts.hinge[:] = (gamma - deviation).clamp_min(0).sum(1)
     if covariance:
         unit = 1.0 if flags & spec.CORRELATION else float(n - 1)
-        scale = _scale(squares, eps, flags)
+        scale = _scale(squares, norm_eps, flags)
         diagonal = (squares * scale * scale).square().sum(1)
         for v in range(count):
             off = _off_diagonal(z[v], parts.mean[v], scale[v], diagonal[v], saved[v])
@@ -100,6 +102,7 @@ def vicreg_backward(
     saved: Tensor,
     gamma: float,
     eps: float,
+    norm_eps: float,
     flags: int,
 ) -> list[Tensor]:
     """upstream: the number 0 where nothing follows in a sum, else tensors of one number."""
@@ -116,7 +119,7 @@ def vicreg_backward(
     gradients = []
     for v in range(count):
         mean, squares = parts.mean[v], parts.squares[v]
-        scale = _scale(squares, eps, flags)
+        scale = _scale(squares, norm_eps, flags)
         if alpha is None and hinge is None:
             mean, scale = 0 * mean, 0 * scale
         deviation = (squares / (n - 1) + eps).sqrt()
@@ -130,7 +133,7 @@ def vicreg_backward(
             if alpha is None or not spec.gram(n, dim)
             else -alpha * squares * scale * scale,
             outer=outer,
-            project=(scale * eps < 1).double() if flags & spec.CORRELATION else None,
+            project=(scale * norm_eps < 1).double() if flags & spec.CORRELATION else None,
         )
         other = None if distance is None else _others(z, v)
         out = z[v].new_empty((n, dim))

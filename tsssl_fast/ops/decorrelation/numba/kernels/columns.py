@@ -22,6 +22,7 @@ from tsssl_fast.ops.decorrelation.spec import VICRegMoments
 class Settings(NamedTuple):
     gamma: float
     eps: float
+    norm_eps: float
     correlation: bool
 
 
@@ -77,7 +78,7 @@ def _standardising(mean, squares, settings, out, j):
     scale = 1.0
     if settings.correlation:
         norm = math.sqrt(squares)
-        scale = 1.0 / (settings.eps if norm < settings.eps else norm)  # NaN stays
+        scale = 1.0 / (settings.norm_eps if norm < settings.norm_eps else norm)  # NaN stays
     number = out.dtype.type
     out[kernels.MEAN, j] = number(mean)
     out[kernels.REST, j] = number(mean - out[kernels.MEAN, j])
@@ -114,4 +115,4 @@ def write_factors(factors, v, n, first, last):
         slope = 0.0 if deviation >= settings.gamma else -hinge / ((n - 1) * deviation)
         out[kernels.INNER, c] = -inner * squares * scale * scale
         out[kernels.OUTER, c] = slope / scale
-        out[kernels.PROJECT, c] = 1.0 if scale * settings.eps < 1 else 0.0
+        out[kernels.PROJECT, c] = 1.0 if scale * settings.norm_eps < 1 else 0.0
