@@ -1,5 +1,12 @@
-"""The short cut of soft targets: sum_j t_ij (log sum exp a_i - a_ij) is a log-sum of all pairs less
-one product with T, since sum_j t_ij s_ij = <u_i, (T v)_i>."""
+"""The short cut of soft targets, with the loss of a row as that of its strongest target r and the
+rest, since sum_j t_ij s_ij = <u_i, (T v)_i>:
+
+    sum_j t_ij (log sum exp a_i - a_ij)
+        = (sum_j t_ij) log(1 + sum over j != r of exp(a_ij - a_ir))
+        + <u_i, sum over j != r of t_ij (v_r - v_j)> / tau
+
+Neither term is a difference of large numbers where a row has converged.
+"""
 
 from collections.abc import Callable
 
@@ -10,6 +17,7 @@ from tsssl_fast.backends.precision import product
 from tsssl_fast.functional.contrastive.problem import PairTemperature, Problem, inverse
 from tsssl_fast.functional.contrastive.row_losses import Rows
 from tsssl_fast.functional.contrastive.sides import embedded
+from tsssl_fast.ops.contrastive.reference.pairs import log1p_exp
 
 Classes = Callable[[Tensor, Tensor | None, Problem], Rows]
 
@@ -34,23 +42,73 @@ def why_not(problem: Problem) -> list[str]:
 
 
 def row_statistics(q: Tensor, k: Tensor | None, problem: Problem, classes: Classes) -> Rows:
-    """`classes` gives the log-sums; without ids every pair is a negative."""
-    found = classes(q, k, problem._replace(targets=None))
-    rules = problem.rules
-    u = embedded(q, rules.q_valid, rules.normalize)
-    v = u if k is None else embedded(k, rules.k_valid, rules.normalize)
-    targets = _of_pairs(problem).to(v.dtype)
-    tau = problem.temperature
+    """`classes` gives the log-sums: the strongest target of a row is its one positive."""
+    assert k is not None  # one set comes as two, as targets need not be symmetric
+    rules, tau = problem.rules, problem.temperature
     assert not isinstance(tau, PairTemperature)
+    u = embedded(q, rules.q_valid, rules.normalize)
+    v = embedded(k, rules.k_valid, rules.normalize)
     scaled = u * inverse(tau, q).to(u.dtype).reshape(-1, 1)
-    parts = [_less(targets, scaled, v, problem.precision)]
-    if rules.symmetric:
-        parts.append(_less(targets.T, v, scaled, problem.precision))
-    weight, mean = (torch.cat(x) for x in zip(*parts, strict=True))
-    some = found.has_negative
-    loss = torch.where(some, weight * torch.where(some, found.negative, 0.0) - mean, 0.0)
-    positive = torch.where(weight.detach() > 0, 0.0, -torch.inf)
-    return found._replace(positive=positive, pairwise=loss)
+    targets = _of_pairs(problem).to(v.dtype)
+    plain = problem._replace(targets=None, rules=rules._replace(symmetric=False))
+    queries = _side(q, k, plain, targets, scaled, v, classes)
+    if not rules.symmetric:
+        return queries
+    back = _transposed(plain)
+    if isinstance(tau, Tensor) and tau.dim():  # of the queries, which are columns here
+        q, k = scaled, v
+        back = back._replace(temperature=1.0, rules=back.rules._replace(normalize=False))
+    keys = _side(k, q, back, targets.T, v, scaled, classes)
+    return Rows(*(torch.cat(x) for x in zip(queries[:4], keys[:4], strict=True)))  # type: ignore[arg-type]
+
+
+def _side(
+    q: Tensor,
+    k: Tensor,
+    problem: Problem,
+    targets: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    classes: Classes,
+) -> Rows:
+    """The rows of q; a_ij = <rows_i, columns_j>."""
+    at, top, rest = _strongest(targets)
+    ids = torch.where(top > 0, at, -1)
+    every = torch.arange(len(k), device=q.device)
+    found = classes(q, k, problem._replace(rules=problem.rules._replace(q_id=ids, k_id=every)))
+    with torch.autocast(q.device.type, enabled=False):
+        weight = product(rest, columns.new_ones(len(k), 1), problem.precision)
+        apart = weight * columns[at] - product(rest, columns, problem.precision)
+    both = found.has_positive & found.has_negative
+    x = torch.where(both, found.negative, 0.0) - torch.where(both, found.positive, 0.0)
+    loss = (weight[:, 0] + top) * torch.where(both, log1p_exp(x), 0.0) + (rows * apart).sum(dim=1)
+    positive = torch.where(top.detach() > 0, 0.0, -torch.inf)
+    every_pair = torch.logaddexp(found.negative, found.positive).detach()
+    return Rows(every_pair, positive, torch.zeros_like(loss), pairwise=loss)
+
+
+def _strongest(targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each row the column of its largest target, that target, and the targets without it."""
+    if targets.layout == torch.strided:
+        at = targets.detach().argmax(dim=1, keepdim=True)
+        return at[:, 0], targets.gather(1, at)[:, 0], targets.scatter(1, at, 0.0)
+    crow, column, value = targets.crow_indices(), targets.col_indices(), targets.values()
+    m, p = targets.shape
+    row = torch.repeat_interleave(torch.arange(m, device=value.device), crow.diff())
+    top = value.new_zeros(m).scatter_reduce(0, row, value, "amax")
+    candidate = torch.where(value == top[row], column, p)
+    at = column.new_full((m,), p - 1).scatter_reduce(0, row, candidate, "amin")
+    rest = torch.where(column == at[row], 0.0, value)
+    without = torch.sparse_csr_tensor(crow, column, rest, targets.shape, check_invariants=False)
+    return at, top, without
+
+
+def _transposed(problem: Problem) -> Problem:
+    """The keys against the queries, without further keys."""
+    r = problem.rules
+    mask = None if r.mask is None else r.mask.T.contiguous()
+    rules = r._replace(q_valid=r.k_valid, k_valid=r.q_valid, mask=mask)
+    return problem._replace(rules=rules, negatives=None, query_keys=None)
 
 
 def _of_pairs(problem: Problem) -> Tensor:
@@ -70,16 +128,5 @@ def _of_pairs(problem: Problem) -> Tensor:
     return targets
 
 
-def _diagonal(x: Tensor) -> Tensor:
-    return torch.eye(len(x), dtype=torch.bool, device=x.device)
-
-
 def _column(flags: Tensor | None) -> Tensor | None:
     return None if flags is None else flags[:, None]
-
-
-def _less(targets: Tensor, u: Tensor, v: Tensor, precision: str) -> tuple[Tensor, Tensor]:
-    """Per row sum_j t_ij, and sum_j t_ij <u_i, v_j>."""
-    with torch.autocast(u.device.type, enabled=False):
-        mean = (u * product(targets, v, precision)).sum(dim=1)
-        return product(targets, v.new_ones(len(v), 1), precision)[:, 0], mean
