@@ -2,12 +2,14 @@
 compilation; every loss of the table."""
 
 import copy
+import inspect
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from loss_calls import CALLS, V, modules
+from loss_calls import CALLS, IDS, SEGMENTS, TARGETS, V, modules
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.checkpoint import checkpoint
@@ -130,6 +132,67 @@ def test_a_scaled_step_under_autocast(dtype: torch.dtype, overflows: bool) -> No
     torch.testing.assert_close(layer.weight, twin.weight, rtol=1e-2, atol=1e-3)
 
 
+# A loss of numbers that a training changes and of its tensors; the numbers; the tensors' shapes.
+Numbered = tuple[Any, tuple[str, ...], tuple[tuple[int, ...], ...]]
+
+
+def numbered(name: str, *numbers: str, shapes: Any = (V, V), **options: Any) -> Numbered:
+    function = getattr(functional, name)
+    return lambda values, *x: function(*x, **values, **options), numbers, shapes
+
+
+THREE = ((2, 3, 2), (2, 3, 2))
+NUMBERED: dict[str, Numbered] = {
+    "nt_xent": numbered("nt_xent_loss", "temperature"),
+    "nt_xent relations": (
+        lambda values, a, b: functional.nt_xent_loss(
+            a, b, temperature=functional.PairTemperature(**values)
+        ),
+        *(("positive", "negative"), (V, V)),
+    ),
+    "dcl": numbered("dcl_loss", "temperature"),
+    "dclw": numbered("dclw_loss", "temperature", "sigma"),
+    "info_nce": numbered("info_nce_loss", "temperature", shapes=(V, V), symmetric=True),
+    "moco": numbered("moco_loss", "temperature", shapes=(V, V, (5, 3))),
+    "clip": numbered("clip_loss", "temperature"),
+    "siglip": numbered("siglip_loss", "logit_scale", "logit_bias"),
+    "sup_con": numbered("sup_con_loss", "temperature", shapes=(V,), labels=IDS),
+    "triplet": numbered("triplet_loss", "margin", shapes=(V,), labels=IDS),
+    "contrastive": numbered(
+        "contrastive_loss", "temperature", "hardness", "debias", q_ids=IDS, k_ids=IDS
+    ),
+    "contrastive targets": numbered("contrastive_loss", "temperature", targets=TARGETS),
+    "grouped": numbered("grouped_nt_xent_loss", "temperature", shapes=THREE),
+    "hierarchical": numbered("hierarchical_contrastive_loss", "alpha", "temperature", shapes=THREE),
+    "clan": numbered("clan_loss", "temperature"),
+    "nnclr": numbered("nnclr_loss", "temperature", shapes=(V, V, (5, 3))),
+    "scgc": numbered("scgc_loss", "temperature", shapes=(V,), influence=TARGETS),
+    "collossl": numbered("collossl_loss", "temperature", shapes=(V, (2, *V), (1, *V))),
+    "regions": numbered(
+        *("region_contrastive_loss", "temperature"),
+        shapes=((2, *V), (2, 3, 3)),
+        segments=SEGMENTS,
+    ),
+    "groco": numbered("groco_loss", "steepness", shapes=((2, *V),), hardest=2),
+    "vicreg": numbered("vicreg_loss", "gamma", "eps", "norm_eps", "covariance_weight"),
+    "barlow_twins": numbered("barlow_twins_loss", "lambd", "scale_loss", "eps"),
+    "smooth l1 alignment": numbered("smooth_l1_alignment", "beta"),
+}
+
+
+def test_every_loss_with_numbers_is_in_the_table() -> None:
+    with_numbers = {
+        name
+        for name in functional.__all__
+        if name.endswith("_loss")
+        and {"temperature", "margin", "logit_scale", "lambd", "gamma"}
+        & inspect.signature(getattr(functional, name)).parameters.keys()
+    }
+    assert len(with_numbers) > 15
+    text = Path(__file__).read_text()
+    assert [name for name in with_numbers if f'"{name}"' not in text] == []
+
+
 class Counting:
     """A compiler that counts the graphs it gets."""
 
@@ -157,4 +220,18 @@ def test_a_changed_temperature_compiles_once_more(module: Any) -> None:
     for temperature in (0.1, 0.2, 0.3, 0.4, 0.5):
         module.temperature = temperature
         torch.testing.assert_close(compiled(a, second), module(a, second))
+    assert counting.graphs <= 2
+
+
+@pytest.mark.clean_memory
+@pytest.mark.parametrize("name", NUMBERED)
+def test_changed_numbers_compile_once_more(name: str) -> None:
+    torch._dynamo.reset()
+    function, numbers, shapes = NUMBERED[name]
+    counting = Counting()
+    compiled = torch.compile(function, dynamic=True, fullgraph=True, backend=counting)
+    inputs = [torch.randn(shape) for shape in shapes]
+    for first in (0.5, 0.25, 0.3):
+        values = {number: first + i / 8 for i, number in enumerate(numbers)}
+        torch.testing.assert_close(compiled(values, *inputs), function(values, *inputs))
     assert counting.graphs <= 2

@@ -196,7 +196,9 @@ def region_contrastive_loss(
     )
     arguments.check_labels("segments", segments.flatten(), points.flatten(0, 1))
     count = regions.shape[1]
-    if int(segments.max()) >= count:
+    if torch.compiler.is_compiling():  # a graph does not wait for a number
+        torch._assert_async((segments < count).all(), f"segments: accepted: below {count}")
+    elif int(segments.max()) >= count:
         raise ValueError(f"segments: {int(segments.max())}; accepted: below the {count} regions")
     if valid is not None:
         arguments.check_shape("valid", valid, tuple(regions.shape[:2]), points)

@@ -109,7 +109,7 @@ def hierarchical_contrastive_loss(
         z1, z2, lengths = z1[order], z2[order], lengths[order]
     pyramid: list[operator.Level] = []
     if return_stats or isinstance(temperature, Tensor):
-        pyramid = list(operator.levels(z1, z2, lengths, float(alpha)))
+        pyramid = list(operator.levels(z1, z2, lengths, alpha))
     parts = [part for level in pyramid for part in operator.parts(level)]
     if isinstance(temperature, Tensor):
         losses = [
@@ -119,7 +119,7 @@ def hierarchical_contrastive_loss(
         loss = torch.stack(losses).sum() / len(pyramid)
     else:
         loss = operator.hierarchical_nt_xent(
-            z1, z2, lengths, float(alpha), float(temperature), normalize, products, name
+            z1, z2, lengths, alpha, temperature, normalize, products, name
         )
     if not return_stats:
         return loss
@@ -198,7 +198,7 @@ def _among_processes(
         loss = alpha * hierarchical_contrastive_loss(views[0], views[1], alpha=1.0, **settings)
     if alpha < 1:
         share = agreement.nothing(x, temperature)
-        pyramid = list(operator.levels(z1, z2, lengths, float(alpha)))
+        pyramid = list(operator.levels(z1, z2, lengths, alpha))
         for level in pyramid if len(x) else ():
             steps = series * level.z1.shape[1] if every is None else int(every.sum())
             if level.temporal and steps:
@@ -272,7 +272,7 @@ def _grouped(
         z1, z2 = (embedded(z, None, normalize) for z in (z1, z2))
         root = temperature.to(z1.dtype).rsqrt()
         z1, z2, temperature, normalize = z1 * root, z2 * root, 1.0, False
-    options = (float(temperature), normalize, precision, backend)
+    options = (temperature, normalize, precision, backend)
     loss: Tensor = grouped_nt_xent(z1, z2, lengths, *options)[0]
     return loss
 

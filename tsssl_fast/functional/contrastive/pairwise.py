@@ -186,7 +186,7 @@ def triplet_loss(
     checks.at_least("margin", margin, 0.0)
     checks.choice("reduction", reduction, checks.REDUCTIONS)
     products, name = precision_name(precision), backend_name(backend)
-    loss = triplet_operator.triplet(z, labels, valid, float(margin), normalize, products, name)
+    loss = triplet_operator.triplet(z, labels, valid, margin, normalize, products, name)
     loss = _reduce(loss, valid, reduction)
     if not return_stats:
         return loss

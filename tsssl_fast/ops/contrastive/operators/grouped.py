@@ -13,10 +13,11 @@ from tsssl_fast.ops.contrastive.reference.grouped import grouped_nt_xent as defi
 
 
 def _forward(z1: Tensor, z2: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
-    *given, precision, backend = rest
+    lengths, temperature, normalize, precision, backend = rest
     kernel = dispatch.select("grouped_nt_xent", (z1, z2), backend)
     choice = CHOICES[precision] if precision else torch_setting(z1)
-    return *kernel(z1, z2, *given, choice), saved_choice(fill_value=choice)
+    found = kernel(z1, z2, lengths, float(temperature), normalize, choice)
+    return *found, saved_choice(fill_value=choice)
 
 
 def _forward_fake(z1: Tensor, z2: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -28,9 +29,9 @@ def _forward_fake(z1: Tensor, z2: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tens
 def _backward(
     grad: Tensor, z1: Tensor, z2: Tensor, saved: Tensor, choice: Tensor, *rest: Any
 ) -> tuple[Tensor, Tensor]:
-    *given, backend = rest
+    lengths, temperature, normalize, backend = rest
     kernel = dispatch.select("grouped_nt_xent_backward", (z1, z2, grad), backend)
-    return kernel(grad, z1, z2, saved, *given, int(choice))
+    return kernel(grad, z1, z2, saved, lengths, float(temperature), normalize, int(choice))
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -57,7 +58,7 @@ def _define_backward(
     return g1, g2
 
 
-_OPTIONS = "Tensor? lengths, float temperature, bool normalize"
+_OPTIONS = "Tensor? lengths, Scalar temperature, bool normalize"
 
 grouped_nt_xent = registration.define(
     f"grouped_nt_xent(Tensor z1, Tensor z2, {_OPTIONS}, str precision, str backend) "

@@ -145,13 +145,13 @@ def _forward(
     dtype = spec.compute_dtype(z1.dtype)
     # One layout for views and gradients.
     z1, z2 = (z.to(dtype).contiguous() for z in (z1, z2))
-    pyramid = list(levels(z1, z2, lengths, alpha))
+    pyramid = list(levels(z1, z2, lengths, float(alpha)))
     total, gradients = z1.new_zeros(()), None
     for level in reversed(pyramid):
         if gradient:
             gradients = _below(gradients, level)
         for part in parts(level):
-            arguments = (part.z1, part.z2, part.lengths, temperature, normalize)
+            arguments = (part.z1, part.z2, part.lengths, float(temperature), normalize)
             weight = part.weight / len(pyramid)
             if gradients is None:
                 loss = kernel(*arguments, choice)[0]
@@ -225,7 +225,7 @@ def _define_backward(grad: Tensor, gradients: Tensor, z1: Tensor, z2: Tensor, *r
     return torch.stack(torch.func.vjp(lambda *views: _loss(*views, *rest), z1, z2)[1](grad))
 
 
-_VIEWS = "Tensor z1, Tensor z2, Tensor? lengths, float alpha, float temperature, bool normalize"
+_VIEWS = "Tensor z1, Tensor z2, Tensor? lengths, Scalar alpha, Scalar temperature, bool normalize"
 
 _operator = registration.define(
     f"hierarchical_nt_xent({_VIEWS}, bool gradient, str precision, str backend) "

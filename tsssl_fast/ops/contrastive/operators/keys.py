@@ -60,10 +60,10 @@ def composed(kernels: Any) -> Kernel:
 
 
 def _forward(q: Tensor, k: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    *arguments, precision, backend = rest
+    q_valid, k_valid, beta, normalize, gradient, precision, backend = rest
     kernel = dispatch.select("key_logsumexp", (q, k), backend)
     choice = CHOICES[precision] if precision else torch_setting(q)
-    return kernel(q, k, *arguments, choice)
+    return kernel(q, k, q_valid, k_valid, float(beta), normalize, gradient, choice)
 
 
 def _forward_fake(q: Tensor, k: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
@@ -114,7 +114,7 @@ def _define_backward(grad: Tensor, jacobian: Tensor, q: Tensor, *rest: Any) -> T
     return dq
 
 
-_PAIRS = "Tensor q, Tensor k, Tensor? q_valid, Tensor? k_valid, float beta, bool normalize"
+_PAIRS = "Tensor q, Tensor k, Tensor? q_valid, Tensor? k_valid, Scalar beta, bool normalize"
 
 _operator = registration.define(
     f"key_logsumexp({_PAIRS}, bool gradient, str precision, str backend) -> (Tensor, Tensor)",

@@ -43,9 +43,8 @@ def _forward(
 ) -> Outputs:
     kernel = dispatch.select("triplet", (z,), backend)
     choice = CHOICES[precision] if precision else torch_setting(z)
-    return *kernel(z, margin, _rules(labels, valid, normalize), choice), saved_choice(
-        fill_value=choice
-    )
+    found = kernel(z, float(margin), _rules(labels, valid, normalize), choice)
+    return *found, saved_choice(fill_value=choice)
 
 
 def _forward_fake(z: Tensor, *_: Any) -> Outputs:
@@ -70,7 +69,7 @@ def _backward(
 ) -> Tensor:
     kernel = dispatch.select("triplet_backward", (z,), backend)
     rules = _rules(labels, valid, normalize)
-    return kernel(grad, z, margin, rules, rows, nearest, norms, int(choice))
+    return kernel(grad, z, float(margin), rules, rows, nearest, norms, int(choice))
 
 
 def _backward_fake(grad: Tensor, z: Tensor, *_: Any) -> Tensor:
@@ -106,7 +105,7 @@ def _define_backward(
 
 
 _operator = registration.define(
-    "triplet(Tensor z, Tensor labels, Tensor? valid, float margin, bool normalize, "
+    "triplet(Tensor z, Tensor labels, Tensor? valid, Scalar margin, bool normalize, "
     "str precision, str backend) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     _forward,
     _forward_fake,
@@ -116,7 +115,7 @@ _operator = registration.define(
 )
 _first_order = registration.define(
     "triplet_backward(Tensor grad, Tensor z, Tensor labels, Tensor? valid, Tensor rows, "
-    "Tensor nearest, Tensor norms, Tensor choice, float margin, bool normalize, str backend) "
+    "Tensor nearest, Tensor norms, Tensor choice, Scalar margin, bool normalize, str backend) "
     "-> Tensor",
     _backward,
     _backward_fake,
