@@ -59,7 +59,7 @@ class _Mixing(TorchOnly):
         source = torch.where(acts, slots[..., 1], own).long()
         weight = torch.where(acts, slots[..., 2], 1.0)
         dtype = spec.compute_dtype(x.dtype)
-        mixed = Mixed(y, source.to(x.device), weight.to(x.device, dtype))
+        mixed = Mixed(y, source.to(x.device), weight.to(dtype).to(x.device))
         keep = views is None and x.dim() == 3
         return Mixed(*(part.squeeze(0) for part in mixed)) if keep else mixed
 

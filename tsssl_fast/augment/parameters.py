@@ -96,16 +96,17 @@ class Parameters:
             raise ValueError(
                 f"labels: shape {tuple(labels.shape)}; accepted: (N, T) = ({n}, {t}) or (N, K, T)"
             )
-        source = self.index_map().to(labels.device)
-        index = torch.nan_to_num((source + 0.5).floor()).long().clamp(0, t - 1)
-        moved = labels.expand(len(source), *labels.shape)
+        source = self.index_map()
+        index = torch.nan_to_num((source + 0.5).floor()).long().clamp(0, t - 1).to(labels.device)
+        missing = source.isnan().to(labels.device)
+        moved = labels.expand(len(index), *labels.shape)
         if labels.dim() == 3:
             if labels.shape[1] == c:
                 channel = self._channel_map().to(labels.device)
                 moved = moved.gather(2, channel[..., None].expand(moved.shape))
-            index, source = index[:, :, None], source[:, :, None]
+            index, missing = index[:, :, None], missing[:, :, None]
         moved = moved.gather(-1, index.expand(moved.shape))
-        return torch.where(source.isnan(), torch.full((), fill, dtype=labels.dtype), moved)
+        return torch.where(missing, torch.full((), fill, dtype=labels.dtype), moved)
 
     def overlap(self, first: int = 0, second: int = 1) -> Tensor:
         """(N,) float64: the share of time that two views have in common.

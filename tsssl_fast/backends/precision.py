@@ -106,9 +106,14 @@ def widest(like: Tensor) -> torch.dtype:
     return torch.float64
 
 
+def host_of(x: Tensor) -> torch.device:
+    """Where float64 numbers beside x are: its device, or the CPU where that has none."""
+    return torch.device("cpu") if x.device.type in WITHOUT_FLOAT64 else x.device
+
+
 def product(a: Tensor, b: Tensor, precision: str = NAMES[IEEE]) -> Tensor:
     """a @ b by torch, in float64 where torch's setting allows a larger error than `precision`, or
-    could when a traced product runs; "": as torch's setting is.
+    could when a traced product runs; "", and on a device without float64: as torch's setting is.
 
     The setting is not changed meanwhile: it belongs to the whole process.
     """
@@ -116,6 +121,6 @@ def product(a: Tensor, b: Tensor, precision: str = NAMES[IEEE]) -> Tensor:
     if not precision or a.dtype != torch.float32 or a.layout != torch.strided:
         return a @ b
     known = BF16 if torch.compiler.is_compiling() else torch_setting(a)
-    if known <= NAMES.index(precision):
+    if known <= NAMES.index(precision) or widest(a) == torch.float32:
         return a @ b
     return (a.double() @ b.double()).to(a.dtype)

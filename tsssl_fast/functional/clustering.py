@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from tsssl_fast.backends.precision import widest
 from tsssl_fast.common import checks
 
 
@@ -58,8 +59,9 @@ def kmeans(
     far = (x - x[row]).square().sum(1)
     centres = [x[row]]
     for _ in range(clusters - 1):
-        reach = far.double().cumsum(0)
-        aim = torch.rand((), generator=generator, dtype=torch.float64).to(x.device) * reach[-1]
+        reach = far.to(widest(far)).cumsum(0)
+        turn = torch.rand((), generator=generator, dtype=torch.float64).to(reach.dtype)
+        aim = turn.to(x.device) * reach[-1]
         row = min(int(torch.searchsorted(reach, aim, right=True)), len(x) - 1)
         centres.append(x[row])
         far = torch.minimum(far, (x - x[row]).square().sum(1))

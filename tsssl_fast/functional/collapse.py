@@ -1,8 +1,8 @@
 """Signs of collapse in a batch of embeddings.
 
-`collapse_report(z)` works in float64 without gradients and in O(N D + min(N, D)²) memory; its
-largest cost is the mean correlation, N D² / 2 multiply-adds. The losses give the same report from
-their own sums (`return_stats=True`).
+`collapse_report(z)` works in float64, where the device has it, without gradients and in O(N D +
+min(N, D)²) memory; its largest cost is the mean correlation, N D² / 2 multiply-adds. The losses
+give the same report from their own sums (`return_stats=True`).
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import widest
 from tsssl_fast.common import checks
 
 # RankMe's guard of the logarithm (Garrido et al., ICML 2023).
@@ -69,7 +70,7 @@ def report_from_moments(
     moments: x xᵀ or xᵀ x, whichever is smaller.
     """
     n, dim = z.shape
-    x = z.detach().double()
+    x = z.detach().to(widest(z))
     x = x - (x.mean(dim=0) if mean is None else mean)
     if squares is None:
         squares = x.square().sum(dim=0)
@@ -77,7 +78,7 @@ def report_from_moments(
         moments = x @ x.T if n < dim else x.T @ x
     std = (squares / (n - 1)).sqrt()
     alive = std >= threshold
-    eigenvalues = torch.linalg.eigvalsh(moments.double())
+    eigenvalues = torch.linalg.eigvalsh(moments.to(x.dtype))
     # Below the rounding of the largest an eigenvalue is noise, and its root would count.
     noise = torch.finfo(moments.dtype).eps * len(eigenvalues) * eigenvalues[-1]
     eigenvalues = torch.where(eigenvalues > noise, eigenvalues, 0.0)
@@ -93,7 +94,7 @@ def report_from_moments(
         mean_abs_correlation=_mean_abs_correlation((x / squares.sqrt())[:, alive].to(z.dtype)),
         effective_rank=rank,
         participation_ratio=participation,
-        collapsed_fraction=1 - alive.double().mean().item(),
+        collapsed_fraction=1 - alive.to(x.dtype).mean().item(),
     )
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.augment import inputs, validation
+from tsssl_fast.backends.precision import host_of
 from tsssl_fast.common import checks
 
 
@@ -93,9 +94,10 @@ def inlying_series(
     else:
         q1, q3 = np.nanquantile(table, [0.25, 0.75], axis=0)
         low, high = q1 - wide * (q3 - q1), q3 + wide * (q3 - q1)
-    lower, upper = (torch.from_numpy(v).to(x.device)[:, None] for v in (low, high))
-    outside = (x.double() < lower) | (x.double() > upper)
-    return ~outside.flatten(1).any(1)
+    own = x.to(host_of(x)).double()
+    lower, upper = (torch.from_numpy(v).to(own.device)[:, None] for v in (low, high))
+    outside = (own < lower) | (own > upper)
+    return ~outside.flatten(1).any(1).to(x.device)
 
 
 def uncorrelated_features(features: Tensor, *, threshold: float = 0.95) -> Tensor:

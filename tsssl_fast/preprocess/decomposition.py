@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import conv1d
 
 from tsssl_fast.augment import inputs
+from tsssl_fast.backends.precision import widest
 from tsssl_fast.common import checks
 
 
@@ -35,7 +36,7 @@ def seasonal_decompose(x: Tensor, period: int) -> Decomposition:
         x: (N, C, T) floating, without NaN. period: steps of a season, 2 to T / 2.
 
     Returns:
-        A Decomposition in x's dtype, computed in float64, without gradient.
+        A Decomposition in x's dtype, computed in float64 where the device has it, without gradient.
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -47,7 +48,7 @@ def seasonal_decompose(x: Tensor, period: int) -> Decomposition:
         raise TypeError(f"period: {type(period).__name__}; accepted: an integer")
     if not 2 <= period <= steps // 2:
         raise ValueError(f"period: {period}; accepted: 2 to {steps // 2}, two seasons of {steps}")
-    wide = x.detach().double().flatten(0, 1)
+    wide = x.detach().to(widest(x)).flatten(0, 1)
     half = period // 2
     kernel = torch.ones(2 * half + 1, dtype=wide.dtype, device=x.device)
     if period % 2 == 0:

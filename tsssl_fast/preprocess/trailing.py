@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool1d, pad
 
 from tsssl_fast.augment import inputs, validation
+from tsssl_fast.backends.precision import widest
 from tsssl_fast.common import checks
 
 
@@ -20,7 +21,8 @@ def moving_average(
     known = inputs.per_sample("lengths", lengths, len(x))
     steps = torch.arange(1, x.shape[2] + 1, device=x.device)
     width = min(window, x.shape[2])
-    total = avg_pool1d(pad(x.detach().double(), (width - 1, 0)), width, 1) * width
+    wide = x.detach().to(widest(x))
+    total = avg_pool1d(pad(wide, (width - 1, 0)), width, 1) * width
     y = total / steps.clamp_max(window)
     y = torch.where(steps < least, torch.nan, y).to(x.dtype)
     if known is None:

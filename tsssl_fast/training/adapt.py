@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tsssl_fast import encoders
+from tsssl_fast.backends.precision import host_of
 from tsssl_fast.encoders import padding
 
 
@@ -60,11 +61,11 @@ class Adapted(nn.Module):
 
 def _stretched(x: Tensor, lengths: Tensor, steps: int) -> Tensor:
     """(N, C, T) -> (N, C, steps), linearly, the first and last step of each series on the ends."""
-    share = torch.arange(steps, device=x.device, dtype=torch.float64) / max(1, steps - 1)
-    last = (lengths - 1)[:, None]
-    place = share * last
-    before = place.long()
-    weight = (place - before)[:, None].to(x.dtype)
+    host = host_of(x)
+    share = torch.arange(steps, device=host, dtype=torch.float64) / max(1, steps - 1)
+    place = share * (lengths - 1)[:, None].to(host)
+    weight = (place - place.long())[:, None].to(x.dtype).to(x.device)
+    before, last = place.long().to(x.device), (lengths - 1)[:, None].to(x.device)
 
     def at(step: Tensor) -> Tensor:
         return x.gather(2, torch.minimum(step, last)[:, None].expand(-1, x.shape[1], -1))

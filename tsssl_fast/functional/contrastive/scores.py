@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tsssl_fast.backends.precision import product
+from tsssl_fast.backends.precision import product, widest
 from tsssl_fast.common import checks
 from tsssl_fast.functional.contrastive import arguments
 from tsssl_fast.functional.contrastive.blocks import row_blocks, unit_rows
@@ -62,5 +62,5 @@ def score_distribution(
         return at.flatten().bincount(minlength=2 * bins + 1)[None]
 
     negative, positive = row_blocks(len(u), len(v), block).sum(0)[:-1].chunk(2)
-    edges = torch.linspace(-1, 1, bins + 1, dtype=torch.float64, device=q.device)
+    edges = torch.linspace(-1, 1, bins + 1, dtype=widest(q), device=q.device)
     return ScoreDistribution(edges, positive, negative)

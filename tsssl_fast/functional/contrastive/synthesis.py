@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import widest
 from tsssl_fast.common import checks
 from tsssl_fast.functional.contrastive import arguments
 
@@ -125,6 +126,6 @@ def _beta(
     shape: tuple[int, ...], alpha: float, like: Tensor, generator: torch.Generator | None
 ) -> Tensor:
     """Beta(alpha, alpha) from two gamma draws."""
-    rate = torch.full((2, *shape), alpha, dtype=torch.float64, device=like.device)
+    rate = torch.full((2, *shape), alpha, dtype=widest(like), device=like.device)
     a, b = torch._standard_gamma(rate, generator=generator).unbind()
     return (a / (a + b)).to(like.dtype)

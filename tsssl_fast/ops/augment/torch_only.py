@@ -12,17 +12,19 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import host_of
 from tsssl_fast.common import random
 from tsssl_fast.ops.augment import operation_table as names
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.reference import arithmetic, draws
-from tsssl_fast.ops.augment.reference.pointwise import Call, steps
+from tsssl_fast.ops.augment.reference.pointwise import Call, beside, steps
 from tsssl_fast.ops.augment.spec import Code, Source
 
 
 def _of_partner(call: Call, values: Tensor) -> Tensor:
     """values (views, N, ...) of the sample that each is mixed with."""
-    return values.gather(1, call.slot(names.MIXUP_SOURCE).long().expand_as(values))
+    source = call.slot(names.MIXUP_SOURCE).long().to(values.device)
+    return values.gather(1, source.expand_as(values))
 
 
 def _partner_has(x: Tensor, call: Call) -> Tensor:
@@ -32,15 +34,15 @@ def _partner_has(x: Tensor, call: Call) -> Tensor:
 
 
 def mixup(x: Tensor, call: Call) -> Tensor:
-    weight = call.slot(names.MIXUP_WEIGHT).to(x.dtype)
+    weight = beside(call.slot(names.MIXUP_WEIGHT), x)
     mixed = x * weight + _of_partner(call, x) * (1.0 - weight)
     return torch.where(_partner_has(x, call), mixed, x)
 
 
 def cutmix(x: Tensor, call: Call) -> Tensor:
-    step, start = steps(x, torch.float64), call.slot(names.CUTMIX_START)
+    step, start = call.steps(x), call.slot(names.CUTMIX_START)
     inside = (step >= start) & (step < start + call.slot(names.CUTMIX_LENGTH))
-    return torch.where(inside & _partner_has(x, call), _of_partner(call, x), x)
+    return torch.where(inside.to(x.device) & _partner_has(x, call), _of_partner(call, x), x)
 
 
 def moving_average(x: Tensor, call: Call) -> Tensor:
@@ -50,8 +52,8 @@ def moving_average(x: Tensor, call: Call) -> Tensor:
     total = x
     for k in range(1, int(call.a[names.MOVING_AVERAGE_HIGH]) + 1):
         pair = _beyond(x, t - k, last, edge) + _beyond(x, t + k, last, edge)
-        total = torch.where(2 * k < width, total + pair, total)
-    return total / width.to(x.dtype)
+        total = torch.where((2 * k < width).to(x.device), total + pair, total)
+    return total / beside(width, x)
 
 
 def _beyond(x: Tensor, source: Tensor, last: Tensor, edge: float) -> Tensor:
@@ -71,7 +73,8 @@ def _spectral(
     per_channel: float,
     change: Callable[[Tensor, Tensor, int], Tensor],
 ) -> Tensor:
-    """change(spectrum, a word for every bin, T) of every sample, each over its own length."""
+    """change(spectrum, a word for every bin, T) of every sample, each over its own length; words
+    are on the CPU."""
     for length in call.subject.lengths.unique().tolist():
         rows = (call.subject.lengths == length).nonzero()[:, 0]
         subject = dataclasses.replace(
@@ -80,7 +83,7 @@ def _spectral(
             channels=x.shape[2] if per_channel else 1,
             steps=length // 2 + 1,
         )
-        words = subject.elements(call.row)[..., : subject.steps].to(x.device)
+        words = subject.elements(call.row)[..., : subject.steps]
         rows = rows.to(x.device)
         part = x.index_select(1, rows)
         spectrum = change(torch.fft.rfft(part[..., :length]), words, length)
@@ -91,7 +94,7 @@ def _spectral(
 
 def frequency_mask(x: Tensor, call: Call) -> Tensor:
     def change(spectrum: Tensor, words: Tensor, length: int) -> Tensor:
-        removed = words < int(call.a[names.FREQUENCY_MASK_THRESHOLD])
+        removed = words.to(x.device) < int(call.a[names.FREQUENCY_MASK_THRESHOLD])
         removed[..., 0] = False
         return torch.where(removed, 0.0, spectrum)
 
@@ -101,8 +104,8 @@ def frequency_mask(x: Tensor, call: Call) -> Tensor:
 def phase_surrogate(x: Tensor, call: Call) -> Tensor:
     def change(spectrum: Tensor, words: Tensor, length: int) -> Tensor:
         most = torch.pi * call.a[names.PHASE_SURROGATE_MAGNITUDE]
-        angle = (random.uniform(words, torch.float64) * 2 - 1) * most
-        angle = angle.to(x.dtype)
+        angle = (random.uniform(words.to(host_of(x)), torch.float64) * 2 - 1) * most
+        angle = beside(angle, x)
         turned = spectrum * torch.polar(torch.ones_like(angle), angle)
         bins = torch.arange(spectrum.shape[-1], device=spectrum.device)
         return torch.where((bins == 0) | (2 * bins == length), spectrum, turned)
@@ -110,20 +113,22 @@ def phase_surrogate(x: Tensor, call: Call) -> Tensor:
     return _spectral(x, call, call.a[names.PHASE_SURROGATE_PER_CHANNEL], change)
 
 
-def _step_words(x: Tensor, call: Call) -> Tensor:
-    """A word per step, those of channel 0, for all channels: (views, N, 1, T rounded up to 4)."""
-    return dataclasses.replace(call.subject, channels=1).elements(call.row).to(x.device)
+def _step_words(call: Call) -> Tensor:
+    """A word per step, those of channel 0, for all channels: (views, N, 1, T rounded up to 4), on
+    the CPU."""
+    return dataclasses.replace(call.subject, channels=1).elements(call.row)
 
 
 def index_noise(x: Tensor, call: Call) -> Tensor:
     """x at t + s u_t, linearly interpolated, u_t uniform on [0, 1) for every step."""
-    last = (call.length - 1).double()
-    turns = random.uniform(_step_words(x, call)[..., : x.shape[-1]], torch.float64)
-    position = (steps(x, torch.float64) + call.slot(names.INDEX_NOISE_MAGNITUDE) * turns).minimum(
-        last
-    )
-    left = position.long().minimum(call.length - 2).clamp_min(0)
-    weight = (position - left.double()).to(x.dtype)
+    length = call.host_length
+    words = _step_words(call)[..., : x.shape[-1]].to(length.device)
+    turns = random.uniform(words, torch.float64)
+    position = call.steps(x) + call.slot(names.INDEX_NOISE_MAGNITUDE) * turns
+    position = position.minimum((length - 1).double())
+    left = position.long().minimum(length - 2).clamp_min(0)
+    weight = beside(position - left.double(), x)
+    left = left.to(x.device)
     a = x.gather(-1, left.expand(x.shape))
     b = x.gather(-1, (left + 1).minimum(call.length - 1).expand(x.shape))
     return a + weight * (b - a)
@@ -131,10 +136,10 @@ def index_noise(x: Tensor, call: Call) -> Tensor:
 
 def step_scale(x: Tensor, call: Call) -> Tensor:
     """x[c, t] (2 + s z_t), z_t standard normal."""
-    words = _step_words(x, call)
+    words = _step_words(call).to(x.device)
     pair = arithmetic.normals(words[..., 0::2], words[..., 1::2], x.dtype)
     normal = torch.stack(pair, dim=-1).flatten(-2)[..., : x.shape[-1]]
-    return x * (2.0 + call.slot(names.STEP_SCALE_MAGNITUDE).to(x.dtype) * normal)
+    return x * (2.0 + beside(call.slot(names.STEP_SCALE_MAGNITUDE), x) * normal)
 
 
 def first_channel_segments(x: Tensor, call: Call) -> Tensor:
@@ -143,13 +148,14 @@ def first_channel_segments(x: Tensor, call: Call) -> Tensor:
     The count - 1 borders are the smallest words of the steps 0 to T - 3, as a choice without
     replacement; a border at step 0 leaves the first segment empty.
     """
-    count, t = call.slot(names.FIRST_CHANNEL_SEGMENTS_SEGMENTS), steps(x, torch.int64)
-    words = _step_words(x, call)[..., : x.shape[-1]]
+    count = call.slot(names.FIRST_CHANNEL_SEGMENTS_SEGMENTS).long().to(x.device)
+    t = steps(x, torch.int64)
+    words = _step_words(call)[..., : x.shape[-1]].to(x.device)
     words = torch.where(t < call.length - 2, words, (1 << 32) + t)
     rank = words.argsort(dim=-1, stable=True).argsort(dim=-1)
     border = (rank < count - 1) & (t < call.length - 2)
     segment = border.long().cumsum(-1)
-    order = call.slots[..., None, names.FIRST_CHANNEL_SEGMENTS_ORDER :]
+    order = call.slots[..., None, names.FIRST_CHANNEL_SEGMENTS_ORDER :].long().to(x.device)
     place = order.expand(*segment.shape[:-1], -1).gather(-1, segment)
     place = torch.where(t < call.length, place, place.max() + 1)  # padding stays behind
     source = place.argsort(dim=-1, stable=True).expand(x.shape)
@@ -211,8 +217,8 @@ def run(x: Tensor, source: Source, backend: str) -> Tensor:
             waiting.append(i)
             continue
         y = kernels(y)
-        slots = table[..., bounds[i] : bounds[i + 1]].to(x.device)
+        slots = table[..., bounds[i] : bounds[i + 1]].to(host_of(x))
         call = Call(row, slots, subject, length)
-        acts = inside & (call.slot(spec.ACTS) != 0)
+        acts = inside & (call.slot(spec.ACTS) != 0).to(x.device)
         y = torch.where(acts, OPERATIONS[code](y, call), y)
     return kernels(y).to(x.dtype)

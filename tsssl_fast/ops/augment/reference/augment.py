@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import host_of
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.reference import draws, pointwise
-from tsssl_fast.ops.augment.reference.pointwise import Call, steps
+from tsssl_fast.ops.augment.reference.pointwise import Call, beside, steps
 from tsssl_fast.ops.augment.spec import Code, Source, names
 
 
@@ -24,12 +25,12 @@ def _scatter(g: Tensor, source: Tensor) -> Tensor:
 
 
 def _line_positions(x: Tensor, call: Call) -> Tensor:
-    step = (call.slot(names.CROP_RESIZE_LENGTH) - 1.0) / (call.length - 1).clamp_min(1)
-    return call.slot(names.CROP_RESIZE_START) + steps(x, torch.float64) * step
+    step = (call.slot(names.CROP_RESIZE_LENGTH) - 1.0) / (call.host_length - 1).clamp_min(1)
+    return call.slot(names.CROP_RESIZE_START) + call.steps(x) * step
 
 
 def _scale_positions(x: Tensor, call: Call) -> Tensor:
-    return steps(x, torch.float64) * call.slot(names.TIME_SCALE_SPEED)
+    return call.steps(x) * call.slot(names.TIME_SCALE_SPEED)
 
 
 def _warp_positions(x: Tensor, call: Call) -> Tensor:
@@ -39,13 +40,13 @@ def _warp_positions(x: Tensor, call: Call) -> Tensor:
     for k in range(segments):
         begin.append(begin[-1] + (speed[..., k] + speed[..., k + 1]) * 0.5)
     # A tensor above: torch divides a number by a tensor through the rounded reciprocal.
-    last = (call.length - 1).double()
+    last = (call.host_length - 1).double()
     scale = (last[..., 0, 0] / begin[-1])[..., None]
     start = torch.stack(begin[:-1], dim=-1) * scale
     slope = speed[..., :-1] * scale
     bend = ((speed[..., 1:] - speed[..., :-1]) * 0.5) * scale
     step = torch.full_like(last, segments) / last.clamp_min(1)
-    w = steps(x, torch.float64) * step
+    w = call.steps(x) * step
     segment = w.long().clamp_max(segments - 1)
     f = w - segment.double()
     shape = (*call.slots.shape[:2], 1, x.shape[-1])
@@ -57,8 +58,9 @@ def _window_positions(x: Tensor, call: Call) -> Tensor:
     width, start = call.slot(names.WINDOW_WARP_LENGTH), call.slot(names.WINDOW_WARP_START)
     factor = call.slot(names.WINDOW_WARP_FACTOR)
     stretched = width * factor
-    whole = (call.length.double() - width) + stretched
-    u = steps(x, torch.float64) * ((whole - 1.0) / (call.length - 1).clamp_min(1))
+    length = call.host_length
+    whole = (length.double() - width) + stretched
+    u = call.steps(x) * ((whole - 1.0) / (length - 1).clamp_min(1))
     inside, after = start + (u - start) / factor, (u - stretched) + width
     return torch.where(u < start, u, torch.where(u < start + stretched, inside, after))
 
@@ -74,14 +76,16 @@ _POSITIONS = {
 
 def _interpolate(x: Tensor, call: Call, adjoint: bool) -> Tensor:
     position = _POSITIONS[call.code](x, call)
-    last = (call.length - 1).double()
+    length = call.host_length
+    last = (length - 1).double()
     cut = torch.zeros_like(position, dtype=torch.bool)
     if call.code == Code.TIME_SCALE and call.a[names.TIME_SCALE_ZERO]:
         cut = position > last
     position = position.clamp_min(0.0).minimum(last)
-    left = position.long().minimum(call.length - 2).clamp_min(0)
-    right = (left + 1).minimum(call.length - 1)
-    weight = (position - left.double()).to(x.dtype)
+    left = position.long().minimum(length - 2).clamp_min(0)
+    right = (left + 1).minimum(length - 1)
+    weight = beside(position - left.double(), x)
+    cut, left, right = (flags.to(x.device) for flags in (cut, left, right))
     if adjoint:
         outside = steps(x, torch.int64) >= call.length
         g = torch.where(cut | outside, 0.0, x)
@@ -94,9 +98,9 @@ def _interpolate(x: Tensor, call: Call, adjoint: bool) -> Tensor:
 
 
 def _segment_sources(x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
-    order = call.slots[..., names.SEGMENT_PERMUTATION_ORDER :].long()
+    order = call.slots[..., names.SEGMENT_PERMUTATION_ORDER :].long().to(x.device)
     most, t = order.shape[-1], steps(x, torch.int64)
-    count = call.slot(names.SEGMENT_PERMUTATION_SEGMENTS)[..., 0].long()
+    count = call.slot(names.SEGMENT_PERMUTATION_SEGMENTS)[..., 0].long().to(x.device)
     k, length = torch.arange(most, device=x.device), call.length[..., 0]
     begin, end = k * length // count, (k + 1) * length // count
     used = k < count
@@ -115,7 +119,7 @@ def _segment_sources(x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
 
 
 def _shift_sources(x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
-    source = steps(x, torch.int64) - call.slot(names.TIME_SHIFT_SHIFT).long()
+    source = steps(x, torch.int64) - call.slot(names.TIME_SHIFT_SHIFT).long().to(x.device)
     edge = call.a[names.TIME_SHIFT_EDGE]
     if edge == names.TIME_SHIFT_WRAP:
         return source % call.length, torch.zeros_like(source, dtype=torch.bool)
@@ -148,7 +152,7 @@ def _bidirectional_flip(x: Tensor, call: Call, adjoint: bool) -> Tensor:
 
 
 def _channel_permutation(x: Tensor, call: Call, adjoint: bool) -> Tensor:
-    source = call.per_channel(names.CHANNEL_PERMUTATION_SOURCES).long()
+    source = call.per_channel(names.CHANNEL_PERMUTATION_SOURCES).long().to(x.device)
     if adjoint:
         source = source.argsort(-2)
     return x.gather(-2, source.expand(x.shape))
@@ -156,7 +160,7 @@ def _channel_permutation(x: Tensor, call: Call, adjoint: bool) -> Tensor:
 
 def _smooth(x: Tensor, call: Call, adjoint: bool) -> Tensor:
     magnitude, edge = call.slot(names.SMOOTH_MAGNITUDE), call.a[names.SMOOTH_EDGE]
-    centre, side = (1.0 - magnitude).to(x.dtype), (magnitude * 0.5).to(x.dtype)
+    centre, side = beside(1.0 - magnitude, x), beside(magnitude * 0.5, x)
     t, last = steps(x, torch.int64), call.length - 1
     mirror = (last > 0).long() * int(edge == names.SMOOTH_REFLECT)
     before = torch.where(t > 0, (t - 1).clamp_min(0), mirror)
@@ -209,7 +213,7 @@ def _run(y: Tensor, adjoint: bool, source: Source) -> Tensor:
     rows = program.tolist()
     subject = draws.Subject.of(seed, sample_ids, lengths, y.shape[0], y.shape[1:])
     table = draws.draw(rows, subject) if parameters is None else parameters
-    table = table.to(y.device)
+    table = table.to(host_of(y))
     length = subject.lengths.to(y.device)[:, None, None][None]
     inside = steps(y, torch.int64) < length
     bounds = spec.bounds(rows, y.shape[2])
@@ -220,7 +224,7 @@ def _run(y: Tensor, adjoint: bool, source: Source) -> Tensor:
     for call in reversed(calls) if adjoint else calls:
         if adjoint and call.code in pointwise.IDENTITY_DERIVATIVE:
             continue
-        acts = inside & (call.slot(spec.ACTS) != 0)
+        acts = inside & (call.slot(spec.ACTS) != 0).to(y.device)
         y = torch.where(acts, OPERATIONS[call.code](y, call, adjoint), y)
     return y
 

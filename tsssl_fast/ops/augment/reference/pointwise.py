@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import widest
 from tsssl_fast.common import random
 from tsssl_fast.ops.augment import spec
 from tsssl_fast.ops.augment.reference import arithmetic, draws
@@ -21,9 +22,9 @@ class Call:
     """One operation of a program on (views, N, C, T): its row, its arguments and its slots."""
 
     row: Sequence[float]
-    slots: Tensor  # (views, N, slots of this row) float64, on the device of the series
+    slots: Tensor  # (views, N, slots of this row) float64, on the device of `precision.host_of`
     subject: draws.Subject
-    length: Tensor  # (1, N, 1, 1) int64, on that device
+    length: Tensor  # (1, N, 1, 1) int64, on the device of the series
 
     @property
     def code(self) -> Code:
@@ -33,6 +34,15 @@ class Call:
     def a(self) -> Sequence[float]:
         """Its arguments."""
         return self.row[-spec.ARGUMENTS :]
+
+    @property
+    def host_length(self) -> Tensor:
+        """`length`, on the device of the slots."""
+        return self.subject.lengths.to(self.slots.device)[:, None, None][None]
+
+    def steps(self, x: Tensor) -> Tensor:
+        """(T,) float64, on the device of the slots."""
+        return torch.arange(x.shape[-1], device=self.slots.device, dtype=torch.float64)
 
     def slot(self, i: int) -> Tensor:
         """(views, N, 1, 1)"""
@@ -45,6 +55,11 @@ class Call:
 
 def steps(x: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.arange(x.shape[-1], device=x.device, dtype=dtype)
+
+
+def beside(values: Tensor, x: Tensor) -> Tensor:
+    """Numbers from slots, rounded to the dtype of x, on its device."""
+    return values.to(x.dtype).to(x.device)
 
 
 def fixed_sum(x: Tensor) -> Tensor:
@@ -61,16 +76,17 @@ def fixed_sum(x: Tensor) -> Tensor:
 
 
 def row_mean(x: Tensor, length: Tensor) -> Tensor:
-    """Mean over the first `length` steps in float64: (..., T) -> (..., 1); a constant."""
-    inside = steps(x, torch.int64) < length
-    return fixed_sum(torch.where(inside, x.detach().double(), 0.0)) / length.double()
+    """Mean over the first `length` steps in float64, where the device has it: (..., T) -> (..., 1);
+    a constant."""
+    inside, wide = steps(x, torch.int64) < length, widest(x)
+    return fixed_sum(torch.where(inside, x.detach().to(wide), 0.0)) / length.to(wide)
 
 
 def row_std(x: Tensor, length: Tensor) -> Tensor:
-    """Standard deviation, divided by the length, in float64: (..., T) -> (..., 1); a constant."""
-    inside = steps(x, torch.int64) < length
-    d = x.detach().double() - row_mean(x, length)
-    return arithmetic.root(fixed_sum(torch.where(inside, d * d, 0.0)) / length.double())
+    """Standard deviation, divided by the length, in the same: (..., T) -> (..., 1); a constant."""
+    inside, wide = steps(x, torch.int64) < length, widest(x)
+    d = x.detach().to(wide) - row_mean(x, length)
+    return arithmetic.root(fixed_sum(torch.where(inside, d * d, 0.0)) / length.to(wide))
 
 
 def identity(x: Tensor, call: Call, adjoint: bool) -> Tensor:
@@ -80,29 +96,30 @@ def identity(x: Tensor, call: Call, adjoint: bool) -> Tensor:
 def sign_flip(x: Tensor, call: Call, adjoint: bool) -> Tensor:
     if not call.row[spec.CHANNEL_SLOTS]:
         return -x
-    return torch.where(call.per_channel(names.SIGN_FLIP_FLIPS) != 0, -x, x)
+    flips = call.per_channel(names.SIGN_FLIP_FLIPS) != 0
+    return torch.where(flips.to(x.device), -x, x)
 
 
 def blockout(x: Tensor, call: Call, adjoint: bool) -> Tensor:
-    t = steps(x, torch.float64)
-    c = torch.arange(x.shape[-2], device=x.device, dtype=torch.float64)[:, None]
+    t = call.steps(x)
+    c = torch.arange(x.shape[-2], device=t.device, dtype=t.dtype)[:, None]
     start, first = call.slot(names.BLOCKOUT_START), call.slot(names.BLOCKOUT_FIRST_CHANNEL)
     inside = (t >= start) & (t < start + call.slot(names.BLOCKOUT_LENGTH))
     inside = inside & (c >= first) & (c < first + call.slot(names.BLOCKOUT_CHANNELS))
     fill = torch.full_like(x[..., :1], call.a[names.BLOCKOUT_FILL])
     if call.a[names.BLOCKOUT_FILL_MEAN]:
         fill = row_mean(x, call.length).to(x.dtype)
-    return torch.where(inside, 0.0 if adjoint else fill, x)
+    return torch.where(inside.to(x.device), 0.0 if adjoint else fill, x)
 
 
 def random_crop(x: Tensor, call: Call, adjoint: bool) -> Tensor:
-    t, start = steps(x, torch.float64), call.slot(names.RANDOM_CROP_START)
+    t, start = call.steps(x), call.slot(names.RANDOM_CROP_START)
     inside = (t >= start) & (t < start + call.slot(names.RANDOM_CROP_LENGTH))
-    return torch.where(inside, x, 0.0 if adjoint else call.a[names.RANDOM_CROP_FILL])
+    return torch.where(inside.to(x.device), x, 0.0 if adjoint else call.a[names.RANDOM_CROP_FILL])
 
 
 def channel_dropout(x: Tensor, call: Call, adjoint: bool) -> Tensor:
-    dropped = call.per_channel(names.CHANNEL_DROPOUT_DROPPED) != 0
+    dropped = (call.per_channel(names.CHANNEL_DROPOUT_DROPPED) != 0).to(x.device)
     return torch.where(dropped, 0.0 if adjoint else call.a[names.CHANNEL_DROPOUT_FILL], x)
 
 
@@ -121,15 +138,15 @@ def time_dropout(x: Tensor, call: Call, adjoint: bool) -> Tensor:
 
 
 def scale(x: Tensor, call: Call, adjoint: bool) -> Tensor:
-    return x * call.per_channel(names.SCALE_FACTORS).to(x.dtype)
+    return x * beside(call.per_channel(names.SCALE_FACTORS), x)
 
 
 def magnitude_warp(x: Tensor, call: Call, adjoint: bool) -> Tensor:
-    amplitude = call.slot(names.MAGNITUDE_WARP_MAGNITUDE).to(x.dtype)
-    turns = call.slot(names.MAGNITUDE_WARP_PERIODS) / call.length
+    amplitude = beside(call.slot(names.MAGNITUDE_WARP_MAGNITUDE), x)
+    turns = call.slot(names.MAGNITUDE_WARP_PERIODS) / call.host_length
     step = ((turns - turns.floor()) * 2.0**32 + 0.5).long() & 0xFFFFFFFF
     theta = (call.per_channel(names.MAGNITUDE_WARP_THETA) * 2.0**32).long()
-    phase = (theta + step * steps(x, torch.int64)) & 0xFFFFFFFF
+    phase = (theta.to(x.device) + step.to(x.device) * steps(x, torch.int64)) & 0xFFFFFFFF
     sin, _ = arithmetic.sincos_turns(phase, x.dtype)
     offset = amplitude if call.a[names.MAGNITUDE_WARP_LITERAL] else 1.0
     return x * (offset + amplitude * sin)
@@ -143,13 +160,14 @@ def _curve(x: Tensor, call: Call) -> Tensor:
     before = torch.cat([knots[..., :1], knots[..., :-2]], dim=-1)
     after = torch.cat([knots[..., 2:], knots[..., -1:]], dim=-1)
     p0, p1, p2, p3 = before, knots[..., :-1], knots[..., 1:], after
-    step = torch.full_like(call.length, segments).double() / (call.length - 1).clamp_min(1)
-    w = steps(x, torch.float64) * step
+    length = call.host_length
+    step = torch.full_like(length, segments).double() / (length - 1).clamp_min(1)
+    w = call.steps(x) * step
     segment = w.long().clamp_max(segments - 1)
-    f = (w - segment.double()).to(x.dtype)
-    segment = segment.expand(x.shape)
+    f = beside(w - segment.double(), x)
+    segment = segment.to(x.device).expand(x.shape)
     c0, c1, c2, c3 = (
-        c.to(x.dtype).gather(-1, segment)
+        beside(c, x).gather(-1, segment)
         for c in (
             p1,
             (p2 - p0) * 0.5,
@@ -161,12 +179,12 @@ def _curve(x: Tensor, call: Call) -> Tensor:
 
 
 def magnitude_spline(x: Tensor, call: Call, adjoint: bool) -> Tensor:
-    magnitude = call.slot(names.MAGNITUDE_SPLINE_MAGNITUDE).to(x.dtype)
+    magnitude = beside(call.slot(names.MAGNITUDE_SPLINE_MAGNITUDE), x)
     return x * (magnitude * _curve(x, call) + 1.0)
 
 
 def drift(x: Tensor, call: Call, adjoint: bool) -> Tensor:
-    size = call.slot(names.DRIFT_MAGNITUDE).to(x.dtype)
+    size = beside(call.slot(names.DRIFT_MAGNITUDE), x)
     if call.a[names.DRIFT_RELATIVE]:
         size = size * row_std(x, call.length).to(x.dtype)
     return x + size * _curve(x, call)
@@ -179,7 +197,7 @@ def noise(x: Tensor, call: Call, adjoint: bool) -> Tensor:
         r = torch.stack(z, dim=-1).flatten(-2)
     else:
         r = random.uniform(words, x.dtype) * 2.0 - 1.0
-    amplitude = call.slot(names.RANDOM_NOISE_MAGNITUDE).to(x.dtype)
+    amplitude = beside(call.slot(names.RANDOM_NOISE_MAGNITUDE), x)
     if call.code == Code.RANDOM_NOISE:
         amplitude = amplitude * row_std(x, call.length).to(x.dtype)
     return x + r[..., : x.shape[-1]] * amplitude
@@ -188,14 +206,14 @@ def noise(x: Tensor, call: Call, adjoint: bool) -> Tensor:
 def offset(x: Tensor, call: Call, adjoint: bool) -> Tensor:
     own = call.row[spec.CHANNEL_SLOTS] != 0
     offsets = (call.per_channel if own else call.slot)(names.OFFSET_OFFSETS)
-    return x + offsets.to(x.dtype)
+    return x + beside(offsets, x)
 
 
 def quantize(x: Tensor, call: Call, adjoint: bool) -> Tensor:
     inside = steps(x, torch.int64) < call.length
     low = torch.where(inside, x, torch.inf).amin(-1, keepdim=True)
     high = torch.where(inside, x, -torch.inf).amax(-1, keepdim=True)
-    width = (high - low) / (call.slot(names.QUANTIZE_LEVELS) - 1.0).to(x.dtype)
+    width = (high - low) / beside(call.slot(names.QUANTIZE_LEVELS) - 1.0, x)
     rounded = low + ((x - low) / width + 0.5).floor() * width
     if x.requires_grad:  # its derivative counts as one
         rounded = rounded.detach() + (x - x.detach())
@@ -215,7 +233,7 @@ def rotation(x: Tensor, call: Call, adjoint: bool) -> Tensor:
         triple = [int(c) for c in call.a[first : first + 3]]
         old = [rows[c] for c in triple]
         for p in range(3):
-            r = [(m[q][p] if adjoint else m[p][q]).to(x.dtype)[..., None] for q in range(3)]
+            r = [beside(m[q][p] if adjoint else m[p][q], x)[..., None] for q in range(3)]
             rows[triple[p]] = (r[0] * old[0] + r[1] * old[1]) + r[2] * old[2]
     return torch.stack(rows, dim=-2)
 

@@ -4,4 +4,4 @@ from tsssl_fast.backends import dispatch
 from tsssl_fast.ops.masking import spec
 from tsssl_fast.ops.masking.reference import fill, loss, mask, tokens
 
-BACKEND = dispatch.reference(spec.kernels(fill, loss, mask, tokens))
+BACKEND = dispatch.reference(spec.kernels(fill, loss, mask, tokens), "mps")

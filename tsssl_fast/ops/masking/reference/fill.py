@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import widest
 from tsssl_fast.ops.augment.reference import arithmetic
 from tsssl_fast.ops.augment.reference.draws import Subject
 from tsssl_fast.ops.augment.reference.pointwise import fixed_sum
@@ -40,8 +41,8 @@ def mask_fill(
         value = torch.zeros((), dtype=x.dtype, device=x.device)
     else:
         known = ~hidden & ~x.isnan()
-        wide = x.detach().double()
-        count = fixed_sum(known.double())
+        wide = x.detach().to(widest(x))
+        count = fixed_sum(known.to(wide.dtype))
         n = torch.where(count > 0, count, 1.0)
         mean = fixed_sum(torch.where(known, wide, 0.0)) / n
         value = mean.to(x.dtype)

@@ -3,4 +3,4 @@
 from tsssl_fast.backends import dispatch
 from tsssl_fast.ops.preprocess.reference.preprocess import preprocess
 
-BACKEND = dispatch.reference({"preprocess": preprocess})
+BACKEND = dispatch.reference({"preprocess": preprocess}, "mps")

@@ -1,10 +1,12 @@
-"""The definition in plain torch: rows of (N, C, T) in float64, `inside` marks the steps in use."""
+"""The definition in plain torch: rows of (N, C, T) in float64, or float32 on a device without,
+`inside` marks the steps in use."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import widest
 from tsssl_fast.ops.augment.reference import arithmetic
 from tsssl_fast.ops.augment.reference.pointwise import fixed_sum, steps
 from tsssl_fast.ops.preprocess import spec
@@ -14,7 +16,7 @@ from tsssl_fast.ops.preprocess.spec import Task
 def _moments(x: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of the known steps of every row: (N, C, 1)."""
     known = inside & ~x.isnan()
-    n = fixed_sum(known.double())
+    n = fixed_sum(known.to(x.dtype))
     mean = fixed_sum(torch.where(known, x, 0.0)) / n
     d = x - mean
     return mean, arithmetic.root(fixed_sum(torch.where(known, d * d, 0.0)) / n)
@@ -57,7 +59,7 @@ def _fill_both(x: Tensor, inside: Tensor, first: float, second: float) -> Tensor
 def _fill_linear(x: Tensor, inside: Tensor, first: float, second: float) -> Tensor:
     last, following = _last_known(x, inside), _next_known(x, inside)
     a, b = _at(x, last), _at(x, following)
-    w = (steps(x, torch.int64) - last).double() / (following - last).double()
+    w = (steps(x, torch.int64) - last).to(x.dtype) / (following - last).to(x.dtype)
     y = torch.where(following < x.shape[-1], torch.where(last >= 0, a + w * (b - a), b), a)
     return torch.where(x.isnan() & ((last >= 0) | (following < x.shape[-1])), y, x)
 
@@ -112,10 +114,10 @@ def _clip_interquartile(x: Tensor, inside: Tensor, first: float, second: float) 
     n = known.sum(-1, keepdim=True)
 
     def quantile(q: float) -> Tensor:
-        place = q * (n - 1).clamp_min(0).double()
+        place = q * (n - 1).clamp_min(0).to(x.dtype)
         k = place.long()
         low, high = _at(ordered, k), _at(ordered, torch.minimum(k + 1, (n - 1).clamp_min(0)))
-        return torch.where(k + 1 < n, low + (place - k.double()) * (high - low), low)
+        return torch.where(k + 1 < n, low + (place - k.to(x.dtype)) * (high - low), low)
 
     lower, upper = quantile(0.25), quantile(0.75)
     clipped = _clip(x, lower - first * (upper - lower), upper + first * (upper - lower))
@@ -143,7 +145,7 @@ def preprocess(x: Tensor, task: int, first: float, second: float, lengths: Tenso
         inside = torch.ones_like(x, dtype=torch.bool)
     else:
         inside = (steps(x, torch.int64) < lengths.to(x.device)[:, None, None]).expand(x.shape)
-    wide = x.double()
+    wide = x.to(widest(x))
     y = TASKS[Task(task)](wide, inside, first, second)
     # By way of the dtype that the kernels write: one rounding more for 16-bit series, the same one.
     y = y.to(spec.compute_dtype(x.dtype)).to(x.dtype)
