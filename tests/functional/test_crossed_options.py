@@ -71,6 +71,7 @@ def vicreg(r: Random) -> tuple[tuple[Tensor, ...], Options]:
         covariance_weight=weight,
         gamma=lambda: r.of(0.1, 2.5),
         eps=lambda: r.of(1e-6, 0.1),
+        norm_eps=lambda: r.of(1e-6, 1.0),
         convention=lambda: r.of(*written_out.VICREG),
         correlation=lambda: r.of(True, False),
         precision=lambda: "ieee",

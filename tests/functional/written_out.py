@@ -52,13 +52,14 @@ def vicreg(inputs: tuple[Tensor, ...], options: Options) -> Tensor:
     names = ("invariance_weight", "variance_weight", "covariance_weight")
     weights = [options.get(name, own) for name, own in zip(names, weights, strict=True)]
     gamma, eps = options.get("gamma", 1.0), options.get("eps", 1e-4)
+    least = options.get("norm_eps", 1e-12)
     distance = mean([(a - b).square().sum() / n for a, b in combinations(views, 2)])
     hinge = mean([(gamma - (z.var(dim=0) + eps).sqrt()).clamp_min(0).mean() for z in views])
     penalties = []
     for z in views:
         x = z - z.mean(dim=0)
         if options.get("correlation", convention == "vibcreg"):
-            x = x / x.square().sum(dim=0).sqrt().clamp_min(eps)
+            x = x / x.square().sum(dim=0).sqrt().clamp_min(least)
             penalties.append(off_diagonal(x.T @ x) / dim**2)
         else:
             penalties.append(off_diagonal(x.T @ x / (n - 1)) / dim)
