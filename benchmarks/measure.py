@@ -1,5 +1,7 @@
 """One case measured: its errors first, then times in turns, then memory; the rows that come out."""
 
+from collections.abc import Callable
+from statistics import mean
 from typing import Any
 
 import torch
@@ -9,6 +11,7 @@ from timing import COPY_BYTES, GEMM_FLOPS, Times, ceilings, interleaved, overhea
 
 # Ours is judged by another's error: one that computes something else is no judge.
 BASELINE_ERROR = 1e-3
+DRAWS = 8  # whose mean errors are compared, as spec.py asks, where one draw is over its bound
 COARSE = 2.0**-7  # an ulp of bfloat16: what is allowed at the other precisions
 
 
@@ -115,7 +118,22 @@ class _Measured:
             errors_of_judge = error(case.compared(case.providers[judge](inputs)()), truth)
         if not errors_of_judge <= BASELINE_ERROR:
             raise RuntimeError(f"{case.name}: {judge} is off by {errors_of_judge:.1e}")
-        return errors, case.factor * errors_of_judge + torch.finfo(torch.float32).eps
+        allowed = case.factor * errors_of_judge + torch.finfo(torch.float32).eps
+        if case.draw is None or case.ours not in errors or errors[case.ours] <= allowed:
+            return errors, allowed
+        ours, theirs = self._mean_errors(case.draw, judge)
+        return {**errors, case.ours: ours}, case.factor * theirs + torch.finfo(torch.float32).eps
+
+    def _mean_errors(self, draw: Callable[[int], Inputs], judge: str) -> tuple[float, float]:
+        """Of ours and of the judge over DRAWS draws: a single one is as good as its luck."""
+        case, found = self.case, []
+        for seed in range(DRAWS):
+            inputs = draw(seed)
+            truth = case.compared(case.truth(inputs))
+            results = (case.providers[name](inputs)() for name in (case.ours, judge))
+            found.append([error(case.compared(result), truth) for result in results])
+        ours, theirs = (mean(errors) for errors in zip(*found, strict=True))
+        return ours, theirs
 
     def _times(self, inputs: Inputs, runs: dict[str, Run]) -> dict[str, Times]:
         beside = {} if self.case.plain is None else {"plain": self.case.plain(inputs)}

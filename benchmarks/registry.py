@@ -41,7 +41,8 @@ class Unavailable(Exception):
 class Case:
     """One shape of one operator at one precision.
 
-    inputs: draws them; providers: name -> a function from the inputs to a Run, which may raise
+    inputs: draws them; draw: the same by a seed, for an error that one draw does not decide;
+    providers: name -> a function from the inputs to a Run, which may raise
     Unavailable. truth: the same in float64. compared: what of a result is held to the truth;
     judged: providers that can be held to it (None: all), for others draw differently. ours,
     baseline: the provider that is judged, the one that ratios refer to; rounding: the one whose
@@ -63,6 +64,7 @@ class Case:
     baseline: str
     factor: float
     ours: str = "cpp"
+    draw: Callable[[int], Inputs] | None = None
     rounding: str | None = None
     compared: Callable[[Inputs], Inputs] = lambda results: results
     judged: frozenset[str] | None = None

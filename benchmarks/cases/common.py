@@ -92,9 +92,9 @@ def in_double(loss: Loss) -> Callable[[Inputs], Inputs]:
     return lambda inputs: run(loss, tuple(z.double() for z in inputs))()
 
 
-def two_views(n: int, dim: int, noise: float = 0.5) -> Callable[[], Inputs]:
-    def inputs() -> Inputs:
-        generator = torch.Generator().manual_seed(0)
+def two_views(n: int, dim: int, noise: float = 0.5) -> Callable[..., Inputs]:
+    def inputs(seed: int = 0) -> Inputs:
+        generator = torch.Generator().manual_seed(seed)
         a = torch.randn(n, dim, generator=generator)
         return a, a + noise * torch.randn(n, dim, generator=generator)
 

@@ -89,6 +89,7 @@ def make(n: int, d: int, bars: dict[str, float], quick: bool = False) -> Case:
         operator="vicreg",
         shape=(n, d),
         inputs=two_views(n, d, 0.1),
+        draw=two_views(n, d, 0.1),
         truth=in_double(direct),
         providers={
             **of_loss(ours, direct),

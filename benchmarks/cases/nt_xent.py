@@ -66,6 +66,7 @@ def make(n: int, dim: int, bars: dict[str, float] | None = None) -> Case:
         operator="nt_xent",
         shape=(n, dim),
         inputs=two_views(n, dim),
+        draw=two_views(n, dim),
         truth=truth,
         providers={
             **of_loss(ours, eager),

@@ -17,6 +17,7 @@ from cases.common import (
     compiled_by_torch,
     in_double,
     library,
+    on,
     pairs_bytes,
     plain,
     run,
@@ -119,6 +120,7 @@ def make(name: str, shape: tuple[int, int], ours: Loss, formula: Loss, **more: A
     n, dim = shape
     providers = {
         "compat": plain(ours),
+        "reference": on("reference", plain(ours)),
         "transcription": plain(formula),
         "compiled": lambda z: run(compiled_by_torch(formula), z),
         **more,
@@ -129,10 +131,12 @@ def make(name: str, shape: tuple[int, int], ours: Loss, formula: Loss, **more: A
         operator=f"peer {name}",
         shape=shape,
         inputs=two_views(n, dim),
+        draw=two_views(n, dim),
         truth=in_double(formula),
         providers=providers,
         ours="compat",
         baseline="transcription",
+        rounding="reference",  # as spec.py: a formula's own order of sums is no bound
         factor=spec.ERROR_FACTOR,
         flops=2.0 * (2 * n) ** 2 * dim,
         bars={"ratio": 2.0} if name == "lightly nt_xent" else {},

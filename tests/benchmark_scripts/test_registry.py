@@ -66,6 +66,28 @@ def test_a_wrong_kernel_gets_no_time() -> None:
     assert "WRONG" in run.show(row)
 
 
+def test_an_error_is_the_mean_of_several_draws_where_one_is_over_its_bound() -> None:
+    import registry
+    from measure import measure
+
+    case = registry.case("nt_xent 32x128")
+    first = case.inputs()[0]
+
+    def unlucky(inputs: tuple[torch.Tensor, ...]) -> object:
+        right = case.providers["cpp"](inputs)
+        factor = 1 + 4e-5 * torch.equal(inputs[0], first)
+        return lambda: tuple(x * factor for x in right())
+
+    once = dataclasses.replace(case, providers={**case.providers, "cpp": unlucky})
+    (row,) = measure(once, ["cpp"], rounds=2, memory=False, bars=False)
+    assert row["failed"] == []
+    assert 4e-5 / 8 < row["error"] <= row["allowed"]
+    alone = dataclasses.replace(once, draw=None)
+    (row,) = measure(alone, ["cpp"], rounds=2, memory=False, bars=False)
+    assert row["failed"] == ["WRONG"]
+    assert row["error"] > 3e-5
+
+
 def test_a_nan_that_the_truth_has_not_is_an_infinite_error() -> None:
     from measure import error
 
