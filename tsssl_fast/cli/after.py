@@ -152,6 +152,13 @@ def finetune(
         typer.Option(help="Augmentation; none: as they are.", show_default="that of pre-training"),
     ] = None,
     smoothing: Annotated[float, typer.Option(help="Of the labels, in [0, 1).")] = 0.1,
+    freeze: Annotated[int, typer.Option(help="Lower layers of the encoder that stay.")] = 0,
+    layer_decay: Annotated[
+        float, typer.Option(help="Factor on the learning rate from each layer to the next below.")
+    ] = 1.0,
+    contrast: Annotated[
+        float, typer.Option(help="Weight of a supervised contrast of mixed hardest pairs.")
+    ] = 0.0,
     overwrite: Annotated[bool, typer.Option(help="Replace the run in --out.")] = False,
     max_time: MaxTime = None,
     as_json: Json = False,
@@ -193,6 +200,9 @@ def finetune(
             views=pipeline,
             fraction=fraction,
             smoothing=smoothing,
+            freeze=freeze,
+            layer_decay=layer_decay,
+            contrast=contrast,
             on_epoch=epoch,
         )
     saved = replace(config, options=dict(config.options))

@@ -53,6 +53,14 @@ class TimeEncoder(nn.Module, ABC):
     def maps(self, x: Tensor, lengths: Tensor | None) -> tuple[list[Stage], Stage]:
         """What its parts return, and the map that is pooled. x is 0 beyond the lengths."""
 
+    def layers(self) -> list[nn.Module]:
+        """Its parts that have weights, from the series to the features: what fine-tuning keeps or
+        moves slowly. Those of `blocks` count each."""
+        found: list[nn.Module] = []
+        for name, part in self.named_children():
+            found += list(part.children()) if name in ("blocks", "modules_") else [part]
+        return [part for part in found if any(True for _ in part.parameters())]
+
     def feature_map(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(N, C, T) -> (N, F, 1, L); what stands beyond the lengths is no feature."""
         return self._maps(x, lengths)[1].map

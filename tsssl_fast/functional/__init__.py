@@ -43,11 +43,12 @@ from tsssl_fast.functional.contrastive.queries_keys import clip_loss, info_nce_l
 from tsssl_fast.functional.contrastive.row_sets import collossl_loss, voco_loss
 from tsssl_fast.functional.contrastive.scores import ScoreDistribution, score_distribution
 from tsssl_fast.functional.contrastive.statistics import ContrastiveStats
-from tsssl_fast.functional.contrastive.supervised import sup_con_loss
+from tsssl_fast.functional.contrastive.supervised import core_tuning_loss, sup_con_loss
 from tsssl_fast.functional.contrastive.synthesis import (
     extrapolate_positives,
     interpolate_negatives,
     mix_hard_negatives,
+    mix_hardest_pairs,
     quality_weights,
 )
 from tsssl_fast.functional.contrastive.two_views import dcl_loss, dclw_loss, nt_xent_loss
@@ -70,6 +71,7 @@ __all__ = [
     "clip_loss",
     "collossl_loss",
     "contrastive_loss",
+    "core_tuning_loss",
     "covariance_penalty",
     "dcl_loss",
     "dclw_loss",
@@ -85,6 +87,7 @@ __all__ = [
     "latent_positives",
     "maximum_mean_discrepancy",
     "mix_hard_negatives",
+    "mix_hardest_pairs",
     "moco_loss",
     "mse_alignment",
     "nearest_keys",

@@ -8,7 +8,7 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -28,6 +28,8 @@ from tsssl_fast.training.settings import Settings, started_processes
 # oneDNN, as of torch 2.13, leaves parts of the weight gradient of a strided bfloat16 convolution
 # unwritten where its input is a single step: `ResNet` comes to that with 4 steps or fewer.
 LEAST_BF16_STEPS = 8
+
+FACTOR = "rate_factor"  # of a group of parameters
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,18 @@ def has_bf16(device: str) -> bool:
     return bool(known and known())
 
 
-def adamw(module: nn.Module, settings: Settings) -> torch.optim.AdamW:
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-    ]
+def adamw(
+    module: nn.Module, settings: Settings, rates: Mapping[Tensor, float] | None = None
+) -> torch.optim.AdamW:
+    """rates: factors on the learning rate; of parameters that are not in it: 1."""
+    factors = {p: (rates or {}).get(p, 1.0) for p in module.parameters() if p.requires_grad}
+    groups: list[dict[str, Any]] = []
+    for factor in sorted(set(factors.values()), reverse=True):
+        own = [p for p, of_p in factors.items() if of_p == factor]
+        more = {} if factor == 1 else {FACTOR: factor}
+        wide, narrow = [p for p in own if p.dim() > 1], [p for p in own if p.dim() <= 1]
+        groups.append({"params": wide, "weight_decay": settings.weight_decay, **more})
+        groups.append({"params": narrow, "weight_decay": 0.0, **more})
     return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
 
 
@@ -110,6 +118,7 @@ def fit(
     on_epoch: Callable[[dict[str, float], Callable[[], State]], Any] | None = None,
     monitor: Monitor | None = None,
     profile: StepProfile | None = None,
+    rates: Mapping[Tensor, float] | None = None,
 ) -> None:
     """Trains `method` in place on scaled series x (N, C, T).
 
@@ -126,6 +135,7 @@ def fit(
             raises ends the run, and so does True. With several devices, on the first alone.
         monitor: measures the encoder after each epoch.
         profile: takes the time of every step's parts.
+        rates: parameter -> factor on its learning rate; 1 where it is not in it.
 
     The caller's random state is left as it was. Raises ValueError for a batch size that does not
     fit and for missing labels; FloatingPointError where the loss is not finite.
@@ -146,7 +156,7 @@ def fit(
     if settings.devices > 1 and settings.batch_norm == "all":
         kind: Any = nn.SyncBatchNorm if fabric.device.type == "cuda" else SyncBatchNorm
         kind.convert_sync_batchnorm(method)
-    module, optimizer = fabric.setup(method, adamw(method, settings))
+    module, optimizer = fabric.setup(method, adamw(method, settings, rates))
     if state is not None:
         _restore(method, optimizer, state)
     # Fabric moves what stands in a tuple, and leaves None.
@@ -233,7 +243,7 @@ class _Run:
         for index in range(steps):
             lr = rate(epoch * steps + index, settings.epochs * steps, settings)
             for group in self.optimizer.param_groups:
-                group["lr"] = lr
+                group["lr"] = lr * group.get(FACTOR, 1.0)
             self.optimizer.zero_grad()
             for part in range(settings.accumulate):
                 if self.profile is not None:

@@ -160,8 +160,9 @@ def check_pairs(
     pair_mask: Tensor | None,
     pair_weight: Tensor | None,
     targets: Tensor | None,
+    query_keys: Tensor | None = None,
 ) -> None:
-    """(M, P) arrays."""
+    """(M, P) arrays; targets may have columns for the keys of each query's own, too."""
     shape = (len(q), len(q if k is None else k))
     if pair_mask is not None:
         _shaped("pair_mask", pair_mask, shape, q)
@@ -169,7 +170,12 @@ def check_pairs(
     for name, x in (("pair_weight", pair_weight), ("targets", targets)):
         if x is None:
             continue
-        _shaped(name, x, shape, q)
+        wide = (len(q), shape[1] + (0 if query_keys is None else query_keys.shape[1]))
+        extended = name == "targets" and x.shape == wide
+        _shaped(name, x, wide if extended else shape, q)
+        if extended and wide != shape and x.layout != torch.strided:
+            accepted = "dense, with columns of query_keys"
+            raise ValueError(f"targets: layout {x.layout}; accepted: {accepted}")
         if not x.is_floating_point():
             raise TypeError(f"{name}: dtype {x.dtype}; accepted: a floating-point dtype")
         if x.layout not in (torch.strided, torch.sparse_csr):

@@ -109,13 +109,22 @@ def _block(side: Side, one_set: bool, problem: Problem, first: int, last: int) -
     keys, flags = _further(side, first, last, problem.precision)
     more = (0, keys.shape[1])  # columns of no id, no group and weight 1
     positive, same = pad(positive, more), pad(same, more)
+    if targets is not None:
+        targets = pad(targets, more)
+    if targets is not None and side.own_targets is not None:
+        own = side.own_targets[first:last].to(dtype)
+        count = own.shape[1]
+        targets = torch.cat([targets[:, :-count], own], dim=1)
+        wanted = flags[:, -count:] & (own > 0)
+        positive = torch.cat([positive[:, :-count], wanted], dim=1)
+        flags = torch.cat([flags[:, :-count], flags[:, -count:] & ~wanted], dim=1)
     return Block(
         torch.cat([similarity, keys], dim=1),
         temperature_of_pairs(side, problem, positive, same, first, last),
         None if weight is None else pad(weight, more, value=1.0),
         positive,
         torch.cat([negative, flags], dim=1),
-        None if targets is None else pad(targets, more),
+        targets,
     )
 
 

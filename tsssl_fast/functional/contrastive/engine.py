@@ -126,6 +126,7 @@ def contrastive_loss(
         query_weight: (M,) factor on each row's loss; (M + P,) for symmetric.
         targets: (M, P) soft targets t, dense or CSR, instead of ids: positives are the pairs with
             t > 0, and loss_i = sum_j t_ij (log sum exp a_i - a_ij), the sum as `denominator` says.
+            (M, P + S), dense: the last columns are those of query_keys.
         hardness, debias: exponent b >= 0 (Robinson et al., ICLR 2021) and prior t in [0, 1)
             (Chuang et al., NeurIPS 2020) of the negatives; formulas in definition.py.
         symmetric: two sets: also every key against all queries (CLIP); the mean is over both.
@@ -153,8 +154,14 @@ def contrastive_loss(
     arguments.check_operands(q, k)
     arguments.check_temperature(temperature, q)
     arguments.check_rows(q, k, q_ids, k_ids, q_groups, k_groups, q_valid, k_valid)
-    arguments.check_pairs(q, k, pair_mask=pair_mask, pair_weight=pair_weight, targets=targets)
     arguments.check_keys(q, negatives, negatives_valid, query_keys, query_keys_valid)
+    arguments.check_pairs(
+        *(q, k),
+        pair_mask=pair_mask,
+        pair_weight=pair_weight,
+        targets=targets,
+        query_keys=query_keys,
+    )
     q, k, negatives, query_keys = arguments.in_one_dtype(q, k, negatives, query_keys)
     rows = len(q) + (len(k) if k is not None and symmetric else 0)
     arguments.check_row_weight("query_weight", query_weight, rows, q)
@@ -165,6 +172,9 @@ def contrastive_loss(
         k_ids, k_groups, k_valid = q_ids, q_groups, q_valid
         if pair_mask is not None or pair_weight is not None or targets is not None:
             k = q  # none of them need be symmetric
+    own_targets = None
+    if targets is not None and targets.shape[1] > (pairs := len(q if k is None else k)):
+        targets, own_targets = targets[:, :pairs], targets[:, pairs:]
     if groups == "none" and not isinstance(temperature, PairTemperature):
         q_groups = k_groups = None
     sparse = pair_weight is not None and pair_weight.layout == torch.sparse_csr
@@ -188,6 +198,7 @@ def contrastive_loss(
         query_keys_valid=query_keys_valid,
         query_weight=query_weight,
         targets=targets,
+        own_targets=own_targets,
         hardness=hardness,
         debias=debias,
         statistics=top_k if return_stats else 0,

@@ -17,7 +17,7 @@ class Side:
 
     rows, columns: (R, D), (C, D) in the arithmetic's dtype, unit rows where cosines are compared.
     weight, targets, mask: (R, C); the former two dense or CSR. row_tau, column_tau: (R,), (C,).
-    keys: (K, D), own: (R, S, D), with flags.
+    keys: (K, D), own: (R, S, D), with flags; own_targets: (R, S).
     """
 
     rows: Tensor
@@ -37,6 +37,7 @@ class Side:
     keys_valid: Tensor | None = None
     own: Tensor | None = None
     own_valid: Tensor | None = None
+    own_targets: Tensor | None = None
 
     @property
     def width(self) -> int:
@@ -63,6 +64,7 @@ def sides(q: Tensor, k: Tensor | None, problem: Problem) -> list[Side]:
         keys_valid=problem.negatives_valid,
         own=embedded_keys(problem.query_keys, own_valid, normalize),
         own_valid=own_valid,
+        own_targets=problem.own_targets,
     )
     if not problem.rules.symmetric:
         return [queries]

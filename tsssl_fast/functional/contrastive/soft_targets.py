@@ -34,6 +34,7 @@ def why_not(problem: Problem) -> list[str]:
         ("targets with a temperature by relation", isinstance(p.temperature, PairTemperature)),
         ("targets with hardness, debias", bool(p.hardness or p.debias)),
         ("targets with a denominator of negatives", p.denominator != "all"),
+        ("targets of query_keys", p.own_targets is not None),
         ("targets with return_stats", p.statistics > 0),
         ("sparse targets with pairs left out", sparse and (left_out or r.skip_diagonal)),
         ("sparse targets with symmetric", sparse and r.symmetric),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, overload
 
+import torch
 from torch import Tensor
 
 from tsssl_fast.common import checks
 from tsssl_fast.common.collectives import Group
 from tsssl_fast.functional.contrastive import arguments, processes
+from tsssl_fast.functional.contrastive.engine import contrastive_loss
 from tsssl_fast.functional.contrastive.options import Off, On, ProcessOptions
 from tsssl_fast.functional.contrastive.problem import MEAN_OVER, Temperature
 from tsssl_fast.functional.contrastive.solve import Loss, by_ids, solve
 from tsssl_fast.functional.contrastive.statistics import ContrastiveStats
+from tsssl_fast.functional.contrastive.synthesis import mix_hardest_pairs
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -92,3 +95,55 @@ def _by_view(loss: Loss, z: Tensor, reduction: str) -> Loss:
     if isinstance(loss, tuple):
         return loss[0].view(z.shape[:2]), loss[1]
     return loss.view(z.shape[:2])
+
+
+def core_tuning_loss(
+    z: Tensor,
+    labels: Tensor,
+    *,
+    temperature: Temperature = 0.1,
+    least: float = 0.8,
+    reduction: str = "mean",
+    generator: torch.Generator | None = None,
+    precision: str | None = None,
+    backend: str | None = None,
+) -> Tensor:
+    """The supervised contrastive loss with a harder positive for every row, the term that
+    Unleashing the Power of Contrastive Self-Supervised Visual Models via Contrast-Regularized
+    Fine-Tuning, 2021 (Core-tuning) adds to the cross-entropy. With z' of :func:`mix_hardest_pairs`:
+
+        loss_i = mean over p in P_i of -log( e^{a_ip} / sum_{k != i} e^{a_ik} )
+
+    k runs over the rows of z and of z', P_i over those of the label of row i among them.
+
+    Deviations: neither focal weights nor mixed negatives.
+
+    Args:
+        z: (N, D). labels: (N,) integers.
+        temperature, precision, backend: as in :func:`sup_con_loss`.
+        least, generator: as in :func:`mix_hardest_pairs`.
+        reduction: "mean" over the rows with a positive, "sum", or "none" for (N,).
+
+    Returns:
+        The loss; float32 for 16-bit inputs. A batch without two rows of a label gives 0.
+
+    Raises:
+        TypeError, ValueError: naming the argument; BackendUnavailableError for a forced backend.
+    """
+    harder, valid = mix_hardest_pairs(z, labels, least=least, generator=generator)
+    count = len(z)
+    others = ~torch.eye(count, 2 * count, dtype=torch.bool, device=z.device)
+    loss: Tensor = contrastive_loss(
+        z,
+        torch.cat([z, harder]),
+        temperature=temperature,
+        q_ids=labels,
+        k_ids=labels.repeat(2),
+        k_valid=torch.cat([torch.ones_like(valid), valid]),
+        pair_mask=others,
+        reduction=reduction,
+        mean_over="with_positive",
+        precision=precision,
+        backend=backend,
+    )
+    return loss

@@ -94,6 +94,46 @@ def interpolate_negatives(
     return m * negatives + (1 - m) * negatives[order]
 
 
+def mix_hardest_pairs(
+    z: Tensor, labels: Tensor, *, least: float = 0.8, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """A harder positive for every row: its least similar row of the same label, mixed with its most
+    similar row of another (Unleashing the Power of Contrastive Self-Supervised Visual Models via
+    Contrast-Regularized Fine-Tuning, 2021):
+
+        z'_i = m_i u_p + (1 - m_i) u_n, scaled to length 1; m_i uniform in [least, 1)
+
+    u are the unit rows of z; p and n those of the lowest and the highest cosine with row i.
+
+    Args:
+        z: (N, D). labels: (N,) integers. least: in (0.5, 1], of the positive's share.
+        generator: torch's global one if None.
+
+    Returns:
+        (z', valid): (N, D), with gradient, and (N,) bool: whether row i has a row of its label
+        beside it, and one of another.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
+    checks.matrix("z", z)
+    arguments.check_labels("labels", labels, z)
+    if not 0.5 < least <= 1:
+        raise ValueError(f"least: {least}; accepted: a number in (0.5, 1]")
+    u = torch.nn.functional.normalize(z, dim=1)
+    with torch.no_grad():
+        similarity = u @ u.T
+        same = labels[:, None] == labels
+        others = ~torch.eye(len(z), dtype=torch.bool, device=z.device)
+        hardest = similarity.masked_fill(~(same & others), torch.inf).argmin(1)
+        nearest = similarity.masked_fill(same, -torch.inf).argmax(1)
+        valid = (same & others).any(1) & (~same).any(1)
+        drawn = torch.rand(len(z), 1, generator=generator, dtype=torch.float64, device=z.device)
+        share = (least + (1 - least) * drawn).to(z.dtype)
+    mixed = share * u[hardest] + (1 - share) * u[nearest]
+    return torch.nn.functional.normalize(mixed, dim=1), valid
+
+
 @torch.no_grad()
 def quality_weights(foreground: Tensor, background: Tensor, *, temperature: float = 1.0) -> Tensor:
     """How good generated pairs are, as the `query_weight` of :func:`contrastive_loss` (GenView:
