@@ -30,16 +30,29 @@ from tsssl_fast.functional import (
     projected_gradient,
     virtual_adversarial_direction,
 )
-from tsssl_fast.methods import AdversarialTraining, GeneratedViews, SimCLR, Supervised
+from tsssl_fast.methods import (
+    NEEDS_TOKENS,
+    AdversarialTraining,
+    GeneratedViews,
+    SimCLR,
+    Supervised,
+)
 from tsssl_fast.training import Config, fit, pretrain
 
 PAPERS = ("random", "simclr", "moco_v3", "nnclr", "simmtm", "voco")
+# Untrained encoders, and whose they are.
+RANDOM = {"random": "simclr", "random_transformer": "data2vec", "random_scattering": "scatsimclr"}
+ENCODERS = {"scatsimclr": "scattering"}
 
 
-def config_of(dataset: str, method: str, seed: int, epochs: int | None) -> Config:
-    known = accuracy_recipes.COMMON[dataset]
+def config_of(
+    dataset: str, method: str, seed: int, epochs: int | None, amp: str = "bf16"
+) -> Config:
+    known = accuracy_recipes.COMMON[dataset] | {"amp": amp}
     more: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
-    name = "simclr" if method == "random" else method
+    name = RANDOM.get(method, method)
+    if name in NEEDS_TOKENS or name in ENCODERS:
+        more |= {"encoder": ENCODERS.get(name, "auto"), "lr": None}
     return Config(**{**known, "method": name, "seed": seed, **more})
 
 
@@ -64,13 +77,16 @@ def methods(data: Dataset, given: argparse.Namespace) -> None:
     for name in given.methods:
         accuracy, f1 = [], []
         for seed in range(given.seeds):
-            config = config_of(given.set, name, seed, given.epochs)
-            with tempfile.TemporaryDirectory() as folder:
-                run = pretrain(data, config, folder, monitor=False)
-            encoder = run.method.encoder
-            if name == "random":
-                encoder = run.config.build_encoder(data.channels, data.length)
-            result = last_layer(encoder, run.scaling, data)
+            config = config_of(given.set, name, seed, given.epochs, given.amp)
+            if name in RANDOM:
+                config = config.resolved(data)
+                encoder = config.build_encoder(data.channels, data.length)
+                scaling = Scaling.fit(data.x_train, config.scaling, config.scale_group)
+            else:
+                with tempfile.TemporaryDirectory() as folder:
+                    run = pretrain(data, config, folder, monitor=False)
+                encoder, scaling = run.method.encoder, run.scaling
+            result = last_layer(encoder, scaling, data)
             accuracy.append(result.accuracy)
             f1.append(evaluate.metrics(result, data.y_test).macro_f1)
         shown(name, accuracy)
@@ -145,6 +161,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--amp", default="bf16", help="of the methods; 32 where bfloat16 is slow")
     parts = parser.add_subparsers(dest="what", required=True)
     of_methods = parts.add_parser("methods")
     of_methods.add_argument("--set", choices=accuracy_recipes.SETS, default="uwave")

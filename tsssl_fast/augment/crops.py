@@ -16,6 +16,7 @@ from tsssl_fast.ops.augment.reference.draws import Subject
 from tsssl_fast.ops.augment.spec import Code
 
 __all__ = [
+    "ClipPairs",
     "Crops",
     "OverlappingCrops",
 ]
@@ -31,6 +32,91 @@ class Crops(NamedTuple):
     second: Tensor
     overlap: int
     start: Tensor
+
+
+LAWS = ("uniform", "linear")
+
+
+def distance_weights(law: str, distances: int) -> Tensor:
+    """(distances,) int64: how often each distance d = 0 ... comes, 1 ("uniform") or distances - d
+    ("linear"), of their sum."""
+    checks.choice("law", law, LAWS)
+    if law == "uniform":
+        return torch.ones(distances, dtype=torch.int64)
+    return torch.arange(distances, 0, -1)
+
+
+class ClipPairs(Configured):
+    """Two clips of every series, a distance apart that follows a law: near ones are likelier.
+
+        P(d) = w(d) / sum w, d = 0 ... T - length steps;  the first of both begins uniformly in
+        0 ... T - length - d;  which of the two is view 0 is a coin's choice
+
+    Source: Spatiotemporal Contrastive Video Representation Learning, 2020 (CVRL), whose best law is
+    linear. Views of methods: (2, N, C, length). Units: length in steps.
+
+    Args:
+        length: steps of a clip, >= 1.
+        law: "linear": w(d) = T - length + 1 - d; "uniform": 1.
+    """
+
+    length: Annotated[int, by(validation.integer, 1, 1 << 31)]
+    law: Annotated[str, by(checks.choice, LAWS)] = "linear"
+
+    if TYPE_CHECKING:
+
+        def __init__(self, length: int, law: str = "linear") -> None: ...
+        def __call__(self, x: Tensor, views: Number | None = 2, **arguments: Any) -> Tensor: ...
+
+    def forward(
+        self,
+        x: Tensor,
+        views: Number | None = 2,
+        *,
+        seed: Seed = None,
+        sample_ids: Tensor | Array | None = None,
+        epoch: Number = 0,
+        step: Number = 0,
+        rank: Number = 0,
+    ) -> Tensor:
+        """x: (N, C, T) with length <= T < 46342 + length. views: 2. Others as Compose's call."""
+        checks.floating("x", x)
+        inputs.check_series(x, "NCT")
+        if views not in (None, 2):
+            raise ValueError(f"views: {views}; accepted: 2, a pair of clips")
+        starts = self.starts(x, seed, sample_ids, epoch, step, rank)
+        steps = starts[..., None] + torch.arange(self.length)
+        n, channels, _ = x.shape
+        place = steps[:, :, None].expand(2, n, channels, self.length).to(x.device)
+        return x[None].expand(2, *x.shape).gather(3, place)
+
+    def starts(
+        self,
+        x: Tensor,
+        seed: Seed = None,
+        sample_ids: Tensor | Array | None = None,
+        epoch: Number = 0,
+        step: Number = 0,
+        rank: Number = 0,
+    ) -> Tensor:
+        """(2, N) int64: where the clips begin."""
+        n, _, t = x.shape
+        weights = distance_weights(self.law, max(0, t - self.length + 1)).cumsum(0)
+        if not len(weights) or int(weights[-1]) >= 1 << 30:
+            raise ValueError(
+                f"x: shape {tuple(x.shape)}; accepted: T >= length = {self.length}, below "
+                f"{46342 + self.length}"
+            )
+        ids = inputs.per_sample("sample_ids", sample_ids, n)
+        subject = Subject.of(random.seed_tensor(seed, epoch, step, rank), ids, None, 1, x.shape)
+        # Block 2: overlapping crops draw from blocks 0 and 1.
+        row, block = (Code.OVERLAPPING_CROPS, 0), torch.full((1,), 2)
+        words = subject.words(row, 0, block)[0, :, 0]
+        drawn = random.below(words[:, 0], int(weights[-1]))
+        distance = torch.searchsorted(weights, drawn, right=True)
+        first = random.below(words[:, 1], t - self.length - distance + 1)
+        pair = torch.stack([first, first + distance])
+        return torch.where(words[:, 2] >> 31 == 0, pair, pair.flip(0))
 
 
 class OverlappingCrops(Configured):

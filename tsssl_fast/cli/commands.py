@@ -65,6 +65,10 @@ def pretrain(
     config: Annotated[
         Path | None, typer.Option(help="A YAML file of these settings; flags win over it.")
     ] = None,
+    texts: Annotated[
+        Path | None,
+        typer.Option(help="A text file, a line for each train series; --method clip learns it."),
+    ] = None,
     unlabelled: Annotated[
         bool, typer.Option(help="Look at no label: without kNN accuracy in the log.")
     ] = False,
@@ -119,6 +123,7 @@ def pretrain(
             profile=steps,
             max_time=limit,
             reading=how,
+            texts=_lines(texts),
         )
     if not progress.losses and settings.devices > 1:
         return  # another process than the first: it has nothing to say
@@ -143,6 +148,17 @@ def pretrain(
     )
     if steps is not None:
         print(steps.table(), file=sys.stderr if as_json else sys.stdout)
+
+
+def _lines(path: Path | None) -> list[str] | None:
+    if path is None:
+        return None
+    if not path.is_file():
+        raise FileNotFoundError(f"texts: {path}: no such file")
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"texts: {path}: not UTF-8 ({error.reason})") from error
 
 
 def _settings(kept: dict[str, Any] | None, config: Path | None, given: dict[str, Any]) -> Any:

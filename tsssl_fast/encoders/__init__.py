@@ -17,6 +17,7 @@ units of `resnet` in bfloat16 (one thread, AVX-512 with bfloat16;
 | `patch_transformer` | 234k       | 2.2     | 1.7      | masked methods                         |
 
 `channelwise`, 101k parameters, sees every channel as a series of its own, and costs so often.
+`scattering`, 30k parameters, computes wavelets' moduli and learns an adapter, for few series.
 """
 
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from tsssl_fast.common import checks
+from tsssl_fast.encoders.attention import CrossAttention, SigmoidWeighting
 from tsssl_fast.encoders.causal import Causal
 from tsssl_fast.encoders.channelwise import Channelwise
 from tsssl_fast.encoders.features import Features, Stage, TimeEncoder
@@ -32,17 +34,23 @@ from tsssl_fast.encoders.patch_transformer import PatchTransformer
 from tsssl_fast.encoders.readout import ReadOut
 from tsssl_fast.encoders.resnet import ResNet
 from tsssl_fast.encoders.weights import pretrained
+from tsssl_fast.encoders.scattering import Scattering
+from tsssl_fast.encoders.text import HashedNgrams
 
 __all__ = [
     "ENCODERS",
     "Causal",
     "Channelwise",
+    "CrossAttention",
     "Encoder",
     "Features",
+    "HashedNgrams",
     "Inception",
     "PatchTransformer",
     "ReadOut",
     "ResNet",
+    "Scattering",
+    "SigmoidWeighting",
     "Stage",
     "TimeEncoder",
     "build",
@@ -56,6 +64,7 @@ ENCODERS: dict[str, type[nn.Module]] = {
     "causal": Causal,
     "channelwise": Channelwise,
     "patch_transformer": PatchTransformer,
+    "scattering": Scattering,
 }
 
 

@@ -15,6 +15,8 @@
 | `near_duplicates`                       | which series are there twice                          |
 | `identify_by_votes`                     | what a recording is by its snippets                   |
 | `channel_importance`                    | which channels a prediction needs                     |
+| `forecast_errors`                       | how far forecasts are off, per step ahead             |
+| `receptive_field`                       | which steps of the input an output looks at           |
 | `series_statistics`                     | what features made by hand say, to compare or add  |
 
 What the whole network reaches on labels: `training.fine_tune`. `report.html.write_report` puts all
@@ -26,6 +28,7 @@ from typing import Any
 from tsssl_fast.evaluate.dissection import Dissection, dissect
 from tsssl_fast.evaluate.duplicates import Identification, identify_by_votes, near_duplicates
 from tsssl_fast.evaluate.features import features
+from tsssl_fast.evaluate.forecasts import ForecastErrors, forecast_errors, receptive_field
 from tsssl_fast.evaluate.importance import channel_importance
 from tsssl_fast.evaluate.labels import FRACTIONS, stratified
 from tsssl_fast.evaluate.metrics import Clustering, Metrics, clustering, interval, metrics
@@ -40,7 +43,7 @@ from tsssl_fast.evaluate.probes import (
     svm_probe,
 )
 from tsssl_fast.evaluate.regression import Regression, regression, ridge_regression
-from tsssl_fast.evaluate.retrieval import Retrieval, retrieval
+from tsssl_fast.evaluate.retrieval import Retrieval, group_retrieval, retrieval
 from tsssl_fast.evaluate.statistics import series_statistics
 from tsssl_fast.functional.collapse import CollapseReport, collapse_report
 
@@ -49,6 +52,7 @@ __all__ = [
     "Clustering",
     "CollapseReport",
     "Dissection",
+    "ForecastErrors",
     "Identification",
     "Metrics",
     "Probes",
@@ -61,6 +65,8 @@ __all__ = [
     "collapse_report",
     "dissect",
     "features",
+    "forecast_errors",
+    "group_retrieval",
     "identify_by_votes",
     "interval",
     "knn_classify",
@@ -69,6 +75,7 @@ __all__ = [
     "near_duplicates",
     "novelty_scores",
     "probe",
+    "receptive_field",
     "regression",
     "retrieval",
     "ridge_probe",

@@ -17,47 +17,78 @@ from tsssl_fast.methods.clip import CLIP
 from tsssl_fast.methods.collossl import ColloSSL
 from tsssl_fast.methods.contrastive_masked import ContrastiveMasked
 from tsssl_fast.methods.contrastive_reconstruction import ContrastiveReconstruction
+from tsssl_fast.methods.cross_modal_masked import CrossModalMasked
+from tsssl_fast.methods.dsla import DSLA
+from tsssl_fast.methods.forecasting import Forecasting
 from tsssl_fast.methods.generated_views import GeneratedViews
+from tsssl_fast.methods.instance_discrimination import Exemplar, InstanceDiscrimination
+from tsssl_fast.methods.latent_targets import CAE, IBOT, BEiTv2, Data2Vec, SdAE
 from tsssl_fast.methods.masked_autoencoder import MaskedAutoencoder
+from tsssl_fast.methods.masked_features import MaskedFeatures
 from tsssl_fast.methods.masked_reconstruction import MaskedReconstruction
+from tsssl_fast.methods.mixed_autoencoder import MixedAutoencoder
+from tsssl_fast.methods.mmc import MMC, similarity_map
 from tsssl_fast.methods.moco import MoCo
 from tsssl_fast.methods.moco_v3 import MoCoV3
+from tsssl_fast.methods.multi_task import DualMeanTeacher, MultiTask
 from tsssl_fast.methods.nnclr import NNCLR
+from tsssl_fast.methods.scatsimclr import ScatSimCLR
 from tsssl_fast.methods.simclr import SimCLR
 from tsssl_fast.methods.simmtm import SimMTM
 from tsssl_fast.methods.simsiam import SimSiam
-from tsssl_fast.methods.ssgan import SSGAN
+from tsssl_fast.methods.spark import SparK
+from tsssl_fast.methods.ssgan import SSGAN, generator_loss
 from tsssl_fast.methods.supcon import SupCon
 from tsssl_fast.methods.supervised import Supervised
 from tsssl_fast.methods.test_time_training import TestTimeTraining
 from tsssl_fast.methods.transform_prediction import TransformPrediction
 from tsssl_fast.methods.vicreg import VICReg
 from tsssl_fast.methods.voco import VoCo, base_crops
+from tsssl_fast.methods.w2v_bert import GumbelQuantizer, W2vBERT
+from tsssl_fast.methods.within_clusters import WithinClusters
 
 __all__ = [
+    "CAE",
     "CLAN",
     "CLIP",
+    "DSLA",
+    "IBOT",
     "METHODS",
+    "MMC",
     "NEEDS_TOKENS",
     "NNCLR",
     "SSGAN",
     "AdversarialTraining",
     "BEiT",
+    "BEiTv2",
     "BarlowTwins",
     "Batch",
     "ColloSSL",
     "ContrastiveMasked",
     "ContrastiveReconstruction",
+    "CrossModalMasked",
+    "Data2Vec",
+    "DualMeanTeacher",
+    "Exemplar",
+    "Forecasting",
     "GeneratedViews",
+    "GumbelQuantizer",
+    "InstanceDiscrimination",
     "Logs",
     "MaskedAutoencoder",
+    "MaskedFeatures",
     "MaskedReconstruction",
     "Method",
+    "MixedAutoencoder",
     "MoCo",
     "MoCoV3",
+    "MultiTask",
+    "ScatSimCLR",
+    "SdAE",
     "SimCLR",
     "SimMTM",
     "SimSiam",
+    "SparK",
     "SupCon",
     "Supervised",
     "TestTimeTraining",
@@ -65,7 +96,11 @@ __all__ = [
     "VICReg",
     "Views",
     "VoCo",
+    "W2vBERT",
+    "WithinClusters",
     "base_crops",
+    "generator_loss",
+    "similarity_map",
 ]
 
 # What `tsssl-fast pretrain --method NAME` knows: (encoder, views, **options) -> method.
@@ -91,7 +126,38 @@ METHODS: dict[str, Callable[..., Any]] = {
     "collossl": ColloSSL.recipe,
     "clan": CLAN.recipe,
     "voco": VoCo.recipe,
+    "instance_discrimination": InstanceDiscrimination.recipe,
+    "exemplar": Exemplar.recipe,
+    "dsla": DSLA.recipe,
+    "data2vec": Data2Vec.recipe,
+    "ibot": IBOT.recipe,
+    "beit_v2": BEiTv2.recipe,
+    "cae": CAE.recipe,
+    "sdae": SdAE.recipe,
+    "spark": SparK.recipe,
+    "forecasting": Forecasting.recipe,
+    "scatsimclr": ScatSimCLR.recipe,
+    "w2v_bert": W2vBERT.recipe,
+    "cross_modal_masked": CrossModalMasked.recipe,
+    "mixed_autoencoder": MixedAutoencoder.recipe,
+    "mmc": MMC.recipe,
 }
 
 # Those whose encoder is a PatchTransformer.
-NEEDS_TOKENS = frozenset({"masked_autoencoder", "beit", "contrastive_masked", "test_time_training"})
+NEEDS_TOKENS = frozenset(
+    {
+        "masked_autoencoder",
+        "beit",
+        "beit_v2",
+        "cae",
+        "contrastive_masked",
+        "cross_modal_masked",
+        "data2vec",
+        "ibot",
+        "mixed_autoencoder",
+        "mmc",
+        "sdae",
+        "test_time_training",
+        "w2v_bert",
+    }
+)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate, softplus
 from torch.nn.utils.parametrizations import spectral_norm
 
+from tsssl_fast.common import checks
 from tsssl_fast.methods.base import Batch, Logs, Method, Views, at_least, one_view, out_features
 from tsssl_fast.methods.transform_prediction import TRANSFORMS, Transform, transformed
 
@@ -33,6 +34,21 @@ class Generator(nn.Module):
         return series
 
 
+GENERATOR_LOSSES = ("non-saturating", "minimax")
+
+
+def generator_loss(logits: Tensor, form: str = "non-saturating") -> Tensor:
+    """What a generator minimises of the discriminator's logits (N, ...) of its series
+    (Generative Adversarial Nets, 2014):
+
+        "non-saturating": -mean log D;  "minimax": mean log(1 - D), with D = sigmoid(logits)
+
+    Raises ValueError for another form.
+    """
+    checks.choice("form", form, GENERATOR_LOSSES)
+    return softplus(-logits).mean() if form == "non-saturating" else -softplus(logits).mean()
+
+
 class SSGAN(Method):
     """A discriminator tells series from generated ones, and which transform either went through.
 
@@ -54,6 +70,8 @@ class SSGAN(Method):
         views: augmentation of the series, of which the first view is used, or None.
         alpha, beta: weights of the self-supervised terms.
         transforms: K callables (N, C, T) -> (N, C, T).
+        form: of the generator's own term: "non-saturating", or "minimax" as the value function of
+            Generative Adversarial Nets, 2014 prints it (`generator_loss`).
     """
 
     def __init__(
@@ -66,7 +84,9 @@ class SSGAN(Method):
         alpha: float = 0.2,
         beta: float = 1.0,
         transforms: Sequence[Transform] = TRANSFORMS,
+        form: str = "non-saturating",
     ) -> None:
+        checks.choice("form", form, GENERATOR_LOSSES)
         super().__init__()
         self.encoder = encoder
         self.generator = generator
@@ -76,16 +96,27 @@ class SSGAN(Method):
         self.alpha = alpha
         self.beta = beta
         self.transforms = tuple(transforms)
+        self.form = form
 
     @classmethod
     def recipe(
-        cls, encoder: nn.Module, views: Views | None, alpha: float = 0.2, beta: float = 1.0
+        cls,
+        encoder: nn.Module,
+        views: Views | None,
+        alpha: float = 0.2,
+        beta: float = 1.0,
+        minimax: float = 0,
     ) -> "SSGAN":
-        """A convolutional generator and linear heads, D's with spectral norm 1 as in the paper."""
+        """A convolutional generator and linear heads, D's with spectral norm 1 as in the paper.
+
+        minimax: 1 for the generator's printed loss.
+        """
         features, channels = out_features(encoder), cast(int, encoder.channels)
         judge = spectral_norm(nn.Linear(features, 1))
         classifier = nn.Linear(features, len(TRANSFORMS))
-        return cls(encoder, Generator(channels), judge, classifier, views, alpha, beta)
+        made = cls(encoder, Generator(channels), judge, classifier, views, alpha, beta)
+        made.form = GENERATOR_LOSSES[bool(minimax)]
+        return made
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         at_least(2, batch)
@@ -102,7 +133,7 @@ class SSGAN(Method):
         loss_d = softplus(-real).mean() + softplus(unreal).mean() + self.beta * transforms
         with self.discriminator_as_it_stands():
             judged, told = self.discriminate(fake, r)
-        loss_g = softplus(-judged).mean() + self.alpha * cross_entropy(told, r)
+        loss_g = generator_loss(judged, self.form) + self.alpha * cross_entropy(told, r)
         logs = {"discriminator": loss_d, "generator": loss_g, "transforms": transforms}
         return loss_d + loss_g, {name: value.detach() for name, value in logs.items()}
 

@@ -1,6 +1,7 @@
 """What a run is: everything needed to build its method again, in plain values."""
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -88,16 +89,26 @@ class Config(Settings):
         lr = (1e-3 if name == "patch_transformer" else 3e-3) if self.lr is None else self.lr
         return replace(self, batch_size=batch, epochs=epochs, encoder=name, lr=lr)
 
-    def build(self, channels: int, length: int, views: Views | None = None) -> Method:
+    def build(
+        self,
+        channels: int,
+        length: int,
+        views: Views | None = None,
+        texts: Sequence[str] | None = None,
+    ) -> Method:
         """The method with its initial weights, which are a function of the seed.
 
-        views: instead of the preset that `self.views` names.
+        views: instead of the preset that `self.views` names. texts: one for each series, of method
+        clip.
         """
+        if texts is not None and self.method != "clip":
+            raise ValueError(f"texts: given with method {self.method}; accepted: with method clip")
+        more: dict[str, Any] = {} if texts is None else {"texts": texts}
         encoder = self.build_encoder(channels, length)
         with torch.random.fork_rng():
             torch.manual_seed(fold(self.seed, 1))
             views = PRESETS[self.views]() if views is None else views
-            method: Method = METHODS[self.method](encoder, views, **self.options)
+            method: Method = METHODS[self.method](encoder, views, **self.options, **more)
             return method
 
     def build_encoder(self, channels: int, length: int) -> nn.Module:

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ def pretrain(
     profile: StepProfile | None = None,
     max_time: float | None = None,
     reading: Reading | None = None,
+    texts: Sequence[str] | None = None,
 ) -> Run:
     """Trains on the train split's series and leaves `checkpoint.pt` and `log.csv` in folder `out`.
 
@@ -73,6 +74,7 @@ def pretrain(
         profile: takes the time of every step's parts.
         max_time: seconds after which the run ends with the epoch, and a checkpoint to resume from.
         reading: how the data was read, for the checkpoint: later commands read alike.
+        texts: one for each train series, in their order, of method clip; an empty one is missing.
 
     A method that learns from labels gets the series that have one, others all.
 
@@ -89,11 +91,19 @@ def pretrain(
     data = config.usable(data)
     config = config.resolved(data)
     device(config.device)
-    method = config.build(data.channels, data.length)
+    if texts is not None and len(texts) != len(data.x_train):
+        raise ValueError(
+            f"texts: {len(texts)} lines; accepted: one for each of the "
+            f"{len(data.x_train)} train series"
+        )
+    method = config.build(data.channels, data.length, texts=texts)
     check_rows(method, len(data.x_train), config)
     scaling = Scaling.fit(data.x_train, config.scaling, config.scale_group)
     _name_constant_channels(data)
     description = describe(data)
+    if texts is not None:
+        said = "\n".join([description["digest"], *texts]).encode()
+        description["digest"] = hashlib.blake2b(said, digest_size=16).hexdigest()
     state = None
     if (out / checkpoint.NAME).exists() and not overwrite:
         if not resume:

@@ -33,8 +33,9 @@ class Problem(NamedTuple):
 
     rules: which of the M x P pairs count, as the kernels take it; `rules.weight` is dense.
     sparse_weight: the CSR pair_weight instead of it. negatives, query_keys: further keys, (K, D)
-    and (M, S, D). own_targets: (M, S), of the latter. paired: the rules leave the pairs (i, i) alone,
-    so that no product is needed. statistics: the k of their top-k accuracy, 0: none. precision, backend: as operators take them.
+    and (M, S, D). own_targets: (M, S), of the latter. paired: the rules leave the pairs (i, i)
+    alone, so that no product is needed. statistics: the k of their top-k accuracy, 0: none.
+    precision, backend: as operators take them.
     """
 
     rules: Rules
