@@ -62,7 +62,7 @@ class Scattering(TimeEncoder):
         for octave in range(octaves):
             self.register_buffer(f"wavelet_{octave}", morlet(2.0**octave), persistent=False)
         paths = channels * (1 + octaves + octaves * (octaves - 1) // 2)
-        self.scale = nn.BatchNorm2d(paths, affine=False)
+        self.scale = nn.BatchNorm2d(paths)
         self.mix = nn.Conv2d(paths, width, 1, bias=False)
         self.mix_norm = nn.BatchNorm2d(width)
         self.conv = nn.Conv2d(width, width, (1, 5), padding=(0, 2), bias=False)

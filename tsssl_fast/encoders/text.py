@@ -44,7 +44,8 @@ class HashedNgrams(nn.Module):
         """
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise TypeError(f"texts: {type(texts).__name__}; accepted: a sequence of str")
-        rows, starts = [], []
+        rows: list[int] = []
+        starts: list[int] = []
         for text in texts:
             starts.append(len(rows))
             rows += [zlib.crc32(p.encode()) % self.buckets for p in ngrams(text, self.size)]
