@@ -46,7 +46,7 @@ LONGER = {
 
 
 # CLAN learns from normal series alone, for novelty: tests/methods/test_paper_methods.py. What the
-# others reach on UWaveGestureLibrary benchmarks/source_systems.py measures.
+# others reach on UWaveGestureLibrary benchmarks/experiments/source_systems.py measures.
 ELSEWHERE = {
     *("clan", "instance_discrimination", "exemplar", "dsla", "data2vec", "ibot", "beit_v2", "cae"),
     *("sdae", "spark", "forecasting", "scatsimclr", "w2v_bert", "cross_modal_masked"),

@@ -153,12 +153,8 @@ def finetune(
     ] = None,
     smoothing: Annotated[float, typer.Option(help="Of the labels, in [0, 1).")] = 0.1,
     freeze: Annotated[int, typer.Option(help="Lower layers of the encoder that stay.")] = 0,
-    layer_decay: Annotated[
-        float, typer.Option(help="Factor on the learning rate from each layer to the next below.")
-    ] = 1.0,
-    contrast: Annotated[
-        float, typer.Option(help="Weight of a supervised contrast of mixed hardest pairs.")
-    ] = 0.0,
+    layer_decay: Annotated[float, typer.Option(help="Factor on the rate, layer by layer.")] = 1.0,
+    contrast: Annotated[float, typer.Option(help="Weight of a contrast of labels.")] = 0.0,
     overwrite: Annotated[bool, typer.Option(help="Replace the run in --out.")] = False,
     max_time: MaxTime = None,
     as_json: Json = False,
@@ -185,6 +181,7 @@ def finetune(
     settings = training.Settings(**given, weight_decay=config.weight_decay)
     pipeline = None if views == "none" else preset(views or config.views)
     start, rows = time.monotonic(), []
+    lower: Any = {"freeze": freeze, "layer_decay": layer_decay, "contrast": contrast}
 
     def epoch(row: dict[str, float], _: Any) -> bool:
         rows.append(row)
@@ -193,17 +190,12 @@ def finetune(
 
     with EpochsBar(f"{config.method}, fine-tuning", settings.epochs) as progress:
         tuned = training.fine_tune(
-            encoder,
-            scaling,
-            series,
-            settings,
+            *(encoder, scaling, series, settings),
             views=pipeline,
             fraction=fraction,
             smoothing=smoothing,
-            freeze=freeze,
-            layer_decay=layer_decay,
-            contrast=contrast,
             on_epoch=epoch,
+            **lower,
         )
     saved = replace(config, options=dict(config.options))
     training.write_finetuned(

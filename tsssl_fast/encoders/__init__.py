@@ -33,9 +33,9 @@ from tsssl_fast.encoders.inception import Inception
 from tsssl_fast.encoders.patch_transformer import PatchTransformer
 from tsssl_fast.encoders.readout import ReadOut
 from tsssl_fast.encoders.resnet import ResNet
-from tsssl_fast.encoders.weights import pretrained
 from tsssl_fast.encoders.scattering import Scattering
 from tsssl_fast.encoders.text import HashedNgrams
+from tsssl_fast.encoders.weights import pretrained
 
 __all__ = [
     "ENCODERS",

@@ -172,9 +172,7 @@ def contrastive_loss(
         k_ids, k_groups, k_valid = q_ids, q_groups, q_valid
         if pair_mask is not None or pair_weight is not None or targets is not None:
             k = q  # none of them need be symmetric
-    own_targets = None
-    if targets is not None and targets.shape[1] > (pairs := len(q if k is None else k)):
-        targets, own_targets = targets[:, :pairs], targets[:, pairs:]
+    targets, own_targets = _apart(targets, len(q if k is None else k))
     if groups == "none" and not isinstance(temperature, PairTemperature):
         q_groups = k_groups = None
     sparse = pair_weight is not None and pair_weight.layout == torch.sparse_csr
@@ -208,6 +206,13 @@ def contrastive_loss(
         backend=name,
     )
     return solve(q, k, problem)
+
+
+def _apart(targets: Tensor | None, pairs: int) -> tuple[Tensor | None, Tensor | None]:
+    """Those of the pairs, and those of the keys of each query's own."""
+    if targets is None or targets.shape[1] == pairs:
+        return targets, None
+    return targets[:, :pairs], targets[:, pairs:]
 
 
 def _check_meaning(
