@@ -5,6 +5,7 @@
 #include "runtime/float_mode.h"
 
 namespace tsssl {
+namespace {
 
 // The interpreter's lock is given back, and the caller's arithmetic is IEEE's as its threads' is.
 class KernelScope {
@@ -13,4 +14,5 @@ class KernelScope {
   FloatMode mode_;
 };
 
+}  // namespace
 }  // namespace tsssl
