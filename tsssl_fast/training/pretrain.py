@@ -91,19 +91,11 @@ def pretrain(
     data = config.usable(data)
     config = config.resolved(data)
     device(config.device)
-    if texts is not None and len(texts) != len(data.x_train):
-        raise ValueError(
-            f"texts: {len(texts)} lines; accepted: one for each of the "
-            f"{len(data.x_train)} train series"
-        )
-    method = config.build(data.channels, data.length, texts=texts)
+    method = config.build(data.channels, data.length, texts=_checked(texts, data))
     check_rows(method, len(data.x_train), config)
     scaling = Scaling.fit(data.x_train, config.scaling, config.scale_group)
     _name_constant_channels(data)
-    description = describe(data)
-    if texts is not None:
-        said = "\n".join([description["digest"], *texts]).encode()
-        description["digest"] = hashlib.blake2b(said, digest_size=16).hexdigest()
+    description = _with_texts(describe(data), texts)
     state = None
     if (out / checkpoint.NAME).exists() and not overwrite:
         if not resume:
@@ -150,6 +142,21 @@ def pretrain(
         )
         writer.close()
     return Run(method, scaling, config)
+
+
+def _checked(texts: Sequence[str] | None, data: Dataset) -> Sequence[str] | None:
+    if texts is not None and len(texts) != len(data.x_train):
+        accepted = f"one for each of the {len(data.x_train)} train series"
+        raise ValueError(f"texts: {len(texts)} lines; accepted: {accepted}")
+    return texts
+
+
+def _with_texts(description: dict[str, Any], texts: Sequence[str] | None) -> dict[str, Any]:
+    """The digest is of series and texts: a run does not go on with others."""
+    if texts is None:
+        return description
+    said = "\n".join([description["digest"], *texts]).encode()
+    return description | {"digest": hashlib.blake2b(said, digest_size=16).hexdigest()}
 
 
 def _name_constant_channels(data: Dataset) -> None:
