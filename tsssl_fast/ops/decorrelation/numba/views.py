@@ -289,4 +289,4 @@ def _no_factors(dtype: np.dtype) -> Factors:
     """For a launch whose columns are written."""
     none = VICRegMoments(*(np.empty(0) for _ in range(4)), *(np.empty((0, 0)) for _ in range(2)))
     columns = np.empty((0, kernels.FACTORS, 0), dtype)
-    return Factors(Settings(1.0, 1.0, False), none, 0.0, 0.0, columns)
+    return Factors(Settings(1.0, 1.0, 1.0, False), none, 0.0, 0.0, columns)
