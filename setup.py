@@ -22,10 +22,10 @@ The compiled kernels of tsssl_fast could not be built.
 """
 
 
-def build_switch() -> bool:
-    value = os.environ.get("TSSSL_BUILD_EXT", "1")
+def switch(name: str) -> bool:
+    value = os.environ.get(name, "1")
     if value not in ("0", "1"):
-        sys.exit(f"TSSSL_BUILD_EXT={value!r}: accepted values are 0 and 1")
+        sys.exit(f"{name}={value!r}: accepted values are 0 and 1")
     return value == "1"
 
 
@@ -42,6 +42,7 @@ class CMakeBuild(build_ext):
             # that is gone.
             f"-DCMAKE_MAKE_PROGRAM={shutil.which('ninja')}",
             *("-DCMAKE_BUILD_TYPE=Release", "-DTSSSL_BUILD_CPP_TESTS=OFF"),
+            f"-DTSSSL_EMULATED_UNIT={'ON' if switch('TSSSL_EMULATED_UNIT') else 'OFF'}",
             f"-DTSSSL_OUTPUT_DIR={target.parent}",
             f"-DPython_EXECUTABLE={sys.executable}",
             f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
@@ -81,6 +82,6 @@ class WithBenchmarks(build_py):
 
 
 setup(
-    ext_modules=[Extension("tsssl_fast._C", sources=[])] if build_switch() else [],
+    ext_modules=[Extension("tsssl_fast._C", sources=[])] if switch("TSSSL_BUILD_EXT") else [],
     cmdclass={"build_ext": CMakeBuild, "build_py": WithBenchmarks},
 )

@@ -33,9 +33,11 @@ namespace amx {
 TSSSL_UNIT_TABLES(TSSSL_DECLARE)
 }
 #endif
+#ifdef TSSSL_HAVE_amx_emulated
 namespace amx_emulated {
 TSSSL_UNIT_TABLES(TSSSL_DECLARE)
 }
+#endif
 #ifdef TSSSL_HAVE_avx512bf16
 namespace avx512bf16 {
 TSSSL_BF16_TABLES(TSSSL_DECLARE)
@@ -71,11 +73,16 @@ TSSSL_VECTOR_TABLES(TSSSL_VECTORS)
 #else
 #define TSSSL_CASE_avx512bf16(name)
 #endif
-#define TSSSL_UNIT(name, more)                      \
-  switch (active_isa()) {                           \
-  TSSSL_CASE_amx(name) more case Isa::amx_emulated: \
-    return amx_emulated::name();                    \
-    default : return vectors::name();               \
+#ifdef TSSSL_HAVE_amx_emulated
+#define TSSSL_CASE_amx_emulated(name) \
+  case Isa::amx_emulated:             \
+    return amx_emulated::name();
+#else
+#define TSSSL_CASE_amx_emulated(name)
+#endif
+#define TSSSL_UNIT(name, more)                                                                \
+  switch (active_isa()) {                                                                     \
+    TSSSL_CASE_amx(name) TSSSL_CASE_amx_emulated(name) more default : return vectors::name(); \
   }
 
 const ByDtype<PairKernels>& pairs_kernels() { TSSSL_UNIT(pairs_kernels, ) }

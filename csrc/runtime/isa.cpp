@@ -120,7 +120,9 @@ std::vector<Isa> compiled_isas() {
 #ifdef TSSSL_HAVE_amx
   isas.push_back(Isa::amx);
 #endif
+#ifdef TSSSL_HAVE_amx_emulated
   isas.push_back(Isa::amx_emulated);
+#endif
   return isas;
 }
 
