@@ -66,7 +66,7 @@ SUITE = (
     "scaling",
     "report",
     "pictures",
-    "cases/*",
+    "suite/*",
 )
 
 

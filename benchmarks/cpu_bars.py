@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from cases import decorrelation, nt_xent
-from cases.common import Loss, compiled_by_torch, run
 from registry import Inputs, Run
 from run import machine
+from suite import decorrelation, nt_xent
+from suite.common import Loss, compiled_by_torch, run
 from timing import Times, interleaved
 from torch import Tensor
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-# Modules of `cases/`, each with a list CASES.
+# Modules of `suite/`, each with a list CASES.
 MODULES = (
     *("nt_xent", "settings", "hierarchical", "papers", "peers"),
     *("decorrelation", "augment", "masking", "preprocess", "training"),

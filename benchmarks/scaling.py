@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from cases import augment, decorrelation, nt_xent
 from measure import measure
 from registry import Case
+from suite import augment, decorrelation, nt_xent
 
 AXES = {"N": "rows of a view", "D": "columns", "T": "steps of a series", "threads": "threads"}
 

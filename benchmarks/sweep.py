@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cases import nt_xent
-from cases.common import compiled_by_torch
-from cases.common import run as forward_backward
 from measure import COARSE, error
 from registry import Inputs, Run
 from run import machine
+from suite import nt_xent
+from suite.common import compiled_by_torch
+from suite.common import run as forward_backward
 from timing import interleaved
 from torch import Tensor
 

@@ -15,7 +15,7 @@ import suite as suite  # the folder above
 # isort: split
 import timing
 import torch
-from cases import augment as forms
+from suite import augment as forms
 from torch import Tensor
 
 from tsssl_fast import augment

@@ -28,9 +28,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from cases.common import run
-from cases.nt_xent import eager
 from run import machine
+from suite.common import run
+from suite.nt_xent import eager
 from timing import interleaved
 from torch import Tensor, nn
 

@@ -9,8 +9,8 @@ import suite as suite  # the folder above
 
 # isort: split
 import torch
-from cases.common import Loss, run
-from cases.decorrelation import direct, gram, ours, views
+from suite.common import Loss, run
+from suite.decorrelation import direct, gram, ours, views
 from timing import interleaved
 
 

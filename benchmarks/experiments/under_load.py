@@ -21,7 +21,7 @@ import suite as suite  # the folder above
 
 # isort: split
 import torch
-from cases import nt_xent
+from suite import nt_xent
 
 from tsssl_fast import augment, functional
 

@@ -131,8 +131,8 @@ def test_every_family_has_cases_of_every_kind() -> None:
 def test_kernels_and_plain_forms_compute_the_same(name: str) -> None:
     """measure raises where the judge is off; what can be judged is within its bound."""
     import registry
-    from cases.common import at
     from measure import measure
+    from suite.common import at
 
     case = registry.case(name.removesuffix(" bf16"))
     case = at(case, "bf16") if name.endswith("bf16") else case
@@ -194,7 +194,7 @@ def test_products_of_bfloat16_without_a_unit_are_skipped_with_the_reason() -> No
 def test_lines_of_the_plots_run_along_every_axis(monkeypatch: pytest.MonkeyPatch) -> None:
     import pictures
     import scaling
-    from cases import nt_xent
+    from suite import nt_xent
 
     assert {line.axis for line in scaling.lines(quick=True)} == set(scaling.AXES)
     threads = torch.get_num_threads()

@@ -19,7 +19,7 @@ NO_LOSSES = {
     *("similarity_aggregate", "segment_mean", "slot_pool", "neighbour_mean", "score_distribution"),
     *("differentiable_sort", "slerp", "slerp_limit", "latent_positives", "projected_gradient"),
     *("virtual_adversarial_direction", "virtual_adversarial_loss"),
-    *("maximum_mean_discrepancy", "rank_devices", "quality_weights"),
+    *("maximum_mean_discrepancy", "rank_devices", "quality_weights", "mix_hardest_pairs"),
 }
 
 

@@ -395,6 +395,6 @@ def test_encoders_are_the_conv1d_network(name, monkeypatch):
 def test_auto_follows_the_length():
     assert [encoders.resolve("auto", t) for t in (315, 128)] == ["inception", "resnet"]
     assert encoders.resolve("resnet", 315) == "resnet"
-    accepted = "auto, resnet, inception, causal, patch"
+    accepted = "auto, resnet, inception, causal, channelwise, patch_transformer, scattering"
     with pytest.raises(ValueError, match=f"encoder: 'lstm'; accepted: {accepted}"):
         encoders.build("lstm", 3, 100)

@@ -12,7 +12,7 @@ from tsssl_fast import augment
 from tsssl_fast.report import gallery
 
 _NO_PICTURE = {"Identity", "OneOf", "SomeOf", "RandomApply", "OverlappingCrops"}
-_NO_OPERATION = {"Compose", "PerView", "Parameters", "Transform", "Mixed", "Crops"}
+_NO_OPERATION = {"Compose", "PerView", "Parameters", "Transform", "Mixed", "Crops", "ClipPairs"}
 
 
 def test_every_operation_is_shown():

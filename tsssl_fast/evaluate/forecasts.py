@@ -51,6 +51,10 @@ def receptive_field(model: Callable[[Tensor], Tensor], x: Tensor, step: int = -1
 
     Returns:
         (T,) of x's dtype.
+
+    Raises:
+        TypeError: x is no floating tensor.
+        ValueError: x is not (N, C, T); the output is not (N, K, H) or has no such step.
     """
     checks.floating("x", x)
     if x.dim() != 3:

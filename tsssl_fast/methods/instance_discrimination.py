@@ -5,7 +5,16 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from tsssl_fast.common import checks
-from tsssl_fast.methods.base import Batch, Logs, Method, Views, one_view, out_features, projector
+from tsssl_fast.methods.base import (
+    Batch,
+    Logs,
+    Method,
+    Views,
+    at_least,
+    one_view,
+    out_features,
+    projector,
+)
 
 
 def check_ids(batch: Batch, series: int) -> Tensor:
@@ -38,7 +47,7 @@ class InstanceDiscrimination(Method):
         temperature: tau > 0. momentum: in [0, 1).
     """
 
-    min_batch = 1
+    min_batch = 2  # the projector has batch statistics
     takes_lengths = True
     memory: Tensor
     seen: Tensor
@@ -75,6 +84,7 @@ class InstanceDiscrimination(Method):
         return cls(encoder, projector(encoder), views, int(series), 128, temperature, momentum)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
+        at_least(self.min_batch, batch)
         ids = check_ids(batch, len(self.memory))
         h = self.encode(one_view(self.views, batch), lengths=batch.lengths)
         z = normalize(self.projector(h), dim=1)

@@ -162,6 +162,7 @@ class IBOT(_Masked):
         clusters: float = 256,
         momentum: float = 0.99,
     ) -> "IBOT":
+        """A head of `clusters` classes, shared by series and patches."""
         return cls(encoder, views, ratio, int(clusters), momentum=momentum)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
@@ -227,6 +228,7 @@ class BEiTv2(_Masked):
     def recipe(
         cls, encoder: nn.Module, views: Views | None, ratio: float = 0.4, codes: float = 64
     ) -> "BEiTv2":
+        """A codebook of `codes` words; `ratio` of the patches hidden."""
         return cls(encoder, int(codes), views, ratio)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
@@ -290,6 +292,7 @@ class SdAE(_Masked):
         ratio: float = 0.75,
         momentum: float = 0.96,
     ) -> "SdAE":
+        """The decoder of the class's defaults; `ratio` of the patches hidden."""
         return cls(encoder, views, ratio, momentum=momentum)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
@@ -349,6 +352,7 @@ class CAE(Method):
     def recipe(
         cls, encoder: nn.Module, views: Views | None, ratio: float = 0.5, weight: float = 2.0
     ) -> "CAE":
+        """`ratio` of the patches hidden; `weight` of the aligned features."""
         return cls(encoder, views, ratio, weight)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:

@@ -80,6 +80,7 @@ class W2vBERT(Method):
         temperature: tau > 0. weight, diversity: >= 0.
     """
 
+    min_batch = 1
     encoder: PatchTransformer
 
     def __init__(

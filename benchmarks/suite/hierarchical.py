@@ -11,7 +11,7 @@ from registry import Case, Inputs
 from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax, max_pool1d
 
-from cases.common import Loss, in_double, of_loss, pairs_bytes, plain
+from suite.common import Loss, in_double, of_loss, pairs_bytes, plain
 from tsssl_fast import functional
 from tsssl_fast.ops.contrastive import spec
 

@@ -10,7 +10,7 @@ import torch
 from registry import Case, Inputs
 from torch import Tensor
 
-from cases.common import (
+from suite.common import (
     Loss,
     at,
     compiled_by_torch,

@@ -10,7 +10,7 @@ import torch
 from registry import Case, Inputs
 from torch import Tensor
 
-from cases.common import backends, forward, series
+from suite.common import backends, forward, series
 from tsssl_fast import preprocess
 
 SHAPE = (256, 9, 512)

@@ -7,7 +7,7 @@ from registry import Case, Inputs
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, softplus
 
-from cases.common import Loss, in_double, of_loss, pairs_bytes
+from suite.common import Loss, in_double, of_loss, pairs_bytes
 from tsssl_fast import functional
 from tsssl_fast.ops.contrastive import spec
 

@@ -13,7 +13,7 @@ import torch
 from registry import BACKENDS, Case, Inputs, Provider
 from torch import Tensor
 
-from cases.common import backends, compiled_by_torch, forward, series
+from suite.common import backends, compiled_by_torch, forward, series
 from tsssl_fast import augment
 from tsssl_fast.ops.augment import spec
 

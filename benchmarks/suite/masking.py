@@ -14,7 +14,7 @@ import torch
 from registry import BACKENDS, Case, Inputs
 from torch import Tensor
 
-from cases.common import backends, in_double, plain, series
+from suite.common import backends, in_double, plain, series
 from tsssl_fast import masking, use_backend
 from tsssl_fast.ops.masking import spec
 

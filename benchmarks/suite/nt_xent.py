@@ -6,7 +6,7 @@ import torch
 from registry import Case, Inputs, Run, Unavailable
 from torch import Tensor
 
-from cases.common import at, in_double, library, of_loss, pairs_bytes, plain, two_views
+from suite.common import at, in_double, library, of_loss, pairs_bytes, plain, two_views
 from tsssl_fast import functional
 from tsssl_fast.ops.contrastive import spec
 from tsssl_fast.ops.contrastive.reference import nt_xent as reference

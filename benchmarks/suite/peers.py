@@ -11,8 +11,8 @@ from registry import Case, Inputs, Provider, Run, Unavailable
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from cases import settings
-from cases.common import (
+from suite import settings
+from suite.common import (
     Loss,
     compiled_by_torch,
     in_double,
@@ -23,9 +23,9 @@ from cases.common import (
     run,
     two_views,
 )
-from cases.decorrelation import direct as vicreg
-from cases.decorrelation import direct_barlow_twins as barlow_twins
-from cases.nt_xent import eager as eager_nt_xent
+from suite.decorrelation import direct as vicreg
+from suite.decorrelation import direct_barlow_twins as barlow_twins
+from suite.nt_xent import eager as eager_nt_xent
 from tsssl_fast import compat
 from tsssl_fast.ops.contrastive import spec
 

@@ -12,9 +12,9 @@ import torch
 from registry import BACKENDS, Case, Inputs, Provider
 from torch import Tensor, nn
 
-from cases import decorrelation, masking, nt_xent
-from cases.augment import numpy_views, torch_views
-from cases.common import Loss, backends, series
+from suite import decorrelation, masking, nt_xent
+from suite.augment import numpy_views, torch_views
+from suite.common import Loss, backends, series
 from tsssl_fast import augment, use_backend
 from tsssl_fast import masking as masks
 from tsssl_fast.encoders import ResNet

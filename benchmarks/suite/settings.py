@@ -8,7 +8,7 @@ from registry import Case, Inputs, Run
 from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid, normalize
 
-from cases.common import Loss, at, in_double, of_loss, pairs_bytes, run
+from suite.common import Loss, at, in_double, of_loss, pairs_bytes, run
 from tsssl_fast import functional
 from tsssl_fast.ops.contrastive import spec
 
