@@ -101,7 +101,7 @@ def cases(pattern: str = "", family: str = "all", quick: bool = False) -> list[C
     if family not in (accepted := ("all", *FAMILIES)):
         raise ValueError(f"family: {family!r}; accepted: {', '.join(accepted)}")
     parts = pattern.split(",")
-    every = (c for m in MODULES for c in importlib.import_module(f"cases.{m}").CASES)
+    every = (c for m in MODULES for c in importlib.import_module(f"suite.{m}").CASES)
     return [
         case
         for case in every
