@@ -136,7 +136,6 @@ CALLS: dict[str, Call] = {
     "nnclr": Call(
         lambda a, b, q: f.nnclr_loss(a, b, q, temperature=0.5), (V, V, (5, 3)), constant=(2,)
     ),
-    "core_tuning": Call(lambda z: f.core_tuning_loss(z, IDS, least=1.0), (V,)),
     "scgc": Call(lambda z: f.scgc_loss(z, TARGETS), (V,)),
     "groco": Call(lambda z: f.groco_loss(z, hardest=2), ((2, *V),)),
     "group ordering": Call(lambda a, b: f.group_ordering_loss(a, b).sum(), (V, V)),

@@ -19,7 +19,8 @@ NO_LOSSES = {
     *("similarity_aggregate", "segment_mean", "slot_pool", "neighbour_mean", "score_distribution"),
     *("differentiable_sort", "slerp", "slerp_limit", "latent_positives", "projected_gradient"),
     *("virtual_adversarial_direction", "virtual_adversarial_loss"),
-    *("maximum_mean_discrepancy", "rank_devices", "quality_weights", "mix_hardest_pairs"),
+    *("maximum_mean_discrepancy", "rank_devices", "quality_weights"),
+    *("mix_hardest_pairs", "core_tuning_loss"),  # draws how much is mixed
 }
 
 
