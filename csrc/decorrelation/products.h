@@ -26,7 +26,7 @@ inline bool unit_pays(const Views<In>& views) {
 #ifdef TSSSL_TILE_EMULATION
   constexpr std::int64_t least_side = kTileRows, least_depth = kTileRows;
 #else
-  const bool few = views.bits < 24 || views.precision != Precision::ieee;
+  const bool few = views.bits <= 8 || views.precision != Precision::ieee;
   const std::int64_t least_side = few ? 256 : 768, least_depth = 512;
 #endif
   return side_of(views) >= least_side && depth_of(views) >= least_depth;

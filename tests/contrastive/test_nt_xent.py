@@ -148,7 +148,9 @@ def test_float64_against_extended_precision(
 def test_converged_batch_keeps_its_digits(
     kernel: str, noise: float, temperature: float, shape: tuple[int, int]
 ) -> None:
-    check(orders(*views(*shape, noise=noise)), temperature, kernel)
+    # Of several batches: one alone gave plain torch's gradients 20 to 55 ulp, by luck.
+    batches = (views(*shape, noise=noise) for _ in range(4))
+    check((d for z in batches for d in orders(*z, 2)), temperature, kernel)
 
 
 def test_one_pair_has_no_negative(kernel: str) -> None:

@@ -68,8 +68,8 @@ WITH_PRODUCTS = [
     *("nt_xent_loss", "dcl_loss", "dclw_loss", "info_nce_loss", "clip_loss", "moco_loss"),
     *("sup_con_loss", "contrastive_loss", "grouped_nt_xent_loss", "hierarchical_contrastive_loss"),
     *("siglip_loss", "triplet_loss", "vicreg_loss", "barlow_twins_loss", "covariance_penalty"),
-    *("clan_loss", "collossl_loss", "groco_loss", "neighbour_mean", "nearest_keys", "nnclr_loss"),
-    *("region_contrastive_loss", "scgc_loss", "voco_loss"),
+    *("clan_loss", "collossl_loss", "core_tuning_loss", "groco_loss", "neighbour_mean"),
+    *("nearest_keys", "nnclr_loss", "region_contrastive_loss", "scgc_loss", "voco_loss"),
 ]
 
 

@@ -127,4 +127,5 @@ def test_a_wheel_holds_them():
     held = {p for pattern in patterns for p in (ROOT / "tsssl_fast").glob(pattern)}
     for name in weights.NAMES:
         for ending in (".pt", ".json"):
-            assert weights.FOLDER / f"{name}{ending}" in held
+            assert ROOT / "tsssl_fast/encoders/weights" / f"{name}{ending}" in held
+            assert (weights.FOLDER / f"{name}{ending}").is_file()

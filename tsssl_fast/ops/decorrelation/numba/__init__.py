@@ -9,7 +9,7 @@ from tsssl_fast.ops.decorrelation import spec
 
 
 def _warm() -> None:
-    kernels, settings = BACKEND.kernels, (1.0, 1e-4, spec.ALL_TERMS, IEEE)
+    kernels, settings = BACKEND.kernels, (1.0, 1e-4, 0.0, spec.ALL_TERMS, IEEE)
     for dtype in (torch.float32, torch.float64):
         for shape in ((3, 2), (2, 4), (257, 322)):  # the last: too large for parts of the depth
             # One column alone: what cancels in float32 is taken again in float64.
