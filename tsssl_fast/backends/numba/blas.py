@@ -133,7 +133,7 @@ class _SerialBlas:
             if self.depth == 1:
                 self.before = [library.get_num_threads() for library in _blas()]
                 for library in _blas():
-                    library.set_num_threads(1)
+                    _set_threads(library, 1)
 
     def __exit__(self, *exception: object) -> None:
         with self.lock:
@@ -143,7 +143,19 @@ class _SerialBlas:
 
     def restore(self) -> None:
         for library, count in zip(_blas(), self.before, strict=True):
-            library.set_num_threads(count)
+            _set_threads(library, count)
+
+
+def _set_threads(library: Any, count: int) -> None:
+    """From threadpoolctl 3.8 on the first thread that sets OpenBLAS's number keeps that right, and
+    the calls of others do nothing: kernels that a second thread started would have shared BLAS's
+    threads, with other bits."""
+    release = getattr(library, "clear_controlling_thread", None)
+    if release is not None:
+        release(force=True)
+    library.set_num_threads(count)
+    if release is not None:
+        release()
 
 
 _serial_blas = _SerialBlas()
