@@ -238,7 +238,7 @@ def main() -> int:
     for bar in bars():
         if not chosen(bar.name):
             continue
-        # torch emulates bfloat16's products: 4096 x 128 takes 17 s on AMD with AVX2. And without the
+        # torch emulates products of bfloat16: 4096 x 128 takes 17 s on AMD with AVX2. Without the
         # unit all of ours are on vectors.
         costly = "bf16 inputs" in bar.name or "vectors" in bar.plain
         if costly and bar.unit and not has_unit():

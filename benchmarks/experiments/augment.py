@@ -10,7 +10,7 @@ single call right after 64 MB of other work, as between two training steps.
 import argparse
 from collections.abc import Callable
 
-import suite as suite  # the folder above
+import folder_above as folder_above
 
 # isort: split
 import timing

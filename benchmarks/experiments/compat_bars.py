@@ -12,7 +12,7 @@ Other libraries' losses themselves: `python benchmarks/run.py --cases peer`.
 Exit status 1 where a bar is missed. Nothing else may run beside it.
 """
 
-import suite as suite  # the folder above
+import folder_above as folder_above
 
 # isort: split
 import argparse

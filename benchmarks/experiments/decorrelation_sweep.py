@@ -5,7 +5,7 @@ python benchmarks/experiments/decorrelation_sweep.py [--repeat 9] [--threads 2]
 
 import argparse
 
-import suite as suite  # the folder above
+import folder_above as folder_above
 
 # isort: split
 import torch

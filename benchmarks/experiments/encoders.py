@@ -7,7 +7,7 @@ bfloat16 autocast where the processor multiplies bfloat16. `sizes` are those of 
 of 9 channels, 128 steps) and UWaveGestureLibrary (120 of 3, 315), the defaults of `build`.
 """
 
-import suite as suite  # the folder above
+import folder_above as folder_above
 
 # isort: split
 import argparse

@@ -9,7 +9,7 @@ and of the encoder after a few steps of masked reconstruction on each test batch
 the steps and their rate are fixed before the test series are seen.
 """
 
-import suite as suite  # the folder above
+import folder_above as folder_above
 
 # isort: split
 import argparse

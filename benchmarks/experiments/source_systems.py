@@ -9,7 +9,7 @@ DIR holds UWaveGestureLibrary.npz and UCI_HAR.npz. Linear probe of the encoder's
 official test split, trained as in accuracy_recipes.py; nothing is chosen here.
 """
 
-import suite as suite  # the folder above
+import folder_above as folder_above
 
 # isort: split
 import argparse

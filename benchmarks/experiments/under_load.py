@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import suite as suite  # the folder above
+import folder_above as folder_above
 
 # isort: split
 import torch

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import runpy
 import sys
 from pathlib import Path
 
@@ -264,3 +265,17 @@ def test_the_sweep_judges_before_it_times(
         with monkeypatch.context() as patch:
             patch.setattr(sweep, "ours", wrong)
             assert "WRONG" in sweep.line(f"40x8 {setting}", sweep.measure(40, 8, None, setting))
+
+
+EXPERIMENTS = sorted((BENCHMARKS / "experiments").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_an_experiment_finds_what_it_imports(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(path.parent))
+    try:
+        runpy.run_path(str(path))
+    except ModuleNotFoundError as error:
+        if "lightning" not in str(error):
+            raise
+        pytest.skip(str(error))

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -232,6 +234,21 @@ def test_bad_csv(tmp_path, columns, change, message):
     path.write_text(CSV.replace(*change) if change else CSV)
     with pytest.raises(ValueError, match=message):
         data.load(path, columns=columns, missing="zero")
+
+
+@pytest.mark.parametrize(
+    ("cells", "role"),
+    [
+        (("2026-01-01 10:00:00", "2026-01-01 10:00:01"), "'time': 'zeit'}, or"),
+        (("10:00:00", "10:00:01"), "'time': 'zeit'}, or"),
+        (("walk", "run"), "'series': 'zeit'} or label, or"),
+    ],
+)
+def test_a_column_of_text_is_named_for_what_it_looks_like(tmp_path, cells, role):
+    path = tmp_path / "toy.csv"
+    path.write_text("zeit;x\n" + "".join(f"{cell};{i},5\n" for i, cell in enumerate(cells)))
+    with pytest.raises(ValueError, match=re.escape(f"columns={{{role}")):
+        data.load(path)
 
 
 def test_columns_of_one_name_are_refused(tmp_path):

@@ -1,5 +1,6 @@
-"""Every option of VICReg, Barlow Twins, SigLIP, triplet and hierarchical loss with every other:
-values and gradients of random small problems against the losses written out.
+"""Every option of VICReg, Barlow Twins, SigLIP, triplet and hierarchical loss, and of NT-Xent,
+SupCon and InfoNCE with several views or positives, with every other: values and gradients of random
+small problems against the losses written out.
 
 `contrastive_loss` and what is built on it have theirs in tests/contrastive. More draws of each:
 
@@ -142,8 +143,58 @@ def hierarchical(r: Random) -> tuple[tuple[Tensor, ...], Options]:
     return inputs, options | r.some(temperature=lambda: r.of(0.1, 2.0))
 
 
+def temperature(
+    r: Random, shape: tuple[int, ...], options: Options
+) -> tuple[tuple[Tensor, ...], Options]:
+    """One that is learned, beside the inputs, of one number or of each row; or one among the
+    options."""
+    kind = r.number(0, 5)
+    if kind < 2:
+        return (r.rows(*(shape if kind else ())).abs() + 0.2,), options
+    if kind == 2:
+        pair = functional.PairTemperature(positive=r.of(0.2, 1.0), negative=r.of(0.5, 2.0))
+        return (), options | {"temperature": pair}
+    if kind == 3:
+        return (), options | {"temperature": r.of(0.03, 0.07, 0.5)}
+    return (), options
+
+
+def common(r: Random, **others: Callable[[], Any]) -> Options:
+    return r.some(
+        normalize=lambda: r.of(True, False),
+        reduction=lambda: r.of("mean", "sum", "none"),
+        precision=lambda: "ieee",
+        **others,
+    )
+
+
+def several_views(r: Random) -> tuple[tuple[Tensor, ...], Options]:
+    v, n, dim = r.number(2, 4), r.number(1, 6), r.number(2, 9)
+    z = r.rows(n, dim) + r.rows(v, n, dim, scale=0.5)
+    learned, options = temperature(r, (v * n,), common(r))
+    return (z, *learned), options
+
+
+def labelled_views(r: Random) -> tuple[tuple[Tensor, ...], Options]:
+    n, v, dim = r.number(1, 6), r.number(1, 4), r.number(2, 9)
+    labels = torch.randint(0, r.number(1, 4), (n,), generator=r.generator)
+    options = common(r, mean_over=lambda: r.of("all", "with_positive"))
+    learned, options = temperature(r, (n, v), options)
+    return (r.rows(n, v, dim), *learned), {"labels": labels} | options
+
+
+def several_positives(r: Random) -> tuple[tuple[Tensor, ...], Options]:
+    n, p, count, dim = r.number(1, 6), r.number(1, 4), r.number(1, 7), r.number(2, 9)
+    q = r.rows(n, dim)
+    k = q[:, None] + r.rows(n, p, dim, scale=0.5)
+    options = common(r, negatives_valid=lambda: r.mask(count))
+    learned, options = temperature(r, (n,), options)
+    return (q, k, r.rows(count, dim), *learned), options
+
+
 LEARNED = {"siglip": ("logit_scale", "logit_bias"), "hierarchical": ("temperature",)}
-VIEWS = {"siglip": 2, "hierarchical": 2}
+LEARNED |= dict.fromkeys(("views", "labelled views", "positives"), ("temperature",))
+VIEWS = {"siglip": 2, "hierarchical": 2, "views": 1, "labelled views": 1, "positives": 3}
 FAMILIES: dict[str, tuple[Callable[..., Any], Definition, Callable[..., Tensor]]] = {
     "vicreg": (vicreg, written_out.vicreg, functional.vicreg_loss),
     "barlow_twins": (barlow_twins, written_out.barlow_twins, functional.barlow_twins_loss),
@@ -153,6 +204,17 @@ FAMILIES: dict[str, tuple[Callable[..., Any], Definition, Callable[..., Tensor]]
         hierarchical,
         written_out.hierarchical,
         functional.hierarchical_contrastive_loss,
+    ),
+    "views": (
+        several_views,
+        written_out.views,
+        lambda z, **o: functional.nt_xent_loss(*z.unbind(0), **o),
+    ),
+    "labelled views": (labelled_views, written_out.labelled_views, functional.sup_con_loss),
+    "positives": (
+        several_positives,
+        written_out.positives,
+        lambda q, k, n, **o: functional.info_nce_loss(q, k, negatives=n, **o),
     ),
 }
 

@@ -72,6 +72,15 @@ def test_vmap(name: str) -> None:
     torch.testing.assert_close(list(found), expected)
 
 
+@pytest.mark.parametrize("name", ["vicreg", "barlow_twins", "nt_xent"])
+def test_compiled_vmap(name: str) -> None:
+    loss = getattr(functional, f"{name}_loss")
+    z = [torch.randn(3, 8, 5, dtype=torch.float64) for _ in range(2)]
+    for function in (torch.vmap(loss), torch.vmap(torch.func.grad(loss))):
+        compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(compiled(*z), function(*z))
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_second_derivatives(name: str) -> None:
     loss, inputs = split(EVERY[name])

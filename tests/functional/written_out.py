@@ -166,3 +166,71 @@ def hierarchical(inputs: tuple[Tensor, ...], options: Options) -> Tensor:
             total = total + (1 - alpha) * mean(temporal)
         z1, z2 = (max_pool1d(z.transpose(1, 2), 2).transpose(1, 2) for z in (z1, z2))
         lengths = lengths // 2
+
+
+def pair_temperature(temperature: Any, positive: Tensor) -> Any:
+    """tau of every pair: a number, one of each row, or by what a pair is."""
+    if isinstance(temperature, Tensor):
+        return temperature.reshape(-1, 1) if temperature.dim() else temperature
+    if isinstance(temperature, float):
+        return temperature
+    taus = (temperature.positive, temperature.negative)
+    return torch.where(positive, *(torch.as_tensor(tau, dtype=torch.float64) for tau in taus))
+
+
+def of_labels(z: Tensor, labels: Tensor, options: Options) -> Tensor:
+    """Of each row the mean over its positives; 0 where a row has none, or no negative."""
+    m = len(z)
+    self = torch.eye(m, dtype=torch.bool)
+    positive = (labels[:, None] == labels) & ~self
+    s = similarities(z, z, options.get("normalize", True))
+    a = (s / pair_temperature(options.get("temperature", 0.1), positive)).to(z.dtype)
+    log_share = log_softmax(a.masked_fill(self, -torch.inf), dim=1).masked_fill(self, 0.0)
+    count = positive.sum(dim=1)
+    each = -(log_share * positive).sum(dim=1) / count.clamp_min(1)
+    each = torch.where((count > 0) & (count < m - 1), each, 0.0)
+    reduction = options.get("reduction", "mean")
+    if reduction == "none":
+        return each
+    whole = options.get("mean_over", "all") == "all"
+    return each.sum() / (
+        1 if reduction == "sum" else m if whole else (count > 0).sum().clamp_min(1)
+    )
+
+
+def views(inputs: tuple[Tensor, ...], options: Options) -> Tensor:
+    """NT-Xent of (V, N, D)."""
+    z, *learned = inputs
+    options = options | ({"temperature": learned[0]} if learned else {})
+    return of_labels(rows(z), torch.arange(z.shape[1]).repeat(len(z)), options)
+
+
+def labelled_views(inputs: tuple[Tensor, ...], options: Options) -> Tensor:
+    """SupCon of (N, V, D)."""
+    z, *learned = inputs
+    options = {"mean_over": "with_positive"} | options
+    options |= {"temperature": learned[0]} if learned else {}
+    labels = options["labels"].repeat_interleave(z.shape[1])
+    found = of_labels(rows(z), labels, options)
+    return found.view(z.shape[:2]) if found.dim() else found
+
+
+def positives(inputs: tuple[Tensor, ...], options: Options) -> Tensor:
+    """InfoNCE of q (N, D), k (N, P, D) and a queue (K, D): of each query the mean over its
+    positives, of which each stands alone beside the queue."""
+    q, k, negatives, *learned = inputs
+    options = options | ({"temperature": learned[0]} if learned else {})
+    valid = options.get("negatives_valid", torch.ones(len(negatives), dtype=torch.bool))
+    normalize = options.get("normalize", True)
+    away = similarities(q, negatives[valid], normalize)
+    terms = []
+    for p in range(k.shape[1]):
+        near = similarities(q, k[:, p], normalize).diagonal()[:, None]
+        s = torch.cat([near, away], dim=1)
+        positive = (torch.arange(s.shape[1]) == 0).expand(s.shape)
+        tau = pair_temperature(options.get("temperature", 0.1), positive)
+        terms.append(-log_softmax((s / tau).to(q.dtype), dim=1)[:, 0])
+    each = torch.stack(terms).mean(dim=0)
+    each = each if valid.any() else each * 0
+    reduction = options.get("reduction", "mean")
+    return each if reduction == "none" else getattr(each, reduction)()

@@ -127,12 +127,21 @@ def without_autocast(kernels: Mapping[str, Callable[..., Any]]) -> dict[str, Cal
     def wrap(kernel: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(kernel)
         def run(*args: Any) -> Any:
+            if torch.compiler.is_dynamo_compiling():  # which has no trace of the other guard
+                with torch.autocast(_device_type(args), enabled=False):
+                    return kernel(*args)
             with torch._C._DisableAutocast():
                 return kernel(*args)
 
         return run
 
     return {op: wrap(kernel) for op, kernel in kernels.items()}
+
+
+def _device_type(args: Sequence[Any]) -> str:
+    """Of the first tensor, which may be one of a list."""
+    first = args[0] if isinstance(args[0], torch.Tensor) else args[0][0]
+    return str(first.device.type)
 
 
 @dataclass(frozen=True)

@@ -239,10 +239,12 @@ def _channels(table: Table, order: roles_of.Order, runs: Any) -> list[str]:
         if column is None:
             if "label" not in roles or not _is_constant(table.cells[name], order, runs):
                 cell, row = delimited.text(table.cells[name], table.decimal)
+                role = "time" if times.looks_like(table.cells[name]) else "series"
+                other = "" if role == "time" else " or label"
                 raise ValueError(
                     f"data: {table.path}: could not convert string to float: column {name!r} holds "
                     f"{cell!r} in line {table.line(row)}; accepted: numbers; say what it is, as in "
-                    f"columns={{'series': {name!r}}} or label, or name the channels by "
+                    f"columns={{{role!r}: {name!r}}}{other}, or name the channels by "
                     "columns={'values': 'A,B'}"
                 )
             left.append(f"{name} (text)")

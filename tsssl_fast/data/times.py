@@ -1,5 +1,6 @@
 """Time stamps: their unit, and series on equal steps."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,17 @@ def since_first(values: np.ndarray) -> np.ndarray:
         apart = apart.view(f"u{values.dtype.itemsize}")  # where int64 wraps around
     found: np.ndarray = apart.astype(np.float64)
     return found
+
+
+def looks_like(column: Any) -> bool:
+    """Whether the first cells are dates or times of day."""
+    import pandas as pd
+
+    cells = column.head(5).astype(str).str.strip()
+    with warnings.catch_warnings():  # of formats that pandas guesses
+        warnings.simplefilter("ignore")
+        stamps = pd.to_datetime(cells, errors="coerce", format="mixed", utc=True)
+    return bool(len(cells) and stamps.notna().all())
 
 
 def is_of_day(column: Any) -> bool:
