@@ -151,7 +151,7 @@ def hierarchical(inputs: tuple[Tensor, ...], options: Options) -> Tensor:
     lengths = options.get("lengths", torch.full((len(z1),), z1.shape[1]))
     levels, total = 0, z1.sum() * 0
     while True:
-        levels += 1
+        levels += bool(lengths.any())
         steps = range(z1.shape[1])
         valid = torch.arange(z1.shape[1]) < lengths[:, None]
         at = [nt_xent(z1[valid[:, t], t], z2[valid[:, t], t], options) for t in steps]

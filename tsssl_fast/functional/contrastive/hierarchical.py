@@ -85,7 +85,8 @@ def hierarchical_contrastive_loss(
         temperature: tau > 0; a 0-d tensor gets its gradient, for two operators a level.
         normalize: cosine instead of dot product.
         lengths: (B,) int64, valid steps per series, 1 to T: padding takes no part, and its gradient
-            is 0; level by level floor(length / 2).
+            is 0; level by level floor(length / 2), and levels at which no step is left are not
+            counted.
         return_stats: also a :class:`ContrastiveStats` of the pairs of both contrasts on all levels;
             see :func:`grouped_nt_xent_loss`.
         precision: as in :func:`nt_xent_loss`.
@@ -121,9 +122,18 @@ def hierarchical_contrastive_loss(
         loss = operator.hierarchical_nt_xent(
             z1, z2, lengths, alpha, temperature, normalize, products, name
         )
+    if lengths is not None:
+        loss = loss * _levels_over_those_with_steps(z1.shape[1], lengths, loss.dtype)
     if not return_stats:
         return loss
     return loss, _statistics(((p.z1, p.z2, p.lengths) for p in parts), temperature, normalize)
+
+
+def _levels_over_those_with_steps(steps: int, lengths: Tensor, dtype: torch.dtype) -> Tensor:
+    """1 unless all series are padded beyond a power of two: on the last levels nothing is left."""
+    levels = steps.bit_length()
+    halvings = torch.arange(levels, device=lengths.device)
+    return levels / (lengths.max() >> halvings > 0).sum().to(dtype)
 
 
 def _check_levels(
@@ -199,12 +209,13 @@ def _among_processes(
     if alpha < 1:
         share = agreement.nothing(x, temperature)
         pyramid = list(operator.levels(z1, z2, lengths, alpha))
+        count = len(pyramid) if every is None else int(every.max()).bit_length()
         for level in pyramid if len(x) else ():
             steps = series * level.z1.shape[1] if every is None else int(every.sum())
             if level.temporal and steps:
                 given = (level.z1, level.z2, temperature, normalize, level.lengths)
                 found = _grouped(*given, precision_name(precision), backend_name(backend)).sum()
-                share = share + found * (level.temporal / (2 * steps * len(pyramid)))
+                share = share + found * (level.temporal / (2 * steps * count))
             every = None if every is None else every // 2
         loss = loss + collectives.total_of_shares(share, group, ddp=ddp)
     return loss if stats is None else (loss, stats)
