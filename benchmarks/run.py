@@ -94,7 +94,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--no-scaling", action="store_true", help="without the lines of the plots")
     parser.add_argument("--json", type=Path, help="the rows as a file")
     parser.add_argument("--html", type=Path, help="a report with pictures, one file")
-    parser.add_argument("--save", action="store_true", help="the rows into data/<processor>.json")
+    saved = "the rows into data/<processor>.json, whose other rows stay"
+    parser.add_argument("--save", action="store_true", help=saved)
     given = parser.parse_args()
     if given.rounds is not None and given.rounds < 1:
         parser.error(f"--rounds: {given.rounds}; accepted: 1 and above")
@@ -143,6 +144,16 @@ def measured(given: argparse.Namespace, ceilings: dict[str, float]) -> list[dict
     return rows
 
 
+def beside_kept(record: dict[str, Any], path: Path) -> dict[str, Any]:
+    """With what else `path` has of the same machine and versions."""
+    kept = json.loads(path.read_text()) if path.is_file() else {"machine": None}
+    if kept["machine"] != record["machine"]:
+        return record
+    new = {(row["case"], row["provider"]) for row in record["rows"]}
+    rest = [row for row in kept["rows"] if (row["case"], row["provider"]) not in new]
+    return {**kept, **record, "rows": [*record["rows"], *rest]}
+
+
 def main() -> int:
     given = parsed()
     torch.set_num_threads(given.threads)
@@ -163,10 +174,11 @@ def main() -> int:
         for row in scale(given.family, given.quick, given.rounds):
             record["scaling"].append(row)
             print(f"along {row['axis']:<8} {show(row)}", flush=True)
-    text = json.dumps(record, indent=1) + "\n"
-    for path in (given.json, DATA / file_of(facts) if given.save else None):
-        if path is not None:
-            path.write_text(text)
+    if given.json:
+        given.json.write_text(json.dumps(record, indent=1) + "\n")
+    if given.save:
+        path = DATA / file_of(facts)
+        path.write_text(json.dumps(beside_kept(record, path), indent=1) + "\n")
     if given.html:
         from report import page
 

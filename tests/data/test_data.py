@@ -241,7 +241,9 @@ def test_bad_csv(tmp_path, columns, change, message):
     [
         (("2026-01-01 10:00:00", "2026-01-01 10:00:01"), "'time': 'zeit'}, or"),
         (("10:00:00", "10:00:01"), "'time': 'zeit'}, or"),
+        (("", "10:00:00"), "'time': 'zeit'}, or"),
         (("walk", "run"), "'series': 'zeit'} or label, or"),
+        (("2048", "ERR"), "'series': 'zeit'} or label, or"),
     ],
 )
 def test_a_column_of_text_is_named_for_what_it_looks_like(tmp_path, cells, role):

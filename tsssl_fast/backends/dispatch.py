@@ -127,7 +127,7 @@ def without_autocast(kernels: Mapping[str, Callable[..., Any]]) -> dict[str, Cal
     def wrap(kernel: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(kernel)
         def run(*args: Any) -> Any:
-            if torch.compiler.is_dynamo_compiling():  # which has no trace of the other guard
+            if torch.compiler.is_dynamo_compiling():  # Dynamo can not trace _DisableAutocast
                 with torch.autocast(_device_type(args), enabled=False):
                     return kernel(*args)
             with torch._C._DisableAutocast():
@@ -139,9 +139,12 @@ def without_autocast(kernels: Mapping[str, Callable[..., Any]]) -> dict[str, Cal
 
 
 def _device_type(args: Sequence[Any]) -> str:
-    """Of the first tensor, which may be one of a list."""
-    first = args[0] if isinstance(args[0], torch.Tensor) else args[0][0]
-    return str(first.device.type)
+    """Of the first tensor, which may be one of a list; "cpu" without one."""
+    for arg in args:
+        for x in arg if isinstance(arg, (list, tuple)) else (arg,):
+            if isinstance(x, torch.Tensor):
+                return str(x.device.type)
+    return "cpu"
 
 
 @dataclass(frozen=True)

@@ -56,10 +56,13 @@ def since_first(values: np.ndarray) -> np.ndarray:
 
 
 def looks_like(column: Any) -> bool:
-    """Whether the first cells are dates or times of day."""
+    """Whether the first cells that hold something are dates or times of day, and no numbers."""
     import pandas as pd
 
-    cells = column.head(5).astype(str).str.strip()
+    cells = column.dropna().astype(str).str.strip()
+    cells = cells[cells != ""].head(5)
+    if pd.to_numeric(cells, errors="coerce").notna().any():
+        return False
     with warnings.catch_warnings():  # of formats that pandas guesses
         warnings.simplefilter("ignore")
         stamps = pd.to_datetime(cells, errors="coerce", format="mixed", utc=True)

@@ -147,15 +147,10 @@ class _SerialBlas:
 
 
 def _set_threads(library: Any, count: int) -> None:
-    """From threadpoolctl 3.8 on the first thread that sets OpenBLAS's number keeps that right, and
-    the calls of others do nothing: kernels that a second thread started would have shared BLAS's
-    threads, with other bits."""
-    release = getattr(library, "clear_controlling_thread", None)
-    if release is not None:
-        release(force=True)
-    library.set_num_threads(count)
-    if release is not None:
-        release()
+    """From threadpoolctl 3.8 on `set_num_threads` does nothing in all threads but the first that
+    called it: kernels that a second thread started would share BLAS's threads, with other bits.
+    What it calls then has no such rule, and takes no lock, which a forked child may find held."""
+    getattr(library, "_real_set_num_threads", library.set_num_threads)(count)
 
 
 _serial_blas = _SerialBlas()
