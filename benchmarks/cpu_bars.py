@@ -3,8 +3,9 @@
     python benchmarks/cpu_bars.py [--cases "nt_xent bf16*,vicreg*"] [--rounds 9] [--json F]
 
 One line a bar: this package's time, the best plain torch and its name, their ratio, the bar, and
-`met`, `missed`, or `no such unit here` where the bar is of a unit that the processor lacks. Exit
-status 1 where a bar is missed. Nothing else may run beside it.
+`met`, `missed`, or `no such unit here` where the bar is of a unit that the processor lacks; what is
+slow or the same without the unit is not timed there, and not counted. Exit status 1 where a bar is
+missed. Nothing else may run beside it.
 """
 
 import argparse
