@@ -145,7 +145,7 @@ def measured(given: argparse.Namespace, ceilings: dict[str, float]) -> list[dict
 
 
 def beside_kept(record: dict[str, Any], path: Path) -> dict[str, Any]:
-    """With what else `path` has of the same machine and versions."""
+    """The record, and the other rows that `path` keeps of the same machine and versions."""
     kept = json.loads(path.read_text()) if path.is_file() else {"machine": None}
     if kept["machine"] != record["machine"]:
         return record

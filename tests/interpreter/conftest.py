@@ -12,9 +12,9 @@ from triton.runtime import interpreter
 
 
 def _product(self: Any, a: Any, b: Any, d: Any, *_: Any) -> Any:
-    """a b + d, each number summed along the depth by fused multiply-adds, as a GPU does in
-    float32. numpy's BLAS rounds a product and its transpose differently on AVX2, so that a pair's
-    logit in the backward would not be the one in the forward."""
+    """a b + d, each number summed along the depth by fused multiply-adds, as a GPU does with
+    float32's own precision. numpy's BLAS rounds a product and its transpose differently on AVX2, so
+    that a pair's logit in the backward would not be the one in the forward."""
     total = d.data.astype(np.float64)
     for k in range(a.data.shape[-1]):
         terms = a.data[..., k : k + 1].astype(np.float64) * b.data[..., k : k + 1, :]

@@ -239,7 +239,7 @@ def _channels(table: Table, order: roles_of.Order, runs: Any) -> list[str]:
         if column is None:
             if "label" not in roles or not _is_constant(table.cells[name], order, runs):
                 cell, row = delimited.text(table.cells[name], table.decimal)
-                role = "time" if times.looks_like(table.cells[name]) else "series"
+                role = "time" if times.look_like_dates(table.cells[name]) else "series"
                 other = "" if role == "time" else " or label"
                 raise ValueError(
                     f"data: {table.path}: could not convert string to float: column {name!r} holds "

@@ -55,15 +55,15 @@ def since_first(values: np.ndarray) -> np.ndarray:
     return found
 
 
-def looks_like(column: Any) -> bool:
-    """Whether the first cells that hold something are dates or times of day, and no numbers."""
+def look_like_dates(column: Any) -> bool:
+    """Whether the first cells that are not empty hold dates or times of day, and no numbers."""
     import pandas as pd
 
     cells = column.dropna().astype(str).str.strip()
     cells = cells[cells != ""].head(5)
     if pd.to_numeric(cells, errors="coerce").notna().any():
         return False
-    with warnings.catch_warnings():  # of formats that pandas guesses
+    with warnings.catch_warnings():  # pandas warns where it guesses a format
         warnings.simplefilter("ignore")
         stamps = pd.to_datetime(cells, errors="coerce", format="mixed", utc=True)
     return bool(len(cells) and stamps.notna().all())

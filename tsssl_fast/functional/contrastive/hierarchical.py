@@ -130,7 +130,8 @@ def hierarchical_contrastive_loss(
 
 
 def _levels_over_those_with_steps(steps: int, lengths: Tensor, dtype: torch.dtype) -> Tensor:
-    """1 unless all series are padded beyond a power of two: on the last levels nothing is left."""
+    """Levels of the padded pyramid, by which the loss is divided, over those of the longest
+    series."""
     levels = steps.bit_length()
     halvings = torch.arange(levels, device=lengths.device)
     return levels / (lengths.max() >> halvings > 0).sum().to(dtype)
