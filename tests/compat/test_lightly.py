@@ -102,6 +102,21 @@ def test_dcl() -> None:
     agree(DCLLoss(), lambda a, b: formulas.dcl(a, b, 0.1), drawn(*PAIR))
 
 
+def test_dcl_at_a_low_temperature() -> None:
+    """Losses far below 0, where exponentials overflow float32."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = [list(normalize(torch.randn(2, 12, 10, generator=generator), dim=2)) for _ in range(3)]
+    loss = DCLLoss(0.005)
+    agree(loss, lambda a, b: formulas.dcl(a, b, 0.005), inputs)
+    close = [a + 0.1 * b for a, b in inputs]
+    agree(
+        loss,
+        lambda a, b: formulas.dcl(a, b, 0.005),
+        [[a, c] for (a, _), c in zip(inputs, close, strict=True)],
+    )
+    assert loss(inputs[0][0], close[0]) < -50
+
+
 def test_dcl_with_any_weight_function() -> None:
     """Its gradient counts, and the two views may weigh differently."""
 
@@ -164,6 +179,20 @@ def test_negative_cosine_similarity_has_both_gradients(dim: int) -> None:
         return -(normalize(a, dim=dim) * normalize(b, dim=dim)).sum(dim).mean()
 
     agree(NegativeCosineSimilarity(dim), formula, drawn(*PAIR))
+
+
+@pytest.mark.parametrize("eps", [1e-8, 0.5, 3.0])
+def test_negative_cosine_similarity_of_short_rows(eps: float) -> None:
+    """A row counts as at least eps long."""
+
+    def formula(a: Tensor, b: Tensor) -> Tensor:
+        u, v = (x / x.norm(dim=1, keepdim=True).clamp_min(eps) for x in (a, b))
+        return -(u * v).sum(1).mean()
+
+    for a, b in drawn(*PAIR, scale=0.3):
+        found = NegativeCosineSimilarity(eps=eps)(a.double(), b.double())
+        torch.testing.assert_close(found, formula(a.double(), b.double()))
+        assert (a.norm(dim=1) > eps).any() == (eps < 3)
 
 
 LOSSES = (

@@ -1,5 +1,6 @@
 """tsssl_fast.compat.pytorch_metric_learning against the published formulas, pair by pair."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -279,6 +280,23 @@ def test_vicreg() -> None:
         VICRegLoss(distance=distances.CosineSimilarity())
     with pytest.raises(NotImplementedError, match="reducer: SumReducer"):
         VICRegLoss(reducer=reducers.SumReducer())
+
+
+@pytest.mark.parametrize("reducer", [None, reducers.AvgNonZeroReducer()])
+def test_sup_con_counts_rows_of_zero_loss(reducer: Any) -> None:
+    """Two classes of opposite rows at temperature 0.005 lose exactly nothing in float32; the mean
+    over the third class alone, log 5, is the library's."""
+    z = torch.tensor([[1.0, 0, 0], [1, 0, 0], [-1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    u = z.double()
+    each = sup_con(u, u, *masks(labels), 0.005)
+    assert each[:4].float().eq(0).all()
+    torch.testing.assert_close(each[4:], torch.full_like(each[4:], math.log(5)))
+    pairs = (*masks(labels)[0].nonzero().T, *masks(labels)[1].nonzero().T)
+    loss = SupConLoss(0.005, reducer=reducer)
+    for found in (loss(z, labels), loss(z, indices_tuple=pairs)):
+        torch.testing.assert_close(found.double(), each.mean(), rtol=1e-6, atol=0)
+        torch.testing.assert_close(found.item(), math.log(5) / 3, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("loss", [NTXentLoss(), SupConLoss()])

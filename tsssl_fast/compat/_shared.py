@@ -11,7 +11,7 @@ from tsssl_fast.common import checks, collectives
 from tsssl_fast.functional.contrastive.problem import Problem
 from tsssl_fast.functional.contrastive.row_losses import Rows
 from tsssl_fast.functional.contrastive.solve import row_statistics
-from tsssl_fast.ops.contrastive.reference.pairs import PLAIN
+from tsssl_fast.ops.contrastive.reference.pairs import PLAIN, log1p_exp
 
 HALF = (torch.float16, torch.bfloat16)
 
@@ -99,5 +99,5 @@ def mean_log_loss(found: Rows) -> Tensor:
     `tsssl_fast.functional` count as 0."""
     x = found.negative - torch.where(found.has_positive, found.positive, 0.0)
     x = torch.where(found.has_negative, x, -torch.inf)
-    loss = torch.logaddexp(x, x.new_zeros(())) + found.gap
+    loss = log1p_exp(x) + found.gap
     return torch.where(found.has_positive, loss, 0.0)

@@ -8,9 +8,10 @@ Where the results differ, on purpose: across processes the gradient passes throu
 
 from torch import Tensor
 
+from tsssl_fast import functional
+from tsssl_fast.common import collectives
 from tsssl_fast.common.modules import DeclaredModule
 from tsssl_fast.compat import _shared
-from tsssl_fast.compat.lightly.decorrelation import BarlowTwinsLoss as _OfRows
 from tsssl_fast.compat.vicreg import off_diagonal
 
 __all__ = ["BarlowTwinsLoss", "off_diagonal"]
@@ -18,8 +19,8 @@ __all__ = ["BarlowTwinsLoss", "off_diagonal"]
 
 class BarlowTwinsLoss(DeclaredModule):
     """Barlow Twins (Zbontar et al., ICML 2021); see
-    :func:`tsssl_fast.functional.barlow_twins_loss`. Where torch.distributed runs, the
-    cross-correlation is the mean over processes.
+    :func:`tsssl_fast.functional.barlow_twins_loss`. Where torch.distributed runs, it is the loss of
+    the rows of all processes, as the script standardises with SyncBatchNorm.
 
     Args: lambd: >= 0, weight of the off-diagonal sum.
 
@@ -30,5 +31,6 @@ class BarlowTwinsLoss(DeclaredModule):
 
     def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
         z1, z2 = _shared.pair(("z1", "z2"), z1, z2)
-        loss: Tensor = _OfRows(self.lambd, True)(z1, z2)
-        return loss
+        group = "world" if collectives.world_size() > 1 else None
+        loss = functional.barlow_twins_loss(z1, z2, lambd=self.lambd, process_group=group)
+        return _shared.result(loss, z1)

@@ -12,6 +12,7 @@ from tsssl_fast import functional
 from tsssl_fast.common import checks
 from tsssl_fast.common.modules import DeclaredModule
 from tsssl_fast.compat._shared import result, widened
+from tsssl_fast.ops.contrastive.reference.pairs import log1p_exp
 
 __all__ = ["InfoNCE", "info_nce"]
 
@@ -51,7 +52,7 @@ def _against_own(query: Tensor, positive_key: Tensor, keys: Tensor, tau: float) 
     u, v, w = (normalize(x, dim=-1) for x in widened(query, positive_key, keys))
     negative = torch.einsum("nd,nsd->ns", u, w).div(tau).logsumexp(dim=1)
     positive = (u * v).sum(dim=1) / tau
-    return torch.logaddexp(negative - positive, positive.new_zeros(()))
+    return log1p_exp(negative - positive)
 
 
 def _check(query: Tensor, key: Tensor, negatives: Tensor | None, mode: str) -> None:

@@ -151,10 +151,10 @@ def _number(value: float | Tensor) -> float | Tensor:
 
 
 def _temperature(logit_scale: float | Tensor, features: Tensor) -> float | Tensor:
-    """Its inverse, which a float32 scale of float64 features has in float64."""
+    """Its inverse: in float32 at least, in float64 for float64 features."""
     if isinstance(logit_scale, Tensor):
         wider = torch.promote_types(logit_scale.dtype, features.dtype)
-        return 1 / logit_scale.reshape(()).to(wider)
+        return 1 / logit_scale.reshape(()).to(torch.promote_types(wider, torch.float32))
     if not logit_scale > 0:
         raise ValueError(f"logit_scale: {logit_scale}; accepted: a number > 0")
     return 1 / logit_scale

@@ -1,8 +1,12 @@
 """solo-learn's loss functions (solo/losses). Where torch.distributed runs, they gather the rows.
 
-Where the results differ from its code, on purpose: SimCLR at temperature 0.01 is 57.4336, where
-exponentials overflow there (nan); 16-bit inputs are computed in float32 and rounded once at the
-end; Barlow Twins' gradient passes through the sum over processes.
+Where the results differ from its code, on purpose:
+
+* SimCLR at temperature 0.01 is 57.4336, where exponentials overflow there (nan).
+* SimCLR's row with an index that occurs once has loss 0: rows (1, 0), (1, 0), (0, 1) with indexes
+  0, 0, 1 at temperature 1 give 0.208841, there infinity.
+* 16-bit inputs are computed in float32 and rounded once at the end.
+* Barlow Twins' gradient passes through the sum over processes.
 """
 
 import torch
@@ -170,11 +174,16 @@ def mocov2plus_loss_func(
 def byol_loss_func(p: Tensor, z: Tensor, simplified: bool = True) -> Tensor:
     """2 - 2 mean cos(p, z), no gradient into z (Grill et al., NeurIPS 2020). `simplified` chooses
     between two ways to the same number. Plain torch: there is no product of pairs."""
-    return 2 + 2 * simsiam_loss_func(p, z)
+    p, z = promoted(p, z)
+    return result(2 - 2 * _mean_cosine(p, z), p)
 
 
 def simsiam_loss_func(p: Tensor, z: Tensor, simplified: bool = True) -> Tensor:
     """-mean cos(p, z), no gradient into z (Chen and He, CVPR 2021); as byol_loss_func."""
     p, z = promoted(p, z)
+    return result(-_mean_cosine(p, z), p)
+
+
+def _mean_cosine(p: Tensor, z: Tensor) -> Tensor:
     a, b = widened(p, z.detach())
-    return result(-cosine_similarity(a, b, dim=-1).mean(), p)
+    return cosine_similarity(a, b, dim=-1).mean()

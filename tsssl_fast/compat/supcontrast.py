@@ -1,7 +1,9 @@
 """SupContrast's loss (HobbitLong/SupContrast, losses.py).
 
 Where the results differ from its code, on purpose: a row without a positive (one view, a class of
-one) contributes 0 to the mean, where the code gives NaN; logits are exact at any size.
+one) contributes 0 to the mean, as in the code's last version (earlier ones give NaN); logits are
+finite at any size: of 64 equal rows of dot products with logits of 4000 the loss is log 63 =
+4.143135 to 1.2e-4, half the distance of float32 numbers there; the code has all digits.
 """
 
 import torch
@@ -53,8 +55,9 @@ class SupConLoss(DeclaredModule):
                 raise ValueError(f"labels: {labels.numel()} entries; accepted: {count}")
             ids = labels.reshape(-1).to(keys.device).repeat(views)
             alone = anchors == len(keys)
+            own = (keys, None, ids) if alone else (keys[:anchors], keys, ids[:anchors])
             found = rows_against(
-                *(keys[:anchors], None if alone else keys, ids[:anchors], ids, self.temperature),
+                *(*own, ids, self.temperature),
                 normalize=False,
                 skip_diagonal=not alone,
             )

@@ -57,7 +57,10 @@ class SymNegCosineSimilarityLoss(DeclaredModule):
 
     def forward(self, out0: tuple[Tensor, Tensor], out1: tuple[Tensor, Tensor]) -> Tensor:
         (z0, p0), (z1, p1) = out0, out1
-        return (self._neg_cosine_simililarity(p0, z1) + self._neg_cosine_simililarity(p1, z0)) / 2
+        pairs = (promoted(p0, z1), promoted(p1, z0))
+        losses = [self._neg_cosine_simililarity(*widened(p, z)) for p, z in pairs]
+        like, _ = promoted(pairs[0][0], pairs[1][0])
+        return result((losses[0] + losses[1]) / 2, like)
 
     def _neg_cosine_simililarity(self, x: Tensor, y: Tensor) -> Tensor:
         """Under the name that lightly has for it, which subclasses may replace."""
@@ -134,8 +137,8 @@ class VICRegLLoss(DeclaredModule):
         if (local_view_features is None) != (local_view_grids is None):
             missing = "local_view_grids" if local_view_grids is None else "local_view_features"
             raise ValueError(f"{missing}: None; accepted: as many as its counterpart")
-        features = [*global_view_features, *(local_view_features or ())]
-        grids = [*global_view_grids, *(local_view_grids or ())]
+        features = [widened(*x) for x in (*global_view_features, *(local_view_features or ()))]
+        grids = widened(*global_view_grids, *(local_view_grids or ()))
         count = len(global_view_features)
         if len(global_view_grids) != count or len(grids) != len(features):
             raise ValueError(
@@ -145,10 +148,11 @@ class VICRegLLoss(DeclaredModule):
         pairs = [(a, b) for a in range(count) for b in range(len(features)) if a != b]
         pooled = self._pooled([pool for pool, _ in features], pairs)
         maps = [positions.flatten(1, 2) for _, positions in features]
-        grids = [grid.flatten(1, 2) for grid in grids]
-        matched = [self._matched(maps[a], maps[b], grids[a], grids[b]) for a, b in pairs]
+        places = [grid.flatten(1, 2) for grid in grids]
+        matched = [self._matched(maps[a], maps[b], places[a], places[b]) for a, b in pairs]
         local = torch.stack(matched).mean()
-        return (self.alpha * pooled + (1 - self.alpha) * local).reshape(1)
+        loss = (self.alpha * pooled + (1 - self.alpha) * local).reshape(1)
+        return result(loss, global_view_features[0][0])
 
     def _pooled(self, views: list[Tensor], pairs: list[tuple[int, int]]) -> Tensor:
         invariance = torch.stack([mse_loss(views[a], views[b]) for a, b in pairs]).mean()

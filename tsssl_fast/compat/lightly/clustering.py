@@ -1,6 +1,7 @@
 """Losses of assignments to prototypes, in plain torch: SwAV, DINO, iBOT, MSN."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import field
 from typing import Annotated
@@ -195,7 +196,7 @@ class IBOTPatchLoss(DeclaredModule):
         loss = _cross_entropy(targets, student / self.student_temp)
         masked = mask.flatten(1).sum(dim=1).clamp_min(1)
         of_image = torch.repeat_interleave(1 / masked, mask.flatten(1).sum(dim=1))
-        loss = (loss * of_image).sum() / len(mask)
+        loss = (loss * of_image).sum() / mask.shape[0]
         self.center.update(teacher)
         return result(loss, student_out)
 
@@ -206,6 +207,7 @@ class MSNLoss(DeclaredModule):
 
     Args:
         temperature: > 0. sinkhorn_iterations: >= 0. regularization_weight: of the entropy.
+        me_max_weight: the name that regularization_weight had; None: not given.
         gather_distributed: balanced over the batches of all processes.
 
     forward(anchors, targets, prototypes, target_sharpen_temperature=0.25): (V N, D), (N, D),
@@ -215,7 +217,18 @@ class MSNLoss(DeclaredModule):
     temperature: Annotated[float, checks.positive] = 0.1
     sinkhorn_iterations: Annotated[int, checks.non_negative] = 3
     regularization_weight: float = 1.0
+    me_max_weight: float | None = None
     gather_distributed: AmongProcesses = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.me_max_weight is not None:
+            warnings.warn(
+                "me_max_weight: use regularization_weight, as which it counts",
+                DeprecationWarning,
+                stacklevel=3,
+            )
+            self.regularization_weight = self.me_max_weight
 
     def forward(
         self,

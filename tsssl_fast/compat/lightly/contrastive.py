@@ -12,7 +12,14 @@ from torch.nn.functional import normalize
 from tsssl_fast import functional
 from tsssl_fast.common import collectives
 from tsssl_fast.common.modules import DeclaredModule
-from tsssl_fast.compat._shared import AmongProcesses, mean_log_loss, pair, result, rows_against
+from tsssl_fast.compat._shared import (
+    AmongProcesses,
+    mean_log_loss,
+    pair,
+    result,
+    rows_against,
+    widened,
+)
 
 __all__ = [
     "DCLLoss",
@@ -139,7 +146,7 @@ class NTXentLoss(DeclaredModule):
         return result(loss, out0)
 
     def _against_bank(self, out0: Tensor, out1: Tensor) -> Tensor:
-        query, key = normalize(out0, dim=1), normalize(out1, dim=1)
+        query, key = (normalize(x, dim=1) for x in widened(out0, out1))
         key, bank = self.memory_bank(key, update=query.requires_grad)
         return functional.info_nce_loss(
             query,
@@ -175,7 +182,7 @@ def negative_mises_fisher_weights(out0: Tensor, out1: Tensor, sigma: float = 0.5
     """2 - N softmax(<out0_i, out1_i> / sigma), (N,), without gradient (Yeh et al., ECCV 2022, eq.
     7). out0, out1: (N, D), taken as they are: the losses hand over unit rows."""
     similarity = (out0.detach() * out1.detach()).sum(dim=1) / sigma
-    return 2 - len(out0) * similarity.softmax(dim=0)
+    return 2 - out0.shape[0] * similarity.softmax(dim=0)
 
 
 class DCLLoss(DeclaredModule):
@@ -208,7 +215,7 @@ class DCLLoss(DeclaredModule):
         else:
             loss = functional.dcl_loss(out0, out1, temperature=self.temperature)
         if self.weight_fn is not None:
-            u, v = normalize(out0, dim=1), normalize(out1, dim=1)
+            u, v = (normalize(x, dim=1) for x in widened(out0, out1))
             positive = (u * v).sum(dim=1) / self.temperature
             weights = (self.weight_fn(u, v) + self.weight_fn(v, u)) / 2
             loss = loss + ((1 - weights) * positive).mean()

@@ -126,7 +126,7 @@ class TiCoLoss(DeclaredModule):
         if self.gather_distributed:
             a, b = collectives.gather_rows(a), collectives.gather_rows(b)
         a, b = normalize(a, dim=1), normalize(b, dim=1)
-        moment = (a.T @ a).detach() / len(a)
+        moment = (a.T @ a).detach() / a.shape[0]
         memory = torch.zeros_like(moment) if self.C is None else self.C.to(moment)
         c = self.beta * memory + (1 - self.beta) * moment
         loss = 1 - (a * b).sum(dim=1).mean() + self.rho * (a @ c * a).sum(dim=1).mean()
@@ -151,9 +151,10 @@ class MMCRLoss(DeclaredModule):
         if online.shape != momentum.shape:
             shape = tuple(momentum.shape)
             raise AssertionError(f"momentum: shape {shape}; accepted: {tuple(online.shape)}")
-        z = torch.cat(widened(*promoted(online, momentum)), dim=1)
+        online, momentum = promoted(online, momentum)
+        z = torch.cat(widened(online, momentum), dim=1)
         spread, within = (torch.linalg.svdvals(x).sum() for x in (z.mean(dim=1), z))
-        return result(self.lmda * within / len(z) - spread, online)
+        return result(self.lmda * within / z.shape[0] - spread, online)
 
 
 def _check_views(z_a: Tensor, z_b: Tensor) -> None:

@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tsssl_fast.compat._shared import refuse
+
 __all__ = ["CosineSimilarity", "DotProductSimilarity", "LpDistance"]
+
+
+def refuse_statistics(collect_stats: bool | None) -> None:
+    if collect_stats:
+        refuse("collect_stats=True", "functional.contrastive_loss has return_stats")
 
 
 class _Distance(nn.Module):
@@ -24,6 +31,7 @@ class _Distance(nn.Module):
         collect_stats: bool | None = None,
     ) -> None:
         super().__init__()
+        refuse_statistics(collect_stats)
         self.normalize_embeddings = normalize_embeddings
         self.p = p
         self.power = power
@@ -54,7 +62,7 @@ class CosineSimilarity(DotProductSimilarity):
     """Cosines."""
 
     def __init__(self, p: float = 2, power: float = 1, collect_stats: bool | None = None) -> None:
-        super().__init__(True, p, power)
+        super().__init__(True, p, power, collect_stats)
 
 
 class LpDistance(_Distance):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from tsssl_fast import functional
 from tsssl_fast.common import checks
 from tsssl_fast.compat._shared import pair, refuse, result
+from tsssl_fast.compat.pytorch_metric_learning.distances import refuse_statistics
 from tsssl_fast.compat.pytorch_metric_learning.pair_losses import NTXentLoss, SupConLoss
 from tsssl_fast.compat.pytorch_metric_learning.pairs import IndicesTuple
 from tsssl_fast.compat.pytorch_metric_learning.wrappers import (
@@ -38,7 +39,7 @@ class VICRegLoss(nn.Module):
     ) -> None:
         super().__init__()
         reducer = kwargs.pop("reducer", None)
-        kwargs.pop("collect_stats", None)
+        refuse_statistics(kwargs.pop("collect_stats", None))
         if reducer is not None and type(reducer).__name__ != "MeanReducer":
             refuse(f"reducer: {type(reducer).__name__}", "VICRegLoss takes the mean")
         for option in kwargs:
@@ -74,4 +75,4 @@ class VICRegLoss(nn.Module):
             covariance_weight=self.covariance_v,
             eps=self.eps,
         )
-        return result(loss, embeddings)
+        return result(loss, a)

@@ -6,8 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from tsssl_fast.common import checks
-from tsssl_fast.compat._shared import mean_log_loss, promoted, refuse, result, rows_against, widened
-from tsssl_fast.compat.pytorch_metric_learning.distances import CosineSimilarity, in_engine
+from tsssl_fast.compat._shared import mean_log_loss, promoted, result, rows_against, widened
+from tsssl_fast.compat.pytorch_metric_learning.distances import (
+    CosineSimilarity,
+    in_engine,
+    refuse_statistics,
+)
 from tsssl_fast.compat.pytorch_metric_learning.pairs import (
     IndicesTuple,
     Pairs,
@@ -18,6 +22,7 @@ from tsssl_fast.compat.pytorch_metric_learning.pairs import (
     similarities,
 )
 from tsssl_fast.compat.pytorch_metric_learning.reducers import MeanReducer
+from tsssl_fast.ops.contrastive.reference.pairs import log1p_exp
 
 __all__ = ["NTXentLoss", "PairLoss", "SupConLoss"]
 
@@ -56,8 +61,7 @@ class PairLoss(nn.Module):
         collect_stats: bool | None = None,
     ) -> None:
         super().__init__()
-        if collect_stats:
-            refuse("collect_stats=True", "functional.contrastive_loss has return_stats")
+        refuse_statistics(collect_stats)
         self.temperature = checks.positive("temperature", temperature)
         self.distance = CosineSimilarity() if distance is None else distance
         self.in_engine = in_engine(self.distance)
@@ -102,7 +106,7 @@ class PairLoss(nn.Module):
             skip = ref_labels is labels
             ids, ref_ids = labels.to(q.device), ref_labels.to(q.device)
             loss = self.by_labels(q, None if alone else k, ids, ref_ids, skip and not alone)
-        return self.regularized(loss, embeddings)
+        return self.regularized(loss, q)
 
     def by_labels(
         self, q: Tensor, k: Tensor | None, ids: Tensor, ref_ids: Tensor, skip_diagonal: bool
@@ -129,7 +133,7 @@ class PairLoss(nn.Module):
 
     def _logits(self, q: Tensor, k: Tensor) -> Tensor:
         """Of all pairs."""
-        q, k = widened(q, k)
+        q, k = _widened(q, k)
         matrix: Tensor = self.distance(q, k) / self.temperature
         return matrix if self.distance.is_inverted else -matrix
 
@@ -197,13 +201,13 @@ class NTXentLoss(PairLoss):
             scaled = [logits[pairs.anchors, pairs.positives], logits[pairs[2:]]]
         positive, others = scaled
         negative = log_sum_exp(others, pairs.negative_anchors, len(q))[pairs.anchors]
-        losses = torch.where(negative == -torch.inf, 0.0, _softplus(negative - positive))
+        losses = torch.where(negative == -torch.inf, 0.0, log1p_exp(negative - positive))
         index = (pairs.anchors, pairs.positives)
         return self._reduced(losses, index, "pos_pair", q, labels)
 
     def _similarities(self, q: Tensor, k: Tensor, pairs: Pairs) -> list[Tensor]:
         """Of the pairs listed alone, positive and negative."""
-        q, k = widened(q, k)
+        q, k = _widened(q, k)
         lists = (pairs[:2], pairs[2:])
         return [similarities(q, k, *of, self.normalize) for of in lists]
 
@@ -257,8 +261,10 @@ class SupConLoss(PairLoss):
         return self._reduced(losses, rows, "element", q, labels)
 
 
-def _softplus(x: Tensor) -> Tensor:
-    return torch.logaddexp(x, x.new_zeros(()))
+def _widened(q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+    """One tensor stays one, so that its gradient is rounded once."""
+    (wide,) = widened(q)
+    return wide, wide if k is q else widened(k)[0]
 
 
 def _check(x: Tensor, labels: Tensor | None, name: str, of: str) -> None:

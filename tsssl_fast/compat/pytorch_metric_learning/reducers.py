@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tsssl_fast.compat.pytorch_metric_learning.distances import refuse_statistics
+
 __all__ = [
     "AvgNonZeroReducer",
     "DoNothingReducer",
@@ -20,6 +22,7 @@ __all__ = [
 class _Reducer(nn.Module):
     def __init__(self, collect_stats: bool | None = None) -> None:
         super().__init__()
+        refuse_statistics(collect_stats)
 
     def forward(self, loss_dict: dict[str, Any], embeddings: Tensor, labels: Tensor | None) -> Any:
         (info,) = loss_dict.values()
@@ -55,7 +58,7 @@ class ThresholdReducer(_Reducer):
         high: float | None = None,
         collect_stats: bool | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(collect_stats)
         if low is None and high is None:
             raise AssertionError("low, high: both None; accepted: a number for one of them")
         self.low = low
@@ -73,7 +76,7 @@ class AvgNonZeroReducer(ThresholdReducer):
     """The mean of the losses above 0."""
 
     def __init__(self, collect_stats: bool | None = None) -> None:
-        super().__init__(low=0)
+        super().__init__(low=0, collect_stats=collect_stats)
 
 
 class DoNothingReducer(_Reducer):

@@ -62,7 +62,7 @@ class SelfSupervisedLoss(_Wrapper):
             q, k = pair(("embeddings", "ref_emb"), embeddings, ref_emb)
             both = functional.nt_xent_loss if self.symmetric else functional.info_nce_loss
             found = both(q, k, temperature=loss.temperature, normalize=loss.normalize)
-            return result(found, embeddings)
+            return result(found, q)
         labels = torch.arange(len(embeddings), device=embeddings.device)
         if self.symmetric:
             return loss(torch.cat([embeddings, ref_emb]), labels.repeat(2))
