@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -156,6 +157,29 @@ def test_help_shows_what_the_settings_declare(command, monkeypatch):
     _, text, _ = command("finetune", "--help")
     assert "[default: 40]" in text
     assert "--warmup" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        ("method", "simclr"),
+        ("encoder", "auto"),
+        ("epochs", "by size, 10 to 60"),
+        ("batch_size", "up to 256"),
+        ("lr", "0.003, of a patch transformer 0.001"),
+    ],
+)
+def test_help_shows_the_default_and_the_choices_of_a_setting(command, monkeypatch, name, default):
+    monkeypatch.setenv("COLUMNS", "2000")  # an option a line
+    _, text, _ = command("pretrain", "--help")
+    option = re.compile(rf"[^-\w]*--{name.replace('_', '-')} ")
+    (line,) = filter(option.match, text.splitlines())
+    choices = Config.__dataclass_fields__[name].metadata["choices"]
+    assert f"[default: ({default})]" in line
+    listed = re.search(r"One of (.*?)\.", line)
+    expected = tuple(choices()) if choices else None
+    assert (tuple(listed[1].split(", ")) if listed else None) == expected
+    assert (expected is not None) == (name in ("method", "encoder"))
 
 
 def bad(result, message, status=1):

@@ -3,11 +3,13 @@
 import csv
 import json
 import logging
+from dataclasses import fields
 
 import numpy as np
 import pytest
 import torch
 
+from tsssl_fast.data import Reading
 from tsssl_fast.training import checkpoint
 
 RECIPE = ("--epochs", 1, "--batch-size", 8, "--encoder", "resnet", "--views", "noise")
@@ -200,15 +202,20 @@ def test_a_device_that_is_not_there_is_one_line(tmp_path, command):
     assert not (tmp_path / "run").exists()
 
 
-def test_help_shows_how_data_is_read(command, monkeypatch):
+READERS = ("pretrain", "evaluate", "finetune", "embed", "augment", "inspect")
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_help_shows_how_data_is_read(command, monkeypatch, name):
     monkeypatch.setenv("COLUMNS", "200")
-    for name in ("pretrain", "evaluate", "finetune", "augment", "inspect"):
-        _, text, _ = command(name, "--help")
-        text = " ".join(text.split())
-        for option in ("--missing", "--unequal", "--window", "--column", "--layout", "--json"):
-            assert option in text, (name, option)
-        assert "One of raise, linear, forward_backward, zero." in text
-        assert "[default: (raise)]" in text
+    _, text, _ = command(name, "--help")
+    text = " ".join(text.split())
+    settings = [field.name for field in fields(Reading) if field.name != "columns"]
+    assert len(settings) > 12
+    for option in ("column", "json", *settings):
+        assert f"--{option.replace('_', '-')} " in text, option
+    assert "One of raise, linear, forward_backward, zero." in text
+    assert "[default: (raise)]" in text
 
 
 def test_reports_survive_names_of_classes(tmp_path, command, caplog):
@@ -225,3 +232,131 @@ def test_reports_survive_names_of_classes(tmp_path, command, caplog):
     page = (report / "report.html").read_text()
     assert "a slow fall" in page
     assert "Wilson" in page
+
+
+def steps_by_channels(folder):
+    """(N, T, C), and a value that is missing."""
+    x = np.random.default_rng(0).normal(size=(24, 20, 2))
+    x[3, 7, 1] = np.nan
+    y = np.arange(24) % 2
+    np.savez(folder / "t.npz", X_train=x, y_train=y, X_test=x[:8], y_test=y[:8])
+    return folder / "t.npz"
+
+
+def unequal_pair(folder):
+    """NAME_TRAIN.ts and NAME_TEST.ts of 15 to 20 steps."""
+    rng = np.random.default_rng(0)
+    series = [rng.normal(size=15 + n % 6).round(3) for n in range(24)]
+    rows = [f"{','.join(map(str, x))}:k{n % 2}" for n, x in enumerate(series)]
+    head = "@problemName T\n@classLabel true k0 k1\n@data\n"
+    for split, part in (("TRAIN", rows), ("TEST", rows[:8])):
+        (folder / f"T_{split}.ts").write_text(head + "\n".join(part) + "\n")
+    return folder / "T_TRAIN.ts"
+
+
+@pytest.mark.parametrize(
+    ("write", "given", "other", "message"),
+    [
+        (
+            *(steps_by_channels, {"layout": "NTC", "missing": "zero"}),
+            *({"layout": "NCT"}, "t has 20 channels; accepted: 2"),
+        ),
+        (
+            *(steps_by_channels, {"layout": "NTC", "missing": "linear"}),
+            *({"missing": "raise"}, "X_train has 1 NaN; choose --missing="),
+        ),
+        *(
+            (
+                *(unequal_pair, {"unequal": unequal}),
+                *({"unequal": "raise"}, "X_train holds series of unequal length, 15 to 20 steps"),
+            )
+            for unequal in ("resample", "pad", "truncate")
+        ),
+    ],
+)
+def test_what_pre_training_was_told_of_a_file_holds_later(
+    tmp_path, command, write, given, other, message
+):
+    def flags(settings):
+        return [word for name, value in settings.items() for word in (f"--{name}", value)]
+
+    run, common = tmp_path / "run", ("--data", write(tmp_path))
+    status, _, told = command("pretrain", *common, "--out", run, *RECIPE, *flags(given))
+    assert status == 0, told
+    kept = checkpoint.read(run)
+    assert {name: kept["reading"][name] for name in given} == given
+    evaluate = ("evaluate", "--checkpoint", run, *common)
+    tuned = ("finetune", "--checkpoint", run, *common, "--epochs", 1, "--batch-size", 8)
+    for words in (evaluate, (*tuned, "--out", tmp_path / "tuned")):
+        status, text, told = command(*words)
+        assert status == 0, told
+        assert "8 test series" in text
+    read = checkpoint.read(tmp_path / "tuned")
+    assert read["reading"] == kept["reading"]
+    assert read["finetuned"]["digest"] == kept["data"]["digest"]  # the same series
+    status, _, told = command(*evaluate, *flags(other))
+    assert status == 1
+    assert message in told.splitlines()[-1]
+
+
+def test_an_array_of_more_channels_than_steps_is_told_until_its_layout_is_said(
+    tmp_path, command, caplog
+):
+    np.save(tmp_path / "t.npy", np.random.default_rng(0).normal(size=(16, 24, 3)))
+    common = ("pretrain", "--data", tmp_path / "t.npy", *RECIPE)
+    line = (
+        "data: X_train has 24 channels of 3 steps; where it is (N, T, C), say {}layout='NTC'"
+    ).format
+    shapes = {}
+    for layout in ("auto", "NCT", "NTC"):
+        caplog.clear()
+        run = tmp_path / layout
+        status, _, told = command(*common, "--out", run, "--layout", layout)
+        assert status == 0, told
+        found = checkpoint.read(run)["data"]
+        shapes[layout] = found["channels"], found["length"]
+        warned = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+        assert warned == ([line("")] if layout == "auto" else [])
+        assert (f"tsssl-fast: note: {line('--')}" in told.splitlines()) == (layout == "auto")
+    assert shapes == {"auto": (24, 3), "NCT": (24, 3), "NTC": (3, 24)}
+
+
+def test_the_share_of_the_majority_label_is_printed(tmp_path, command):
+    # Windows start at 0, 2, ... 14; those at 6 and 8 have one step of the other label.
+    rows = [f"{step / 50},{step},{'sit' if step < 9 else 'walk'}" for step in range(18)]
+    (tmp_path / "t.csv").write_text("\n".join(["time,ax,activity", *rows]))
+    words = ("inspect", tmp_path / "t.csv", "--no-picture", "--window", 4, "--stride", 2)
+    status, text, told = command(*words)
+    assert status == 0, told
+    assert "labels, train: sit 4, walk 4" in text
+    line = "8 windows of 4 steps, 2 apart, of 1 recordings; the majority label has 94% on average"
+    assert f"  note: train split: {line}" in text.splitlines()
+
+
+def test_tables_of_columns_go_in_and_out(tmp_path, command):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow, which is not installed")
+    rng = np.random.default_rng(0)
+    number, step = np.repeat(np.arange(16), 24), np.tile(np.arange(24), 16)
+    table = pandas.DataFrame({"series": [f"r{n}" for n in number], "time": step})
+    table = table.assign(ax=rng.normal(size=384), ay=rng.normal(size=384))
+    table["label"] = np.where(number % 2, "walk", "sit")
+    table.to_parquet(tmp_path / "t.parquet", index=False)
+    run, common = tmp_path / "run", ("--data", tmp_path / "t.parquet")
+    assert command("pretrain", *common, "--out", run, *RECIPE)[0] == 0
+    for ending in ("parquet", "npz", "csv"):
+        out = tmp_path / f"e.{ending}"
+        status, text, told = command("embed", "--checkpoint", run, *common, "--out", out)
+        assert status == 0, told
+        assert text == f"{out}: 256 features of 16 series of t\n"
+    found = pandas.read_parquet(tmp_path / "e.parquet")
+    written = pandas.read_csv(tmp_path / "e.csv")
+    names = [f"f{i}" for i in range(256)]
+    assert list(found.columns) == list(written.columns) == ["id", "split", "label", *names]
+    assert found["id"].tolist() == [f"r{n}" for n in range(16)]
+    assert found["split"].tolist() == ["train"] * 16
+    assert found["label"].tolist() == ["sit", "walk"] * 8
+    with np.load(tmp_path / "e.npz") as arrays:
+        assert np.array_equal(found[names].to_numpy(), arrays["features"])
+        assert arrays["features"].std() > 0
+    assert written[names].to_numpy() == pytest.approx(found[names].to_numpy(), rel=1e-5, abs=1e-7)

@@ -108,7 +108,12 @@ def test_basic_motions_ships_with_aeon():
         ({"X_test": np.zeros((3, 1, 5))}, r"X_test holds \(C, T\) = \(1, 5\)"),
         ({"X_train": np.full((6, 2, 5), np.nan)}, "X_train has 60 NaN; choose missing="),
         ({"X_train": np.full((6, 2, 5), np.inf)}, "X_train has infinite values"),
-        ({"subject_train": [1, 2]}, "subject_train has 2 rows"),
+        ({"subject_train": [1, 2]}, "subject_train has 2 rows; accepted: 6, as X_train"),
+        ({"X_test": None, "y_test": [1]}, "y_test, and no array X_test; accepted: both"),
+        (
+            {"X_train": None, "X_test": None, "y_test": None},
+            "no array X_train or X; it holds: y_train; accepted: one of the two",
+        ),
     ],
 )
 def test_bad_arrays(npz, changes, message):

@@ -7,7 +7,7 @@ import torch
 
 from tsssl_fast import data
 
-pytest.importorskip("pyarrow", reason="what reads Parquet is not installed")
+parquet = pytest.importorskip("pyarrow.parquet", reason="what reads Parquet is not installed")
 
 
 def long_table(series=4, steps=12):
@@ -63,7 +63,11 @@ def test_an_index_is_a_column_with_its_name_and_none_without(tmp_path):
     assert found.channel_names == ("acc.x", "acc_y")
 
 
-def test_what_can_not_be_read_is_one_line(tmp_path):
+def fewer_rows(read):
+    return lambda *arguments, **named: read(*arguments, **named).slice(0, 30)
+
+
+def test_what_can_not_be_read_is_one_line(tmp_path, monkeypatch):
     path = tmp_path / "t.parquet"
     long_table().to_parquet(path)
     whole = path.read_bytes()
@@ -73,6 +77,11 @@ def test_what_can_not_be_read_is_one_line(tmp_path):
     path.write_bytes(whole[:4] + bytes(300) + whole[304:])  # a column, behind a whole footer
     with pytest.raises(ValueError, match=r"t\.parquet: not a complete Parquet file"):
         data.load(path, labels=False)
+    path.write_bytes(whole)
+    with monkeypatch.context() as patch:  # as of a page whose count of values is damaged
+        patch.setattr(parquet.ParquetFile, "read", fewer_rows(parquet.ParquetFile.read))
+        with pytest.raises(ValueError, match=r"t\.parquet: not a .*'series' has 30 of 48 rows"):
+            data.load(path, labels=False)
     long_table().assign(acc_y="here").to_parquet(path)
     with pytest.raises(ValueError, match=r"t\.parquet: could not convert string to float: column"):
         data.load(path, labels=False, columns={"values": "acc_y"})

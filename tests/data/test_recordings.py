@@ -28,6 +28,26 @@ def test_time_stamps_signs_and_exponents_of_ts(write, encoding):
     assert loaded.rate == 1
 
 
+UNIVARIATE = """@problemName Stamped
+@timeStamps true
+@missing false
+@univariate true
+@equalLength true
+@classLabel true a b
+@data
+(0,-1.5),(1,2.5e-3),(2,-3.5):a
+(0,4),(1,-5),(2,6):b
+"""
+
+
+def test_time_stamps_of_univariate_ts(write):
+    loaded = data.load(write("Stamped.ts", UNIVARIATE))
+    assert loaded.x_train.tolist() == [[[-1.5, 0.0025, -3.5]], [[4, -5, 6]]]
+    assert loaded.y_train.tolist() == [0, 1]
+    assert loaded.classes == ("a", "b")
+    assert (loaded.channels, loaded.rate) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -73,6 +93,30 @@ def test_series_without_labels_pre_train_and_are_counted(write, told):
     assert loaded.y_train.tolist() == [0, -1, 1]
     assert loaded.classes == ("a", "b")
     assert "data: train split: 1 of 3 series have no label" in told()
+
+
+def test_labelled_keeps_the_series_that_have_a_label(write, told):
+    rows = {"1": ("train", "p", "a", 1, 2), "2": ("train", "q", "", 3, 4)}
+    rows |= {"3": ("train", "q", "b", 3, 5), "4": ("test", "r", "a", 5, 6)}
+    rows |= {"5": ("test", "r", "?", 7, 8)}
+    lines = ["series,split,subject,label,time,x"]
+    for name, (split, subject, label, *values) in rows.items():
+        lines += [f"{name},{split},{subject},{label},{t},{x}" for t, x in enumerate(values)]
+    loaded = data.load(write("t.csv", "\n".join(lines)))
+    assert (len(loaded.x_train), len(loaded.x_test)) == (3, 2)
+    assert "data: train split: 1 of 3 series have no label" in told()
+    assert "data: test split: 1 of 2 series have no label" in told()
+    found = loaded.labelled()
+    assert found.x_train.tolist() == [[[1, 2]], [[3, 5]]]
+    assert found.y_train.tolist() == [0, 1]
+    assert found.groups.tolist() == [0, 1]
+    assert (found.ids_train, found.ids_test) == (("1", "3"), ("4",))
+    assert (found.x_test.tolist(), found.y_test.tolist()) == ([[[5, 6]]], [0])
+    assert found.labelled() is found
+    table = "\n".join(line for line in lines if line[:2] not in ("4,", "1,", "3,"))
+    nothing = data.load(write("n.csv", table), labels=False)
+    with pytest.raises(ValueError, match="n: no labels in the train split"):
+        nothing.labelled()
 
 
 @pytest.mark.parametrize(
@@ -262,12 +306,26 @@ def test_windows_of_a_recording_with_a_label_per_step(write, told):
         data.load(path, window="61")
 
 
+def test_the_majority_of_a_window_and_its_share(write, told):
+    rows = [f"{0.02 * t:.2f},{t},{'sit' if t < 3 else 'walk'}" for t in range(6)]
+    path = write("day.csv", "\n".join(["time,ax,activity", *rows]))
+    for window, stride in (("4", "2"), ("0.08s", "0.04s")):
+        loaded = data.load(path, window=window, stride=stride)
+        assert loaded.x_train.tolist() == [[[0, 1, 2, 3]], [[2, 3, 4, 5]]]
+        assert loaded.classes == ("sit", "walk")
+        assert loaded.y_train.tolist() == [0, 1]
+    line = "2 windows of 4 steps, 2 apart, of 1 recordings; the majority label has 75% on average"
+    assert told().count(f"data: train split: {line}") == 2
+
+
 def test_windows_of_an_array(tmp_path):
     x = np.arange(2 * 3 * 100.0).reshape(2, 3, 100)
     y = np.repeat([[0, 1], [1, 0]], 50, axis=1)
     np.savez(tmp_path / "t.npz", X=x, y=y)
     loaded = data.load(tmp_path / "t.npz", window="2s", rate=10)
     assert loaded.x_train.shape == (10, 3, 20)
+    assert loaded.x_train[1, 0].tolist() == list(range(20, 40))
+    assert loaded.x_train[5, 0].tolist() == list(range(300, 320))
     assert loaded.y_train.tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 0, 0]
     assert loaded.groups.tolist() == [0] * 5 + [1] * 5
     with pytest.raises(ValueError, match="window: 2s, and no time stamps; accepted: steps, or rat"):
@@ -275,6 +333,20 @@ def test_windows_of_an_array(tmp_path):
     for window in ("0", "-3", "2m", "1.5", "s"):
         with pytest.raises(ValueError, match=r"window: .*accepted: steps such as 128"):
             data.load(tmp_path / "t.npz", window=window)
+
+
+def test_windows_of_one_recording_of_many_steps(tmp_path):
+    x = np.arange(3 * 20000.0).reshape(1, 3, 20000)
+    np.save(tmp_path / "t.npy", x)
+    loaded = data.load(tmp_path / "t.npy", labels=False, window="20")
+    assert loaded.x_train.shape == (1000, 3, 20)
+    assert loaded.x_train[1, 0].tolist() == list(range(20, 40))
+    assert loaded.x_train[5, 2].tolist() == list(range(40100, 40120))
+    assert np.array_equal(loaded.x_train.numpy(), x.reshape(3, 1000, 20).transpose(1, 0, 2))
+    assert loaded.groups.tolist() == [0] * 1000
+    np.save(tmp_path / "t.npy", x[0])
+    turned = data.load(tmp_path / "t.npy", labels=False, window="20", layout="CT")
+    assert torch.equal(turned.x_train, loaded.x_train)
 
 
 def test_a_test_share_keeps_recordings_groups_and_classes(write, tmp_path):

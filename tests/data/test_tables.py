@@ -1,5 +1,6 @@
 """Tables: every kind that was once read wrongly or refused."""
 
+import numpy as np
 import pytest
 from cases.tables import long_table
 
@@ -27,6 +28,60 @@ def test_a_clock_and_an_identifier_are_known_by_their_values(write, told):
     # What is named stands.
     named = data.load(write("phone.csv", text), columns={"values": "who,gx"})
     assert named.channel_names == ("who", "gx")
+
+
+ELAPSED = (0, 0.019, 0.041, 0.060, 0.081, 0.100)
+CONTROL = (0, 0.019, 0.021, 0.060, 0.081, 0.100)  # rises, in steps of 2 to 39 ms
+
+
+@pytest.mark.parametrize(
+    ("columns", "channels"),
+    [
+        ((ELAPSED, ELAPSED), ("x",)),
+        ((ELAPSED, tuple(2 * t for t in ELAPSED)), ("elapsed", "x")),  # not near to each other
+        ((ELAPSED, CONTROL), ("elapsed", "x")),
+        ((CONTROL, CONTROL), ("elapsed", "x")),
+        ((ELAPSED, (*ELAPSED[:5], 0.081)), ("elapsed", "x")),  # stands still
+        ((ELAPSED[:4], ELAPSED[:4]), ("elapsed", "x")),  # too few to tell
+    ],
+)
+def test_near_equal_steps_in_every_series_are_a_time(write, told, columns, channels):
+    lines = ["id,elapsed,x"]
+    for number, stamps in enumerate(columns):
+        lines += [f"{number},{t:.3f},{5 * n % 3}" for n, t in enumerate(stamps)]
+    loaded = data.load(write("t.csv", "\n".join(lines)), labels=False)
+    assert loaded.channel_names == channels
+    assert loaded.x_train[1, -1].tolist() == [5 * n % 3 for n in range(len(columns[1]))]
+    left = "; left out: elapsed (rises in equal steps: a time)" if channels == ("x",) else ""
+    assert f"data: channels: {', '.join(channels)}; series: id{left}" in told()
+    if left:
+        assert loaded.rate == pytest.approx(1 / 0.019)
+        assert any("but steps are unequal" in line for line in told())
+    else:
+        assert loaded.rate is None
+        assert loaded.x_train[0, 0].tolist() == pytest.approx(columns[0])
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "channels", "groups", "line"),
+    [
+        ("height", ("180", "180", "165"), (), [1, 1, 0], "x; series: id; group: height"),
+        (
+            *("subject,height", ("a,180", "b,180", "b,165"), (), [0, 1, 1]),
+            "x; series: id; group: subject; left out: height (constant within every series)",
+        ),
+        ("height", ("1.8", "1.8", "1.65"), ("height",), None, "height, x; series: id"),
+        ("height", ("180", "180", "180"), ("height",), None, "height, x; series: id"),
+    ],
+)
+def test_whole_numbers_of_a_series_are_groups(write, told, header, cells, channels, groups, line):
+    rows = [f"{n},{cell},{n + t / 2}" for n, cell in enumerate(cells) for t in range(4)]
+    loaded = data.load(write("t.csv", "\n".join([f"id,{header},x", *rows])), labels=False)
+    assert loaded.channel_names == (*channels, "x")
+    assert (None if loaded.groups is None else loaded.groups.tolist()) == groups
+    assert f"data: channels: {line}" in told()
+    named = any("group: height, a whole number constant within every" in note for note in told())
+    assert named == line.endswith("group: height")
 
 
 def test_an_index_is_no_channel_and_repeated_names_are_refused(write, told):
@@ -61,6 +116,50 @@ def test_dates_semicolons_markers_and_blank_lines(write, told):
     both = text.replace("2024-01-01T", "01/02/2024 ")
     with pytest.raises(ValueError, match="which is two dates; accepted: ISO 8601"):
         data.load(write("dates.csv", both), columns={"time": "when"}, missing="zero")
+
+
+SEMICOLONS = """series;split;label;time;x;y
+s1;train;walk;2024-01-01 00:00:00.0;0.5;1.5
+s1;train;walk;2024-01-01 00:00:00.5;0.25;-2
+s2;train;run;2024-01-01 00:01:00.0;NA;1
+s2;train;run;2024-01-01 00:01:00.5;4;null
+s3;test;walk;2024-01-01 00:02:00.0;1; 2
+s3;test;walk;2024-01-01 00:02:00.5;3;?
+
+"""
+NAN = float("nan")
+
+
+def test_dates_and_semicolons_with_a_decimal_point(write):
+    path = write("dates.csv", SEMICOLONS)
+    read, rate = data.prepared(path, data.Reading())
+    train, test = (np.stack(list(read.splits[split].x)) for split in ("train", "test"))
+    expected = [[[0.5, 0.25], [1.5, -2]], [[NAN, 4], [1, NAN]]]
+    assert np.array_equal(train, expected, equal_nan=True)
+    assert np.array_equal(test, [[[1, 3], [2, NAN]]], equal_nan=True)
+    assert rate == 2
+    assert read.channels == ("x", "y")
+    assert "separator: semicolon" in read.notes
+    assert "time: time, ISO dates" in read.notes
+    assert not any("decimal" in note for note in read.notes)
+    with pytest.raises(ValueError, match="X_train has 2 NaN; choose missing="):
+        data.load(path)
+
+
+@pytest.mark.parametrize(
+    ("missing", "train", "test"),
+    [
+        ("linear", [[4, 4], [1, 1]], [[1, 3], [2, 2]]),
+        ("forward_backward", [[4, 4], [1, 1]], [[1, 3], [2, 2]]),
+        ("zero", [[0, 4], [1, 0]], [[1, 3], [2, 0]]),
+    ],
+)
+def test_missing_rules_the_markers_of_none(write, missing, train, test):
+    loaded = data.load(write("dates.csv", SEMICOLONS), missing=missing)
+    assert loaded.x_train.tolist() == [[[0.5, 0.25], [1.5, -2]], train]
+    assert loaded.x_test.tolist() == [test]
+    assert loaded.classes == ("run", "walk")
+    assert (loaded.y_train.tolist(), loaded.y_test.tolist()) == ([1, 0], [1])
 
 
 NS = 1_700_000_000_000_000_000
@@ -126,6 +225,8 @@ def test_encodings_of_tables(write, encoding):
         ("id,x\n1,NA\n1,one\n", "column 'x' holds 'one' in line 3; accepted: numbers; say"),
         ("series,label,x\n1,a,9007199254740993\n", r"whole numbers above 2\^53"),
         ("series,label\n1,a\n1,a\n", "no channels"),
+        ("series,subject,x\n1,0,1\n1,.,2\n", "values in column 'subject': ., 0; accepted: one"),
+        ("series,split,x\n1,test,1\n1,test,2\n", "no rows for train; accepted: one or more"),
         ("series,label,x,\n1,a,1,5\n", "column 4 has no name"),
         ("\0\0\0", "holds zero bytes"),
     ],

@@ -55,6 +55,10 @@ def test_planted_units_are_found():
     assert found.iou.max() <= 1
     assert found.activations.shape == (24, 4, 96)
     assert plots.dissection(found, x) is not None
+    assert found.names[-2:] == ("channel 0", "channel 1")
+    named = dissection.dissect(Planted(), x, ("acc_x", "acc_y"))
+    assert named.names == (*found.names[:-2], "channel acc_x", "channel acc_y")
+    assert torch.equal(named.iou, found.iou)
 
 
 def test_the_overlap_of_unrelated_masks_is_that_of_chance():

@@ -88,6 +88,43 @@ def test_metrics_against_scikit_learn():
         evaluate.metrics(result, test[1][:5])
 
 
+@pytest.mark.parametrize("noise", [0, 1e-6, 1e-4])
+@pytest.mark.parametrize("read_out", [evaluate.ridge_probe, evaluate.svm_probe])
+def test_features_of_one_direction_are_read_in_time_and_without_a_word(read_out, noise, recwarn):
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(72) % 3
+    size = 1 + 0.02 * y + 0.01 * torch.randn(72, generator=generator)
+    z = size[:, None] * 3 * torch.rand(256, generator=generator)
+    z += noise * torch.randn(z.shape, generator=generator)
+    found = read_out(z[:48], y[:48], z[48:], y[48:])
+    assert found.accuracy > 0.5
+    assert np.isfinite(found.scores).all()
+    assert [str(w.message) for w in recwarn] == []
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "n", "ends"),
+    [
+        (0.5, 24, (0.3143, 0.6857)),
+        (1.0, 24, (0.8620, 1)),
+        (0.0, 24, (0, 0.1380)),
+        (0.9, 1000, (0.8798, 0.9171)),
+        (1.0, 1, (0.2065, 1)),
+    ],
+)
+def test_interval_of_an_accuracy(accuracy, n, ends):
+    found = evaluate.interval(accuracy, n)
+    assert found == pytest.approx(ends, abs=5e-5)
+    for p in found:  # Wilson's: the shares that lie 1.96 of their own deviations away
+        assert (accuracy - p) ** 2 == pytest.approx(1.959964**2 * p * (1 - p) / n, abs=1e-7)
+
+
+@pytest.mark.parametrize(("accuracy", "n"), [(0.5, 0), (1.1, 24), (-0.1, 24), (math.nan, 24)])
+def test_what_is_no_share_has_no_interval(accuracy, n):
+    with pytest.raises(ValueError, match=rf"accuracy: {accuracy} of n = {n}; accepted: 0 to 1"):
+        evaluate.interval(accuracy, n)
+
+
 def test_clustering():
     z, y = clusters(90, 3, 0.05)
     assert evaluate.clustering(z, y) == evaluate.Clustering(nmi=1, ari=1)

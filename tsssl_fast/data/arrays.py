@@ -80,10 +80,12 @@ def series_of(path: Path, arrays: dict[str, Any], reading: Reading) -> Recording
             arrays[f"{key}_train"] = arrays[known]
     if "X_train" not in arrays:
         have = ", ".join(sorted(arrays)[:8]) or "none"
-        raise ValueError(f"data: {path}: no array X_train or X; it holds: {have}")
+        raise ValueError(
+            f"data: {path}: no array X_train or X; it holds: {have}; accepted: one of the two"
+        )
     for split in ("train", "test"):
         if f"y_{split}" in arrays and f"X_{split}" not in arrays:
-            raise ValueError(f"data: {path}: y_{split}, and no array X_{split}")
+            raise ValueError(f"data: {path}: y_{split}, and no array X_{split}; accepted: both")
     notes: list[str] = []
     splits = {
         split: _split(path, split, arrays, reading, notes)
@@ -119,7 +121,8 @@ def _split(
         groups = decoded(groups)
         if groups.shape != (len(x),):
             raise ValueError(
-                f"data: {path}: subject_{split} has {len(groups)} rows, X_{split} {len(x)}"
+                f"data: {path}: subject_{split} has {len(groups)} rows; accepted: {len(x)}, as "
+                f"X_{split}"
             )
     return Split(x, labels, groups, tuple(str(number) for number in range(len(x))))
 

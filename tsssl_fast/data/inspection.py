@@ -47,9 +47,11 @@ def inspection(
     train = read.splits["train"]
     rows = [np.asarray(row) for row in train.x]
     if not rows or any(row.dtype.kind not in "fiu" or row.ndim != 2 for row in rows):
-        raise ValueError(f"data: {data}: no series of numbers (C, T) in the train split")
+        raise ValueError(
+            f"data: {data}: no series of numbers (C, T) in the train split; accepted: one or more"
+        )
     if len({len(row) for row in rows}) > 1:
-        raise ValueError(f"data: {data}: series of different numbers of channels")
+        raise ValueError(f"data: {data}: series of different numbers of channels; accepted: of one")
     names = read.channels or tuple(str(number) for number in range(len(rows[0])))
     lengths = {key: [np.shape(row)[-1] for row in split.x] for key, split in read.splits.items()}
     steps = {

@@ -60,8 +60,10 @@ class Columns:
     def __getitem__(self, name: str) -> Any:
         """As pandas has it."""
         with _complete(self.path):
-            table = self.file.read(columns=[name], use_threads=False)
-            return table.column(0).to_pandas()
+            column = self.file.read(columns=[name], use_threads=False).column(0)
+            if len(column) != len(self):  # a damaged page says how many it holds
+                raise ValueError(f"column {name!r} has {len(column)} of {len(self)} rows")
+            return column.to_pandas()
 
     def pop(self, name: str) -> None:
         """Nothing is held of a column."""

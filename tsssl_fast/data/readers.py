@@ -128,7 +128,7 @@ def _folder(folder: Path, reading: Reading) -> Recordings:
             parts.setdefault(split if key == "train" else key, []).append((file, series, inside))
     assert first is not None
     if "train" not in parts:
-        raise ValueError(f"data: {folder}: no recordings for train")
+        raise ValueError(f"data: {folder}: no recordings for train; accepted: one or more")
     every = [part for found_parts in parts.values() for part in found_parts]
     folders_are = ""
     if any(inside for _, _, inside in every):

@@ -77,9 +77,11 @@ def _check_rows(data: str, key: str, rows: list[np.ndarray]) -> None:
     for row in rows:
         _check(data, key, row, 2)
     if len({len(row) for row in rows}) > 1:
-        raise ValueError(f"data: {data}: {key} holds series of different numbers of channels")
+        raise ValueError(
+            f"data: {data}: {key} holds series of different numbers of channels; accepted: of one"
+        )
     if not rows:
-        raise ValueError(f"data: {data}: {key} holds no series")
+        raise ValueError(f"data: {data}: {key} holds no series; accepted: one or more")
 
 
 def _check(data: str, key: str, given: Any, dimensions: int) -> None:

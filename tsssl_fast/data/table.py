@@ -324,7 +324,7 @@ def _per_series(
     a, b = parts[varying[0]]
     raise ValueError(
         f"data: {table.path}: series {ids[varying[0]]!r} has several values in column "
-        f"{table.roles[role]!r}: {', '.join(sorted(set(cells[a:b]))[:3])}"
+        f"{table.roles[role]!r}: {', '.join(sorted(set(cells[a:b]))[:3])}; accepted: one"
     )
 
 
@@ -340,7 +340,7 @@ def _by_split(
         if len(rows):
             splits[name] = series.take(rows)
     if "train" not in splits:
-        raise ValueError(f"data: {table.path}: no rows for train")
+        raise ValueError(f"data: {table.path}: no rows for train; accepted: one or more")
     return Recordings(table.path.stem, splits, channels)
 
 

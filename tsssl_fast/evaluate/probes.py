@@ -8,7 +8,7 @@ s with two threads on two busy cores; and one thread gives the same digits every
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,9 @@ ALPHA_GRID = tuple(10.0**i for i in range(-3, 7))
 # or 5 rows a class, and at most 10,000 training rows.
 SVM_GRID = (*(10.0**i for i in range(-4, 5)), math.inf)
 SVM_LEAST_ROWS, SVM_LEAST_PER_CLASS, SVM_MOST_ROWS = 50, 5, 10_000
+# Stands for an infinite C, with the same bits where the solver ends: it has no end, or no finite
+# coefficients, where the kernel can not tell rows of two classes apart.
+SVM_INFINITE = 1e10
 FOLDS = 5
 
 
@@ -140,8 +143,10 @@ def svm_probe(
     per_class = len(train_z) // len(train_y.unique())
     if len(train_z) < SVM_LEAST_ROWS or per_class < SVM_LEAST_PER_CLASS:
         grid = (math.inf,)
+    grid = tuple(SVM_INFINITE if math.isinf(c) else c for c in grid)
     model = SVC(kernel="rbf", gamma="scale", decision_function_shape="ovr")
-    return _search(model, "C", grid, train_z, train_y, test_z, test_y, groups, folds)
+    found = _search(model, "C", grid, train_z, train_y, test_z, test_y, groups, folds)
+    return replace(found, chosen=math.inf) if found.chosen == SVM_INFINITE else found
 
 
 def knn_classify(
@@ -232,8 +237,10 @@ def _search(
         folds = min(folds, len(np.unique(group_ids)))
     validation = math.nan
     with threadpool_limits(1), warnings.catch_warnings():
-        # The least alphas of a grid may be ill-conditioned; validation then chooses others.
+        # The least alphas of a grid may be ill-conditioned or singular, where features use few
+        # directions; validation then chooses others.
         warnings.simplefilter("ignore", LinAlgWarning)
+        warnings.filterwarnings("ignore", message="Singular matrix in solving dual problem")
         if len(grid) == 1 or folds < 2:
             chosen = grid[0] if len(grid) == 1 or parameter == "n_neighbors" else 1.0
             model.set_params(**{parameter: chosen}).fit(z, y)

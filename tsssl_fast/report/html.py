@@ -114,30 +114,8 @@ def write_report(
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         f"<p>{html.escape(_describe(data))}</p>",
-        "<h2>Accuracy on the test series</h2>",
-        page.table(
-            ["encoder", *shown.results],
-            [
-                [name, *(_share(r.accuracy, len(data.x_test)) for r in row.results.values())]
-                for name, row in rows.items()
-            ],
-        ),
-        "<p>Higher is better. In brackets: the interval of 95 % confidence (Wilson).</p>",
-        "<h2>Linear probe with a share of the labels</h2>",
-        page.table(
-            ["encoder", *(f"{fraction:.0%}" for fraction in shown.fractions)],
-            [[n, *(f"{v:.3f}" for v in f.fractions.values())] for n, f in rows.items()],
-        ),
-        "<h2>Further figures</h2>",
-        page.table(
-            ["", *rows],
-            [[k, *(f"{f.numbers[k]:.3f}" for f in rows.values())] for k in shown.numbers],
-        ),
-        *(
-            f"<h2>{html.escape(name)}</h2>\n<p>{html.escape(MEANING[name])}</p>\n"
-            f"{page.image(name, picture)}"
-            for name, picture in pictures
-        ),
+        *(_section(name, table) for name, table in _tables(rows, len(data.x_test)).items()),
+        *(_section(name, page.image(name, picture)) for name, picture in pictures),
     ]
     path = Path(folder) / NAME
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,8 +125,39 @@ def write_report(
     return path
 
 
-# What a picture shows, and which way is good.
+def _tables(rows: Mapping[str, Figures], n: int) -> dict[str, str]:
+    """Accuracies on n test series, with shares of the labels, and what else there is."""
+    shown = list(rows.values())[-1]
+    return {
+        "Accuracy on the test series": page.table(
+            ["encoder", *shown.results],
+            [
+                [name, *(_share(result.accuracy, n) for result in row.results.values())]
+                for name, row in rows.items()
+            ],
+        ),
+        "Linear probe with a share of the labels": page.table(
+            ["encoder", *(f"{fraction:.0%}" for fraction in shown.fractions)],
+            [[n, *(f"{v:.3f}" for v in f.fractions.values())] for n, f in rows.items()],
+        ),
+        "Further figures": page.table(
+            ["", *rows],
+            [[k, *(f"{f.numbers[k]:.3f}" for f in rows.values())] for k in shown.numbers],
+        ),
+    }
+
+
+def _section(name: str, content: str) -> str:
+    """A heading, its sentence, and content, which is HTML."""
+    return f"<h2>{html.escape(name)}</h2>\n<p>{html.escape(MEANING[name])}</p>\n{content}"
+
+
+# What a table or a picture shows, and which way is good.
 MEANING = {
+    "Accuracy on the test series": "Higher is better. In brackets: the interval of 95 % confidence "
+    "(Wilson).",
+    "Linear probe with a share of the labels": "Accuracy on the test series: higher is better.",
+    "Further figures": "Higher is better; of mean |correlation| and collapsed dimensions, lower.",
     "Training": "The means of each epoch: the loss should fall, the effective rank and kNN rise, "
     "and the spread stay away from 0.",
     "Confusion": "Test series by class and by what the linear probe says: good is a dark diagonal.",

@@ -133,13 +133,13 @@ def curves(rows: Sequence[Mapping[str, str]]) -> Any:
     names = [n for n in rows[0] if n not in ("epoch", "step", "seconds")]
     names = [n for n in names if any(row[n] for row in rows)]
     figure = _figure(10, 2.2 * -(-len(names) // 4))
-    grid = figure.subplots(-(-len(names) // 4), 4, squeeze=False).flat
+    grid = list(figure.subplots(-(-len(names) // 4), 4, squeeze=False).flat)
     epochs = [int(row["epoch"]) for row in rows]
     for axes, name in zip(grid, names, strict=False):
         axes.plot(epochs, [float(row[name] or "nan") for row in rows], color=COLOURS[0])
         axes.set_title(name.replace("_", " "), fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
-    for axes in list(grid)[len(names) :]:
+    for axes in grid[len(names) :]:
         axes.set_axis_off()
     return figure
 
@@ -258,7 +258,7 @@ def dissection(found: Dissection, x: torch.Tensor, shown: int = 3) -> Any:
     left, right = figure.subfigures(1, 2, width_ratios=(2, 3))
     counts = found.counts()
     axes = left.subplots()
-    axes.barh(list(counts), list(counts.values()), color=COLOURS[0])
+    axes.barh([plain(name) for name in counts], list(counts.values()), color=COLOURS[0])
     axes.invert_yaxis()
     axes.set_xlabel("units of the last stage")
     axes.spines[["top", "right"]].set_visible(False)
@@ -275,6 +275,6 @@ def dissection(found: Dissection, x: torch.Tensor, shown: int = 3) -> Any:
         active = activation[series] > activation.flatten().quantile(0.9)
         low, high = axis.get_ylim()
         axis.fill_between(range(x.shape[-1]), low, high, where=active.numpy(), alpha=0.2)
-        axis.set_title(f"unit {unit}: {concept}, IoU {value:.2f}", fontsize=10)
+        axis.set_title(f"unit {unit}: {plain(concept)}, IoU {value:.2f}", fontsize=10)
         axis.spines[["top", "right"]].set_visible(False)
     return figure

@@ -1,0 +1,105 @@
+"""Series without labels: `--unlabelled` looks at none, read-outs take those that have one."""
+
+import numpy as np
+import pytest
+
+from tsssl_fast import evaluate
+from tsssl_fast.methods import METHODS, Method
+from tsssl_fast.training import checkpoint
+
+RECIPE = ("--epochs", 1, "--batch-size", 8, "--encoder", "resnet", "--views", "noise")
+X = np.random.default_rng(0).normal(size=(16, 2, 24)).round(3)
+SUPERVISED = [n for n, m in METHODS.items() if getattr(m, "__self__", Method).needs_labels]
+
+
+def npz(**arrays):
+    return lambda path: np.savez(path, X_train=X, **arrays)
+
+
+def csv(path):
+    rows = [f"{n},{t},{X[n, 0, t]},{X[n, 1, t]}" for n in range(16) for t in range(24)]
+    path.write_text("\n".join(["series,time,ax,ay", *rows]))
+
+
+def ts(path):
+    rows = [":".join(",".join(map(str, channel)) for channel in series) for series in X]
+    path.write_text("\n".join(["@problemName T", "@classLabel false", "@data", *rows]))
+
+
+FILES = {
+    "alone.npz": npz(),
+    "nothing.npz": npz(y_train=np.full(16, np.nan)),
+    "targets.npz": npz(y_train=np.where(np.arange(16) % 3, np.arange(16) / 7, np.nan)),
+    "classes.npz": npz(y_train=np.arange(16) % 2),
+    "open.npz": npz(y_train=np.arange(16) % 2, X_test=X, y_test=np.arange(16)),
+    "t.csv": csv,
+    "t.ts": ts,
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_pre_training_that_looks_at_no_label(tmp_path, command, name):
+    FILES[name](tmp_path / name)
+    run = tmp_path / "run"
+    common = ("pretrain", "--data", tmp_path / name, "--unlabelled")
+    status, text, told = command(*common, "--out", run, *RECIPE)
+    assert status == 0, told
+    assert f"simclr, resnet encoder, 16 series of {name.partition('.')[0]}: loss" in text
+    kept = checkpoint.read(run)["data"]
+    assert (kept["classes"], kept["train_series"]) == ([], 16)
+    assert "knn" not in (run / "log.csv").read_text()
+
+
+def test_labels_that_are_looked_at_are_in_the_log(tmp_path, command):
+    FILES["classes.npz"](tmp_path / "t.npz")
+    run = tmp_path / "run"
+    assert command("pretrain", "--data", tmp_path / "t.npz", "--out", run, *RECIPE)[0] == 0
+    assert checkpoint.read(run)["data"]["classes"] == ["0", "1"]
+    assert "knn" in (run / "log.csv").read_text()
+
+
+@pytest.mark.parametrize("method", SUPERVISED)
+def test_a_method_of_labels_with_none_is_one_line(tmp_path, command, method):
+    FILES["classes.npz"](tmp_path / "t.npz")
+    common = ("pretrain", "--data", tmp_path / "t.npz", "--out", tmp_path / "run", *RECIPE)
+    status, text, error = command(*common, "--method", method, "--unlabelled")
+    assert (status, text) == (1, "")
+    assert error == f"tsssl-fast: error: data: no labels; method {method} needs them\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_read_outs_see_labelled_series_alone(tmp_path, command, monkeypatch):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(36, 2, 24)), np.arange(36) % 3
+    known = y < 2
+    x[~known] += 100  # what has no label would be noticed
+    labels = np.where(known, np.array(["sit", "walk", ""])[y], "")
+    parts = {"train": slice(24), "test": slice(24, None)}
+    file = tmp_path / "t.npz"
+    arrays = {f"X_{split}": x[rows] for split, rows in parts.items()}
+    np.savez(file, **arrays, **{f"y_{split}": labels[rows] for split, rows in parts.items()})
+    run, common = tmp_path / "run", ("--data", file)
+    assert command("pretrain", *common, "--out", run, *RECIPE)[0] == 0
+    probe, seen = evaluate.probe, []
+
+    def watched(encoder, scaling, series):
+        seen.append((series, probe(encoder, scaling, series)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(evaluate, "probe", watched)
+    status, text, told = command("evaluate", "--checkpoint", run, *common)
+    assert status == 0, told
+    assert "train split: 8 of 24 series have no label" in told
+    assert "test split: 4 of 12 series have no label" in told
+    assert "t: accuracy on 8 test series" in text
+    assert len(seen) == 2  # the random initialisation, too
+    for series, found in seen:
+        for split, rows in parts.items():
+            kept = getattr(series, f"x_{split}")
+            assert np.array_equal(kept.numpy(), x[rows][known[rows]])
+            assert getattr(series, f"y_{split}").tolist() == y[rows][known[rows]].tolist()
+            assert len(getattr(found, f"{split}_features")) == len(kept)
+    tuned = ("finetune", "--checkpoint", run, *common, "--out", tmp_path / "tuned", "--epochs", 1)
+    status, text, told = command(*tuned)
+    assert status == 0, told
+    assert "on 8 test series" in text
