@@ -111,12 +111,12 @@ void bind_pair_problem(py::module_& module, const std::string& suffix) {
   using Codes = const Buffer<const std::int32_t>&;
   using Flags = const Buffer<const std::uint8_t>&;
   py::class_<BoundPairs<T>>(module, ("PairProblem_" + suffix).c_str())
-      .def(py::init<Address, Index, Index, Address, Index, Index, Index, double, int, int, bool,
-                    bool, bool, int, Codes, Codes, Codes, Codes, Flags, Flags, Flags,
+      .def(py::init<Address, Index, Index, Address, Index, bool, Index, Index, double, int, int,
+                    bool, bool, bool, int, Codes, Codes, Codes, Codes, Flags, Flags, Flags,
                     const Buffer<const T>&>(),
            py::kw_only(), py::arg("q"), py::arg("q_stride"), py::arg("rows"), py::arg("k") = 0,
-           py::arg("k_stride") = 0, py::arg("columns"), py::arg("dim"), py::arg("beta"),
-           py::arg("bits"), py::arg("precision"), py::arg("normalize"),
+           py::arg("k_stride") = 0, py::arg("narrow") = false, py::arg("columns"), py::arg("dim"),
+           py::arg("beta"), py::arg("bits"), py::arg("precision"), py::arg("normalize"),
            py::arg("symmetric") = false, py::arg("skip_diagonal") = false,
            py::arg("group_rule") = 0, py::arg("q_id") = py::none(), py::arg("k_id") = py::none(),
            py::arg("q_group") = py::none(), py::arg("k_group") = py::none(),
@@ -148,20 +148,29 @@ void bind_pairs(py::module_& module, const std::string& suffix) {
   module.def(("pairs_backward_" + suffix).c_str(),
              [](const BoundPairs<T>& pairs, int threads, const Buffer<const T>& scale,
                 const Buffer<T>& sums, const Buffer<const T>& grad_out, const Buffer<T>& grad_q,
-                const Buffer<T>& grad_k) {
+                const Buffer<T>& grad_k, const Buffer<Bfloat16>& narrow_grad_k) {
                const Index rows = pairs.rows(), dim = pairs.dim();
                const T* const scales = scale.holding("scale", pairs.queries() + pairs.keys());
                T* const first = sums.holding("sums", kSumRows * rows);
                const T* const upstream = grad_out.holding("grad_out", 3 * rows);
                T* const to_q = grad_q.holding("grad_q", pairs.queries() * dim);
-               T* const to_k = grad_k.holding_if_any("grad_k", pairs.keys() * dim);
+               const Index of_keys = pairs.keys() * dim;
+               const KeyGradient<T> to_k{grad_k.holding_if_any("grad_k", of_keys),
+                                         narrow_grad_k.holding_if_any("narrow_grad_k", of_keys)};
                const KernelScope scope;
                return pairs_kernels().of(T()).backward(
                    pairs.problem, threads, scales, scales + pairs.queries(),
                    sums_at<T>(first, rows, nullptr, nullptr), upstream, to_q, to_k);
              },
              py::arg("problem"), py::arg("threads"), py::arg("scale"), py::arg("sums"),
-             py::arg("grad_out"), py::arg("grad_q"), py::arg("grad_k"));
+             py::arg("grad_out"), py::arg("grad_q"), py::arg("grad_k"), py::arg("narrow_grad_k"));
+  module.def(("many_keys_" + suffix).c_str(),
+             [](Index rows, Index keys, bool normalize, bool one_sided, double beta) {
+               return ManyKeys{rows, keys, normalize, one_sided, beta}.template hold<T>();
+             },
+             py::arg("rows"), py::arg("keys"), py::arg("normalize"), py::arg("one_sided"),
+             py::arg("beta"),
+             "Whether keys are taken block by block, and as bfloat16 where they are.");
 }
 
 // Views of a batch of problems, each with a row stride and a stride between groups.

@@ -9,16 +9,18 @@ template <class T>
 struct BoundPairs {
   PairProblem<T> problem{};
 
-  // q, k: addresses; k == 0: one set, whose `columns` and k_ rules are the queries' again.
-  BoundPairs(Address q, Index q_stride, Index rows, Address k, Index k_stride, Index columns,
-             Index dim, double beta, int bits, int precision, bool normalize, bool symmetric,
-             bool skip_diagonal, int group_rule, const Buffer<const std::int32_t>& q_id,
-             const Buffer<const std::int32_t>& k_id, const Buffer<const std::int32_t>& q_group,
-             const Buffer<const std::int32_t>& k_group, const Buffer<const std::uint8_t>& q_valid,
-             const Buffer<const std::uint8_t>& k_valid, const Buffer<const std::uint8_t>& mask,
-             const Buffer<const T>& weight) {
+  // q, k: addresses; k == 0: one set, whose `columns` and k_ rules are the queries' again. narrow:
+  // the keys are bfloat16.
+  BoundPairs(Address q, Index q_stride, Index rows, Address k, Index k_stride, bool narrow,
+             Index columns, Index dim, double beta, int bits, int precision, bool normalize,
+             bool symmetric, bool skip_diagonal, int group_rule,
+             const Buffer<const std::int32_t>& q_id, const Buffer<const std::int32_t>& k_id,
+             const Buffer<const std::int32_t>& q_group, const Buffer<const std::int32_t>& k_group,
+             const Buffer<const std::uint8_t>& q_valid, const Buffer<const std::uint8_t>& k_valid,
+             const Buffer<const std::uint8_t>& mask, const Buffer<const T>& weight) {
     problem.q = {pointer<const T>(q), nullptr, q_stride, 0, rows, 0};
-    problem.k = {pointer<const T>(k), nullptr, k_stride, 0, columns, 0};
+    problem.k = {narrow ? nullptr : pointer<const T>(k), nullptr, k_stride, 0, columns, 0};
+    problem.narrow_k = narrow ? pointer<const Bfloat16>(k) : nullptr;
     problem.dim = dim;
     problem.beta = beta;
     problem.bits = bits;
@@ -39,7 +41,7 @@ struct BoundPairs {
   }
 
   Index queries() const { return problem.q.count1; }
-  Index keys() const { return problem.k.first == nullptr ? 0 : problem.k.count1; }
+  Index keys() const { return problem.one_set() ? 0 : problem.k.count1; }
   // Of sums and outputs.
   Index rows() const { return queries() + (problem.symmetric ? problem.k.count1 : 0); }
   Index dim() const { return problem.dim; }

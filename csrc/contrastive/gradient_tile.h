@@ -61,6 +61,8 @@ class GradientTile {
  public:
   // Working memory: elements of one.
   static std::int64_t size(const PackedRows<T>&) { return kMaxBlock * kTileStride; }
+  // Both products of one set add to one array.
+  static constexpr bool kApart = false;
 
   GradientTile(T* data, const PackedRows<T>& q, const PackedRows<T>& k, const Window& window, bool)
       : q_(q), k_(k), window_(window), data_(data) {}
@@ -97,6 +99,13 @@ class GradientTile {
                                q_.stride);
   }
 
+  static void turn_back(const PackedRows<T>&, T*, std::int64_t) {}
+  // Row i of what both products added to; nullptr: none. `own`: memory of a row.
+  static const T* row(const PackedRows<T>& side, const T* by_keys, const T* by_queries,
+                      std::int64_t i, T*) {
+    return (by_keys != nullptr ? by_keys : by_queries) + i * side.stride;
+  }
+
  private:
   const PackedRows<T>&q_, &k_;
   const Window window_;
@@ -107,13 +116,6 @@ class GradientTile {
 template <class T>
 TSSSL_INLINE double tile_unit_scale(const PackedRows<T>&, std::int64_t, const LogitGradient<T>&) {
   return 1;
-}
-
-// Row i of a gradient as it is accumulated; `own`: memory of a row.
-template <class T>
-TSSSL_INLINE const T* gradient_row(const PackedRows<T>& side, const T* gradient, std::int64_t i,
-                                   T*) {
-  return gradient + i * side.stride;
 }
 
 // dL/da of one register tile, both roles. Pairs: a view of PairRules.

@@ -4,22 +4,12 @@
 // are normalised and packed a block at a time, never as a whole.
 #include "tsssl/keys.h"
 
+#include "contrastive/many_keys.h"
 #include "contrastive/operands.h"
 
 namespace tsssl {
 namespace TSSSL_ISA {
 namespace {
-
-// How the keys are cut for threads: a function of the sizes alone. Every piece has its own sums.
-struct Pieces {
-  std::int64_t size, count;
-
-  Pieces(std::int64_t keys, std::int64_t query_blocks) {
-    const std::int64_t wanted = min(ceil_div(keys, 4 * kMaxBlock), ceil_div(32, query_blocks));
-    size = round_up(ceil_div(keys, max(wanted, 1)), kMaxBlock);
-    count = ceil_div(keys, size);
-  }
-};
 
 // Queries from `first`, and how many keys.
 struct KeyBlock {
@@ -117,7 +107,7 @@ struct KeysOnUnit {
     if (block.gradient) weights.times_keys(weighted);
   }
   static const float* row(const Packed& q, const float* sums, std::int64_t i, float* own) {
-    return gradient_row(q, sums, i, own);
+    return TileGradient::row(q, sums, nullptr, i, own);
   }
 
  private:
@@ -197,8 +187,8 @@ class KeyWalk {
       const std::int64_t width = min(kMaxBlock, end - j);
       const std::uint8_t* valid = problem_.k_valid == nullptr ? nullptr : problem_.k_valid + j;
       const RowPieces<T> part = keys_at(j, width, wide.get());
-      const auto k =
-          Operands::rows(problem_, {part, problem_.dim, true, valid}, scale.get(), gradient_, 1);
+      const auto k = Operands::rows(problem_, {part, problem_.dim, true, valid, Role::keys},
+                                    scale.get(), gradient_, 1);
       if (!Operands::usable(k)) return false;
       alignas(64) T live[kMaxBlock];
       for (std::int64_t c = 0; c < kMaxBlock; ++c) {
@@ -229,7 +219,7 @@ class KeyWalk {
   const std::int32_t power_;
   const bool gradient_;
   const std::int64_t query_blocks_;
-  const Pieces pieces_;
+  const KeyPieces pieces_;
   Scratch<double> totals_;
   Scratch<T> sums_;
   Scratch<std::uint8_t> usable_;
@@ -239,8 +229,8 @@ template <class Operands, class T>
 bool log_sum_exp(const KeyProblem<T>& problem, int threads, T* lse, T* jacobian) {
   Scratch<T> scale(problem.rows);
   const RowPieces<T> rows{problem.q, nullptr, problem.q_stride, 0, problem.rows, 0};
-  const auto q = Operands::rows(problem, {rows, problem.dim, true, problem.q_valid}, scale.get(),
-                                false, threads);
+  const auto q = Operands::rows(problem, {rows, problem.dim, true, problem.q_valid, Role::queries},
+                                scale.get(), false, threads);
   if (!Operands::usable(q)) return false;
   const KeyWalk<T, Operands> walk(problem, q, threads, jacobian != nullptr);
   return walk.finish(threads, scale.get(), lse, jacobian);

@@ -55,7 +55,7 @@ class RoundedRows {
 
   static PackedRows<float> rows_of(const PairProblem<float>& problem, float* written,
                                    const float* scale, int threads) {
-    const RowsInput<float> input{problem.q, problem.dim, true, nullptr, false};
+    const RowsInput<float> input{problem.q, problem.dim, true, nullptr, Role::both, false};
     if (written != nullptr) return PackedRows<float>::forward(input, written, threads);
     return PackedRows<float>::backward(input, scale, threads);
   }
@@ -90,8 +90,8 @@ class RoundedRows {
     for (std::int64_t i = first; i < first + live; i += 2) {
       Bf16Pair* out = interleaved_.get() + i / 2 * exact.stride;
       for (std::int64_t c = 0; c < exact.stride; c += kLanes) {
-        store_columns(out + c, round_to_bf16(load(exact.row(i) + c)),
-                      round_to_bf16(load(exact.row(i + 1) + c)));
+        Vec<float> even = load(exact.row(i) + c), odd = load(exact.row(i + 1) + c);
+        store_columns(out + c, take_part(even, odd).pairs);
       }
     }
   }
@@ -109,10 +109,11 @@ struct RoundedTile {
   TSSSL_INLINE void put(std::int64_t i, std::int64_t j, const Vec<float> (&w)[Shape::kRows]) const {
 #pragma GCC unroll 16
     for (int r = 0; r < Shape::kRows; r += 2) {
-      const Bf16s even = round_to_bf16(w[r]), odd = round_to_bf16(w[r + 1]);
-      store_row(along_rows() + (i + r) * kRowPitch + j / 2, even);
-      store_row(along_rows() + (i + r + 1) * kRowPitch + j / 2, odd);
-      store_columns(along_columns() + (i + r) / 2 * kTileStride + j, even, odd);
+      Vec<float> first = w[r], second = w[r + 1];
+      const RoundedPair part = take_part(first, second);
+      store_row(along_rows() + (i + r) * kRowPitch + j / 2, part.even);
+      store_row(along_rows() + (i + r + 1) * kRowPitch + j / 2, part.odd);
+      store_columns(along_columns() + (i + r) / 2 * kTileStride + j, part.pairs);
     }
   }
   Bf16Pair* along_rows() const { return data; }

@@ -79,7 +79,7 @@ TSSSL_INLINE bool unit_pays(std::int64_t rows, std::int64_t columns, std::int64_
 
 TSSSL_INLINE bool unit_pays(const PairProblem<float>& problem) {
   const std::int64_t rows = count_rows(problem.q);
-  const std::int64_t columns = problem.k.first == nullptr ? rows : count_rows(problem.k);
+  const std::int64_t columns = problem.one_set() ? rows : count_rows(problem.k);
   const bool few = problem.bits < 24 || precision_of(problem) != Precision::ieee;
   return unit_pays(rows, columns, problem.dim, few);
 }

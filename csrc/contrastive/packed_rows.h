@@ -123,6 +123,9 @@ TSSSL_INLINE int threads_for(std::int64_t elements, int threads) {
   return elements < (1 << 13) ? 1 : threads;
 }
 
+// Which side of the products: one set against itself is both.
+enum class Role { both, queries, keys };
+
 // What one side of a product is made from.
 template <class T>
 struct RowsInput {
@@ -130,18 +133,21 @@ struct RowsInput {
   std::int64_t dim;
   bool normalize;
   const std::uint8_t* valid = nullptr;
+  Role role = Role::both;
   bool packed = true;  // it takes part in a similarity product
   bool alone = false;  // one thread works on the whole problem
 };
 
 template <class T>
 inline RowsInput<T> queries(const PairProblem<T>& problem) {
-  return {problem.q, problem.dim, problem.normalize, problem.q_valid, true, problem.alone};
+  const Role role = problem.one_set() ? Role::both : Role::queries;
+  return {problem.q, problem.dim, problem.normalize, problem.q_valid, role, true, problem.alone};
 }
 
 template <class T>
 inline RowsInput<T> keys(const PairProblem<T>& problem) {
-  return {problem.k, problem.dim, problem.normalize, problem.k_valid, true, problem.alone};
+  return {problem.k,  problem.dim, problem.normalize, problem.k_valid,
+          Role::keys, true,        problem.alone};
 }
 
 template <class T>

@@ -7,6 +7,38 @@ namespace tsssl {
 namespace TSSSL_ISA {
 namespace {
 
+// What both products of tiles added to for one side (nullptr: no such product), as its gradient:
+// du = factor * sum / unit; dz = (du - u <u, du>) / ||z|| where rows were normalised, the first
+// `first` rows to out1, the others to out2.
+// Returns sum_i <u_i, sum_i> / unit = sum over pairs dL/ds_ij s_ij, once per role.
+template <class Tile, class T, class Packed>
+double finish_rows(const Packed& packed, const T* by_keys, T* by_queries, bool normalized,
+                   double factor, double unit, int threads, T* out1, T* out2, std::int64_t first) {
+  const PackedRows<T>& side = exact_rows(packed);
+  Scratch<double> parts(side.blocks.count);
+  threads = threads_for(side.padded * side.stride, threads);
+  Scratch<T> own(threads * packed.stride);
+  for_rows(side.blocks.rows, side.blocks.count, threads, [&](std::int64_t b, int thread) {
+    double total = 0;
+    constexpr std::int64_t kPanel = Panel<T>::kRows;
+    for (std::int64_t i = side.blocks.begin(b); i < side.blocks.end(b); ++i) {
+      if (by_queries != nullptr && i % kPanel == 0) Tile::turn_back(packed, by_queries, i / kPanel);
+      const T* u = side.row(i);
+      const T* g = Tile::row(packed, by_keys, by_queries, i, own.get() + thread * packed.stride);
+      const T along = dot(u, g, side.stride);
+      total += along;
+      const T projected = normalized ? along : T(0);
+      const T scale = side.scale(i) * T(factor / unit);
+      T* out = i < first ? out1 + i * side.depth : out2 + (i - first) * side.depth;
+      for (std::int64_t c = 0; c < side.depth; ++c) out[c] = (g[c] - u[c] * projected) * scale;
+    }
+    parts[b] = total;
+  });
+  double total = 0;
+  for (std::int64_t b = 0; b < side.blocks.count; ++b) total += parts[b];
+  return total / unit;
+}
+
 // Tile: a block pair's dL/ds, GradientTile or TileGradient.
 template <class T, class Packed, class Tile>
 class PairGradient {
@@ -21,11 +53,12 @@ class PairGradient {
         key_gradient_(key_gradient),
         threads_(threads),
         unit_(unit),
+        by_queries_(key_gradient || (self && Tile::kApart)),
         tiles_(threads * Tile::size(q)),
         query_(q.padded * q.stride),
-        key_(key_gradient ? k.padded * k.stride : 0) {
+        key_(by_queries_ ? k.padded * k.stride : 0) {
     clear(q, query_.get());
-    if (key_gradient) clear(k, key_.get());
+    if (by_queries_) clear(k, key_.get());
   }
 
   double unit() const { return unit_; }
@@ -41,7 +74,7 @@ class PairGradient {
       const Tile tile(tiles_.get() + thread * Tile::size(q_), q_, k_, window, keys);
       write(window, tile);
       tile.times_keys(query_.get() + window.i0 * q_.stride);
-      if (keys) tile.times_queries((self_ ? query_ : key_).get() + window.j0 * k_.stride);
+      if (keys) tile.times_queries((by_queries_ ? key_ : query_).get() + window.j0 * k_.stride);
     };
     if (self_) {
       block_pairs_within(q_.blocks.count, threads_, run_pair);
@@ -55,7 +88,9 @@ class PairGradient {
   template <class F>
   void run_owned(const F& write) {
     parallel_shares(q_.blocks.count, threads_, [&](std::int64_t own, int thread) {
-      T* out = query_.get() + q_.blocks.begin(own) * q_.stride;
+      const std::int64_t at = q_.blocks.begin(own) * q_.stride;
+      T* const out = query_.get() + at;
+      T* const apart = by_queries_ ? key_.get() + at : out;
       for (std::int64_t other = 0; other < q_.blocks.count; ++other) {
         const std::int64_t bi = min(own, other), bj = max(own, other);
         const bool upper = Packed::kHalfDiagonal && bi == bj;
@@ -65,39 +100,18 @@ class PairGradient {
                         upper || other < own);
         write(window, tile);
         if (own <= other) tile.times_keys(out);
-        if (upper || other < own) tile.times_queries(out);
+        if (upper || other < own) tile.times_queries(apart);
       }
     });
   }
 
-  // du = factor * (what was accumulated); dz = (du - u <u, du>) / ||z|| where rows were normalised,
-  // the first `first` rows to out1, the others to out2.
-  // Returns sum_i <u_i, accumulated_i> = sum over pairs dL/ds_ij s_ij, once per role.
+  // Of the keys or the queries, as finish_rows.
   double finish(const Packed& packed, bool keys, bool normalized, double factor, T* out1, T* out2,
                 std::int64_t first) const {
-    const PackedRows<T>& side = exact_rows(packed);
-    const T* gradient = keys ? key_.get() : query_.get();
-    const double unit = unit_ / level_of(keys ? q_ : k_);
-    Scratch<double> parts(side.blocks.count);
-    const int threads = threads_for(side.padded * side.stride, threads_);
-    Scratch<T> own(threads * packed.stride);
-    for_rows(side.blocks.rows, side.blocks.count, threads, [&](std::int64_t b, int thread) {
-      double total = 0;
-      for (std::int64_t i = side.blocks.begin(b); i < side.blocks.end(b); ++i) {
-        const T* u = side.row(i);
-        const T* g = gradient_row(packed, gradient, i, own.get() + thread * packed.stride);
-        const T along = dot(u, g, side.stride);
-        total += along;
-        const T projected = normalized ? along : T(0);
-        const T scale = side.scale(i) * T(factor / unit);
-        T* out = i < first ? out1 + i * side.depth : out2 + (i - first) * side.depth;
-        for (std::int64_t c = 0; c < side.depth; ++c) out[c] = (g[c] - u[c] * projected) * scale;
-      }
-      parts[b] = total;
-    });
-    double total = 0;
-    for (std::int64_t b = 0; b < side.blocks.count; ++b) total += parts[b];
-    return total / unit;
+    const T* const by_keys = keys ? nullptr : query_.get();
+    T* const by_queries = keys || (self_ && by_queries_) ? key_.get() : nullptr;
+    return finish_rows<Tile>(packed, by_keys, by_queries, normalized, factor,
+                             unit_ / level_of(keys ? q_ : k_), threads_, out1, out2, first);
   }
 
  private:
@@ -114,6 +128,7 @@ class PairGradient {
   const bool self_, key_gradient_;
   const int threads_;
   const double unit_;
+  const bool by_queries_;  // key_ is what times_queries adds to
   Scratch<T> tiles_, query_, key_;
 };
 

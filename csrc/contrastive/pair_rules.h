@@ -47,7 +47,7 @@ class PairRules {
  public:
   explicit PairRules(const PairProblem<T>& problem)
       : problem_(problem),
-        self_(problem.k.first == nullptr),
+        self_(problem.one_set()),
         rows_(count_rows(problem.q)),
         columns_(self_ ? rows_ : count_rows(problem.k)),
         q_(rows_, problem.q_valid, problem.q_id, problem.q_group),

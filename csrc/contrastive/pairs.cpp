@@ -1,4 +1,5 @@
 // Log-sum-exp over the classes of pairs of any problem, and its gradient.
+#include "contrastive/many_keys.h"
 #include "contrastive/operands.h"
 #include "tsssl/contrastive.h"
 
@@ -16,6 +17,7 @@ bool single(const PairProblem<T>& problem, const PairSums<T>& sums, std::int64_t
 template <class Operands, class T>
 bool sum_pairs(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
                const PairSums<T>& sums) {
+  if (many_keys(problem)) return sum_many_keys<Operands>(problem, threads, q_scale, k_scale, sums);
   const PairRules<T> rules(problem);
   const auto q = Operands::forward(problem, queries(problem), q_scale, false, threads);
   if (!Operands::usable(q)) return false;
@@ -52,10 +54,14 @@ bool forward_on(const PairProblem<T>& problem, int threads, T* q_scale, T* k_sca
 // dL/dbeta into `slope`.
 template <class Operands, class T>
 bool pairs_gradient(const PairProblem<T>& problem, int threads, const T* q_scale, const T* k_scale,
-                    const PairSums<T>& sums, const LogitGradient<T>& logit, T* grad_q, T* grad_k,
-                    double& slope) {
+                    const PairSums<T>& sums, const LogitGradient<T>& logit, T* grad_q,
+                    const KeyGradient<T>& grad_k, double& slope) {
   typedef typename Operands::Packed Packed;
   typedef typename Operands::Gradient Tile;
+  if (many_keys(problem)) {
+    return many_keys_gradient<Operands>(problem, threads, q_scale, k_scale, sums, logit, grad_q,
+                                        grad_k, slope);
+  }
   const PairRules<T> rules(problem);
   const bool normalized = problem.normalize;
   const Packed q = Operands::backward(problem, queries(problem), q_scale, threads);
@@ -68,12 +74,12 @@ bool pairs_gradient(const PairProblem<T>& problem, int threads, const T* q_scale
   }
   const Packed k = Operands::backward(problem, keys(problem), k_scale, threads);
   if (!Operands::usable(k)) return false;
-  PairGradient<T, Packed, Tile> walk(q, k, false, grad_k != nullptr, threads,
+  PairGradient<T, Packed, Tile> walk(q, k, false, grad_k.any(), threads,
                                      tile_unit_scale(q, count_outputs(problem), logit));
   all_gradients<Caller::pairs>(problem, q, k, rules, exponent_shift(problem, q, k, threads), sums,
                                logit, walk);
-  if (grad_k != nullptr) {
-    walk.finish(k, true, normalized, problem.beta, grad_k, nullptr, k.blocks.rows);
+  if (grad_k.any()) {
+    walk.finish(k, true, normalized, problem.beta, grad_k.wide, nullptr, k.blocks.rows);
   }
   slope = walk.finish(q, false, normalized, problem.beta, grad_q, nullptr, problem.q.count1);
   return true;
@@ -81,7 +87,8 @@ bool pairs_gradient(const PairProblem<T>& problem, int threads, const T* q_scale
 
 template <class Operands, class T>
 bool backward_on(const PairProblem<T>& problem, int threads, const T* q_scale, const T* k_scale,
-                 const PairSums<T>& sums, const T* grad_out, T* grad_q, T* grad_k, double& slope) {
+                 const PairSums<T>& sums, const T* grad_out, T* grad_q,
+                 const KeyGradient<T>& grad_k, double& slope) {
   const std::int64_t rows = count_outputs(problem);
   Scratch<T> negative(rows), positive(rows), constant(rows);
   for (std::int64_t i = 0; i < rows; ++i) {
@@ -109,7 +116,7 @@ void forward(const PairProblem<float>& problem, int threads, float* q_scale, flo
 
 double backward(const PairProblem<float>& problem, int threads, const float* q_scale,
                 const float* k_scale, const PairSums<float>& sums, const float* grad_out,
-                float* grad_q, float* grad_k) {
+                float* grad_q, const KeyGradient<float>& grad_k) {
   double slope = 0;
   if (unit_pays(problem) && backward_on<UnitTiles>(problem, threads, q_scale, k_scale, sums,
                                                    grad_out, grad_q, grad_k, slope)) {
@@ -137,7 +144,8 @@ void forward(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
 
 template <class T>
 double backward(const PairProblem<T>& problem, int threads, const T* q_scale, const T* k_scale,
-                const PairSums<T>& sums, const T* grad_out, T* grad_q, T* grad_k) {
+                const PairSums<T>& sums, const T* grad_out, T* grad_q,
+                const KeyGradient<T>& grad_k) {
   double slope = 0;
   backward_on<RegisterTiles<T>>(problem, threads, q_scale, k_scale, sums, grad_out, grad_q, grad_k,
                                 slope);

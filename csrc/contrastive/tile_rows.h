@@ -16,6 +16,7 @@ namespace {
 // Of rows without normalisation: the largest exponent, and the largest difference of two. Beyond,
 // factors and dL/ds times two of them would leave float32's range.
 constexpr int kLargestExponent = 60, kLargestSpread = 16;
+constexpr float kSmallestNormal = 0x1p-126f;
 
 // Which parts are multiplied, of the caller's rows and of dL/ds.
 struct TileProducts {
@@ -59,9 +60,13 @@ class TileRows {
   const Bf16* right(std::int64_t part, std::int64_t r, std::int64_t step) const {
     return right_.get() + ((part * padded / kTileRows + r) * steps + step) * kTileNumbers;
   }
-  // Right operand of the gradient's products: 32 rows as its depth, columns [16 c, 16 c + 16).
+  // Operands of the gradient's products, 32 rows as their depth and columns [16 c, 16 c + 16): on
+  // the right of dL/ds, as the keys are, and on its left, as the queries are.
   const Bf16* deep(std::int64_t part, std::int64_t r, std::int64_t c) const {
-    return deep_.get() + ((part * padded / kTileDepth + r) * 2 * steps + c) * kTileNumbers;
+    return deep_.get() + depth_tile(part, r, c);
+  }
+  const Bf16* across(std::int64_t part, std::int64_t r, std::int64_t c) const {
+    return across_.get() + depth_tile(part, r, c);
   }
   float factor(std::int64_t i) const { return factor_[i]; }
   const float* factors(std::int64_t i) const { return factor_.get() + i; }
@@ -77,6 +82,10 @@ class TileRows {
   const std::int64_t depth, padded, steps, stride;  // stride: of the gradient's rows
 
  private:
+  std::int64_t depth_tile(std::int64_t part, std::int64_t r, std::int64_t c) const {
+    return ((part * padded / kTileDepth + r) * 2 * steps + c) * kTileNumbers;
+  }
+
   static PackedRows<float> exact_of(RowsInput<float> input, float* written, const float* scale,
                                     int threads) {
     input.packed = false;
@@ -95,9 +104,12 @@ class TileRows {
         stride(steps * kTileDepth),
         factor_(padded),
         weight_(padded),
-        left_(input.packed ? products.similarity.left * padded * stride : 0),
-        right_(input.packed ? products.similarity.right * padded * stride : 0),
-        deep_(gradient ? products.gradient.right * padded * stride : 0) {
+        as_left_(input.packed && input.role != Role::keys),
+        as_right_(input.packed && input.role != Role::queries),
+        left_(as_left_ ? products.similarity.left * padded * stride : 0),
+        right_(as_right_ ? products.similarity.right * padded * stride : 0),
+        deep_(gradient && input.role != Role::queries ? gradient_numbers() : 0),
+        across_(gradient && input.role != Role::keys ? gradient_numbers() : 0) {
     threads = threads_for(padded * depth, threads);
     Scratch<float> scaled(threads * kTileDepth * stride);
     Scratch<std::uint8_t> usable(padded / kTileDepth);
@@ -112,7 +124,7 @@ class TileRows {
         usable[p] &= scale_row(x, i, input.normalize, rows_here + r * stride, exponents[i]);
       }
       if (usable[p] && input.packed) store_rows(p, rows_here);
-      if (usable[p] && gradient) store_depth(p, rows_here);
+      if (usable[p] && gradient) store_depth(p, rows_here, input.role);
     });
     usable_ = true;
     for (std::int64_t p = 0; p < padded / kTileDepth; ++p) usable_ &= usable[p] != 0;
@@ -137,21 +149,18 @@ class TileRows {
 
   // As its bits: those of NaN are the largest.
   std::uint32_t largest_magnitude(const float* x) const {
-    std::uint32_t parts[kTileRows] = {}, most = 0;
+    constexpr std::uint32_t kMagnitude = 0x7fffffffu;
+    Words parts{};
     std::int64_t c = 0;
     for (; c + kTileRows <= depth; c += kTileRows) {
-      for (int l = 0; l < kTileRows; ++l) {
-        std::uint32_t bits;
-        __builtin_memcpy(&bits, x + c + l, sizeof bits);
-        bits &= 0x7fffffffu;
-        parts[l] = bits > parts[l] ? bits : parts[l];
-      }
+      const Words bits = (Words)load(x + c) & kMagnitude;
+      parts = bits > parts ? bits : parts;
     }
+    std::uint32_t most = 0;
     for (; c < depth; ++c) {
       std::uint32_t bits;
       __builtin_memcpy(&bits, x + c, sizeof bits);
-      bits &= 0x7fffffffu;
-      parts[0] = bits > parts[0] ? bits : parts[0];
+      most = (bits & kMagnitude) > most ? bits & kMagnitude : most;
     }
     for (int l = 0; l < kTileRows; ++l) most = parts[l] > most ? parts[l] : most;
     return most;
@@ -160,17 +169,16 @@ class TileRows {
   // Whether the row can be stored; x == nullptr: it takes no part.
   bool scale_row(const float* x, std::int64_t i, bool normalize, float* to,
                  std::int32_t& level) const {
-    for (std::int64_t c = 0; c < stride; ++c) to[c] = 0;
-    factor_[i] = 0;
-    if (x == nullptr) return true;
-    const std::uint32_t most = largest_magnitude(x);
+    const std::uint32_t most = x == nullptr ? 0 : largest_magnitude(x);
     if (most > 0x7f7fffffu) return false;
+    const float own = x == nullptr ? 0 : exact.scale(i);
+    if (most == 0 || own == 0) {  // a row of zeros, or one that takes no part
+      for (std::int64_t c = 0; c < stride; ++c) to[c] = 0;
+      factor_[i] = 0;
+      return true;
+    }
     float largest;
     __builtin_memcpy(&largest, &most, sizeof largest);
-    std::int64_t at = 0;
-    while (at + 1 < depth && __builtin_fabsf(x[at]) != largest) ++at;
-    const double unit = largest == 0 ? 0 : exact.row(i)[at];
-    if (unit == 0) return true;  // a row of zeros, or one that takes no part
     int exponent;
     __builtin_frexp(largest, &exponent);
     if (!normalize && (exponent > kLargestExponent || exponent < -kLargestExponent)) return false;
@@ -181,26 +189,39 @@ class TileRows {
     } else {
       for (std::int64_t c = 0; c < depth; ++c) to[c] = static_cast<float>(x[c] * power);
     }
-    factor_[i] = static_cast<float>(unit / (double(x[at]) * power));
+    for (std::int64_t c = depth; c < stride; ++c) to[c] = 0;
+    factor_[i] = static_cast<float>(own < kSmallestNormal ? factor_of(x, i) / power : own / power);
     level = normalize ? 0 : exponent;
     return true;
+  }
+
+  // 1 / norm of a row so long that float32 has few digits of it: from the unit row.
+  double factor_of(const float* x, std::int64_t i) const {
+    std::int64_t at = 0;
+    for (std::int64_t c = 1; c < depth; ++c) {
+      if (__builtin_fabsf(x[c]) > __builtin_fabsf(x[at])) at = c;
+    }
+    return double(exact.row(i)[at]) / x[at];
   }
 
   // 32 rows as operands of similarities.
   void store_rows(std::int64_t p, const float* rows) const {
     const std::int64_t all = padded * stride;
+    const std::int64_t parts = as_left_ ? products.similarity.left : products.similarity.right;
+    const Scratch<Bf16>& first = as_left_ ? left_ : right_;
     for (std::int64_t half = 0; half < 2; ++half) {
       for (std::int64_t step = 0; step < steps; ++step) {
-        Bf16* to = const_cast<Bf16*>(left(0, 2 * p + half, step));
+        const std::int64_t at = ((2 * p + half) * steps + step) * kTileNumbers;
+        Bf16* to = first.get() + at;
         for (std::int64_t r = 0; r < kTileRows; ++r) {
           const float* from = rows + (half * kTileRows + r) * stride + step * kTileDepth;
           for (std::int64_t c = 0; c < kTileDepth; c += kTileRows) {
-            store_row(to + r * kTileDepth + c, products.similarity.left, all, load(from + c));
+            store_row(to + r * kTileDepth + c, parts, all, load(from + c));
           }
         }
-        for (std::int64_t part = 0; part < products.similarity.right; ++part) {
-          Bf16* turned = const_cast<Bf16*>(right(part, 2 * p + half, step));
-          __builtin_memcpy(turned, left(part, 2 * p + half, step), kTileNumbers * sizeof(Bf16));
+        for (std::int64_t part = 0; as_right_ && part < products.similarity.right; ++part) {
+          Bf16* turned = right_.get() + at + part * all;
+          if (as_left_) __builtin_memcpy(turned, to + part * all, kTileNumbers * sizeof(Bf16));
           transpose(turned);
         }
       }
@@ -208,20 +229,30 @@ class TileRows {
   }
 
   // 32 rows as the depth of the gradient's products.
-  void store_depth(std::int64_t p, const float* rows) const {
-    const std::int64_t all = padded * stride;
+  void store_depth(std::int64_t p, const float* rows, Role role) const {
+    const std::int64_t all = padded * stride, parts = products.gradient.right;
+    const Scratch<Bf16>& first = role == Role::queries ? across_ : deep_;
     for (std::int64_t c = 0; c < 2 * steps; ++c) {
-      Bf16* to = const_cast<Bf16*>(deep(0, p, c));
+      Bf16* to = first.get() + depth_tile(0, p, c);
       for (std::int64_t pair = 0; pair < kTileRows; ++pair) {
         const float* from = rows + 2 * pair * stride + c * kTileRows;
-        store_pair(to + pair * kTileDepth, products.gradient.right, all, load(from),
-                   load(from + stride));
+        store_pair(to + pair * kTileDepth, parts, all, load(from), load(from + stride));
+      }
+      for (std::int64_t part = 0; role != Role::keys && part < parts; ++part) {
+        Bf16* turned = across_.get() + depth_tile(part, p, c);
+        if (role == Role::both) {
+          __builtin_memcpy(turned, to + part * all, kTileNumbers * sizeof(Bf16));
+        }
+        transpose(turned);
       }
     }
   }
 
+  std::int64_t gradient_numbers() const { return products.gradient.right * padded * stride; }
+
   Scratch<float> factor_, weight_;
-  Scratch<Bf16> left_, right_, deep_;
+  const bool as_left_, as_right_;
+  Scratch<Bf16> left_, right_, deep_, across_;
   bool usable_;
   double level_ = 1;
 };

@@ -20,8 +20,6 @@ namespace {
 constexpr int kTileStride = 240 + 32;  // elements between its rows: an odd number of cache lines
 
 template <class T>
-constexpr double kFixedShiftLimit = sizeof(T) == 4 ? 60.0 : 600.0;
-template <class T>
 constexpr T kLowest = sizeof(T) == 4 ? T(-3e38) : T(-1e308);
 
 template <class T>

@@ -33,8 +33,7 @@ TSSSL_INLINE void multiply_add(Bf16Pair left, Vec<Bf16Pair> right, Vec<float>& a
 TSSSL_INLINE void store_row(Bf16Pair* p, Bf16s x) { __builtin_memcpy(p, &x, sizeof x); }
 
 // Neighbours of one column: 16 pairs (even, odd).
-TSSSL_INLINE void store_columns(Bf16Pair* p, Bf16s even, Bf16s odd) {
-  const Words pairs = pairs_of(even, odd);
+TSSSL_INLINE void store_columns(Bf16Pair* p, Words pairs) {
   __builtin_memcpy(p, &pairs, sizeof pairs);
 }
 

@@ -49,21 +49,6 @@ TSSSL_INLINE void transpose(Bf16* tile) {
   for (int r = 0; r < kTileRows; ++r) __builtin_memcpy(tile + r * kTileDepth, &rows[r], 64);
 }
 
-// A left operand of 32 columns and 16 rows to the other way round: the halves of `columns` numbers
-// of two tiles that lie below each other.
-TSSSL_INLINE void turn(const Bf16* upper, const Bf16* lower, Bf16* to) {
-#pragma GCC unroll 16
-  for (int p = 0; p < kTileRows; ++p) {
-    const Bf16* from = (p < kTileRows / 2 ? upper : lower) + 2 * p % kTileRows * kTileDepth;
-    Bf16s even, odd;
-    __builtin_memcpy(&even, from, sizeof even);
-    __builtin_memcpy(&odd, from + kTileDepth, sizeof odd);
-    const Words pairs = pairs_of(even, odd);
-    __builtin_memcpy(to + p * kTileDepth, &pairs, sizeof pairs);
-  }
-  transpose(to);
-}
-
 // 16 numbers of a row of a left operand, `parts` tiles that lie `step` numbers apart.
 TSSSL_INLINE void store_row(Bf16* to, std::int64_t parts, std::int64_t step, Vec<float> x) {
   for (std::int64_t p = 0; p < parts; ++p) {
@@ -77,11 +62,8 @@ TSSSL_INLINE void store_row(Bf16* to, std::int64_t parts, std::int64_t step, Vec
 TSSSL_INLINE void store_pair(Bf16* to, std::int64_t parts, std::int64_t step, Vec<float> even,
                              Vec<float> odd) {
   for (std::int64_t p = 0; p < parts; ++p) {
-    const Bf16s first = round_to_bf16(even), second = round_to_bf16(odd);
-    const Words pairs = pairs_of(first, second);
-    __builtin_memcpy(to + p * step, &pairs, sizeof pairs);
-    even = rest(even, first);
-    odd = rest(odd, second);
+    const RoundedPair part = take_part(even, odd);
+    __builtin_memcpy(to + p * step, &part.pairs, sizeof part.pairs);
   }
 }
 

@@ -57,7 +57,7 @@ TSSSL_INLINE void store(T* p, Vec<T> v) {
 
 template <class T>
 TSSSL_INLINE Vec<T> broadcast(T x) {
-  return Vec<T>{} + x;
+  return x - Vec<T>{};  // x itself, where 0 + x would be an addition: -0 becomes 0 there
 }
 
 constexpr double kLn2 = 0.6931471805599453;
@@ -102,7 +102,6 @@ TSSSL_INLINE V rounded(V x) {
 TSSSL_INLINE Vec<float> exp_scaled(Vec<float> x, std::int32_t power) {
   const Vec<float> magic = broadcast(12582912.f);  // 1.5 * 2^23: adding it rounds to an integer
   const Vec<float> t = x * 1.44269504f + magic;
-  const IntVec<float> n = (IntVec<float>)t - (IntVec<float>)magic;
   const Vec<float> k = t - magic;
   const Vec<float> r = (x - k * 0.693359375f) + k * 2.12194440e-4f;
   Vec<float> p = broadcast(0.00139411608f);
@@ -112,7 +111,9 @@ TSSSL_INLINE Vec<float> exp_scaled(Vec<float> x, std::int32_t power) {
   p = p * r + 0.5f;
   p = p * r + 1.f;
   p = p * r + 1.f;
-  return p * (Vec<float>)((n + (127 - power)) << 23);
+  // n is the low bits of t over those of magic, 0x4b400000, whose own are shifted out.
+  const Simd<float>::Word exponent = (Simd<float>::Word)t << 23;
+  return p * (Vec<float>)(exponent + (static_cast<std::uint32_t>(127 - power) << 23));
 }
 
 TSSSL_INLINE Vec<double> exp_scaled(Vec<double> x, std::int32_t power) {

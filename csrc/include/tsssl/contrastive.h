@@ -3,10 +3,15 @@
 #pragma once
 #include <cstdint>
 
+#include "tsssl/bfloat16.h"
 #include "tsssl/by_dtype.h"
 #include "tsssl/precision.h"
 
 namespace tsssl {
+
+// Exponents exp(a) have one shift for all rows where 2 |a| stays below this, see tile_walk.h.
+template <class T>
+constexpr double kFixedShiftLimit = sizeof(T) == 4 ? 60.0 : 600.0;
 
 enum class GroupRule : int { none = 0, exclude_same = 1, only_same = 2 };
 
@@ -20,7 +25,7 @@ struct RowPieces {
 };
 
 // Queries against keys, logits a_ij = beta s_ij with s the cosine (normalize) or the dot product.
-// k.first == nullptr: one set against itself, without self-pairs; q's rules then hold for both
+// Without keys: one set against itself, without self-pairs; q's rules then hold for both
 // sides and the k_ arrays repeat the q_ arrays.
 template <class T>
 struct PairProblem {
@@ -45,6 +50,32 @@ struct PairProblem {
   std::int64_t weight_stride;
   int bits = 24;  // significant bits of q's and k's numbers: 8 of bfloat16, 11 of float16
   Precision precision = Precision::ieee;
+  const Bfloat16* narrow_k = nullptr;  // the keys in place of k.first, where ManyKeys holds
+
+  bool one_set() const { return k.first == nullptr && narrow_k == nullptr; }
+};
+
+// Few queries against many keys, which are taken block by block, and as bfloat16 where they are.
+struct ManyKeys {
+  std::int64_t rows, keys;
+  bool normalize;
+  bool one_sided;  // neither symmetric nor without a diagonal
+  double beta;
+
+  template <class T>
+  bool hold() const {
+    return normalize && one_sided && 2 * (beta < 0 ? -beta : beta) < kFixedShiftLimit<T> &&
+           rows > 0 && rows <= 1024 && keys >= 8192 && keys >= 8 * rows;
+  }
+};
+
+// Where the keys' gradient goes, contiguous: at most one is not null. narrow: with narrow_k.
+template <class T>
+struct KeyGradient {
+  T* wide;
+  Bfloat16* narrow;
+
+  bool any() const { return wide != nullptr || narrow != nullptr; }
 };
 
 // Per row (queries, then keys where the problem is symmetric), all (rows):
@@ -87,10 +118,11 @@ struct PairKernels {
   // with norm <= 1e-12; 1 without `normalize`.
   void (*forward)(const PairProblem<T>& problem, int threads, T* q_scale, T* k_scale,
                   const PairSums<T>& sums, T* out);
-  // grad_out: (3, rows), contiguous. grad_q, grad_k: contiguous; grad_k may be nullptr (keys
-  // without gradient; one set). Returns dL/dbeta.
+  // grad_out: (3, rows), contiguous. grad_q: contiguous; grad_k: none for keys without gradient and
+  // for one set. Returns dL/dbeta.
   double (*backward)(const PairProblem<T>& problem, int threads, const T* q_scale, const T* k_scale,
-                     const PairSums<T>& sums, const T* grad_out, T* grad_q, T* grad_k);
+                     const PairSums<T>& sums, const T* grad_out, T* grad_q,
+                     const KeyGradient<T>& grad_k);
   // In words, what forms the products of a problem of this shape: "ieee", "bf16x3" and so on.
   const char* (*products)(const PairProblem<T>& problem);
 };

@@ -9,7 +9,7 @@
 namespace tsssl {
 
 // Unit queries against unit keys, logits a_ij = beta <u_i, v_j>, 2 |beta| below the limit of the
-// fixed exponent shift (kFixedShiftLimit in contrastive/tile_walk.h).
+// fixed exponent shift (kFixedShiftLimit in contrastive.h).
 template <class T>
 struct KeyProblem {
   const T* q;

@@ -38,7 +38,7 @@ NT_XENT_ROWS = ("one_minus_p", "scale", *SUM_ROWS)
 
 
 # The kernels shift exponents by one power of two while every exp stays a normal number: unit rows
-# and 2 |beta| below this (kFixedShiftLimit in csrc/contrastive/tile_walk.h).
+# and 2 |beta| below this (kFixedShiftLimit in csrc/include/tsssl/contrastive.h).
 FIXED_SHIFT_LIMIT = {torch.float32: 60.0, torch.float64: 600.0}
 
 # Of each row of the triplet loss: similarity of its hardest negative; number of its positives, 0

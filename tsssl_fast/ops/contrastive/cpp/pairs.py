@@ -1,5 +1,6 @@
 """`pair_logsumexp` on torch tensors, by the C++ kernels."""
 
+import torch
 from torch import Tensor
 
 from tsssl_fast.backends import cpp as native
@@ -39,8 +40,9 @@ def pairs_backward(
     problem = Problem(q, k, beta.item(), rules, precision)
     grad = grad.to(problem.dtype).contiguous()
     grad_q = problem.q.new_empty(q.shape)
-    keys = k is not None and key_gradient
-    grad_k = problem.q.new_empty(k.shape if k is not None and keys else 0)
-    arguments = (problem.native, native.threads(), scale, sums, grad, grad_q, grad_k)
+    shape = k.shape if k is not None and key_gradient else (0,)
+    grad_k = problem.q.new_empty(shape, dtype=torch.bfloat16 if problem.narrow else None)
+    of_keys = (None, grad_k) if problem.narrow else (grad_k, None)
+    arguments = (problem.native, native.threads(), scale, sums, grad, grad_q, *of_keys)
     d_beta = problem.kernel("pairs_backward")(*arguments)
     return grad_q.to(q.dtype), grad_k.to(q.dtype), beta.new_full((), d_beta)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tsssl_fast.backends.precision import IEEE
@@ -22,10 +23,20 @@ class Problem:
         bits = calls.BITS[q.dtype]
         if k is not None and k.dtype != q.dtype:
             bits = max(bits, calls.BITS[k.dtype])
-        self.q, self.k = calls.rows_of(q), None if k is None else calls.rows_of(k)
+        self.q = calls.rows_of(q)
         self.dtype = self.q.dtype
         m, dim = q.shape
         p = m if k is None else k.shape[0]
+        # The kernels widen many bfloat16 keys block by block; a copy of all lies on fresh pages.
+        self.narrow = (
+            k is not None
+            and k.dtype == torch.bfloat16
+            and k.stride(-1) == 1
+            and self.kernel("many_keys")(
+                m, p, rules.normalize, not (rules.symmetric or rules.skip_diagonal), beta
+            )
+        )
+        self.k = k if k is None or self.narrow else calls.rows_of(k)
         self.rows = m + (p if rules.symmetric else 0)
         self.scales = m if k is None else m + p
         # What is not there is not touched: of a call at 8 x 16 the kernel is a hundredth.
@@ -40,7 +51,11 @@ class Problem:
                 self.arrays[name] = x.contiguous()
         if rules.weight is not None:
             self.arrays["weight"] = rules.weight.to(self.dtype).contiguous()
-        keys = {} if self.k is None else {"k": self.k.data_ptr(), "k_stride": self.k.stride(0)}
+        keys = {} if self.k is None else {
+            "k": self.k.data_ptr(),
+            "k_stride": self.k.stride(0),
+            "narrow": self.narrow,
+        }
         self.native = self.kernel("PairProblem")(
             q=self.q.data_ptr(),
             q_stride=self.q.stride(0),
