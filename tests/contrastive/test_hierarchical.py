@@ -149,6 +149,26 @@ def test_second_derivative_is_refused_in_words(backend: str) -> None:
         gradient.sum().backward()
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("tensor", [False, True])
+def test_one_step_without_an_instance_contrast_is_nothing(backend: str, tensor: bool) -> None:
+    z1, z2 = torch.randn(2, 3, 1, 4).requires_grad_()
+    temperature = torch.tensor(0.5, requires_grad=True)
+    loss, stats = hierarchical_contrastive_loss(
+        *(z1, z2),
+        alpha=0.0,
+        temperature=temperature if tensor else 0.5,
+        return_stats=True,
+        backend=backend,
+    )
+    leaves = (z1, z2, temperature) if tensor else (z1, z2)
+    gradients = torch.autograd.grad(loss, leaves, create_graph=True)
+    assert loss == 0
+    assert all((g == 0).all() for g in gradients)
+    assert stats.log_sum_exp.shape == (0,)
+    assert stats.rows_without_positive == 0
+
+
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 @pytest.mark.parametrize("scale", [1.0, 8.0])
 @pytest.mark.parametrize("shape", [(2, 70, 3), (60, 3, 2), (3, 64, 40)])

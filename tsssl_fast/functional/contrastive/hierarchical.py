@@ -117,7 +117,9 @@ def hierarchical_contrastive_loss(
             p.weight * _grouped(p.z1, p.z2, temperature, normalize, p.lengths, products, name).sum()
             for p in parts
         ]
-        loss = torch.stack(losses).sum() / len(pyramid)
+        # One step without an instance contrast has no part.
+        none = agreement.nothing(z1, temperature) + agreement.nothing(z2)
+        loss = torch.stack([none.to(spec.compute_dtype(z1.dtype)), *losses]).sum() / len(pyramid)
     else:
         loss = operator.hierarchical_nt_xent(
             z1, z2, lengths, alpha, temperature, normalize, products, name
@@ -126,7 +128,10 @@ def hierarchical_contrastive_loss(
         loss = loss * _levels_over_those_with_steps(z1.shape[1], lengths, loss.dtype)
     if not return_stats:
         return loss
-    return loss, _statistics(((p.z1, p.z2, p.lengths) for p in parts), temperature, normalize)
+    groups = [(p.z1, p.z2, p.lengths) for p in parts]
+    if not groups:
+        groups = [(z1[:1], z2[:1], torch.zeros(1, dtype=torch.int64, device=z1.device))]
+    return loss, _statistics(groups, temperature, normalize)
 
 
 def _levels_over_those_with_steps(steps: int, lengths: Tensor, dtype: torch.dtype) -> Tensor:

@@ -208,13 +208,15 @@ def _loss(
     normalize: bool,
 ) -> Tensor:
     dtype = spec.compute_dtype(z1.dtype)
-    pyramid = list(levels(z1.to(dtype), z2.to(dtype), lengths, alpha, _earlier))
+    z1, z2 = z1.to(dtype), z2.to(dtype)
+    pyramid = list(levels(z1, z2, lengths, alpha, _earlier))
     losses = [
         part.weight * grouped_nt_xent(part.z1, part.z2, part.lengths, temperature, normalize).sum()
         for level in pyramid
         for part in parts(level)
     ]
-    return torch.stack(losses).sum() / len(pyramid)
+    none = z1[:0].sum() + z2[:0].sum()  # one step without an instance contrast has no part
+    return torch.stack([none, *losses]).sum() / len(pyramid)
 
 
 def _define(*args: Any) -> tuple[Any, ...]:
