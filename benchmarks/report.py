@@ -99,9 +99,13 @@ def table(record: Record, chosen: Iterable[str] | None = None) -> str:
 
 
 def tables(found: Mapping[str, Record]) -> str:
+    """Of the newest release measured, where its headline cases are."""
+    newest = max(record["machine"].get("tsssl_fast", "") for record in found.values())
     parts = []
     for record in found.values():
         facts = record["machine"]
+        if facts.get("tsssl_fast", "") != newest or not by_case(record).keys() & set(HEADLINE):
+            continue
         title = f"**{facts['processor']}, {facts['instruction set']}, {facts['threads']} threads**"
         parts += [title, table(record, HEADLINE), _facts(facts)]
     return "\n\n".join([*parts, EXPLANATION])
@@ -124,7 +128,10 @@ def _named(row: Row | None) -> str:
 
 
 def _times(mine: Row | None, other: Row | None) -> str:
-    return f"{other['median'] / mine['median']:.2g}" if mine and other else "-"
+    if not (mine and other):
+        return "-"
+    ratio = other["median"] / mine["median"]
+    return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}"
 
 
 def _error(row: Row | None) -> str:

@@ -37,7 +37,7 @@ def test_tables_name_the_best_plain_torch_and_what_is_lost() -> None:
 
     lines = report.table(kept()["first"], report.HEADLINE).splitlines()
     assert lines[2].startswith(
-        "| nt_xent 256x128 | 1e+03 | 2e+03 (compiled) | 2 | 9e+03 (numpy) | 9 |"
+        "| nt_xent 256x128 | 1e+03 | 2e+03 (compiled) | 2.0 | 9e+03 (numpy) | 9.0 |"
     )
     assert lines[3].startswith("| other 2x2 | 1e+03 | 500 (lean) | 0.5 |")
     assert len(lines) == 4
