@@ -239,8 +239,7 @@ bool log_sum_exp(const KeyProblem<T>& problem, int threads, T* lse, T* jacobian)
 #ifdef TSSSL_TILE_UNIT
 
 bool unit_pays(const KeyProblem<float>& problem) {
-  const bool few = problem.bits < 24 || problem.precision != Precision::ieee;
-  return unit_pays(problem.rows, problem.keys, problem.dim, few);
+  return unit_pays(problem.rows, problem.keys, problem.dim, KeysOnUnit::products(problem));
 }
 
 void key_logsumexp(const KeyProblem<float>& problem, int threads, float* lse, float* jacobian) {

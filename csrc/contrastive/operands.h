@@ -60,28 +60,31 @@ struct UnitTiles {
 };
 
 // Where the unit is the faster one: a rule of the shape alone, so that bits never depend on a
-// measurement. Six products of parts pay for themselves where the products are most of the work.
-// When the rule was chosen, NT-Xent forward and backward on an Intel Xeon with AMX, two threads,
-// against register tiles:
-//   512 rows of 128: float32 1.42 of the time, bfloat16 0.83; 2048 of 128: 1.06, 0.56;
-//   2048 rows of 512: 0.85, 0.36.
+// measurement. Its tiles are filled and read again by vectors, which pays where there are enough
+// products; the more parts, the later. When the rule was chosen, NT-Xent forward and backward on an
+// Intel Xeon with AMX, two threads, against register tiles:
+//   one part:   128 rows of 512 0.94 of the time, 256 of 128 0.95, 512 of 128 0.81, 512 of 1024
+//   0.55; two parts:  256 rows of 512 0.95, 512 of 128 0.94, 512 of 64 1.04; three:      512 rows
+//   of 512 0.99, 512 of 1024 1.00, 768 of 512 0.94, 2048 of 128 1.06.
 // The emulation takes whatever has a whole tile, to be tested.
-TSSSL_INLINE bool unit_pays(std::int64_t rows, std::int64_t columns, std::int64_t dim, bool few) {
+TSSSL_INLINE bool unit_pays(std::int64_t rows, std::int64_t columns, std::int64_t dim,
+                            const TileProducts& products) {
+  const std::int64_t parts = products.similarity.left;
 #ifdef TSSSL_TILE_EMULATION
-  constexpr std::int64_t kRows = kTileRows, kLeast = kTileRows, kDim = kTileRows;
-  few = true;
+  constexpr std::int64_t kRows = kTileRows, kDim = kTileRows, kDeep = kTileRows;
+  const std::int64_t least = kRows * kRows * kDim;
 #else
-  constexpr std::int64_t kRows = 384, kLeast = 64, kDim = 64;
+  constexpr std::int64_t kRows = 64, kDim = 64, kDeep = 384;
+  const std::int64_t least = parts == 1 ? 1 << 23 : parts == 2 ? 1 << 25 : 1 << 27;
 #endif
-  return min(rows, columns) >= kLeast && rows * columns >= kRows * kRows &&
-         dim >= (few ? kDim : 384);
+  return min(rows, columns) >= kRows && dim >= (parts < 3 ? kDim : kDeep) &&
+         double(rows) * double(columns) * double(dim) >= double(least);
 }
 
 TSSSL_INLINE bool unit_pays(const PairProblem<float>& problem) {
   const std::int64_t rows = count_rows(problem.q);
   const std::int64_t columns = problem.one_set() ? rows : count_rows(problem.k);
-  const bool few = problem.bits < 24 || precision_of(problem) != Precision::ieee;
-  return unit_pays(rows, columns, problem.dim, few);
+  return unit_pays(rows, columns, problem.dim, UnitTiles::products(problem));
 }
 
 inline const char* products(const PairProblem<float>& problem) {

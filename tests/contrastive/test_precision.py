@@ -307,7 +307,7 @@ def weights(z1: Tensor, z2: Tensor, temperature: float, upstream: Tensor) -> Ten
 
 
 # From the emulation on: sizes from which the instructions are used.
-SHAPES = {"amx-emulated": [(16, 17), (37, 33), (70, 20)], "amx": [(203, 70)], PAIRS: [(131, 130)]}
+SHAPES = {"amx-emulated": [(16, 17), (37, 33), (70, 20)], "amx": [(203, 210)], PAIRS: [(131, 130)]}
 
 
 @pytest.mark.parametrize("precision", LOWER)
