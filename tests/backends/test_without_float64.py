@@ -76,3 +76,9 @@ def test_the_mode_looks_into_operators(use: str, monkeypatch: pytest.MonkeyPatch
     watch(monkeypatch)
     with pytest.raises(AssertionError, match="makes float64"):
         numbers(use, monkeypatch)
+
+
+@pytest.mark.parametrize("family", sorted(dispatch.families()))
+def test_definitions_let_such_devices_in(family: str) -> None:
+    (reference,) = [b for b in dispatch.families()[family] if b.name == "reference"]
+    assert reference.devices >= precision.WITHOUT_FLOAT64

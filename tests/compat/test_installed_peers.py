@@ -149,3 +149,12 @@ def test_patching_the_library(library: Any) -> None:
         assert "pytorch_metric_learning.losses.NTXentLoss" in names
         assert losses.NTXentLoss is ours.losses.NTXentLoss
     assert losses.NTXentLoss is before
+
+
+def test_patching_info_nce() -> None:
+    theirs = importlib.import_module("info_nce")
+    before = theirs.InfoNCE, theirs.info_nce
+    with compat.patched("info_nce") as names:
+        assert {"info_nce.InfoNCE", "info_nce.info_nce"} <= {*names}
+        assert (theirs.InfoNCE, theirs.info_nce) == (info_nce.InfoNCE, info_nce.info_nce)
+    assert (theirs.InfoNCE, theirs.info_nce) == before

@@ -66,7 +66,8 @@ def test_compiles_to_one_graph(module: torch.nn.Module) -> None:
         expected = torch.autograd.grad(module(*z), z)
         found = torch.autograd.grad(compiled(*z), z)
         for a, b in zip(found, expected, strict=True):
-            assert torch.equal(a, b)
+            # The graph has factors and weights behind the operator: their product is rounded.
+            torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6 * b.abs().max().item())
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

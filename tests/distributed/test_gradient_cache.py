@@ -70,13 +70,52 @@ def test_scaled_gradients_and_a_loss_that_is_not() -> None:
 
 def test_errors() -> None:
     a, b = batch((6,), 0)
-    for views, size, said in (([a, b], 0, "chunk_size"), ([], 2, "views"), ([a[:0]], 2, "views")):
-        with pytest.raises(ValueError, match=said):
-            distributed.cached_backward(encoder(), views, functional.nt_xent_loss, chunk_size=size)
+    for views, size, said in (([a, b], 0, "chunk_size"), ([], 2, "views"), ([a[:0]], 2, "z1")):
+        with pytest.raises((TypeError, ValueError), match=said):
+            distributed.cached_backward(
+                encoder(), views, lambda z: functional.nt_xent_loss(z, z), chunk_size=size
+            )
+
+
+@pytest.mark.parametrize("overflows", [False, True])
+def test_a_step_of_a_scaler(overflows: bool) -> None:
+    a, b = batch((6,), 0)
+    if overflows:
+        a[0, 0] = torch.inf
+    module = encoder()
+    before = [p.detach().clone() for p in module.parameters()]
+    optimizer = torch.optim.SGD(module.parameters(), 0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    options = {"chunk_size": 4, "scale": scaler.scale}
+    distributed.cached_backward(module, [a, b], functional.nt_xent_loss, **options)
+    scaler.step(optimizer)
+    scaler.update()
+    assert scaler.get_scale() == (2.0**9 if overflows else 2.0**10)
+    assert torch.equal(before[0], next(module.parameters())) == overflows
+
+
+def against_a_queue(module: nn.Module, chunk_size: int | None) -> list[Tensor]:
+    """Gradients of two batches, accumulated, and MoCo's queue after them."""
+    loss, teacher = losses.MoCoLoss(5, 32).double(), encoder()
+    for views in (batch((12,), 0), batch((12,), 0)[::-1]):
+        q, keys = views[0], teacher(views[1]).detach()
+        if chunk_size is None:
+            loss(module(q), keys).backward()
+        else:
+            distributed.cached_backward(
+                module, [q], lambda z, k=keys: loss(z, k), chunk_size=chunk_size
+            )
+    return [*gradients(module), loss.state_dict()["queue.features"]]
+
+
+def test_a_queue_takes_every_key_once() -> None:
+    expected = against_a_queue(encoder(), None)
+    assert expected[-1][:24].abs().sum(1).all()
+    torch.testing.assert_close(against_a_queue(encoder(), 5), expected)
 
 
 def work(rank: int, world: int) -> list[Tensor]:
-    a, b = batch((5, 7), rank)
+    a, b = batch((5, 0, 7), rank)
     module: Any = DistributedDataParallel(encoder())
     loss = losses.NTXentLoss(process_group="world")
     distributed.cached_backward(module, [a, b], loss, chunk_size=2 + rank)
@@ -84,9 +123,10 @@ def work(rank: int, world: int) -> list[Tensor]:
 
 
 def test_processes_with_uneven_batches_in_uneven_chunks() -> None:
+    """One of them without rows."""
     a, b = batch((12,), 0)
     whole = encoder()
     functional.nt_xent_loss(whole(a), whole(b)).backward()
-    for found in in_processes(2, work):
+    for found in in_processes(3, work):
         for ours, theirs in zip(found, gradients(whole), strict=True):
             torch.testing.assert_close(ours, theirs)

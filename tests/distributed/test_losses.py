@@ -97,12 +97,38 @@ def cases(**among: Any) -> dict[str, Case]:
         "sup_con": supervised("with_positive"),
         "sup_con, all": supervised("all"),
         "nt_xent of three": lambda a, b, t, _: f.nt_xent_loss(a, b, a * b, temperature=t, **among),
+        "dot products of three": lambda a, b, t, _: f.nt_xent_loss(
+            a, b, a * b, temperature=PairTemperature(t, 0.2 + t), normalize=False, **among
+        ),
+        "nt_xent of three, a temperature each": lambda a, b, t, _: f.nt_xent_loss(
+            *(a, b, a * b),
+            temperature=t * torch.cat([a, b, a * b])[:, 0].abs().add(0.5),
+            **among,
+        ),
         "sup_con of views": lambda a, b, t, i: f.sup_con_loss(
             torch.stack([a, b], dim=1), LABELS[i], temperature=t, **among
+        ),
+        "sup_con of views, a temperature each": lambda a, b, t, i: f.sup_con_loss(
+            torch.stack([a, b], dim=1),
+            LABELS[i],
+            temperature=t * torch.stack([a, b], dim=1)[..., 0].abs().add(0.5),
+            mean_over="all",
+            **among,
         ),
         "positives": lambda a, b, t, _: f.info_nce_loss(
             *(a, torch.stack([b, a * b], dim=1)),
             **{"temperature": t, "negatives": queue(a), "reduction": "sum", **among},
+        ),
+        "moco of positives": lambda a, b, t, _: (
+            f.moco_loss(
+                *(a, torch.stack([b, a * b], dim=1), queue(a)),
+                temperature=t * a[:, 0].abs().add(0.5),
+                **among,
+            )
+            + 0 * b.sum()
+        ),
+        "vibcreg of three": lambda a, b, t, _: (
+            f.vicreg_loss(a, b, a * b, convention="vibcreg", **among) + 0 * t
         ),
         "vicreg": lambda a, b, t, _: (
             f.vicreg_loss(a, b, a * b, variance_weight=3.0, **among) + 0 * t
@@ -339,6 +365,11 @@ def mismatched(rank: int) -> list[str]:
         lambda: f.info_nce_loss(z, z, reduction=("mean", "none")[other], **world),
         lambda: f.clip_loss(z[:0], z[:0], **world),
         lambda: f.vicreg_loss(z[:other], z[:other], **world),
+        lambda: f.info_nce_loss(z, z, negatives=z if other else None, symmetric=True, **world),
+        lambda: f.moco_loss(z, z, z[0] if other else z, **world),
+        lambda: f.info_nce_loss(z, z, negatives=z if other else None, **world),
+        lambda: f.vicreg_loss(z, *[z] * (1 + other), **world),
+        lambda: f.nt_xent_loss(z, *[z] * (1 + other), **world),
     ]
     return [refused(call) for call in calls]
 
@@ -360,6 +391,11 @@ SAID = [
     "options by rank: [\"('info_nce_loss', 0.1, True, 'mean',",
     "process_group: no rows on any process",
     "z1: 1 rows on all processes; accepted: 2 or more",
+    ("rank 1 refuses its arguments", "symmetric: True with negatives; accepted: False"),
+    ("rank 1 refuses its arguments", "negatives: shape (4,); accepted: "),
+    "options by rank: [\"('info_nce_loss', 0.1,",
+    "options by rank: [\"('vicreg_loss', 2,",
+    "options by rank: [\"('nt_xent_loss', 0.1,",
 ]
 
 

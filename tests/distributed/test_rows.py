@@ -24,9 +24,8 @@ from tsssl_fast import functional
 
 WORLDS = (1, 2, 3)
 ONE_NUMBER = {"dot products, summed", "vicreg", "barlow", "hierarchical", "hierarchical, lengths"}
-ONE_NUMBER |= {"vicreg of steps", "barlow of steps"}
-SEVERAL_A_SERIES = {"sup_con of views", "positives"}  # no blocks of rows one after another
-ROWS = sorted({*cases()} - ONE_NUMBER - SEVERAL_A_SERIES)
+ONE_NUMBER |= {"vicreg of steps", "vibcreg of three", "barlow of steps"}
+ROWS = sorted({*cases()} - ONE_NUMBER)
 WEIGHT = torch.linspace(0.5, 2, 36, dtype=torch.float64).reshape(3, 12)  # of a row's loss
 
 
@@ -39,15 +38,18 @@ def rows(name: str, rank: int, world: int, **among: Any) -> tuple[Tensor, ...]:
     if not among:
         name = name.replace(", ring", "")
     losses = cases(reduction="none", **(among or {"process_group": None}))[name](a, b, tau, at)
-    blocks = 3 if name == "nt_xent of three" else 2 if name in TWO_BLOCKS else 1
-    losses = losses.reshape(blocks, len(at))
-    total = (losses * WEIGHT[:blocks, at]).sum()
+    blocks = 3 if name in THREE_BLOCKS else 2 if name in TWO_BLOCKS else 1
+    losses = losses.mT if losses.dim() == 2 else losses.reshape(blocks, len(at))
+    total = (losses * WEIGHT[: len(losses), at]).sum()
     return (losses.detach(), *torch.autograd.grad(total, (a, b, tau), allow_unused=True))
 
 
 TWO_BLOCKS = {
     *("nt_xent", "a temperature each", "by relation", "dcl", "dclw", "clip", "clip, ring"),
     *("sup_con", "sup_con, all"),
+}
+THREE_BLOCKS = {
+    *("nt_xent of three", "nt_xent of three, a temperature each", "dot products of three"),
 }
 
 
@@ -74,6 +76,17 @@ STATISTICS: dict[str, Any] = {
     "clip, ring": (lambda a, b, i, **k: f.clip_loss(a, b, **k), RING),
     "moco": (lambda a, b, i, **k: f.moco_loss(a, b, queue(a), **k), {}),
     "sup_con": (lambda a, b, i, **k: f.sup_con_loss(a + b, LABELS[i], **k), {}),
+    "nt_xent of three": (lambda a, b, i, **k: f.nt_xent_loss(a, b, a * b, **k), {}),
+    "sup_con of views": (
+        lambda a, b, i, **k: f.sup_con_loss(torch.stack([a, b], dim=1), LABELS[i], **k),
+        {},
+    ),
+    "positives": (
+        lambda a, b, i, **k: f.info_nce_loss(
+            a, torch.stack([b, a * b], dim=1), negatives=queue(a), **k
+        ),
+        {},
+    ),
     "siglip": (siglip, {}),
     "siglip, ring": (siglip, RING),
     "hierarchical": (

@@ -21,6 +21,11 @@ MODULES = modules()
 READ_NUMBERS = {
     *("contrastive sparse weight", "grouped lengths", "hierarchical lengths", "groco", "regions"),
 }
+# With ids, labels, targets or masks of their own, on the CPU.
+GIVEN_ROWS = {
+    *("siglip ids", "sup_con", "triplet", "scgc", "voco", "masked", "masked l1"),
+    *(name for name in CALLS if name.startswith("contrastive")),
+}
 
 
 def leaves(name: str, dtype: torch.dtype = torch.float32) -> list[Tensor]:
@@ -55,13 +60,48 @@ def test_fake_tensors(name: str) -> None:
 
 
 @pytest.mark.clean_memory
-@pytest.mark.parametrize("name", ["nt_xent", "dcl", "clip", "siglip", "vicreg", "barlow_twins"])
+@pytest.mark.parametrize("name", sorted(CALLS.keys() - READ_NUMBERS - GIVEN_ROWS))
 def test_meta_tensors(name: str) -> None:
     inputs = [x.to("meta").requires_grad_() for x in CALLS[name].inputs(torch.float32)]
     loss = CALLS[name].loss(*inputs)
     found = gradients(loss, inputs)
     assert loss.is_meta
-    assert [g.shape for g in found if g is not None] == [x.shape for x in inputs]
+    assert all(g is None or g.shape == x.shape for x, g in zip(inputs, found, strict=True))
+
+
+META_IDS, META_TARGETS = IDS.to("meta"), TARGETS.to("meta")
+BY_IDS = {"q_ids": META_IDS, "k_ids": META_IDS}
+
+
+@pytest.mark.clean_memory
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda a, b: functional.contrastive_loss(a, b, denominator="own_positive", **BY_IDS),
+        lambda a, b: functional.contrastive_loss(a, b, hardness=0.5, **BY_IDS),
+        lambda a, b: functional.contrastive_loss(a, b, query_keys=b[:, None], **BY_IDS),
+        lambda a, b: functional.contrastive_loss(a, b, targets=META_TARGETS),
+        lambda a, b: functional.sup_con_loss(a * b, META_IDS),
+        lambda a, b: functional.triplet_loss(a * b, META_IDS),
+        lambda a, b: functional.scgc_loss(a * b, META_TARGETS),
+        lambda a, b: functional.siglip_loss(a, b, **BY_IDS),
+    ],
+    ids=[
+        "own_positive",
+        "hardness",
+        "query_keys",
+        "targets",
+        "sup_con",
+        "triplet",
+        "scgc",
+        "siglip",
+    ],
+)
+def test_meta_tensors_with_labels(loss: Any) -> None:
+    inputs = [torch.empty(V, device="meta", requires_grad=True) for _ in range(2)]
+    value = loss(*inputs)
+    assert value.is_meta
+    assert [g.shape for g in gradients(value, inputs)] == [torch.Size(V)] * 2
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -142,6 +182,7 @@ def numbered(name: str, *numbers: str, shapes: Any = (V, V), **options: Any) -> 
 
 
 THREE = ((2, 3, 2), (2, 3, 2))
+WEIGHTS = ("invariance_weight", "variance_weight", "covariance_weight")
 NUMBERED: dict[str, Numbered] = {
     "nt_xent": numbered("nt_xent_loss", "temperature"),
     "nt_xent relations": (
@@ -174,6 +215,9 @@ NUMBERED: dict[str, Numbered] = {
         segments=SEGMENTS,
     ),
     "groco": numbered("groco_loss", "steepness", shapes=((2, *V),), hardest=2),
+    "vicreg": numbered("vicreg_loss", *WEIGHTS),
+    "vicreg three views": numbered("vicreg_loss", *WEIGHTS, shapes=(V, V, V)),
+    "barlow_twins": numbered("barlow_twins_loss", "lambd", "scale_loss"),
 }
 
 
@@ -233,3 +277,23 @@ def test_changed_numbers_compile_once_more(name: str) -> None:
         values = {number: first + i / 8 for i, number in enumerate(numbers)}
         torch.testing.assert_close(compiled(values, *inputs), function(values, *inputs))
     assert counting.graphs <= 2
+
+
+@pytest.mark.clean_memory
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("nt_xent", "dcl", "info_nce", "clip", "siglip", "vicreg", "vicreg three views"),
+        *("vicreg vibcreg", "barlow_twins", "covariance", "variance", "invariance", "hierarchical"),
+    ],
+)
+def test_other_shapes_compile_once(name: str) -> None:
+    """With dynamic=True: rows and columns are inputs, not a graph for each."""
+    torch._dynamo.reset()
+    call, counting = CALLS[name], Counting()
+    compiled = torch.compile(call.loss, dynamic=True, fullgraph=True, backend=counting)
+    for more in range(1, 4):
+        shapes = tuple(tuple(size + more for size in shape) for shape in call.shapes)
+        inputs = call._replace(shapes=shapes).inputs(torch.float32)
+        torch.testing.assert_close(compiled(*inputs), call.loss(*inputs))
+    assert counting.graphs == 1

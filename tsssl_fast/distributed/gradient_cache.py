@@ -34,9 +34,10 @@ def cached_backward(
     Args:
         encoder: (N, ...) -> (N, D). In DistributedDataParallel, gradients are exchanged once, in
             the last chunk's backward.
-        views: tensors of N_v rows; their gradients, where they want one, are filled too.
-        loss_function: loss_function(*embeddings) -> scalar; may be one of
-            `tsssl_fast.distributed`, and may have parameters of its own.
+        views: tensors of N_v rows, also of none, which the encoder gets as one chunk and the loss
+            must take, as with process_group; their gradients, where they want one, are filled too.
+        loss_function: loss_function(*embeddings) -> scalar; may have a process_group, and
+            parameters of its own.
         chunk_size: rows, >= 1.
         scale: GradScaler.scale: its factor enters the gradients, not the result.
 
@@ -44,11 +45,11 @@ def cached_backward(
         The loss, detached.
 
     Raises:
-        ValueError: chunk_size < 1, no views, or an empty view.
+        ValueError: chunk_size < 1, or no views.
     """
     checks.at_least("chunk_size", chunk_size, 1)
-    if not views or any(not len(view) for view in views):
-        raise ValueError("views: none, or one without rows; accepted: tensors of N >= 1 rows")
+    if not views:
+        raise ValueError("views: none; accepted: one or more")
     chunks = [(v, x) for v, view in enumerate(views) for x in view.split(chunk_size)]
     states, cached = [], []
     for _, x in chunks:

@@ -7,7 +7,7 @@ from torch.nn.functional import one_hot
 from tsssl_fast.backends.precision import precision_name, product
 from tsssl_fast.common import checks
 from tsssl_fast.functional.contrastive import arguments
-from tsssl_fast.functional.contrastive.blocks import row_blocks, unit_rows
+from tsssl_fast.functional.contrastive.blocks import device_type, row_blocks, unit_rows
 from tsssl_fast.functional.contrastive.engine import contrastive_loss
 
 
@@ -31,7 +31,7 @@ def similarity_aggregate(z: Tensor, h: Tensor, *, temperature: float = 0.1) -> T
     arguments.check_sets("h", h, (len(z), *h.shape[1:]), z, like="z")
     tau = checks.positive("temperature", temperature)
     z, h = arguments.in_one_dtype(z, h)
-    with torch.autocast(z.device.type, enabled=False):
+    with torch.autocast(device_type(z), enabled=False):
         u = unit_rows(z)
         scaled, flat = u / tau, h.to(u.dtype).flatten(1)
 

@@ -9,6 +9,7 @@ from tsssl_fast.common import checks
 from tsssl_fast.functional.contrastive import arguments
 from tsssl_fast.functional.contrastive.blocks import (
     check_temperature,
+    device_type,
     inverse_temperature,
     row_blocks,
     unit_rows,
@@ -52,7 +53,7 @@ def clan_loss(
     check_temperature(temperature, z)
     checks.choice("reduction", reduction, checks.REDUCTIONS)
     how = precision_name(precision)
-    with torch.autocast(z.device.type, enabled=False):
+    with torch.autocast(device_type(z), enabled=False):
         u, v = unit_rows(z, normalize), unit_rows(z_aug, normalize)
         beta = inverse_temperature(temperature, u)
         scaled = u * beta
@@ -64,7 +65,9 @@ def clan_loss(
             # The row itself is no positive of its own.
             return each.sum(1) - each.diagonal(first)
 
-        loss = row_blocks(len(z), 2 * len(z), block) / (len(z) - 1)
+        # The shape's number, which torch.jit.trace has in its graph: len(z) would stay.
+        count = z.shape[0]
+        loss = row_blocks(count, 2 * len(z), block) / (count - 1)
     return checks.reduce(loss, reduction)
 
 
@@ -155,7 +158,8 @@ def nearest_keys(
         return similarity.argmax(1)
 
     found = queue[row_blocks(len(u), len(keys), block)]
-    return found if valid is None else torch.where(valid.any(), found, z)
+    # Detached once more: for torch.jit.trace no_grad is nothing.
+    return (found if valid is None else torch.where(valid.any(), found, z)).detach()
 
 
 def scgc_loss(
@@ -197,7 +201,7 @@ def scgc_loss(
     # Then one shift serves all rows: every exponential is a normal number.
     limit = spec.FIXED_SHIFT_LIMIT[torch.float32]
     plain = normalize and isinstance(temperature, (int, float)) and 2 / temperature < limit
-    with torch.autocast(z.device.type, enabled=False):
+    with torch.autocast(device_type(z), enabled=False):
         u = unit_rows(z, normalize)
         scaled = u * inverse_temperature(temperature, u)
 

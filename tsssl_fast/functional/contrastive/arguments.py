@@ -212,6 +212,12 @@ def check_keys(
         _flags("query_keys_valid", query_keys_valid)
 
 
+def check_one_direction(negatives: Tensor | None, symmetric: bool) -> None:
+    """Further keys are of queries alone."""
+    if negatives is not None and symmetric:
+        raise ValueError("symmetric: True with negatives; accepted: False")
+
+
 def check_row_weight(name: str, weight: Tensor | None, rows: int, q: Tensor) -> None:
     if weight is not None:
         checks.floating(name, weight)

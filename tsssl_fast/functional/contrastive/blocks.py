@@ -29,6 +29,11 @@ def inverse_temperature(temperature: Temperature, like: Tensor) -> float | Tenso
     return beta[:, None] if beta.dim() else beta
 
 
+def device_type(x: Tensor) -> str:
+    """For torch.autocast, which knows none of meta tensors."""
+    return "cpu" if x.is_meta else x.device.type
+
+
 def row_blocks(rows: int, columns: int, block: Callable[[int, int], Tensor]) -> Tensor:
     """block(first, last) -> (last - first, ...), one after the other; of several blocks each is
     recomputed in the backward, so that one lives at a time."""

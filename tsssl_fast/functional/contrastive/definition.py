@@ -14,6 +14,7 @@ from torch.nn.functional import pad
 from torch.utils.checkpoint import checkpoint
 
 from tsssl_fast.backends.precision import product
+from tsssl_fast.functional.contrastive.blocks import device_type
 from tsssl_fast.functional.contrastive.problem import Problem
 from tsssl_fast.functional.contrastive.reweighting import Sums, reweighted
 from tsssl_fast.functional.contrastive.row_losses import Rows, RowStatistics
@@ -37,7 +38,7 @@ class Block(NamedTuple):
 def row_statistics(q: Tensor, k: Tensor | None, problem: Problem) -> Rows:
     """The rows of both sides, one after the other."""
     one_set = k is None or problem.rules.skip_diagonal
-    with torch.autocast(q.device.type, enabled=False):
+    with torch.autocast(device_type(q), enabled=False):
         found = torch.cat([_all_rows(s, one_set, problem) for s in sides(q, k, problem)], dim=1)
     statistics = RowStatistics(*found[4:].detach()) if problem.statistics else None
     pairwise = problem.targets is not None or problem.denominator == "own_positive"
@@ -49,7 +50,7 @@ def ranks(q: Tensor, k: Tensor | None, problem: Problem) -> Tensor:
     """Per row, how many negatives are at least as similar as its best positive."""
     one_set = k is None or problem.rules.skip_diagonal
     found = []
-    with torch.autocast(q.device.type, enabled=False):
+    with torch.autocast(device_type(q), enabled=False):
         for side in sides(q, k, problem):
             for first, last in _steps(side):
                 b = _block(side, one_set, problem, first, last)

@@ -8,7 +8,7 @@ from torch import Tensor
 from tsssl_fast.backends.precision import precision_name, product
 from tsssl_fast.common import checks
 from tsssl_fast.functional.contrastive import arguments
-from tsssl_fast.functional.contrastive.blocks import cosines, row_blocks, unit_rows
+from tsssl_fast.functional.contrastive.blocks import cosines, device_type, row_blocks, unit_rows
 
 
 def differentiable_sort(scores: Tensor, *, steepness: float = 10.0) -> tuple[Tensor, Tensor]:
@@ -122,7 +122,7 @@ def groco_loss(
         raise ValueError(f"hardest: {hardest}; accepted: at most {views * (series - 1)} negatives")
     checks.choice("reduction", reduction, checks.REDUCTIONS)
     how = precision_name(precision)
-    with torch.autocast(z.device.type, enabled=False):
+    with torch.autocast(device_type(z), enabled=False):
         u = unit_rows(z, normalize).flatten(0, 1)
         ids = torch.arange(series, device=z.device).repeat(views)
         chosen = _hardest(u.detach(), ids, hardest, how)

@@ -12,6 +12,7 @@ from tsssl_fast.backends.precision import precision_name
 from tsssl_fast.common import checks, collectives
 from tsssl_fast.common.collectives import Group
 from tsssl_fast.functional.contrastive import agreement, arguments
+from tsssl_fast.functional.contrastive.blocks import device_type
 from tsssl_fast.functional.contrastive.definition import Block, block_rows
 from tsssl_fast.functional.contrastive.options import Off, On
 from tsssl_fast.functional.contrastive.problem import Problem, inverse
@@ -106,6 +107,11 @@ def hierarchical_contrastive_loss(
     z1, z2 = _check_levels(z1, z2, alpha, temperature, lengths)
     products, name = precision_name(precision), backend_name(backend)
     if lengths is not None:
+        if torch._C._get_tracing_state() is not None:
+            raise NotImplementedError(
+                "lengths: torch.jit.trace would keep those of the example; accepted: None, or "
+                "torch.compile"
+            )
         order = lengths.argsort(descending=True, stable=True)
         z1, z2, lengths = z1[order], z2[order], lengths[order]
     pyramid: list[operator.Level] = []
@@ -326,7 +332,7 @@ def _rows(
         return block_rows(Block(x @ x.T, beta, None, live & partner, live & other, None), problem)
 
     at_once = max(1, spec.BLOCK_ELEMENTS // (2 * length) ** 2)
-    with torch.autocast(z1.device.type, enabled=False):
+    with torch.autocast(device_type(z1), enabled=False):
         rows = torch.vmap(of_problem, chunk_size=at_once)(u, valid)
     return rows.movedim(1, 0)[:, valid]
 

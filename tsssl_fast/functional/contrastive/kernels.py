@@ -11,6 +11,7 @@ from torch import Tensor
 from tsssl_fast.backends import registration
 from tsssl_fast.backends.precision import product
 from tsssl_fast.functional.contrastive import definition, soft_targets
+from tsssl_fast.functional.contrastive.blocks import device_type
 from tsssl_fast.functional.contrastive.problem import PairTemperature, Problem, inverse
 from tsssl_fast.functional.contrastive.reweighting import Sums, reweighted
 from tsssl_fast.functional.contrastive.row_losses import Rows, RowStatistics
@@ -204,7 +205,7 @@ def _own_keys(q: Tensor, tau: float | Tensor, problem: Problem) -> Tensor:
     own = embedded_keys(problem.query_keys, valid, problem.rules.normalize)
     assert own is not None
     q = embedded(q, problem.rules.q_valid, problem.rules.normalize)
-    with torch.autocast(q.device.type, enabled=False):
+    with torch.autocast(device_type(q), enabled=False):
         a = product(q[:, None], own.transpose(1, 2), problem.precision)[:, 0]
         a = a * inverse(tau, q).to(q.dtype)
     if valid is not None:

@@ -267,14 +267,20 @@ def _two_sides(parts: Sequence[Tensor], group: Group, problem: Problem) -> tuple
 
 
 def queue(
-    asked: Asked, q: Tensor, k: Tensor, negatives: Tensor, negatives_valid: Tensor | None
+    asked: Asked,
+    q: Tensor,
+    k: Tensor,
+    negatives: Tensor,
+    negatives_valid: Tensor | None,
+    symmetric: bool,
 ) -> Loss:
     """InfoNCE against further keys alone, which are not gathered: a query meets its process's. k:
-    (N, P, D): a row for each positive."""
+    (N, P, D): a row for each positive. symmetric: refused."""
     several = k.shape[1] if isinstance(k, Tensor) and k.dim() == 3 else 1
 
     def rows() -> Tensor:
         nonlocal asked, q, k
+        arguments.check_one_direction(negatives, symmetric)
         q, k, tau = arguments.a_row_for_each_positive(q, k, asked.temperature)
         asked = asked._replace(temperature=tau)
         asked.check({"q": q, "k": k}, len(q))

@@ -82,15 +82,14 @@ def info_nce_loss(
     Raises:
         TypeError, ValueError: naming the argument; BackendUnavailableError for a forced backend.
     """
-    if negatives is not None and symmetric:
-        raise ValueError("symmetric: True with negatives; accepted: False")
     if process_group is not None:
         rest = (temperature, normalize, reduction, return_stats, precision, backend)
         asked = processes.Asked("info_nce_loss", process_group, ddp, *rest)
         if negatives is not None:
-            loss = processes.queue(asked, q, k, negatives, negatives_valid)
+            loss = processes.queue(asked, q, k, negatives, negatives_valid, symmetric)
             return _of_queries(loss, k, reduction)
         return processes.queries_keys(asked, q, k, symmetric)
+    arguments.check_one_direction(negatives, symmetric)
     positives = k
     if negatives is not None:
         q, k, temperature = arguments.a_row_for_each_positive(q, k, temperature)
@@ -239,7 +238,8 @@ def moco_loss(
         negatives: (K, D), the queue, which losses.MoCoLoss keeps by itself.
         Others, result and errors as in :func:`info_nce_loss`.
     """
-    checks.matrix("negatives", negatives)
+    if process_group is None:  # across processes each of them is told
+        checks.matrix("negatives", negatives)
     loss: Loss = info_nce_loss(
         q,
         k.detach(),

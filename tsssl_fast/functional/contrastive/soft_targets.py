@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.backends.precision import product
+from tsssl_fast.functional.contrastive.blocks import device_type
 from tsssl_fast.functional.contrastive.problem import PairTemperature, Problem, inverse
 from tsssl_fast.functional.contrastive.row_losses import Rows
 from tsssl_fast.functional.contrastive.sides import embedded
@@ -77,7 +78,7 @@ def _side(
     ids = torch.where(top > 0, at, -1)
     every = torch.arange(len(k), device=q.device)
     found = classes(q, k, problem._replace(rules=problem.rules._replace(q_id=ids, k_id=every)))
-    with torch.autocast(q.device.type, enabled=False):
+    with torch.autocast(device_type(q), enabled=False):
         weight = product(rest, columns.new_ones(len(k), 1), problem.precision)
         apart = weight * columns[at] - product(rest, columns, problem.precision)
     both = found.has_positive & found.has_negative

@@ -1,14 +1,17 @@
 """Arguments that the decorrelation losses share, checked."""
 
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch
+from tsssl_fast.backends.precision import widest
 from tsssl_fast.common import checks
 
 Convention = TypeVar("Convention")
+Operator = Callable[..., tuple[Tensor, ...]]
 
 _PAIR = ("z1", "z2")
 
@@ -49,6 +52,36 @@ def check_views(
             "(the statistics of one row are undefined)"
         )
     return views
+
+
+def graph_is_made() -> bool:
+    """Whether torch.compile or torch.jit.trace makes a graph of what runs."""
+    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+
+
+def sizes(z: Tensor) -> Any:
+    """N and D of (N, D). torch.jit.trace has them as numbers of its graph: exact ones."""
+    shape: Any = z.shape
+    if isinstance(shape[0], Tensor):
+        shape = [size.to(widest(z)) for size in shape]
+    return shape
+
+
+def in_graph(operator: Operator, *args: Any) -> tuple[Tensor, ...]:
+    """The results of an operator where a graph is made. The numbers in its settings stay those of
+    the first call, or are a graph for each value: factors, of the shape, and weights come after it.
+
+    args: views, settings, flags, precision and backend.
+    """
+    *views, settings, flags, products, name = args
+    raw = type(settings)(*(1.0,) * (2 * len(settings.weights)), *settings.others)
+    _, sums, *saved = operator(*views, raw, flags, products, name)
+    terms = [factor * x for factor, x in zip(settings.factors, sums.unbind(), strict=True)]
+    # A weight of 0 switches a term off, whatever its value.
+    parts = zip(settings.weights, settings.factors, sums.unbind(), strict=True)
+    weighted = [weight * factor * x for weight, factor, x in parts if weight]
+    loss = torch.stack(weighted).sum() if weighted else sums.new_zeros(())
+    return loss.to(sums.dtype), torch.stack(terms).to(sums.dtype), *saved
 
 
 def backend_name(name: str | None) -> str:

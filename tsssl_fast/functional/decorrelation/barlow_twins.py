@@ -10,7 +10,13 @@ from tsssl_fast.backends.precision import precision_name
 from tsssl_fast.common import checks
 from tsssl_fast.common.collectives import Group
 from tsssl_fast.functional.collapse import CollapseReport, collapse_report, report_from_moments
-from tsssl_fast.functional.decorrelation.arguments import backend_name, check_views, convention_of
+from tsssl_fast.functional.decorrelation.arguments import (
+    backend_name,
+    check_views,
+    convention_of,
+    graph_is_made,
+    in_graph,
+)
 from tsssl_fast.functional.decorrelation.processes import views_of_all
 from tsssl_fast.ops.decorrelation import spec
 from tsssl_fast.ops.decorrelation.operators import barlow_twins
@@ -137,7 +143,9 @@ def barlow_twins_loss(
     if chosen.unbiased:
         flags |= spec.UNBIASED
     products, name = precision_name(precision), backend_name(backend)
-    loss, terms, moments, *_ = barlow_twins.barlow_twins(z1, z2, settings, flags, products, name)
+    operator, given = barlow_twins.barlow_twins, (z1, z2, settings, flags, products, name)
+    results = in_graph(operator, *given) if graph_is_made() else operator(*given)
+    loss, terms, moments, *_ = results
     if not (return_terms or return_stats):
         return loss
     on_diagonal, off_diagonal = terms.unbind()

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from tsssl_fast.common import checks
-from tsssl_fast.functional.decorrelation.arguments import check_views
+from tsssl_fast.functional.decorrelation.arguments import check_views, sizes
 from tsssl_fast.functional.decorrelation.vicreg import run_vicreg
 from tsssl_fast.ops.decorrelation import spec
 from tsssl_fast.ops.decorrelation.spec import VICRegSettings
@@ -30,7 +30,7 @@ def covariance_penalty(
     Returns and raises: as for vicreg_loss.
     """
     (z,) = check_views((z,), ("z",))
-    dim = z.shape[1]
+    _, dim = sizes(z)
     factor = 1.0 / (dim * dim) if correlation else 1.0 / dim
     eps = checks.positive("eps", eps)
     settings = VICRegSettings(0.0, 0.0, factor, 0.0, 0.0, 1.0, gamma=1.0, eps=1.0, norm_eps=eps)
@@ -53,7 +53,8 @@ def variance_penalty(
     """
     (z,) = check_views((z,), ("z",))
     gamma, eps = checks.positive("gamma", gamma), checks.positive("eps", eps)
-    settings = VICRegSettings(0.0, 1.0 / z.shape[1], 0.0, 0.0, 1.0, 0.0, gamma=gamma, eps=eps)
+    _, dim = sizes(z)
+    settings = VICRegSettings(0.0, 1.0 / dim, 0.0, 0.0, 1.0, 0.0, gamma=gamma, eps=eps)
     return run_vicreg((z,), settings, spec.VARIANCE, None, backend)[0]
 
 
@@ -72,7 +73,7 @@ def invariance_penalty(
     """
     views = check_views((z1, z2, *more), least=1)
     checks.choice("reduction", reduction, ("mean", "sum_dim"))
-    (n, dim), count = views[0].shape, len(views)
+    (n, dim), count = sizes(views[0]), len(views)
     factor = 2.0 / (count * (count - 1) * n * (dim if reduction == "mean" else 1))
     settings = VICRegSettings(factor, 0.0, 0.0, 1.0, 0.0, 0.0, gamma=1.0, eps=1.0)
     return run_vicreg(views, settings, spec.INVARIANCE, None, backend)[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, overload
 
 import torch
 from torch import Tensor
@@ -13,7 +13,14 @@ from tsssl_fast.backends.precision import precision_name
 from tsssl_fast.common import checks
 from tsssl_fast.common.collectives import Group
 from tsssl_fast.functional.collapse import CollapseReport, report_from_moments
-from tsssl_fast.functional.decorrelation.arguments import backend_name, check_views, convention_of
+from tsssl_fast.functional.decorrelation.arguments import (
+    backend_name,
+    check_views,
+    convention_of,
+    graph_is_made,
+    in_graph,
+    sizes,
+)
 from tsssl_fast.functional.decorrelation.processes import views_of_all
 from tsssl_fast.ops.decorrelation import spec
 from tsssl_fast.ops.decorrelation.operators import vicreg
@@ -184,11 +191,14 @@ def vicreg_loss(
         views = check_views(views)
         z1 = views[0]
     wanted = return_terms or return_stats
+    # graph_is_made(), without a call.
+    graph = torch.compiler.is_compiling() or torch._C._get_tracing_state()
+    shape = sizes(z1) if graph else z1.shape
     chosen = (
         *(convention, invariance_weight, variance_weight, covariance_weight),
-        *(gamma, eps, norm_eps, correlation, wanted, len(views), z1.shape),
+        *(gamma, eps, norm_eps, correlation, wanted, len(views), shape),
     )
-    choose = _settings if torch.compiler.is_compiling() else _remembered
+    choose = _settings if graph else _remembered
     try:
         found = choose(*chosen)
     except TypeError:  # no key of a dictionary, or no number: told below
@@ -197,7 +207,9 @@ def vicreg_loss(
     operator = vicreg.vicreg_views if more else vicreg.vicreg
     name = dispatch.check_name(backend, "backend") if backend else ""
     products = "" if precision is None else precision_name(precision)
-    loss, terms, moments, second_moments, _ = operator(*views, settings, flags, products, name)
+    given = (*views, settings, flags, products, name)
+    results = in_graph(operator, *given) if graph else operator(*given)
+    loss, terms, moments, second_moments, _ = results
     if not wanted:
         return loss
     invariance, variance, covariance = terms.unbind()
@@ -239,7 +251,7 @@ def _settings(
     correlation: bool | None,
     all_terms: bool,
     count: int,
-    shape: torch.Size,
+    shape: Any,
 ) -> tuple[VICRegSettings, int]:
     """The operator's settings and flags, checked."""
     chosen, given = vicreg_convention(
@@ -276,4 +288,5 @@ def run_vicreg(
 ) -> tuple[Tensor, ...]:
     operator = vicreg.vicreg if len(views) == 2 else vicreg.vicreg_views
     products, name = precision_name(precision), backend_name(backend)
-    return operator(*views, settings, flags, products, name)
+    given = (*views, settings, flags, products, name)
+    return in_graph(operator, *given) if graph_is_made() else operator(*given)
