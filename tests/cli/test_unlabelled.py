@@ -64,7 +64,8 @@ def test_a_method_of_labels_with_none_is_one_line(tmp_path, command, method):
     common = ("pretrain", "--data", tmp_path / "t.npz", "--out", tmp_path / "run", *RECIPE)
     status, text, error = command(*common, "--method", method, "--unlabelled")
     assert (status, text) == (1, "")
-    assert error == f"tsssl-fast: error: data: no labels; method {method} needs them\n"
+    said = f"--unlabelled: method {method} learns from labels; accepted: without --unlabelled"
+    assert error == f"tsssl-fast: error: {said}\n"
     assert not (tmp_path / "run").exists()
 
 

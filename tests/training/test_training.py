@@ -269,7 +269,7 @@ def test_what_can_not_be_resumed(tmp_path, config):
         pretrain(data, replace(config, lr=0.1), tmp_path, resume=True)
     with pytest.raises(ValueError, match="sines with other train series"):
         pretrain(replace(data, x_train=data.x_train + 1), config, tmp_path, resume=True)
-    with pytest.raises(ValueError, match="resume, overwrite"):
+    with pytest.raises(ValueError, match="resume: with overwrite=True"):
         pretrain(data, config, tmp_path, resume=True, overwrite=True)
     assert checkpoint.locate(tmp_path).read_bytes() == before
     pretrain(data, config, tmp_path, resume=True)  # already finished: nothing to do

@@ -5,13 +5,14 @@ its logger is a line each.
 """
 
 import logging
-import re
 import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+from tsssl_fast.cli.flags import with_flags
 
 INTERRUPTED = 130
 EXTRA = "the commands need the extra `train`: pip install 'tsssl_fast[train]'"
@@ -50,7 +51,8 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted; a run with a checkpoint goes on with --resume", INTERRUPTED)
     except ImportError as error:
-        return _fail(f"{error}; {EXTRA}", 1)
+        said = _with_flag(str(error), command)
+        return _fail(said if "pip install" in said else f"{said}; {EXTRA}", 1)
     except (ValueError, TypeError, OSError, FloatingPointError, BackendUnavailableError) as error:
         return _fail(_with_flag(str(error), command) or type(error).__name__, 1)
 
@@ -62,7 +64,7 @@ def _spoken() -> Iterator[None]:
 
     def show(message: Any, category: Any, *place: Any, **named: Any) -> None:
         if category.__module__.startswith("tsssl_fast"):
-            print(f"tsssl-fast: warning: {_flags(str(message))}", file=sys.stderr)
+            print(f"tsssl-fast: warning: {with_flags(str(message))}", file=sys.stderr)
         else:
             before(message, category, *place, **named)
 
@@ -82,11 +84,11 @@ def _spoken() -> Iterator[None]:
 
 class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return _flags(super().format(record))
+        return with_flags(super().format(record))
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"tsssl-fast: error: {_flags(' '.join(message.split()))}", file=sys.stderr)
+    print(f"tsssl-fast: error: {with_flags(' '.join(message.split()))}", file=sys.stderr)
     return status
 
 
@@ -99,13 +101,3 @@ def _with_flag(message: str, command: Any) -> str:
         if name in (option.name, f"{option.name}s") and name != "data" and flag[0] == "-":
             return f"{flag}{message[len(name) :]}"
     return message
-
-
-def _flags(message: str) -> str:
-    """Arguments as a message of the library has them, `missing='zero'`, as options."""
-    from tsssl_fast.data.reading import NAMES
-
-    message = re.sub(r"columns=\{'(\w+)': '?(.*?)'?\}", r"--column \1=\2", message)
-    message = re.sub(r"\bdownload=True", "--download", message)
-    named = re.compile(rf"(?<![\w-])({'|'.join(NAMES)})=")
-    return named.sub(lambda found: f"--{found[1].replace('_', '-')}=", message)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from tsssl_fast.cli.commands import app as app
+from tsssl_fast.cli.fitting import fitted, tell_seen
 from tsssl_fast.cli.options import (
     Checkpoint,
     Data,
@@ -25,6 +26,7 @@ from tsssl_fast.cli.options import (
     with_settings,
 )
 from tsssl_fast.evaluate.features import POOLINGS
+from tsssl_fast.training.views import PRESETS
 
 _log = logging.getLogger("tsssl_fast")
 
@@ -60,14 +62,15 @@ def evaluate(
 
     place = training.device(device)
     encoder, scaling, content = training.load_encoder(checkpoint)
-    series = load(data, reading=reading(given, content, data)).labelled()
+    how = reading(given, content, data)
+    series = load(data, reading=how).labelled()
+    tell_seen(content, series, how)
     config = training.Config(**content["config"])
     trained = content["data"]["channels"], content["data"]["length"]
     untrained = training.adapt(
         replace(config, init="").build_encoder(*trained), trained, training.series_shape(content)
     )
-    encoder, scaling = _fitted(encoder, scaling, content, series, adapt)
-    untrained, _ = _fitted(untrained, scaling, content, series, adapt)
+    scaling, encoder, untrained = fitted(content, series, adapt, scaling, encoder, untrained)
     title = f"{config.method}, {content['epoch']} epochs"
     if "finetuned" in content:
         title = f"{config.method}, fine-tuned on {content['finetuned']['name']}"
@@ -149,7 +152,10 @@ def finetune(
     adapt: Adapt = False,
     views: Annotated[
         str | None,
-        typer.Option(help="Augmentation; none: as they are.", show_default="that of pre-training"),
+        typer.Option(
+            help=f"Augmentation. One of none, {', '.join(PRESETS)}.",
+            show_default="that of pre-training",
+        ),
     ] = None,
     smoothing: Annotated[float, typer.Option(help="Of the labels, in [0, 1).")] = 0.1,
     freeze: Annotated[int, typer.Option(help="Lower layers of the encoder that stay.")] = 0,
@@ -169,15 +175,12 @@ def finetune(
     training.device(given["device"])
     how, series, encoder, scaling, content = _to_tune(checkpoint, data, given)
     config = training.Config(**content["config"])
-    if training.locate(out).exists() and not overwrite:
-        raise FileExistsError(
-            f"out: {out} holds a checkpoint; accepted: an empty folder or --overwrite"
-        )
+    _check_out(out, overwrite)
     trained = content["data"]["channels"], content["data"]["length"]
     if from_scratch:
         encoder = replace(config, init="").build_encoder(*trained)
         encoder = training.adapt(encoder, trained, training.series_shape(content))
-    encoder, scaling = _fitted(encoder, scaling, content, series, adapt)
+    scaling, encoder = fitted(content, series, adapt, scaling, encoder)
     settings = training.Settings(**given, weight_decay=config.weight_decay)
     pipeline = None if views == "none" else preset(views or config.views)
     start, rows = time.monotonic(), []
@@ -221,6 +224,17 @@ def finetune(
         auc=m.auc,
         checkpoint=training.locate(out),
     )
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    """Before anything is trained."""
+    from tsssl_fast import training
+    from tsssl_fast.training.lock import locked
+
+    if training.locate(out).exists() and not overwrite:
+        raise FileExistsError(f"out: {out} holds a checkpoint; accepted: another, or --overwrite")
+    with locked(out):
+        pass  # another run is writing there
 
 
 def _to_tune(checkpoint: Path, data: str, given: dict[str, Any]) -> tuple[Any, ...]:
@@ -292,7 +306,7 @@ def embed(
 
         encoder, scaling, content = training.load_encoder(checkpoint or "")
         series = load(data, labels=False, reading=reading(given, content, data), in_memory=False)
-        encoder, scaling = _fitted(encoder, scaling, content, series, adapt)
+        scaling, encoder = fitted(content, series, adapt, scaling, encoder)
     from tsssl_fast.cli.progress import RowsBar
 
     with RowsBar("embedding", len(series.x_train) + len(series.x_test)) as bar:
@@ -377,24 +391,3 @@ def export(
         f"{about['length']}) -> (N, {about['features']})"
     )
     say(as_json, text, program=out, **about)
-
-
-def _fitted(
-    encoder: Any, scaling: Any, content: dict[str, Any], series: Any, adapt: bool
-) -> tuple[Any, Any]:
-    """Encoder and scaling for `series`, adapted where that is asked for."""
-    from tsssl_fast import training
-    from tsssl_fast.data import Scaling
-
-    takes, given = training.series_shape(content), (series.channels, series.length)
-    if takes[0] != given[0] and not adapt:
-        raise ValueError(
-            f"data: {series.name} has {given[0]} channels; accepted: {takes[0]}, as "
-            f"{content['data']['name']} on which the encoder was trained, or --adapt"
-        )
-    if not adapt or takes == given:
-        return encoder, scaling
-    config = content["config"]
-    group = config["scale_group"] if given[0] % config["scale_group"] == 0 else 1
-    fitted = Scaling.fit(series.x_train, config["scaling"], group)
-    return training.adapt(encoder, takes, given), fitted

@@ -89,11 +89,9 @@ def pretrain(
     **given: Any,
 ) -> None:
     """Pre-train an encoder on the train split's series and keep it in a folder."""
-    import torch
-
     from tsssl_fast import training
     from tsssl_fast.cli.progress import EpochsBar
-    from tsssl_fast.data import NONE, load
+    from tsssl_fast.data import load
     from tsssl_fast.training import checkpoint
 
     if option:
@@ -105,7 +103,7 @@ def pretrain(
     limit = seconds("max-time", max_time)
     series = load(data, labels=False, reading=how, in_memory=False)
     if unlabelled:
-        series = replace(series, classes=(), y_train=torch.full((len(series.x_train),), NONE))
+        series = _without_labels(series, settings.method)
     series = settings.usable(series)
     settings = settings.resolved(series)
     steps = training.StepProfile() if profile else None
@@ -148,6 +146,19 @@ def pretrain(
     )
     if steps is not None:
         print(steps.table(), file=sys.stderr if as_json else sys.stdout)
+
+
+def _without_labels(series: Any, method: str) -> Any:
+    import torch
+
+    from tsssl_fast.data import NONE
+    from tsssl_fast.training.config import needs_labels
+
+    if needs_labels(method):
+        raise ValueError(
+            f"unlabelled: method {method} learns from labels; accepted: without --unlabelled"
+        )
+    return replace(series, classes=(), y_train=torch.full((len(series.x_train),), NONE))
 
 
 def _lines(path: Path | None) -> list[str] | None:

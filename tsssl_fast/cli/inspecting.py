@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from tsssl_fast.cli.after import app as app
+from tsssl_fast.cli.flags import with_flags
 from tsssl_fast.cli.options import Json, reading, say, with_reading
 
 
@@ -55,7 +56,7 @@ def _text(found: Any, picture: Path | None) -> str:
         lines.append("  labels: none")
     if found.groups is not None:
         lines.append(f"  groups: {found.groups}")
-    lines += [f"  note: {note}" for note in found.notes]
+    lines += [f"  note: {with_flags(note)}" for note in found.notes]
     lines += [f"picture: {picture}"] if picture else []
     return "\n".join([*lines, f"next: {found.command}"])
 

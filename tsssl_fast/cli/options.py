@@ -4,7 +4,7 @@ import inspect
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -95,8 +95,26 @@ def _option(declared: type[Declared], panel: str, name: str, default: str | None
     least = about["least"] if kind is int else None
     shown: Any = (about["shown"] if default is None else default) or True
     flag = [f"--{name}"] if kind is bool else []
-    option = typer.Option(*flag, help=help, min=least, show_default=shown, rich_help_panel=panel)
+    option = typer.Option(
+        *flag,
+        help=help,
+        min=least,
+        show_default=shown,
+        rich_help_panel=panel,
+        autocompletion=_completion(about["choices"]),
+    )
     return Annotated[kind | None, option]
+
+
+def _completion(choices: Callable[[], Sequence[str]] | None) -> Any:
+    """What a shell offers behind an option."""
+    if choices is None:
+        return None
+
+    def begun(incomplete: str) -> list[str]:
+        return [choice for choice in choices() if choice.startswith(incomplete)]
+
+    return begun
 
 
 def reading(given: dict[str, Any], kept: dict[str, Any] | None = None, data: str = "") -> Reading:

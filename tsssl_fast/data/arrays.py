@@ -2,7 +2,8 @@
 taken.
 
 Names: X_train, y_train, X_test, y_test, or X and y alone (also x, data, samples; labels); where
-present `classes`, `channels`, `subject_train`. y is (N,), or (N, T) for a label per step.
+present `classes`, `channels`, `subject_train`. y is (N,), or (N, T) for a label per step. Arrays of
+other names are left out.
 """
 
 import os
@@ -25,6 +26,8 @@ ALONE = {
 }
 LENGTHS_AT = 26  # of name and extra field in the local header of a zip member (APPNOTE.TXT, 4.3.7)
 MAPPED = 1 << 24  # bytes: from here on a member that is not compressed stays in its file
+KNOWN = {*(f"{n}_{s}" for n in ("X", "y", "subject") for s in ("train", "test"))}
+KNOWN |= {"subject", "classes", "channels"}
 AXES = {"NCT": (0, 1, 2), "NTC": (0, 2, 1)}
 
 
@@ -73,11 +76,13 @@ def read_pt(path: Path, reading: Reading) -> Recordings:
 
 def series_of(path: Path, arrays: dict[str, Any], reading: Reading) -> Recordings:
     """Series, labels and groups by the names of arrays."""
-    arrays = dict(arrays)
+    arrays, left = dict(arrays), {*arrays} - KNOWN
     for key, candidates in ALONE.items():
         known = next((name for name in candidates if name in arrays), None)
         if known is not None and f"{key}_train" not in arrays:
             arrays[f"{key}_train"] = arrays[known]
+            left.discard(known)
+    _check_kinds(path, {name: array for name, array in arrays.items() if name not in left})
     if "X_train" not in arrays:
         have = ", ".join(sorted(arrays)[:8]) or "none"
         raise ValueError(
@@ -86,7 +91,7 @@ def series_of(path: Path, arrays: dict[str, Any], reading: Reading) -> Recording
     for split in ("train", "test"):
         if f"y_{split}" in arrays and f"X_{split}" not in arrays:
             raise ValueError(f"data: {path}: y_{split}, and no array X_{split}; accepted: both")
-    notes: list[str] = []
+    notes = [f"arrays left out: {', '.join(sorted(left)[:12])}"] if left else []
     splits = {
         split: _split(path, split, arrays, reading, notes)
         for split in ("train", "test")
@@ -97,6 +102,15 @@ def series_of(path: Path, arrays: dict[str, Any], reading: Reading) -> Recording
         for key in ("classes", "channels")
     )
     return Recordings(path.stem, splits, channels, classes or None, notes=notes)
+
+
+def _check_kinds(path: Path, arrays: Mapping[str, Any]) -> None:
+    for name, array in arrays.items():
+        if getattr(array, "dtype", np.dtype(float)).kind == "O":
+            raise ValueError(
+                f"data: {path}: array {name} holds Python objects, which are not unpickled; "
+                f"accepted: numbers or text, as {name}.astype(str) is"
+            )
 
 
 def _split(
@@ -158,11 +172,14 @@ def _members(path: Path) -> dict[str, np.ndarray]:
             infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
             _check_unpacked(infos)
             for info in infos:
+                name = info.filename.removesuffix(".npy")
                 with archive.open(info) as member:
-                    _check_size(member, info.file_size)
+                    if _check_size(member, info.file_size).hasobject:
+                        arrays[name] = np.empty(0, object)
+                        continue
                 stays = info.compress_type == zipfile.ZIP_STORED and info.file_size > MAPPED
                 with archive.open(info) as member:
-                    arrays[info.filename.removesuffix(".npy")] = (
+                    arrays[name] = (
                         _mapped(path, info)
                         if stays
                         else np.lib.format.read_array(member, allow_pickle=False)
@@ -183,14 +200,15 @@ def _check_unpacked(infos: Sequence[zipfile.ZipInfo]) -> None:
         )
 
 
-def _check_size(member: Any, size: int) -> None:
-    """An array's header may promise more than the file has: nothing is allocated then."""
+def _check_size(member: Any, size: int) -> Any:
+    """The dtype. A header may promise more than the file has: nothing is allocated then."""
     shape, _, dtype = _header(member)
     count = 1
     for length in shape:
         count *= int(length)
     if not dtype.hasobject and count * dtype.itemsize > size:
         raise ValueError(f"an array {shape} of {dtype} in {size} bytes")
+    return dtype
 
 
 def _header(member: Any) -> tuple[tuple[int, ...], bool, Any]:

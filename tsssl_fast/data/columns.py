@@ -57,15 +57,20 @@ class Runs:
 def named(path: Path, header: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
     """Role -> column, by `columns` and by the names that are known; no "values" but given ones.
 
-    Raises ValueError for an unknown role or a column that is not there.
+    Raises ValueError for an unknown role, a column that is not there, or one of the values that is
+    named twice.
     """
     for role in columns:
         checks.choice("columns: role", role, ROLES)
     given = {role: name for role, name in columns.items() if role != "values"}
-    wanted = [*given.values(), *filter(None, columns.get("values", "").split(","))]
+    channels = [*filter(None, columns.get("values", "").split(","))]
+    wanted = [*given.values(), *channels]
     for name in wanted:
         if name not in header:
             raise ValueError(f"data: {path}: no column {name!r}; accepted: {', '.join(header)}")
+    for name in channels:
+        if channels.count(name) > 1 or name in given.values():
+            raise ValueError(f"columns: {name!r} is named twice; accepted: once, with the values")
     free = {name.casefold(): name for name in reversed(header) if name not in wanted}
     found: dict[str, str] = {}
     for role, known in KNOWN.items():

@@ -2,7 +2,7 @@
 
 It fills short rows with missing values, takes a surplus cell for an index, renames repeated
 columns; so the cells of every line are counted here first. Separator, decimal mark, encoding and
-header are recognised from the file's first lines.
+header are recognised from the file's first lines; blanks separate where nothing else does.
 """
 
 import codecs
@@ -84,6 +84,10 @@ def open_text(path: Path) -> Text:
     if comments:
         notes.append(f"{comments} lines of comment at the head are left out")
     comments += said is not None
+    if spaced := said is None and _is_spaced(lines[comments:]):
+        source, encoding = _with_tabs(source, encoding), "utf-8"
+        lines = list(itertools.islice(_stream(source, encoding), LOOKED_AT))
+        notes.append("separator: blanks")
     blank = sum(1 for _ in itertools.takewhile(lambda s: not s.strip(), lines[comments:]))
     first = lines[comments + blank :]
     if not first:
@@ -95,7 +99,7 @@ def open_text(path: Path) -> Text:
         raise ValueError(
             f"data: {path}: not a table ({error}); accepted: text with separators"
         ) from error
-    if separator != "," and path.suffix.lower() == ".csv":
+    if separator != "," and path.suffix.lower() == ".csv" and not spaced:
         notes.append(f"separator: {NAMES.get(separator, separator)}")
     decimal = _decimal(rows, separator)
     if decimal != ".":
@@ -241,6 +245,20 @@ def _separator(lines: list[str], suffix: str) -> str:
         if counts and len(set(counts)) == 1 and counts[0] > most and counts[0] > 1:
             best, most = separator, counts[0]
     return best if most else usual
+
+
+def _is_spaced(lines: list[str]) -> bool:
+    """Whether blanks stand between the cells of every one of the first lines, and nothing else."""
+    lines = [line for line in lines if line.strip()][:20]
+    if any(mark in line for line in lines for mark in f'{SEPARATORS}"'):
+        return False
+    return len({len(line.split()) for line in lines}) == 1 and len(lines[0].split()) > 1
+
+
+def _with_tabs(source: Any, encoding: str) -> bytes:
+    """The whole file in UTF-8 with a tab between cells, line by line."""
+    with _stream(source, encoding) as file:
+        return "".join("\t".join(line.split()) + "\n" for line in file).encode()
 
 
 def _decimal(rows: list[list[str]], separator: str) -> str:

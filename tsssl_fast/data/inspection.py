@@ -13,6 +13,7 @@ from tsssl_fast.data.recordings import Recordings, Split
 
 LONG = 1000  # steps from which few series are rather recordings to cut
 FEW = 16
+LEAST_RATE = 4.0  # Hz from which windows of two seconds are named
 
 
 @dataclass(frozen=True)
@@ -138,10 +139,11 @@ def _next(
         for name, value in reading.as_dict().items()
         if name != "columns" and value != getattr(Reading(), name)
     }
-    cut = train.per_step or (len(train) < FEW and steps["train"][2] >= LONG)
+    longest = steps["train"][2]
+    cut = train.per_step or len(train) == 1 or (len(train) < FEW and longest >= LONG)
     if cut and not reading.window:
-        longest = steps["train"][2]
-        span = f"{2:g}s" if rate and rate * 4 <= longest else str(max(1, min(128, longest // 2)))
+        in_time = rate is not None and LEAST_RATE <= rate <= longest / 4
+        span = "2s" if in_time else str(max(1, min(128, longest // 2)))
         given["window"] = span
     elif len({end for low, _, high in steps.values() for end in (low, high)}) > 1:
         given.setdefault("unequal", "resample")

@@ -28,6 +28,7 @@ OTHERS: Mapping[str, Callable[[Path, Reading], Recordings]] = {
 }
 READERS = {**TABLES, **OTHERS}
 SPLITS = ("train", "test")
+Part = tuple[Path, Split, str]  # a file, what it holds, the folders that it stands in
 ACCEPTED = (
     f"a {', '.join(list(READERS)[:-1])} or {list(READERS)[-1]} file, a folder of them or the name "
     "of a data set that aeon knows"
@@ -60,14 +61,10 @@ def existing(path: Path) -> Path:
 def _file(path: Path, reading: Reading) -> Recordings:
     """One file, or NAME_TRAIN and NAME_TEST of the same ending; the latter may be missing."""
     reader = READERS[path.suffix.lower()]
-    stem = path.stem
-    split = next((s for s in SPLITS if stem.lower().endswith(f"_{s}")), None)
-    if split is None:
+    other = _pair(path)
+    if not other:
         return reader(existing(path), reading)
-    name = stem[: -len(split) - 1]
-    other = {
-        s: path.with_name(f"{name}_{_like(stem[-len(split) :], s)}{path.suffix}") for s in SPLITS
-    }
+    name = path.stem.rpartition("_")[0]
     first = reader(existing(other["train"]), reading)
     if "test" in first.splits:
         return first
@@ -85,6 +82,14 @@ def _file(path: Path, reading: Reading) -> Recordings:
     return replace(first, name=name, splits=splits, notes=notes)
 
 
+def _pair(path: Path) -> dict[str, Path]:
+    """Split -> the files NAME_TRAIN and NAME_TEST of which `path` is one; empty for other names."""
+    name, _, ending = path.stem.rpartition("_")
+    if not name or ending.lower() not in SPLITS:
+        return {}
+    return {s: path.with_name(f"{name}_{_like(ending, s)}{path.suffix}") for s in SPLITS}
+
+
 def _like(word: str, split: str) -> str:
     """`split` in the case of `word`."""
     return split.upper() if word.isupper() else split
@@ -94,7 +99,8 @@ def _folder(folder: Path, reading: Reading) -> Recordings:
     """A file per recording, in order of their names; or arrays X_train.npy, y_train.npy, ...
 
     Files in folders `train` and `test` are of that split. What other folders they stand in names
-    their label, or their group where the files themselves have labels.
+    their label, or their group where files themselves have labels: those without any have none.
+    NAME_TRAIN and NAME_TEST alone are read as outside of a folder.
     """
     files = sorted(
         p
@@ -106,10 +112,12 @@ def _folder(folder: Path, reading: Reading) -> Recordings:
     if any(p.name in ("X_train.npy", "X.npy") for p in files):
         named = {p.stem: arrays.load_array(p) for p in files if p.suffix.lower() == ".npy"}
         return arrays.series_of(folder, named, reading)
+    if {*files} == {*_pair(files[0]).values()}:
+        return _file(files[0], reading)
     suffixes = sorted({p.suffix.lower() for p in files})
     if len(suffixes) > 1:
         raise ValueError(f"data: {folder}: files of {', '.join(suffixes)}; accepted: one ending")
-    parts: dict[str, list[tuple[Path, Split, str]]] = {}
+    parts: dict[str, list[Part]] = {}
     first: Recordings | None = None
     notes: list[str] = []
     for file in files:
@@ -132,12 +140,53 @@ def _folder(folder: Path, reading: Reading) -> Recordings:
     every = [part for found_parts in parts.values() for part in found_parts]
     folders_are = ""
     if any(inside for _, _, inside in every):
-        labelled = all(series.labels is not None for _, series, _ in every)
+        labelled = any(series.labels is not None for _, series, _ in every)
         folders_are = "group" if labelled else "label"
         notes.append(f"{folders_are}: the folder of each file")
     notes.append(f"{len(files)} files with {len(every)} recordings")
-    splits = {key: _joined(folder, found_parts, folders_are) for key, found_parts in parts.items()}
-    return replace(first, name=folder.name, splits=splits, notes=notes)
+    channels = first.channels
+    if suffixes[0] in TABLES and not reading.columns.get("values"):
+        grouped = folders_are == "group" or any(s.groups is not None for _, s, _ in every)
+        channels = _without_identifiers(parts, channels, grouped, notes)
+    per_step = any(series.per_step for _, series, _ in every)
+    splits = {
+        key: _joined(found_parts, folders_are, per_step) for key, found_parts in parts.items()
+    }
+    return replace(first, name=folder.name, channels=channels, splits=splits, notes=notes)
+
+
+def _without_identifiers(
+    parts: dict[str, list[Part]], channels: tuple[str, ...], grouped: bool, notes: list[str]
+) -> tuple[str, ...]:
+    """Takes out what `columns.py` calls an identifier where a file holds one series: a whole number
+    that is constant within every recording, and not in all of them. Returns the channels left.
+
+    grouped: whether recordings have a group; where they have none, the first one is it.
+    """
+    every = [x for found in parts.values() for _, series, _ in found for x in series.x]
+    out = [c for c in range(len(channels)) if _is_identifier([x[c] for x in every])]
+    if not out or len(out) == len(channels):
+        return channels
+    if not grouped:
+        notes.append(f"group: {channels[out[0]]}, a whole number constant within every file")
+    left = ", ".join(channels[c] for c in (out if grouped else out[1:]))
+    if left:
+        notes.append(f"left out: {left} (constant within every file)")
+    for key, found in parts.items():
+        for place, (file, series, inside) in enumerate(found):
+            groups = series.groups if grouped else [int(x[out[0], 0]) for x in series.x]
+            rows = [np.delete(x, out, axis=0) for x in series.x]
+            parts[key][place] = file, replace(series, x=rows, groups=groups), inside
+    return tuple(name for c, name in enumerate(channels) if c not in out)
+
+
+def _is_identifier(rows: list[np.ndarray]) -> bool:
+    first = [float(row[0]) for row in rows]
+    return (
+        len({*first}) > 1
+        and all(value.is_integer() for value in first)
+        and all(len(row) > 1 and (row == row[0]).all() for row in rows)
+    )
 
 
 def _hidden(path: Path) -> bool:
@@ -145,17 +194,13 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _joined(folder: Path, parts: list[tuple[Path, Split, str]], folders_are: str) -> Split:
+def _joined(parts: list[Part], folders_are: str, per_step: bool) -> Split:
     rows: Any = []
     labels: list[Any] = []
     groups: list[Any] = []
     seconds: list[np.ndarray] = []
     ids: list[str] = []
-    kinds = {(s.labels is None, s.per_step) for _, s, _ in parts}
-    if len(kinds) > 1:
-        raise ValueError(
-            f"data: {folder}: some files have labels, some none; accepted: all or none"
-        )
+    labelled = any(series.labels is not None for _, series, _ in parts)
     every = [series.x for _, series, _ in parts]
     whole = all(isinstance(x, np.ndarray) and x.ndim == 3 for x in every)
     if whole and len({(x.shape[1:], x.dtype) for x in every}) == 1:
@@ -167,21 +212,28 @@ def _joined(folder: Path, parts: list[tuple[Path, Split, str]], folders_are: str
         ids += [stem] if len(series) == 1 else [f"{stem}/{name}" for name in series.ids]
         if folders_are == "label":
             labels += [inside] * len(series)
-        elif series.labels is not None:
-            labels += list(series.labels)
+        elif labelled:
+            labels += _labels(series, per_step)
         own = series.groups if series.groups is not None else None
         fallback = inside if folders_are == "group" else stem
         groups += list(own) if own is not None else [fallback] * len(series)
         if series.seconds is not None:
             seconds += list(series.seconds)
-    per_step = bool(labels) and np.ndim(labels[0]) > 0
     return Split(
         rows,
-        labels if per_step else (np.array(labels, object) if labels else None),
+        (labels if per_step else np.array(labels, object)) if labels else None,
         np.array([str(group) for group in groups], object),
         tuple(ids),
         seconds if len(seconds) == len(rows) else None,
     )
+
+
+def _labels(series: Split, per_step: bool) -> list[Any]:
+    """A label of each series, or of each of its steps; "" where the file has none."""
+    own = [""] * len(series) if series.labels is None else list(series.labels)
+    if not per_step or series.per_step:
+        return own
+    return [np.full(np.shape(x)[1], label, object) for x, label in zip(series.x, own, strict=True)]
 
 
 def _by_name(name: str, reading: Reading) -> Recordings:

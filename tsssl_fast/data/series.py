@@ -1,5 +1,7 @@
 """Series as read -> (N, C, T): equal lengths, no holes."""
 
+import logging
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -10,6 +12,8 @@ from torch import Tensor
 from tsssl_fast import preprocess
 from tsssl_fast.data import stored
 from tsssl_fast.data.stored import Series, Windows, blocks
+
+_log = logging.getLogger("tsssl_fast")
 
 
 def series(
@@ -38,7 +42,8 @@ def series(
     else:
         _check(data, key, given, 3)
     if not isinstance(rows, list) and length in (0, rows.shape[2]):
-        lazy = _filled(data, key, Series(rows), missing)
+        lazy = Series(rows)
+        lazy = _filled(lazy, missing, *_holes(data, key, [lazy], missing))
         small = lazy.nbytes <= stored.HELD
         return lazy.held() if in_memory or small else lazy, None
     return _fitted_all(data, key, rows, missing, unequal, length)
@@ -64,11 +69,10 @@ def _fitted_all(
     each = [Series(np.asarray(row)[None]) for row in rows]
     dtype = torch.float64 if any(one.dtype == torch.float64 for one in each) else torch.float32
     each = [one.changed(partial(Tensor.to, dtype=dtype), dtype) for one in each]
-    if missing == "raise":
-        _refuse(data, key, sum(_look(data, key, one) for one in each))
+    holes = _holes(data, key, each, missing)
     x = torch.empty(len(rows), len(rows[0]), steps, dtype=dtype)
     for place, one in enumerate(each):
-        x[place] = _fitted(_filled(data, key, one, missing)[:][0], steps, unequal)
+        x[place] = _fitted(_filled(one, missing, holes[place])[:][0], steps, unequal)
     padded = torch.tensor([min(one, steps) for one in own])
     return x, padded if unequal == "pad" and len(lengths) > 1 else None
 
@@ -92,12 +96,21 @@ def _check(data: str, key: str, given: Any, dimensions: int) -> None:
         )
 
 
-def _refuse(data: str, key: str, holes: int) -> None:
-    if holes:
+def _holes(data: str, key: str, each: Sequence[Series], missing: str) -> list[int]:
+    """How many values each lacks; refused without a policy, otherwise told."""
+    holes = [_look(data, key, one) for one in each]
+    total = sum(holes)
+    if total and missing == "raise":
         raise ValueError(
-            f"data: {data}: {key} has {holes} NaN; choose missing='linear', 'forward_backward' or "
+            f"data: {data}: {key} has {total} NaN; choose missing='linear', 'forward_backward' or "
             "'zero'"
         )
+    if total:
+        _log.info(
+            "data: %d of %d values of %s were missing: filled by missing=%r",
+            *(total, sum(one.shape.numel() for one in each), key, missing),
+        )
+    return holes
 
 
 def _look(data: str, key: str, x: Series) -> int:
@@ -111,10 +124,7 @@ def _look(data: str, key: str, x: Series) -> int:
     return holes
 
 
-def _filled(data: str, key: str, x: Series, missing: str) -> Series:
-    holes = _look(data, key, x)
-    if holes and missing == "raise":
-        _refuse(data, key, holes)
+def _filled(x: Series, missing: str, holes: int) -> Series:
     return x.changed(partial(_fill, missing)) if holes else x
 
 

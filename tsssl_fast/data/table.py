@@ -104,6 +104,8 @@ def recordings(table: Table, has_header: bool) -> Recordings:
         form = "wide" if _is_wide(table, has_header) else "long"
         if form == "wide":
             table.notes.append("a row per series (table='long' says otherwise)")
+        elif not has_header:
+            table.notes.append("no header: a row per step (table='wide' says otherwise)")
     read = _wide(table, has_header) if form == "wide" else _long(table)
     return replace(read, notes=[*table.notes, *read.notes])
 
@@ -125,6 +127,18 @@ def _is_wide(table: Table, has_header: bool) -> bool:
     return sum(counted) > len(table.header) / 2 and max(counted, default=0) >= LEAST_STEPS
 
 
+def _may_be_label(table: Table) -> bool:
+    """Whether the first column of a table without a header is no step of the series."""
+    name = table.header[0]
+    if name in table.roles.get("values", "").split(","):
+        return False
+    values = table.numbers(name)
+    if values is None or (values[np.isfinite(values)] % 1 == 0).all():
+        return True
+    table.notes.append("no header, and fractions in the first column: no labels")
+    return False
+
+
 def _counting(header: Sequence[str]) -> dict[str, list[str]]:
     """Channel -> its columns in order, of columns whose names count up without a gap."""
     found: dict[str, list[tuple[int, str]]] = {}
@@ -142,7 +156,7 @@ def _counting(header: Sequence[str]) -> dict[str, list[str]]:
 
 def _wide(table: Table, has_header: bool) -> Recordings:
     roles = dict(table.roles)
-    if not has_header and "label" not in roles:
+    if not has_header and "label" not in roles and _may_be_label(table):
         roles["label"] = table.header[0]
         table.notes.append("no header: the first column is the label")
     table.roles = roles
@@ -267,14 +281,14 @@ def _channels(table: Table, order: roles_of.Order, runs: Any) -> list[str]:
         left += [f"{name} (rises in equal steps: a time)" for name in clocks]
     elif clocks:
         left += [f"{name} (rises in equal steps: another time)" for name in clocks]
+    rest = f"; left out: {_list(left)}" if left else ""
     if not channels:
         raise ValueError(
-            f"data: {table.path}: no channels; accepted: a column of numbers beside "
+            f"data: {table.path}: no channels{rest}; accepted: a column of numbers beside "
             f"{_list([*roles.values(), *clocks])}"
         )
     told = [role for role in ("series", "label", "group") if role in roles]
     known = "".join(f"; {role}: {roles[role]}" for role in told)
-    rest = f"; left out: {_list(left)}" if left else ""
     table.notes.append(f"channels: {_list(channels)}{known}{rest}")
     return channels
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tsssl_fast.data import stored
 from tsssl_fast.data.reading import UNITS
 from tsssl_fast.data.recordings import Recordings, Split, clock
 
@@ -33,7 +34,7 @@ def unit_of(name: str, values: np.ndarray, given: str) -> tuple[str, str]:
     for unit, (low_end, high_end) in EPOCHS.items():
         if low_end <= size < high_end:
             return unit, "since 1970, by its size"
-    return "s", "assumed; time_unit says otherwise"
+    return "s", "assumed; time_unit= says otherwise"
 
 
 def whole(column: Any) -> np.ndarray | None:
@@ -77,8 +78,8 @@ def is_of_day(column: Any) -> bool:
 def dates(path: Path, column: Any, name: str, line: Callable[[int], int]) -> tuple[np.ndarray, str]:
     """Seconds of a column of dates, from the earliest, and how they were read; line: of a row.
 
-    ISO 8601, or another form that reads one way only. Times of day count on past midnight. Raises
-    ValueError otherwise.
+    ISO 8601, or another form of which the column as a whole reads one way only. Times of day count
+    on past midnight. Raises ValueError otherwise.
     """
     import pandas as pd
 
@@ -89,11 +90,11 @@ def dates(path: Path, column: Any, name: str, line: Callable[[int], int]) -> tup
         if stamps.isna().any():
             both = [
                 pd.to_datetime(cells, errors="coerce", format="mixed", dayfirst=first, utc=True)
-                for first in (False, True)
+                for first in _orders(cells)
             ]
             kept = [stamps for stamps in both if not stamps.isna().any()]
             if not kept:
-                row = int(np.flatnonzero(both[0].isna() & both[1].isna())[:1].sum())
+                row = int(np.flatnonzero(both[0].isna() & both[-1].isna())[:1].sum())
                 raise ValueError(
                     f"data: {path}: column {name!r} holds {cells.iloc[row]!r} in line {line(row)}; "
                     "accepted: a number or a date such as 2024-01-31 12:00:00.5 for the time"
@@ -120,11 +121,20 @@ def dates(path: Path, column: Any, name: str, line: Callable[[int], int]) -> tup
     return found, how
 
 
+def _orders(cells: Any) -> tuple[bool, ...]:
+    """Whether the day stands first: both, or what numbers above 12 in one of the places leave."""
+    fields = cells.str.extract(r"^(\d{1,2})[./-](\d{1,2})[./-]").astype(float)
+    if fields.isna().any(axis=None):
+        return False, True
+    months = fields.max() <= 12
+    return tuple(first for first in (False, True) if months[int(first)]) or (False, True)
+
+
 def resampled(read: Recordings, hertz: float) -> Recordings:
     """Every series on steps of 1 / hertz seconds from its first stamp, linearly between stamps.
 
     Labels per step are those of the nearest stamp. Steps inside a pause of more than three median
-    steps are NaN. Raises ValueError without time stamps.
+    steps are NaN. Raises ValueError without time stamps, and for more steps than memory holds.
     """
     splits: dict[str, Split] = {}
     pauses = 0
@@ -134,6 +144,7 @@ def resampled(read: Recordings, hertz: float) -> Recordings:
                 f"resample: {hertz:g} Hz, and {read.name} has no time stamps; accepted: with a "
                 "time column"
             )
+        _check_steps(read, split, hertz)
         rows, labels, seconds = [], [], []
         median = _median(split.seconds)
         for index, stamps in enumerate(split.seconds):
@@ -156,6 +167,17 @@ def resampled(read: Recordings, hertz: float) -> Recordings:
         splits[key] = Split(rows, per_step, split.groups, split.ids, seconds)
     note = f"resampled to {hertz:g} Hz; {pauses} pauses are missing values"
     return read.with_splits(splits, note)
+
+
+def _check_steps(read: Recordings, split: Split, hertz: float) -> None:
+    """A stamp far from the others, such as 0 among those since 1970, makes any number of steps."""
+    spans = [float(stamps[-1] - stamps[0]) for stamps in split.seconds or ()]
+    held = 8.0 * hertz * sum(spans) * (len(split.x[0]) + 2)
+    if held > stored.memory() / 2:
+        raise ValueError(
+            f"resample: {hertz:g} Hz, and a series of {read.name} lasts {max(spans):.3g} s, which "
+            f"is {held / 1e9:.3g} GB; accepted: fewer Hz, or time stamps without a stray one"
+        )
 
 
 def _linear(grid: np.ndarray, stamps: np.ndarray, channel: np.ndarray) -> np.ndarray:

@@ -11,10 +11,10 @@ from tsssl_fast.training.finetune import FineTuned, fine_tune, write_finetuned
 from tsssl_fast.training.following import follow
 from tsssl_fast.training.loop import State, fit
 from tsssl_fast.training.monitor import CollapseWarning, Monitor
-from tsssl_fast.training.pretrain import pretrain
+from tsssl_fast.training.pretrain import pretrain, scaling_of
 from tsssl_fast.training.profile import StepProfile
 from tsssl_fast.training.settings import Settings
-from tsssl_fast.training.shipped import is_shipped, scaling_of, shipped, shipped_start
+from tsssl_fast.training.shipped import is_shipped, shipped, shipped_start
 from tsssl_fast.training.stages import DistinctBatches, Stages, distinct_batches, fit_stages
 
 __all__ = [

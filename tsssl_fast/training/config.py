@@ -72,7 +72,7 @@ class Config(Settings):
 
         Raises ValueError where it needs labels and there are none.
         """
-        if not getattr(METHODS[self.method], "__self__", Method).needs_labels:
+        if not needs_labels(self.method):
             return data
         if not data.classes:
             raise ValueError(f"data: no labels; method {self.method} needs them")
@@ -122,6 +122,12 @@ class Config(Settings):
     def as_dict(self) -> dict[str, Any]:
         """The settings in plain values, as checkpoints and YAML files have them."""
         return asdict(self)
+
+
+def needs_labels(method: str) -> bool:
+    """Whether the method of that name learns from labels."""
+    found: bool = getattr(METHODS[method], "__self__", Method).needs_labels
+    return found
 
 
 # In the order for readers: what is trained, then how.

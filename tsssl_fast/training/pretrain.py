@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tsssl_fast.data import Dataset, Reading, Scaling, Series
@@ -24,7 +25,7 @@ from tsssl_fast.training.monitor import Monitor
 from tsssl_fast.training.profile import StepProfile
 from tsssl_fast.training.writer import LOG, Writer
 
-__all__ = ["LOG", "Progress", "Run", "describe", "pretrain"]
+__all__ = ["LOG", "Progress", "Run", "describe", "pretrain", "scaling_of"]
 
 _log = logging.getLogger("tsssl_fast")
 
@@ -87,20 +88,20 @@ def pretrain(
     """
     out = Path(out)
     if resume and overwrite:
-        raise ValueError("resume, overwrite: both are True; accepted: one of them")
+        raise ValueError("resume: with overwrite=True; accepted: one of them")
     data = config.usable(data)
     config = config.resolved(data)
     device(config.device)
     method = config.build(data.channels, data.length, texts=_checked(texts, data))
     check_rows(method, len(data.x_train), config)
-    scaling = Scaling.fit(data.x_train, config.scaling, config.scale_group)
+    scaling = scaling_of(data, config.scaling, config.scale_group)
     _name_constant_channels(data)
     description = _with_texts(describe(data), texts)
     state = None
     if (out / checkpoint.NAME).exists() and not overwrite:
         if not resume:
             raise FileExistsError(
-                f"out: {out} holds a checkpoint; accepted: an empty folder, resume or overwrite"
+                f"out: {out} holds a checkpoint; accepted: another, resume=True or overwrite=True"
             )
         state = _continue(checkpoint.read(out), config, description, out)
     if profile is not None and config.accumulate > 1:
@@ -142,6 +143,19 @@ def pretrain(
         )
         writer.close()
     return Run(method, scaling, config)
+
+
+def scaling_of(data: Dataset, kind: str = "standard", group: int = 1) -> Scaling:
+    """Fitted on the steps of the train series that are no padding. Raises as `Scaling.fit`."""
+    lengths = data.lengths_train
+    if lengths is None:
+        return Scaling.fit(data.x_train, kind, group)
+    own = [
+        row[:, :n]
+        for start, part in blocks(data.x_train)
+        for row, n in zip(part, lengths[start : start + len(part)].tolist(), strict=True)
+    ]
+    return Scaling.fit(torch.cat(own, dim=1)[None], kind, group)
 
 
 def _checked(texts: Sequence[str] | None, data: Dataset) -> Sequence[str] | None:

@@ -3,17 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from tsssl_fast import encoders
 from tsssl_fast.data import Dataset, Scaling
-from tsssl_fast.data.stored import blocks
 from tsssl_fast.encoders import weights
 from tsssl_fast.training.config import Config
-from tsssl_fast.training.pretrain import describe
+from tsssl_fast.training.pretrain import describe, scaling_of
 
-__all__ = ["is_shipped", "scaling_of", "shipped", "shipped_start"]
+__all__ = ["is_shipped", "shipped", "shipped_start"]
 
 
 def is_shipped(checkpoint: Path | str | None) -> bool:
@@ -21,19 +19,6 @@ def is_shipped(checkpoint: Path | str | None) -> bool:
     if checkpoint is None:
         return True
     return str(checkpoint) in weights.NAMES and not Path(checkpoint).exists()
-
-
-def scaling_of(data: Dataset, kind: str = "standard", group: int = 1) -> Scaling:
-    """Fitted on the steps of the train series that are no padding. Raises as `Scaling.fit`."""
-    lengths = data.lengths_train
-    if lengths is None:
-        return Scaling.fit(data.x_train, kind, group)
-    own = [
-        row[:, :n]
-        for start, part in blocks(data.x_train)
-        for row, n in zip(part, lengths[start : start + len(part)].tolist(), strict=True)
-    ]
-    return Scaling.fit(torch.cat(own, dim=1)[None], kind, group)
 
 
 def shipped(name: str, data: Dataset, full: bool = False) -> tuple[nn.Module, Scaling]:

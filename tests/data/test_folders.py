@@ -1,0 +1,73 @@
+"""Folders with a file per recording: labels that some files lack, identifiers, archives' pairs."""
+
+import pytest
+
+from tsssl_fast import data
+
+
+def steps(*columns, header="time,x"):
+    """A table of six steps; columns: a value for all of them, or one for each."""
+    rows = [[str(c[t] if isinstance(c, (list, str)) else c) for c in columns] for t in range(6)]
+    lines = [",".join([f"{t / 10}", *row]) for t, row in enumerate(rows)]
+    return "\n".join([header, *lines]) + "\n"
+
+
+def test_files_of_one_activity_and_files_of_several(write, tmp_path):
+    ramp = [0, 1, 2, 3, 4, 5]
+    write("walks/a.csv", steps(ramp, "sssswww", header="time,x,activity"))
+    write("walks/b.csv", steps(ramp, "wwwwww", header="time,x,activity"))
+    write("walks/c.csv", steps(ramp, header="time,x"))
+    loaded = data.load(tmp_path / "walks", window="2", labels=False)
+    assert loaded.classes == ("s", "w")
+    assert loaded.y_train.tolist() == [0, 0, 1, 1, 1, 1, -1, -1, -1]
+    assert loaded.ids_train[::3] == ("a@0", "b@0", "c@0")
+
+
+@pytest.mark.parametrize("last", [steps([7] * 6, [""] * 6, header="time,x,label"), steps([7] * 6)])
+def test_files_without_a_label_are_counted(write, tmp_path, told, last):
+    for name, label in (("a", "sit"), ("b", "walk")):
+        write(f"walks/{name}.csv", steps([1] * 6, [label] * 6, header="time,x,label"))
+    write("walks/c.csv", last)
+    loaded = data.load(tmp_path / "walks")
+    assert loaded.classes == ("sit", "walk")
+    assert loaded.y_train.tolist() == [0, 1, -1]
+    assert "data: train split: 1 of 3 series have no label" in told()
+    assert len(loaded.only_train(loaded.y_train >= 0).x_train) == 2
+
+
+def test_a_whole_number_of_each_file_is_no_channel(write, tmp_path, told):
+    for number, trial in enumerate((3, 3, 8)):
+        columns = ([trial] * 6, [trial + 1] * 6, [number * t % 4 for t in range(6)])
+        write(f"trials/{number}.csv", steps(*columns, header="time,trial,run,x"))
+    loaded = data.load(tmp_path / "trials", labels=False)
+    assert loaded.channel_names == ("x",)
+    assert loaded.x_train[2].tolist() == [[0, 2, 0, 2, 0, 2]]
+    assert loaded.groups.tolist() == [0, 0, 1]
+    lines = told()
+    assert "data: group: trial, a whole number constant within every file" in lines
+    assert "data: left out: run (constant within every file)" in lines
+    # What is named stands.
+    named = data.load(tmp_path / "trials", labels=False, columns={"values": "trial,x"})
+    assert named.channel_names == ("trial", "x")
+    (tmp_path / "trials" / "0.csv").unlink()
+    write("trials/1.csv", steps([0.5] * 6, [8] * 6, [2] * 6, header="time,trial,run,x"))
+    same = data.load(tmp_path / "trials", labels=False)
+    assert same.channel_names == ("trial", "x")
+
+
+def test_folders_are_groups_beside_a_whole_number_of_each_file(write, tmp_path):
+    for number, trial in enumerate((3, 4, 5)):
+        text = steps([trial] * 6, [number] * 5 + [9], "abc"[number] * 6, header="time,n,x,label")
+        write(f"trials/s{number // 2}/{number}.csv", text)
+    loaded = data.load(tmp_path / "trials")
+    assert loaded.channel_names == ("x",)
+    assert loaded.groups.tolist() == [0, 0, 1]
+
+
+def test_a_folder_of_an_archives_pair_keeps_its_test_split(write, tmp_path):
+    head = "@problemName T\n@classLabel true a b\n@data\n"
+    write("T/T_TRAIN.ts", head + "1,2:a\n3,4:b\n5,6:a\n")
+    write("T/T_TEST.ts", head + "7,8:b\n")
+    loaded = data.load(tmp_path / "T")
+    assert (loaded.name, len(loaded.x_train), len(loaded.x_test)) == ("T", 3, 1)
+    assert loaded.y_test.tolist() == [1]
