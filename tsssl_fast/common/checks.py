@@ -75,13 +75,18 @@ def positive(name: str, value: float) -> float:
     return float(value)
 
 
-def positive_values(name: str, x: Tensor) -> None:
-    """A tensor of finite numbers above zero, where its values lie on the CPU and are known: neither
-    traced nor transformed. On a GPU whoever looks waits for it; the loss is NaN there."""
+def values_are_known(x: Tensor) -> bool:
+    """Whether they lie on the CPU, neither traced nor transformed. On a GPU whoever looks waits."""
     if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
-        return
+        return False
     transformed = torch._C._functorch.maybe_current_level() is not None
-    if transformed or torch._C._len_torch_dispatch_stack():
+    return not transformed and not torch._C._len_torch_dispatch_stack()
+
+
+def positive_values(name: str, x: Tensor) -> None:
+    """A tensor of finite numbers above zero, where its values are known; elsewhere the loss is
+    NaN."""
+    if not values_are_known(x):
         return
     if x.dim() == 0:
         least = most = x.detach().item()

@@ -1,9 +1,7 @@
 """SupContrast's loss (HobbitLong/SupContrast, losses.py).
 
 Where the results differ from its code, on purpose: a row without a positive (one view, a class of
-one) contributes 0 to the mean, as in the code's last version (earlier ones give NaN); logits are
-finite at any size: of 64 equal rows of dot products with logits of 4000 the loss is log 63 =
-4.143135 to 1.2e-4, half the distance of float32 numbers there; the code has all digits.
+one) contributes 0 to the mean, as in the code's last version (earlier ones give NaN).
 """
 
 import torch
@@ -45,6 +43,9 @@ class SupConLoss(DeclaredModule):
             raise ValueError("labels, mask: both given; accepted: one of them")
         count, views = features.shape[:2]
         keys = features.flatten(2).transpose(0, 1).flatten(0, 1)
+        dtype = torch.promote_types(keys.dtype, torch.float32)
+        if _loses_digits(keys, self.temperature):
+            keys = keys.double()
         anchors = count if self.contrast_mode == "one" else len(keys)
         if mask is not None:
             loss = self._masked(keys, anchors, views, mask)
@@ -62,7 +63,7 @@ class SupConLoss(DeclaredModule):
                 skip_diagonal=not alone,
             )
             loss = mean_log_loss(found).mean()
-        return loss * (self.temperature / self.base_temperature)
+        return (loss * (self.temperature / self.base_temperature)).to(dtype)
 
     def _masked(self, keys: Tensor, anchors: int, views: int, mask: Tensor) -> Tensor:
         """Soft targets: each row of the mask over its sum."""
@@ -81,3 +82,13 @@ class SupConLoss(DeclaredModule):
             pair_mask=apart,
             normalize=False,
         )
+
+
+def _loses_digits(rows: Tensor, temperature: float) -> bool:
+    """Whether logits may be so large that a difference of float32's log-sums is off: rows that are
+    no unit rows. Where values are not known, as in a graph and on a GPU, float32 stays: of 64
+    equal rows with logits of 4000 the loss is then log 63 to 1.2e-4."""
+    if not (rows.numel() and checks.values_are_known(rows)):
+        return False
+    longest = rows.detach().float().square().sum(dim=1).amax()
+    return bool(longest > 64 * temperature)
