@@ -13,9 +13,10 @@ import pytest
 import torch
 from toy import dataset
 
-from tsssl_fast import encoders
+from tsssl_fast import encoders, training
 from tsssl_fast.data import SCALINGS
 from tsssl_fast.methods import METHODS
+from tsssl_fast.report import gallery
 from tsssl_fast.training import Config, checkpoint, load_encoder
 from tsssl_fast.training.views import PRESETS
 
@@ -304,10 +305,24 @@ def test_augment_draws_every_operation_also_of_series_of_unequal_length(tmp_path
     status, text, error = command(*given, "--unequal", "pad", "--index", 2, "--json")
     assert status == 0, error
     assert json.loads(text) == {"picture": str(file), "series": 2, "data": str(unequal)}
-    assert file.read_bytes()[:4] == b"\x89PNG"
+    drawn = file.read_bytes()
+    assert drawn[:4] == b"\x89PNG"
+    options = ("--unequal", "pad", "--index", 2, "--device", "cpu")
+    assert command(*given, *options)[0] == 0
+    if not torch.cuda.is_available():
+        assert file.read_bytes() == drawn
     status, _, error = command(*given, "--unequal", "pad", "--index", 9999)
     assert status != 0
     assert "--index: 9999; accepted: 0 to" in error
+
+
+def test_augment_draws_on_the_device(tmp_path, npz, command, monkeypatch):
+    seen = []
+    monkeypatch.setattr(training, "device", torch.device)
+    monkeypatch.setattr(gallery, "draw", lambda x, *_, **__: seen.append((x.device.type, x.dtype)))
+    words = ("augment", npz, "--out", tmp_path / "x.png", "--device", "meta")
+    assert command(*words)[0] == 0
+    assert seen == [("meta", torch.float32)]
 
 
 def test_report_finetune_and_export(tmp_path, npz, command):

@@ -7,8 +7,9 @@ import re
 
 import numpy as np
 import pytest
+import torch
 
-from tsssl_fast import cli
+from tsssl_fast import cli, training
 from tsssl_fast.evaluate import interval
 from tsssl_fast.report import page
 from tsssl_fast.report.html import MEANING
@@ -92,3 +93,26 @@ def test_export_says_one_line(run, command, recwarn):
     assert (status, told) == (0, "")
     assert text == f"{out}: simclr encoder of t, (N, 2, 32) -> (N, 256)\n"
     assert [str(w.message) for w in recwarn if not issubclass(w.category, UNSEEN)] == []
+
+
+@pytest.mark.clean_memory
+def test_an_encoder_is_tried_on_a_device_and_written_for_the_cpu(run, command, monkeypatch):
+    seen, out = [], run / "tried.pt2"
+
+    def look(_, given):
+        seen.append(given[0].device.type)
+
+    monkeypatch.setattr(training, "device", torch.device)
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(look)
+    try:
+        words = ("export", "--checkpoint", run / "run", "--out", out, "--device", "meta")
+        status, _, told = command(*words)
+    finally:
+        hook.remove()
+    assert status == 0, told
+    assert seen[0] == "meta"
+    program = torch.export.load(out)
+    assert {weight.device.type for weight in program.state_dict.values()} == {"cpu"}
+    encoder, scaling, _ = training.load_encoder(run / "run")
+    x = torch.randn(3, 2, 32)
+    assert torch.allclose(program.module()(x), encoder(scaling(x)), atol=1e-5)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from tsssl_fast import training
 from tsssl_fast.data import Scaling
 from tsssl_fast.training import checkpoint
 
@@ -99,6 +100,27 @@ def test_fine_tuning_into_a_folder_in_use_is_refused_before_it_trains(tmp_path, 
         assert f"--out: {out} is being written by process {owner.pid}; accepted" in told
     finally:
         owner.communicate()
+
+
+def test_of_two_fine_tunings_into_one_folder_the_later_is_refused(
+    tmp_path, command, run, monkeypatch
+):
+    out, fine_tune, later = tmp_path / "tuned", training.fine_tune, []
+    words = ("finetune", "--checkpoint", run, "--data", tmp_path / "t.csv", "--out", out)
+    words += ("--test-share", 0.25, "--epochs", 1)
+
+    def meanwhile(*given, **named):
+        monkeypatch.setattr(training, "fine_tune", fine_tune)
+        later.append(command(*words, "--overwrite"))
+        return fine_tune(*given, **named)
+
+    monkeypatch.setattr(training, "fine_tune", meanwhile)
+    status, _, told = command(*words)
+    assert status == 0, told
+    [(status, text, told)] = later
+    assert (status, text) == (1, "")
+    assert f"--out: {out} is being written by process" in told
+    assert {p.name for p in out.iterdir()} == {"checkpoint.pt", "log.csv"}
 
 
 def test_a_run_that_is_there_names_the_flags(tmp_path, command, run):

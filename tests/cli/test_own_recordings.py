@@ -194,12 +194,14 @@ def test_a_device_that_is_not_there_is_one_line(tmp_path, command):
         ("cuda", ("pretrain", *common, *out, *RECIPE)),
         ("cuda:1", ("demo", *out)),
         ("mps", ("evaluate", *common, "--checkpoint", tmp_path / "run")),
+        ("cuda", ("export", "--checkpoint", tmp_path / "run", "--out", tmp_path / "run.pt2")),
+        ("cuda:1", ("augment", tmp_path / "t.npz", "--out", tmp_path / "run.png")),
     ):
         status, text, error = command(*words, "--device", device)
         assert (status, text) == (1, "")
         assert error.count("\n") == 1
         assert f"--device: '{device}' is not on this machine; accepted here: auto, cpu" in error
-    assert not (tmp_path / "run").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["t.npz"]
 
 
 READERS = ("pretrain", "evaluate", "finetune", "embed", "augment", "inspect")

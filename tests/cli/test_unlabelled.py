@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tsssl_fast import evaluate
+from tsssl_fast import data, evaluate
 from tsssl_fast.methods import METHODS, Method
 from tsssl_fast.training import checkpoint
 
@@ -35,6 +35,19 @@ FILES = {
     "t.csv": csv,
     "t.ts": ts,
 }
+REFUSED = {
+    "several.npz": (npz(y_train=np.zeros((16, 3))), "y_train has shape (16, 3); accepted: (16,)"),
+    "mixed.npz": (
+        npz(y=np.array([*"abcdefgh", None, 1, 2.5, {}, *range(4)], object)),
+        "array y holds Python objects, which are not unpickled",
+    ),
+    "names.npz": (
+        npz(y_train=np.arange(16) % 2, classes=np.array(["a", None], object)),
+        "array classes holds Python objects, which are not unpickled",
+    ),
+    "apart.npz": (npz(y_test=np.arange(4)), "y_test, and no array X_test; accepted: both"),
+}
+FILES |= {name: write for name, (write, _) in REFUSED.items()}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -48,6 +61,32 @@ def test_pre_training_that_looks_at_no_label(tmp_path, command, name):
     kept = checkpoint.read(run)["data"]
     assert (kept["classes"], kept["train_series"]) == ([], 16)
     assert "knn" not in (run / "log.csv").read_text()
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_labels_that_can_not_be_used_are_refused_where_they_are_looked_at(tmp_path, command, name):
+    write, message = REFUSED[name]
+    write(tmp_path / name)
+    words = ("pretrain", "--data", tmp_path / name, "--out", tmp_path / "run", *RECIPE)
+    status, text, error = command(*words)
+    assert (status, text) == (1, "")
+    assert error.startswith(f"tsssl-fast: error: data: {tmp_path / name}: {message}")
+    assert command("inspect", tmp_path / name)[0] == 1
+    status, _, told = command(*words, "--unlabelled", "--test-share", 0.25)
+    assert status == 0, told
+
+
+def test_windows_are_cut_without_a_look_at_labels_and_test_series_are_those_of_evaluation(tmp_path):
+    file = tmp_path / "t.npz"
+    np.savez(file, X=X, y=np.arange(16 * 24).reshape(16, 24) % 5)
+    assert len(data.load(file, labels=None, window="8").x_train) == 48
+    with pytest.raises(ValueError, match="left out below label_share"):
+        data.load(file, labels=False, window="8")
+    np.savez(file, X=X, y=np.arange(16) // 4)
+    seen, known = (data.load(file, labels=how, test_share=0.25) for how in (None, True))
+    assert seen.ids_test == known.ids_test
+    assert (seen.classes, known.classes) == ((), ("0", "1", "2", "3"))
+    assert (seen.y_train == data.NONE).all()
 
 
 def test_labels_that_are_looked_at_are_in_the_log(tmp_path, command):

@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from cases.augment import series
+from matplotlib import image
 
 from tsssl_fast import augment
 from tsssl_fast.report import gallery
@@ -27,6 +28,14 @@ def test_the_picture_is_written(tmp_path):
     command = [sys.executable, "-m", "tsssl_fast.report.gallery", str(file)]
     subprocess.run(command, check=True, timeout=120)
     assert file.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_picture_is_the_same_on_a_device(tmp_path, on_device):
+    shown = []
+    for name, device in (("here.png", on_device), ("cpu.png", "cpu")):
+        gallery.draw(gallery.gesture(60).to(device), tmp_path / name)
+        shown.append(image.imread(tmp_path / name))
+    assert shown[0] == pytest.approx(shown[1], abs=0.02)
 
 
 def test_only_one_series_can_be_drawn(tmp_path):

@@ -4,7 +4,8 @@ import logging
 import sys
 import time
 import warnings
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -175,7 +176,6 @@ def finetune(
     training.device(given["device"])
     how, series, encoder, scaling, content = _to_tune(checkpoint, data, given)
     config = training.Config(**content["config"])
-    _check_out(out, overwrite)
     trained = content["data"]["channels"], content["data"]["length"]
     if from_scratch:
         encoder = replace(config, init="").build_encoder(*trained)
@@ -191,19 +191,23 @@ def finetune(
         progress(row)
         return limit is not None and time.monotonic() - start >= limit
 
-    with EpochsBar(f"{config.method}, fine-tuning", settings.epochs) as progress:
-        tuned = training.fine_tune(
-            *(encoder, scaling, series, settings),
-            views=pipeline,
-            fraction=fraction,
-            smoothing=smoothing,
-            on_epoch=epoch,
-            **lower,
-        )
     saved = replace(config, options=dict(config.options))
-    training.write_finetuned(
-        *(out, tuned, saved, content["data"], scaling, series, len(rows)), reading=how, log=rows
-    )
+    with _held(out, overwrite):
+        with EpochsBar(f"{config.method}, fine-tuning", settings.epochs) as progress:
+            tuned = training.fine_tune(
+                *(encoder, scaling, series, settings),
+                views=pipeline,
+                fraction=fraction,
+                smoothing=smoothing,
+                on_epoch=epoch,
+                **lower,
+            )
+        training.write_finetuned(
+            *(out, tuned, saved, content["data"], scaling, series, len(rows)),
+            reading=how,
+            log=rows,
+            held=True,
+        )
     m = tuned.metrics
     text = (
         f"{config.method}, {'from scratch' if from_scratch else 'fine-tuned'} on {series.name} "
@@ -226,15 +230,18 @@ def finetune(
     )
 
 
-def _check_out(out: Path, overwrite: bool) -> None:
-    """Before anything is trained."""
+@contextmanager
+def _held(out: Path, overwrite: bool) -> Iterator[None]:
+    """The folder of a run from before it trains until it is written; refused where it is in use or
+    holds a checkpoint."""
     from tsssl_fast import training
     from tsssl_fast.training.lock import locked
 
-    if training.locate(out).exists() and not overwrite:
-        raise FileExistsError(f"out: {out} holds a checkpoint; accepted: another, or --overwrite")
     with locked(out):
-        pass  # another run is writing there
+        if training.locate(out).exists() and not overwrite:
+            accepted = "another, or --overwrite"
+            raise FileExistsError(f"out: {out} holds a checkpoint; accepted: {accepted}")
+        yield
 
 
 def _to_tune(checkpoint: Path, data: str, given: dict[str, Any]) -> tuple[Any, ...]:
@@ -376,16 +383,24 @@ def _follow(checkpoint: Path, data: str, out: Path, how: Any, place: Any, as_jso
 def export(
     checkpoint: Checkpoint,
     out: Annotated[Path, typer.Option(help="Such as encoder.pt2, or encoder.onnx for ONNX.")],
+    device: Annotated[
+        str,
+        typer.Option(
+            help="Where the encoder is tried first: auto, cpu, cuda, cuda:1 or mps. What is "
+            "written is traced on the CPU and loads there."
+        ),
+    ] = "auto",
     as_json: Json = False,
 ) -> None:
     """Write the encoder with its scaling as a torch.export program or an ONNX model."""
     from tsssl_fast import training
     from tsssl_fast.cli.progress import RowsBar
 
+    place = training.device(device)
     with RowsBar("exporting", None), warnings.catch_warnings():
         # torch says it of weights in one storage, which load alike.
         warnings.filterwarnings("ignore", message="No complete tensor found in the group")
-        about = training.export(checkpoint, out)
+        about = training.export(checkpoint, out, device=place)
     text = (
         f"{out}: {about['method']} encoder of {about['data']}, (N, {about['channels']}, "
         f"{about['length']}) -> (N, {about['features']})"

@@ -70,7 +70,11 @@ def pretrain(
         typer.Option(help="A text file, a line for each train series; --method clip learns it."),
     ] = None,
     unlabelled: Annotated[
-        bool, typer.Option(help="Look at no label: without kNN accuracy in the log.")
+        bool,
+        typer.Option(
+            help="Look at no label, but for the classes by which --test-share draws: without kNN "
+            "accuracy in the log."
+        ),
     ] = False,
     resume: Annotated[
         bool, typer.Option(help="Continue the run in --out; with more --epochs, go on to these.")
@@ -101,9 +105,9 @@ def pretrain(
     how = reading(given, kept, data)
     settings = _settings(kept, config, given)
     limit = seconds("max-time", max_time)
-    series = load(data, labels=False, reading=how, in_memory=False)
     if unlabelled:
-        series = _without_labels(series, settings.method)
+        _check_unlabelled(settings.method)
+    series = load(data, labels=None if unlabelled else False, reading=how, in_memory=False)
     series = settings.usable(series)
     settings = settings.resolved(series)
     steps = training.StepProfile() if profile else None
@@ -148,17 +152,13 @@ def pretrain(
         print(steps.table(), file=sys.stderr if as_json else sys.stdout)
 
 
-def _without_labels(series: Any, method: str) -> Any:
-    import torch
-
-    from tsssl_fast.data import NONE
+def _check_unlabelled(method: str) -> None:
     from tsssl_fast.training.config import needs_labels
 
     if needs_labels(method):
         raise ValueError(
             f"unlabelled: method {method} learns from labels; accepted: without --unlabelled"
         )
-    return replace(series, classes=(), y_train=torch.full((len(series.x_train),), NONE))
 
 
 def _lines(path: Path | None) -> list[str] | None:
@@ -207,16 +207,19 @@ def augment(
     out: Annotated[Path, typer.Option(help="The picture, such as augment.png.")],
     index: Annotated[int, typer.Option(min=0, help="Which training series.")] = 0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Device = "auto",
     as_json: Json = False,
     **given: Any,
 ) -> None:
     """Draw what every augmentation makes of one series of DATA."""
     from tsssl_fast import data as datasets
+    from tsssl_fast import training
     from tsssl_fast.report import gallery
 
+    place = training.device(device)
     x = datasets.load(data, labels=False, reading=reading(given)).x_train
     if index >= len(x):
         raise ValueError(f"index: {index}; accepted: 0 to {len(x) - 1}")
-    gallery.draw(x[index], out, seed=seed)
+    gallery.draw(x[index].float().to(place), out, seed=seed)
     text = f"{out}: every augmentation of series {index} of {data}"
     say(as_json, text, picture=out, series=index, data=data)

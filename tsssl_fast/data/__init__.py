@@ -134,7 +134,7 @@ def none_of(y: Tensor) -> Tensor:
 def load(
     data: str | Path,
     *,
-    labels: bool = True,
+    labels: bool | None = True,
     reading: Reading | None = None,
     in_memory: bool = True,
     **settings: Any,
@@ -144,7 +144,8 @@ def load(
     Args:
         data: path or name.
         labels: whether labels must be there and every class of the test split in the train split;
-            False reads series for pre-training, with what labels there are.
+            False reads series for pre-training, with what labels there are; None looks at none, of
+            whatever shape or kind, but for the classes by which `test_share` draws.
         reading: how to read; settings: fields of `Reading`, instead of its.
         in_memory: False: series of more than 64 MB and of equal length are a `stored.Series`,
             whose rows are read from the file when they are asked for. Pre-training and embeddings
@@ -164,13 +165,22 @@ def load(
     how = Reading.of({**(reading.as_dict() if reading else {}), **settings})
     if reading is not None and "download" not in settings:
         how = replace(how, download=reading.download)
-    read, rate = prepared(data, how)
-    return _dataset(str(data), read, how, labels, rate, in_memory)
+    read, rate = prepared(data, how, labels)
+    return _dataset(str(data), read, how, bool(labels), rate, in_memory)
 
 
-def prepared(data: str | Path, reading: Reading) -> tuple[Recordings, float | None]:
-    """What a file holds, resampled, cut and split as it is asked for; and the sampling rate."""
+def prepared(
+    data: str | Path, reading: Reading, labels: bool | None = False
+) -> tuple[Recordings, float | None]:
+    """What a file holds, resampled, cut and split as it is asked for; and the sampling rate.
+
+    labels: as of `load`.
+    """
     read = readers.read(data, reading)
+    if read.refused and labels is not None:
+        raise ValueError(read.refused)
+    if labels is None and not reading.test_share:  # which draws as for evaluation
+        read = read.unlabelled()
     if reading.resample:
         read = times.resampled(read, reading.resample)
     rate, notes = windows.stated_rate(read, reading)
@@ -179,7 +189,7 @@ def prepared(data: str | Path, reading: Reading) -> tuple[Recordings, float | No
         read = windows.windowed(read, reading, rate)
     if reading.test_share:
         read = windows.split_off(read, reading)
-    return read, rate
+    return read if labels is not None else read.unlabelled(), rate
 
 
 def _dataset(

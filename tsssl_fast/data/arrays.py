@@ -28,6 +28,7 @@ LENGTHS_AT = 26  # of name and extra field in the local header of a zip member (
 MAPPED = 1 << 24  # bytes: from here on a member that is not compressed stays in its file
 KNOWN = {*(f"{n}_{s}" for n in ("X", "y", "subject") for s in ("train", "test"))}
 KNOWN |= {"subject", "classes", "channels"}
+LABELS = {"y_train", "y_test", "classes", *ALONE["y"]}
 AXES = {"NCT": (0, 1, 2), "NTC": (0, 2, 1)}
 
 
@@ -82,7 +83,14 @@ def series_of(path: Path, arrays: dict[str, Any], reading: Reading) -> Recording
         if known is not None and f"{key}_train" not in arrays:
             arrays[f"{key}_train"] = arrays[known]
             left.discard(known)
-    _check_kinds(path, {name: array for name, array in arrays.items() if name not in left})
+    taken = {name: array for name, array in arrays.items() if name not in left}
+    _check_kinds(path, {name: array for name, array in taken.items() if name not in LABELS})
+    refused: list[str] = []
+    try:
+        _check_kinds(path, {name: array for name, array in taken.items() if name in LABELS})
+    except ValueError as error:
+        refused.append(str(error))
+        arrays = {name: array for name, array in arrays.items() if name not in LABELS}
     if "X_train" not in arrays:
         have = ", ".join(sorted(arrays)[:8]) or "none"
         raise ValueError(
@@ -90,10 +98,10 @@ def series_of(path: Path, arrays: dict[str, Any], reading: Reading) -> Recording
         )
     for split in ("train", "test"):
         if f"y_{split}" in arrays and f"X_{split}" not in arrays:
-            raise ValueError(f"data: {path}: y_{split}, and no array X_{split}; accepted: both")
+            refused.append(f"data: {path}: y_{split}, and no array X_{split}; accepted: both")
     notes = [f"arrays left out: {', '.join(sorted(left)[:12])}"] if left else []
     splits = {
-        split: _split(path, split, arrays, reading, notes)
+        split: _split(path, split, arrays, reading, notes, refused)
         for split in ("train", "test")
         if f"X_{split}" in arrays
     }
@@ -101,7 +109,8 @@ def series_of(path: Path, arrays: dict[str, Any], reading: Reading) -> Recording
         tuple(str(name) for name in decoded(arrays.get(key, [])).reshape(-1))
         for key in ("classes", "channels")
     )
-    return Recordings(path.stem, splits, channels, classes or None, notes=notes)
+    first = refused[0] if refused else ""
+    return Recordings(path.stem, splits, channels, classes or None, notes=notes, refused=first)
 
 
 def _check_kinds(path: Path, arrays: Mapping[str, Any]) -> None:
@@ -114,22 +123,20 @@ def _check_kinds(path: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def _split(
-    path: Path, split: str, arrays: dict[str, Any], reading: Reading, notes: list[str]
+    path: Path,
+    split: str,
+    arrays: dict[str, Any],
+    reading: Reading,
+    notes: list[str],
+    refused: list[str],
 ) -> Split:
     x = _oriented(path, f"X_{split}", np.asarray(arrays[f"X_{split}"]), reading, notes)
     labels = None
     if f"y_{split}" in arrays:
-        y = decoded(arrays[f"y_{split}"])
-        if y.ndim == 2 and y.shape == (len(x), 1):
-            y = y[:, 0]
-        if y.ndim == 1 and len(x) == 1 and y.shape == (x.shape[2],) and x.shape[2] > 1:
-            y = y[None]  # a label per step of the only recording
-        labels = list(y) if y.shape == (len(x), x.shape[2]) else y
-        if y.shape not in ((len(x),), (len(x), x.shape[2])):
-            raise ValueError(
-                f"data: {path}: y_{split} has shape {y.shape}; accepted: ({len(x)},), or "
-                f"{(len(x), x.shape[2])} for a label per step"
-            )
+        try:
+            labels = _labels(path, split, arrays[f"y_{split}"], x)
+        except ValueError as error:
+            refused.append(str(error))
     groups = arrays.get(f"subject_{split}", arrays.get("subject" if split == "train" else ""))
     if groups is not None:
         groups = decoded(groups)
@@ -139,6 +146,20 @@ def _split(
                 f"X_{split}"
             )
     return Split(x, labels, groups, tuple(str(number) for number in range(len(x))))
+
+
+def _labels(path: Path, split: str, given: Any, x: np.ndarray) -> Any:
+    y = decoded(given)
+    if y.ndim == 2 and y.shape == (len(x), 1):
+        y = y[:, 0]
+    if y.ndim == 1 and len(x) == 1 and y.shape == (x.shape[2],) and x.shape[2] > 1:
+        y = y[None]  # a label per step of the only recording
+    if y.shape not in ((len(x),), (len(x), x.shape[2])):
+        raise ValueError(
+            f"data: {path}: y_{split} has shape {y.shape}; accepted: ({len(x)},), or "
+            f"{(len(x), x.shape[2])} for a label per step"
+        )
+    return list(y) if y.shape == (len(x), x.shape[2]) else y
 
 
 def _oriented(

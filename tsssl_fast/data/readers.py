@@ -79,7 +79,8 @@ def _file(path: Path, reading: Reading) -> Recordings:
         )
     notes = [*first.notes, *(note for note in second.notes if note not in first.notes)]
     splits = {"train": first.splits["train"], "test": second.splits["train"]}
-    return replace(first, name=name, splits=splits, notes=notes)
+    refused = first.refused or second.refused
+    return replace(first, name=name, splits=splits, notes=notes, refused=refused)
 
 
 def _pair(path: Path) -> dict[str, Path]:
@@ -120,9 +121,11 @@ def _folder(folder: Path, reading: Reading) -> Recordings:
     parts: dict[str, list[Part]] = {}
     first: Recordings | None = None
     notes: list[str] = []
+    refused = ""
     for file in files:
         found = READERS[file.suffix.lower()](file, reading)
         first = first or found
+        refused = refused or found.refused
         if found.channels != first.channels:
             raise ValueError(
                 f"data: {file}: channels {_list(found.channels)}; accepted: "
@@ -152,7 +155,9 @@ def _folder(folder: Path, reading: Reading) -> Recordings:
     splits = {
         key: _joined(found_parts, folders_are, per_step) for key, found_parts in parts.items()
     }
-    return replace(first, name=folder.name, channels=channels, splits=splits, notes=notes)
+    return replace(
+        first, name=folder.name, channels=channels, splits=splits, notes=notes, refused=refused
+    )
 
 
 def _without_identifiers(

@@ -52,7 +52,8 @@ class Recordings:
 
     splits: "train" and, where the file has one, "test". channels: their names, where they have any.
     classes: names of labels that are positions. regression: whether labels are targets, where the
-    file says so. notes: choices that were made, a line each.
+    file says so. notes: choices that were made, a line each. refused: why labels can not be used;
+    those are left out.
     """
 
     name: str
@@ -61,6 +62,11 @@ class Recordings:
     classes: Sequence[str] | None = None
     regression: bool | None = None
     notes: list[str] = field(default_factory=list)
+    refused: str = ""
+
+    def unlabelled(self) -> "Recordings":
+        splits = {key: replace(split, labels=None) for key, split in self.splits.items()}
+        return replace(self, splits=splits, classes=None, regression=None)
 
     def with_splits(self, splits: dict[str, Split], *notes: str) -> "Recordings":
         return replace(self, splits=splits, notes=[*self.notes, *notes])

@@ -60,13 +60,13 @@ def operations(channels: int) -> Mapping[str, Any]:
 def draw(series: Tensor, file: str | Path, *, seed: int = 0) -> None:
     """Draws one series (C, T) and what every operation makes of it into an image file.
 
-    MixUp and CutMix mix it with itself played backwards.
+    MixUp and CutMix mix it with itself played backwards. They run where the series is.
     Raises TypeError or ValueError for anything but a floating (C, T).
     """
     from matplotlib.figure import Figure
 
     checks.matrix("series", series)
-    x = series.detach().cpu().float()
+    x = series.detach().float()
     views = {"original": x}
     for name, operation in operations(len(x)).items():
         if isinstance(operation, augment.MixUp | augment.CutMix):
@@ -79,7 +79,7 @@ def draw(series: Tensor, file: str | Path, *, seed: int = 0) -> None:
     low, high = float(x.min()), float(x.max())
     margin = 0.3 * (high - low) + 1e-6
     for axes, (name, view) in zip(figure.subplots(rows, columns).flat, views.items(), strict=False):
-        axes.plot(view.T.numpy(), linewidth=0.8)
+        axes.plot(view.T.cpu().numpy(), linewidth=0.8)
         axes.set_title(name, fontsize=8)
         axes.set_ylim(low - margin, high + margin)
         axes.tick_params(labelbottom=False, labelleft=False, length=2)

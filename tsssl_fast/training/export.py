@@ -7,6 +7,7 @@ session = onnxruntime.InferenceSession("encoder.onnx")
 features = session.run(["features"], {"series": np.zeros((5, 9, 128), np.float32)})[0]
 """
 
+import copy
 import importlib.util
 import json
 import logging
@@ -38,13 +39,17 @@ class Pipeline(nn.Module):
         return features
 
 
-def export(checkpoint: str | Path, out: str | Path) -> dict[str, object]:
+def export(
+    checkpoint: str | Path, out: str | Path, *, device: str | torch.device = "cpu"
+) -> dict[str, object]:
     """Writes the encoder of a checkpoint with its scaling to `out`, in one step.
 
     The batch size is free, channels and length are those of the training data. A `.pt2` file is a
     program of `torch.export` and holds `tsssl_fast.json` beside it; a `.onnx` file is an ONNX model
     from `series` to `features` with the same as metadata `tsssl_fast`. This returns it: method,
     data, channels, length, features.
+
+    device: where the encoder is tried first. The program is traced on the CPU, and loads there.
 
     Raises as `training.checkpoint.read`; ValueError for another kind of file; ImportError where
     what writes `.onnx` is not installed.
@@ -56,10 +61,11 @@ def export(checkpoint: str | Path, out: str | Path) -> dict[str, object]:
         _check_onnx()
     encoder, scaling, content = load_encoder(checkpoint)
     channels, length = series_shape(content)
-    pipeline = Pipeline(encoder, scaling).eval()
     example = torch.zeros(2, channels, length)
     with torch.no_grad():
-        width = pipeline(example).shape[1]
+        tried = copy.deepcopy(encoder).eval().to(device)
+        width = tried(scaling(example).to(device)).shape[1]
+        pipeline = Pipeline(encoder, scaling).eval()
         batch = torch.export.Dim("batch", min=1)
         program = torch.export.export(pipeline, (example,), dynamic_shapes=({0: batch},))
     about: dict[str, object] = {

@@ -1,6 +1,7 @@
 """Full fine-tuning: the encoder and a linear classifier, on all labels or a share of them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -132,14 +133,16 @@ def write_finetuned(
     epochs: int,
     reading: Reading | None = None,
     log: Sequence[Mapping[str, float]] = (),
+    held: bool = False,
 ) -> None:
     """The fine-tuned network as a checkpoint: of `config`'s encoder, with what is new beside it.
 
     trained_on: the description of the data of pre-training, from its checkpoint. reading: how the
-    data was read. log: the figures of each epoch, for `log.csv`.
+    data was read. log: the figures of each epoch, for `log.csv`. held: whether the caller holds
+    the folder's lock.
     """
     folder = Path(out)
-    with locked(folder):
+    with nullcontext() if held else locked(folder):
         checkpoint.write(
             folder,
             {

@@ -51,11 +51,15 @@ class Problem:
                 self.arrays[name] = x.contiguous()
         if rules.weight is not None:
             self.arrays["weight"] = rules.weight.to(self.dtype).contiguous()
-        keys = {} if self.k is None else {
-            "k": self.k.data_ptr(),
-            "k_stride": self.k.stride(0),
-            "narrow": self.narrow,
-        }
+        keys = (
+            {}
+            if self.k is None
+            else {
+                "k": self.k.data_ptr(),
+                "k_stride": self.k.stride(0),
+                "narrow": self.narrow,
+            }
+        )
         self.native = self.kernel("PairProblem")(
             q=self.q.data_ptr(),
             q_stride=self.q.stride(0),
