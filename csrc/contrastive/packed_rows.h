@@ -83,14 +83,21 @@ struct RowBlocks {
 // In float64, so that no finite float32 row over- or underflows.
 template <class T>
 inline double sum_of_squares(const T* x, std::int64_t count) {
-  double parts[8] = {};
+  constexpr int kLanes = Simd<double>::kLanes, kParts = 4;  // sums that do not wait for each other
+  typedef T Lanes __attribute__((vector_size(kLanes * sizeof(T))));
+  Vec<double> parts[kParts] = {};
   std::int64_t k = 0;
-  for (; k + 8 <= count; k += 8) {
-    for (int i = 0; i < 8; ++i) parts[i] += double(x[k + i]) * double(x[k + i]);
+  for (; k + kParts * kLanes <= count; k += kParts * kLanes) {
+    for (int i = 0; i < kParts; ++i) {
+      Lanes lanes;
+      __builtin_memcpy(&lanes, x + k + i * kLanes, sizeof lanes);
+      const Vec<double> wide = __builtin_convertvector(lanes, Vec<double>);
+      parts[i] += wide * wide;
+    }
   }
-  for (; k < count; ++k) parts[0] += double(x[k]) * double(x[k]);
-  return ((parts[0] + parts[4]) + (parts[1] + parts[5])) +
-         ((parts[2] + parts[6]) + (parts[3] + parts[7]));
+  double rest = 0;
+  for (; k < count; ++k) rest += double(x[k]) * double(x[k]);
+  return sum<double>((parts[0] + parts[1]) + (parts[2] + parts[3])) + rest;
 }
 
 // Over whole vectors: both operands are padded with zeros.

@@ -141,8 +141,9 @@ template <class T>
 struct Side {
   Side(std::int64_t rows, T shift)
       : padded(rows), sums(rows * kQuantities), negative_shift(rows), positive_shift(rows) {
-    for (std::int64_t i = 0; i < rows * kQuantities; ++i) {
-      sums[i] = is_maximum(static_cast<int>(i / max(rows, 1))) ? double(kLowest<T>) : 0;
+    for (int quantity = 0; quantity < kQuantities; ++quantity) {
+      const double start = is_maximum(quantity) ? double(kLowest<T>) : 0;
+      for (std::int64_t i = 0; i < rows; ++i) of(quantity)[i] = start;
     }
     for (std::int64_t i = 0; i < rows; ++i) negative_shift[i] = positive_shift[i] = shift;
   }

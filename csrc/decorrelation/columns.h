@@ -226,39 +226,6 @@ struct PackedChunks {
   }
 };
 
-// Lanes l of a and b with bit kStep of l, as rows 0 and kStep of a matrix, change places across the
-// diagonal: log2(lanes) such steps transpose.
-template <class T, int kStep>
-TSSSL_INLINE void exchange(Vec<T>& a, Vec<T>& b) {
-  constexpr int kLanes = Simd<T>::kLanes;
-#if defined(__clang__)
-  Vec<T> low, high;
-  for (int l = 0; l < kLanes; ++l) {
-    low[l] = l & kStep ? b[l - kStep] : a[l];
-    high[l] = l & kStep ? b[l] : a[l + kStep];
-  }
-#else
-  IntVec<T> from_low, from_high;
-  for (int l = 0; l < kLanes; ++l) {
-    from_low[l] = l & kStep ? kLanes + l - kStep : l;
-    from_high[l] = l & kStep ? kLanes + l : l + kStep;
-  }
-  const Vec<T> low = __builtin_shuffle(a, b, from_low);
-  const Vec<T> high = __builtin_shuffle(a, b, from_high);
-#endif
-  a = low;
-  b = high;
-}
-
-template <class T, int kStep = Simd<T>::kLanes / 2>
-TSSSL_INLINE void transpose(Vec<T> (&rows)[Simd<T>::kLanes]) {
-#pragma GCC unroll 16
-  for (int i = 0; i < Simd<T>::kLanes; ++i) {
-    if (!(i & kStep)) exchange<T, kStep>(rows[i], rows[i | kStep]);
-  }
-  if constexpr (kStep > 1) transpose<T, kStep / 2>(rows);
-}
-
 // Rows of z as panel rows: the depth runs over columns [c0, c0 + depth). Transposed in registers:
 // by single stores it took a quarter of the forward at 256 x 8192.
 template <class In, class T>

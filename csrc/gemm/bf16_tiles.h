@@ -16,6 +16,7 @@ enum class Bf16Pair : std::uint32_t {};  // the first number in the low half
 template <>
 struct Simd<Bf16Pair> {
   typedef std::uint32_t Vec __attribute__((vector_size(TSSSL_VECTOR_BYTES)));
+  typedef std::int32_t Int __attribute__((vector_size(TSSSL_VECTOR_BYTES)));
   static constexpr int kLanes = TSSSL_VECTOR_BYTES / 4;
 };
 

@@ -166,21 +166,62 @@ inline void product(std::int64_t rows, std::int64_t columns, std::int64_t depth,
   }
 }
 
-// Packs rows [0, rows) of x (row-major, row_stride) into one panel; rows beyond are zero. A few
-// columns at a time, so that what is read and what is written both stay in L1.
+// Lanes l of a and b with bit kStep of l, as rows 0 and kStep of a matrix, change places across the
+// diagonal: log2(lanes) such steps transpose.
+template <class T, int kStep>
+TSSSL_INLINE void exchange(Vec<T>& a, Vec<T>& b) {
+  constexpr int kLanes = Simd<T>::kLanes;
+#if defined(__clang__)
+  Vec<T> low, high;
+  for (int l = 0; l < kLanes; ++l) {
+    low[l] = l & kStep ? b[l - kStep] : a[l];
+    high[l] = l & kStep ? b[l] : a[l + kStep];
+  }
+#else
+  IntVec<T> from_low, from_high;
+  for (int l = 0; l < kLanes; ++l) {
+    from_low[l] = l & kStep ? kLanes + l - kStep : l;
+    from_high[l] = l & kStep ? kLanes + l : l + kStep;
+  }
+  const Vec<T> low = __builtin_shuffle(a, b, from_low);
+  const Vec<T> high = __builtin_shuffle(a, b, from_high);
+#endif
+  a = low;
+  b = high;
+}
+
+template <class T, int kStep = Simd<T>::kLanes / 2>
+TSSSL_INLINE void transpose(Vec<T> (&rows)[Simd<T>::kLanes]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < Simd<T>::kLanes; ++i) {
+    if (!(i & kStep)) exchange<T, kStep>(rows[i], rows[i | kStep]);
+  }
+  if constexpr (kStep > 1) transpose<T, kStep / 2>(rows);
+}
+
+// Packs rows [0, rows) of x (row-major, row_stride) into one panel; rows beyond are zero.
+// Transposed in registers: by single stores it took a quarter of a call with 32 queries and 65,536
+// keys of 128.
 template <class T>
 inline void pack_panel(const T* x, std::int64_t row_stride, std::int64_t rows, std::int64_t depth,
                        T* panel) {
-  constexpr int kPanel = Panel<T>::kRows;
-  constexpr std::int64_t kColumns = 64 / sizeof(T);
-  for (std::int64_t first = 0; first < depth; first += kColumns) {
-    const std::int64_t last = min(first + kColumns, depth);
-    for (std::int64_t r = 0; r < rows; ++r) {
-      const T* row = x + r * row_stride;
-      for (std::int64_t k = first; k < last; ++k) panel[k * kPanel + r] = row[k];
+  constexpr int kPanel = Panel<T>::kRows, kLanes = Simd<T>::kLanes;
+  const std::int64_t whole = depth / kLanes * kLanes;
+  for (std::int64_t r = 0; r < kPanel; r += kLanes) {
+    for (std::int64_t k = 0; k < whole; k += kLanes) {
+      Vec<T> tile[kLanes];
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) {
+        tile[i] = r + i < rows ? load(x + (r + i) * row_stride + k) : Vec<T>{};
+      }
+      transpose<T>(tile);
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) store(panel + (k + i) * kPanel + r, tile[i]);
     }
-    for (std::int64_t k = first; k < last; ++k) {
-      for (std::int64_t r = rows; r < kPanel; ++r) panel[k * kPanel + r] = T(0);
+    for (std::int64_t k = whole; k < depth; ++k) {
+      for (int i = 0; i < kLanes; ++i) {
+        panel[k * kPanel + r + i] = r + i < rows ? x[(r + i) * row_stride + k] : T(0);
+      }
     }
   }
 }
