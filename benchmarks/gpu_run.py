@@ -6,7 +6,7 @@
 
 A kernel over its error bound (tests/checks.py, factors from each family's spec.py) is marked WRONG
 and gets no time; the exit status is then 1. What is not installed or declines an input is a row
-with the reason. Please send the file back.
+with the reason. Please attach the file to an issue.
 """
 
 import argparse

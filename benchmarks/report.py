@@ -13,6 +13,7 @@ import argparse
 import html
 import json
 import re
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ HEADLINE = (
     *("vicreg 256x2048", "vicreg 1024x2048", "barlow_twins 1024x2048"),
     *("views p=0.5 256x9x128", "mask_fill point 256x9x128", "masked_step 256x9x128"),
     *("fill_missing linear 256x9x512", "simclr step 256x9x128"),
+    *("peer lightly nt_xent 1024x128", "peer pml nt_xent 128x128", "peer open_clip clip 1024x128"),
 )
 EXPLANATION = (
     "Milliseconds of a call; losses forward and backward, in float32 unless the case says bf16. "
@@ -294,6 +296,7 @@ def main() -> None:
         write_pictures(found, given.pictures)
     if given.side_by_side:
         write_side_by_side(found, DATA)
+        shutil.copy(DATA / "processors.png", ROOT / "docs")  # of docs/benchmarks.md
     if not (given.html or given.pictures or given.side_by_side):
         write_readme(given.readme, found)
         print(tables(found))

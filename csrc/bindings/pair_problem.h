@@ -38,8 +38,19 @@ struct BoundPairs {
     problem.mask = mask.holding_if_any("mask", rows * columns);
     problem.weight = weight.holding_if_any("weight", rows * columns);
     problem.mask_stride = problem.weight_stride = columns;
+    const ManyKeys sizes{rows, columns, normalize, !symmetric && !skip_diagonal, beta};
+    if (narrow && !sizes.hold<T>()) {
+      throw std::invalid_argument("narrow: True; accepted: False for keys that are not many");
+    }
   }
 
+  // For kernels that take no bfloat16 keys.
+  const PairProblem<T>& wide() const {
+    if (problem.narrow_k != nullptr) {
+      throw std::invalid_argument("narrow: True; accepted: False for this kernel");
+    }
+    return problem;
+  }
   Index queries() const { return problem.q.count1; }
   Index keys() const { return problem.one_set() ? 0 : problem.k.count1; }
   // Of sums and outputs.

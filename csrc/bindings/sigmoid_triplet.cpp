@@ -19,7 +19,7 @@ void bind_sigmoid(py::module_& module, const std::string& suffix) {
                T* const scales = norms.holding("norms", pairs.queries() + pairs.keys());
                T* const out = loss.holding("loss", pairs.queries());
                const KernelScope scope;
-               sigmoid_kernels().of(T()).forward(pairs.problem, bias, threads, scales,
+               sigmoid_kernels().of(T()).forward(pairs.wide(), bias, threads, scales,
                                                  scales + pairs.queries(), out);
              },
              py::arg("problem"), py::arg("bias"), py::arg("threads"), py::arg("norms"),
@@ -34,7 +34,7 @@ void bind_sigmoid(py::module_& module, const std::string& suffix) {
                double slopes[2];
                {
                  const KernelScope scope;
-                 sigmoid_kernels().of(T()).backward(pairs.problem, bias, threads, scales,
+                 sigmoid_kernels().of(T()).backward(pairs.wide(), bias, threads, scales,
                                                     scales + pairs.queries(), upstream, to_q, to_k,
                                                     slopes);
                }
@@ -55,18 +55,17 @@ TripletRows<T> triplet_rows(const BoundPairs<T>& pairs, const Buffer<T>& rows,
 
 template <class T>
 void bind_triplet(py::module_& module, const std::string& suffix) {
-  module.def(
-      ("triplet_forward_" + suffix).c_str(),
-      [](const BoundPairs<T>& pairs, double margin, int threads, const Buffer<T>& norms,
-         const Buffer<T>& rows, const Buffer<std::int32_t>& nearest, const Buffer<T>& loss) {
-        T* const scales = norms.holding("norms", pairs.queries());
-        const TripletRows<T> saved = triplet_rows<T>(pairs, rows, nearest);
-        T* const out = loss.holding("loss", pairs.queries());
-        const KernelScope scope;
-        triplet_kernels().of(T()).forward(pairs.problem, margin, threads, scales, saved, out);
-      },
-      py::arg("problem"), py::arg("margin"), py::arg("threads"), py::arg("norms"), py::arg("rows"),
-      py::arg("nearest"), py::arg("loss"));
+  module.def(("triplet_forward_" + suffix).c_str(),
+             [](const BoundPairs<T>& pairs, double margin, int threads, const Buffer<T>& norms,
+                const Buffer<T>& rows, const Buffer<std::int32_t>& nearest, const Buffer<T>& loss) {
+               T* const scales = norms.holding("norms", pairs.queries());
+               const TripletRows<T> saved = triplet_rows<T>(pairs, rows, nearest);
+               T* const out = loss.holding("loss", pairs.queries());
+               const KernelScope scope;
+               triplet_kernels().of(T()).forward(pairs.wide(), margin, threads, scales, saved, out);
+             },
+             py::arg("problem"), py::arg("margin"), py::arg("threads"), py::arg("norms"),
+             py::arg("rows"), py::arg("nearest"), py::arg("loss"));
   module.def(
       ("triplet_backward_" + suffix).c_str(),
       [](const BoundPairs<T>& pairs, double margin, int threads, const Buffer<const T>& norms,
@@ -77,7 +76,7 @@ void bind_triplet(py::module_& module, const std::string& suffix) {
         const T* const upstream = grad.holding("grad", pairs.queries());
         T* const to = out.holding("out", pairs.queries() * pairs.dim());
         const KernelScope scope;
-        triplet_kernels().of(T()).backward(pairs.problem, margin, threads, scales, saved, upstream,
+        triplet_kernels().of(T()).backward(pairs.wide(), margin, threads, scales, saved, upstream,
                                            to);
       },
       py::arg("problem"), py::arg("margin"), py::arg("threads"), py::arg("norms"), py::arg("rows"),

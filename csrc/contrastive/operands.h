@@ -63,9 +63,9 @@ struct UnitTiles {
 // measurement. Its tiles are filled and read again by vectors, which pays where there are enough
 // products; the more parts, the later. When the rule was chosen, NT-Xent forward and backward on an
 // Intel Xeon with AMX, two threads, against register tiles:
-//   one part:   128 rows of 512 0.94 of the time, 256 of 128 0.95, 512 of 128 0.81, 512 of 1024
-//   0.55; two parts:  256 rows of 512 0.95, 512 of 128 0.94, 512 of 64 1.04; three:      512 rows
-//   of 512 0.99, 512 of 1024 1.00, 768 of 512 0.94, 2048 of 128 1.06.
+//   one part: 128 rows of 512 0.94 of the time, 256 of 128 0.95, 512 of 1024 0.55;
+//   two parts: 256 rows of 512 0.95, 512 of 128 0.94, 512 of 64 1.04;
+//   three parts: 512 rows of 512 0.99, 768 of 512 0.94, 2048 of 128 1.06.
 // The emulation takes whatever has a whole tile, to be tested.
 TSSSL_INLINE bool unit_pays(std::int64_t rows, std::int64_t columns, std::int64_t dim,
                             const TileProducts& products) {

@@ -105,7 +105,7 @@ class PairGradient {
     });
   }
 
-  // Of the keys or the queries, as finish_rows.
+  // Of the keys or the queries, as finish_rows; once a side, whose sums it turns.
   double finish(const Packed& packed, bool keys, bool normalized, double factor, T* out1, T* out2,
                 std::int64_t first) const {
     const T* const by_keys = keys ? nullptr : query_.get();

@@ -176,6 +176,20 @@ def test_the_same_bits_on_any_number_of_threads(dtype: torch.dtype) -> None:
             assert torch.equal(a, b)
 
 
+def test_other_losses_of_as_many_keys(compiled: str) -> None:
+    """The sigmoid loss has no kernel that takes bfloat16 keys as they are."""
+    torch.manual_seed(0)
+    q, k = (torch.randn(rows, 16).bfloat16() for rows in (20, 8200))
+    ids = {"q_ids": torch.arange(20), "k_ids": torch.arange(8200) % 50}
+
+    def loss(q: Tensor, k: Tensor, backend: str) -> Tensor:
+        return functional.siglip_loss(q, k, **ids, backend=backend)
+
+    found, right = (of_three(loss, (q, k), name) for name in (compiled, "reference"))
+    for a, b in zip(found, right, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-6)
+
+
 def test_strided_bfloat16_keys() -> None:
     torch.manual_seed(0)
     wide = torch.randn(8200, 40).bfloat16()

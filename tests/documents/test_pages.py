@@ -19,7 +19,12 @@ PAGES = [
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "SECURITY.md",
+        "CODE_OF_CONDUCT.md",
         "examples/README.md",
+        "tests/README.md",
+        "benchmarks/README.md",
+        "benchmarks/data/README.md",
+        "benchmarks/experiments/README.md",
     )
 ]
 PAGES += sorted(f for top in ("docs", "tsssl_fast", "csrc") for f in (ROOT / top).rglob("*.md"))
@@ -29,6 +34,11 @@ DOCS = [page for page in PAGES if hook.DOCS in page.parents]
 def test_links_lead_to_files_and_headings() -> None:
     assert len(PAGES) > 50
     assert [wrong for page in PAGES for wrong in links.broken(page)] == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
+def test_examples_are_short(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 80
 
 
 def test_links_that_lead_nowhere_are_found(tmp_path: Path) -> None:

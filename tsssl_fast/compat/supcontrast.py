@@ -85,9 +85,9 @@ class SupConLoss(DeclaredModule):
 
 
 def _loses_digits(rows: Tensor, temperature: float) -> bool:
-    """Whether logits may be so large that a difference of float32's log-sums is off: rows that are
-    no unit rows. Where values are not known, as in a graph and on a GPU, float32 stays: of 64
-    equal rows with logits of 4000 the loss is then log 63 to 1.2e-4."""
+    """Whether logits may be above 64, where a difference of float32's log-sums is off: rows longer
+    than unit rows, or temperatures below 1/64. Where values are not known, as in a graph and on a
+    GPU, float32 stays: of 64 equal rows with logits of 4000 the loss is then log 63 to 1.2e-4."""
     if not (rows.numel() and checks.values_are_known(rows)):
         return False
     longest = rows.detach().float().square().sum(dim=1).amax()

@@ -238,13 +238,14 @@ def moco_loss(
         negatives: (K, D), the queue, which losses.MoCoLoss keeps by itself.
         Others, result and errors as in :func:`info_nce_loss`.
     """
-    if process_group is None:  # across processes each of them is told
+    if process_group is None or negatives is None:  # what else is wrong is told on each process
         checks.matrix("negatives", negatives)
+    k, negatives = (x.detach() if isinstance(x, Tensor) else x for x in (k, negatives))
     loss: Loss = info_nce_loss(
         q,
-        k.detach(),
+        k,
         temperature=temperature,
-        negatives=negatives.detach(),
+        negatives=negatives,
         negatives_valid=negatives_valid,
         normalize=normalize,
         reduction=reduction,

@@ -69,7 +69,8 @@ def sizes(z: Tensor) -> Any:
 
 def in_graph(operator: Operator, *args: Any) -> tuple[Tensor, ...]:
     """The results of an operator where a graph is made. The numbers in its settings stay those of
-    the first call, or are a graph for each value: factors, of the shape, and weights come after it.
+    the first call, or are a graph for each value: factors, of the shape, and weights come after it,
+    in float32, so that last bits may differ from a call without a graph.
 
     args: views, settings, flags, precision and backend.
     """

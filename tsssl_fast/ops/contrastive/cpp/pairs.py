@@ -13,7 +13,7 @@ from tsssl_fast.ops.contrastive.rules import Rules
 def pairs_forward(
     q: Tensor, k: Tensor | None, beta: Tensor, rules: Rules, statistics: bool, precision: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    problem = Problem(q, k, beta.item(), rules, precision)
+    problem = Problem(q, k, beta.item(), rules, precision, narrow=True)
     if dispatch.watched() is not None:
         told = problem.kernel("pairs_products")(problem.native)
         dispatch.tell_products("pair_logsumexp", told)
@@ -37,7 +37,7 @@ def pairs_backward(
     key_gradient: bool,
     precision: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    problem = Problem(q, k, beta.item(), rules, precision)
+    problem = Problem(q, k, beta.item(), rules, precision, narrow=True)
     grad = grad.to(problem.dtype).contiguous()
     grad_q = problem.q.new_empty(q.shape)
     shape = k.shape if k is not None and key_gradient else (0,)

@@ -15,10 +15,19 @@ _PLAIN = ("q_valid", "k_valid", "mask")
 
 
 class Problem:
-    """`native` with the tensors that keep its memory alive. k = None: one set against itself."""
+    """`native` with the tensors that keep its memory alive.
+
+    k: None: one set against itself. narrow: the kernels take many bfloat16 keys as they are.
+    """
 
     def __init__(
-        self, q: Tensor, k: Tensor | None, beta: float, rules: Rules, precision: int = IEEE
+        self,
+        q: Tensor,
+        k: Tensor | None,
+        beta: float,
+        rules: Rules,
+        precision: int = IEEE,
+        narrow: bool = False,
     ) -> None:
         bits = calls.BITS[q.dtype]
         if k is not None and k.dtype != q.dtype:
@@ -29,7 +38,8 @@ class Problem:
         p = m if k is None else k.shape[0]
         # The kernels widen many bfloat16 keys block by block; a copy of all lies on fresh pages.
         self.narrow = (
-            k is not None
+            narrow
+            and k is not None
             and k.dtype == torch.bfloat16
             and k.stride(-1) == 1
             and self.kernel("many_keys")(

@@ -16,7 +16,7 @@ from tsssl_fast.ops.contrastive.numba.kernels.classes import Classes
 from tsssl_fast.ops.contrastive.rules import GROUP_RULES, Rules
 
 # exp(a - |beta|) of unit rows stays a normal number: one shift for all
-# (csrc/contrastive/tile_walk.h).
+# (csrc/include/tsssl/contrastive.h).
 _FIXED_LIMIT = {torch.float32: 60.0, torch.float64: 600.0}
 _LOWEST = {torch.float32: -3e38, torch.float64: -1e308}
 NUMBER: dict[torch.dtype, Callable[[float], Any]] = {
