@@ -170,7 +170,7 @@ def test_notes_of_inspect_and_missing_libraries_name_flags(tmp_path, command, ru
 
 
 def test_a_split_that_pre_training_did_not_have_is_told(tmp_path, command, run):
-    line = "tsssl-fast: note: data: pre-training had another split: test series may be among what"
+    line = "tsssl-fast: note: data: training had another split: test series may be among what"
     common = ("--data", tmp_path / "t.csv", "--test-share", 0.25)
     status, _, told = command("evaluate", "--checkpoint", run, *common)
     assert status == 0, told

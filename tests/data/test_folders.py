@@ -71,3 +71,22 @@ def test_a_folder_of_an_archives_pair_keeps_its_test_split(write, tmp_path):
     loaded = data.load(tmp_path / "T")
     assert (loaded.name, len(loaded.x_train), len(loaded.x_test)) == ("T", 3, 1)
     assert loaded.y_test.tolist() == [1]
+
+
+def test_a_pair_has_the_name_of_its_folder(write, tmp_path):
+    """By it a checkpoint's reading is found again."""
+    write("gestures/G_TRAIN.csv", "1,2,3,a\n4,5,6,b\n")
+    write("gestures/G_TEST.csv", "1,2,3,a\n4,5,6,b\n")
+    reading = data.Reading(table="wide", columns={"label": "3"})
+    assert data.load(tmp_path / "gestures", reading=reading).name == "gestures"
+
+
+def test_a_number_that_says_the_folders_label_again_is_no_group(write, tmp_path):
+    for number, folder in enumerate(("run", "run", "walk", "walk")):
+        code = 1 if folder == "run" else 2
+        text = steps([code] * 6, [number] * 5 + [9], header="time,activity_id,x")
+        write(f"trials/{folder}/{number}.csv", text)
+    loaded = data.load(tmp_path / "trials")
+    assert loaded.channel_names == ("x",)
+    assert loaded.classes == ("run", "walk")
+    assert len(set(loaded.groups.tolist())) == 4

@@ -131,3 +131,17 @@ def test_what_was_left_out_is_named_where_nothing_remains(tmp_path):
     table.to_parquet(tmp_path / "t.parquet")
     with pytest.raises(ValueError, match=r"no channels; left out: x \(text\); accepted: a column"):
         data.load(tmp_path / "t.parquet")
+
+
+def test_the_first_column_of_a_wide_table_may_be_words_and_numbers(write):
+    path = write("stages.csv", "1,5,6,7\n2,5,6,8\nW,5,7,9\n2,4,6,8\n")
+    loaded = data.load(path, reading=data.Reading(table="wide"))
+    assert loaded.classes == ("1", "2", "W")
+    assert loaded.x_train.shape == (4, 1, 3)
+
+
+def test_targets_of_a_wide_table_may_be_fractions(write):
+    path = write("targets.csv", "0.5,5,6,7\n1.5,5,6,8\n2.5,5,7,9\n")
+    loaded = data.load(path, reading=data.Reading(table="wide", task="regression"))
+    assert loaded.y_train.tolist() == [0.5, 1.5, 2.5]
+    assert loaded.x_train.shape == (3, 1, 3)

@@ -55,5 +55,6 @@ def tell_seen(content: dict[str, Any], series: Any, how: Any) -> None:
     before = kept.get("test_share", 0.0), kept.get("split_seed", 0)
     if not how.test_share or (how.test_share, how.split_seed) == before:
         return
-    if content["data"]["name"] == series.name:
-        _log.info("data: pre-training had another split: test series may be among what it saw")
+    trained = content.get("finetuned") or content["data"]
+    if series.name in (trained["name"], content["data"]["name"]):
+        _log.info("data: training had another split: test series may be among what it saw")

@@ -114,7 +114,7 @@ def _folder(folder: Path, reading: Reading) -> Recordings:
         named = {p.stem: arrays.load_array(p) for p in files if p.suffix.lower() == ".npy"}
         return arrays.series_of(folder, named, reading)
     if {*files} == {*_pair(files[0]).values()}:
-        return _file(files[0], reading)
+        return replace(_file(files[0], reading), name=folder.name)
     suffixes = sorted({p.suffix.lower() for p in files})
     if len(suffixes) > 1:
         raise ValueError(f"data: {folder}: files of {', '.join(suffixes)}; accepted: one ending")
@@ -166,12 +166,15 @@ def _without_identifiers(
     """Takes out what `columns.py` calls an identifier where a file holds one series: a whole number
     that is constant within every recording, and not in all of them. Returns the channels left.
 
-    grouped: whether recordings have a group; where they have none, the first one is it.
+    grouped: whether recordings have a group; where they have none, the first one is it, but for a
+    number that says no more than the folder, which is the label.
     """
     every = [x for found in parts.values() for _, series, _ in found for x in series.x]
+    folders = [name for found in parts.values() for _, series, name in found for _ in series.x]
     out = [c for c in range(len(channels)) if _is_identifier([x[c] for x in every])]
     if not out or len(out) == len(channels):
         return channels
+    grouped = grouped or _says_the_same([x[out[0], 0] for x in every], folders)
     if not grouped:
         notes.append(f"group: {channels[out[0]]}, a whole number constant within every file")
     left = ", ".join(channels[c] for c in (out if grouped else out[1:]))
@@ -183,6 +186,12 @@ def _without_identifiers(
             rows = [np.delete(x, out, axis=0) for x in series.x]
             parts[key][place] = file, replace(series, x=rows, groups=groups), inside
     return tuple(name for c, name in enumerate(channels) if c not in out)
+
+
+def _says_the_same(values: list[Any], folders: list[str]) -> bool:
+    """Whether every value stands in one folder, and every folder has one value."""
+    pairs = {(float(v), folder) for v, folder in zip(values, folders, strict=True)}
+    return any(folders) and len(pairs) == len({v for v, _ in pairs}) == len({f for _, f in pairs})
 
 
 def _is_identifier(rows: list[np.ndarray]) -> bool:

@@ -132,7 +132,12 @@ def _may_be_label(table: Table) -> bool:
     name = table.header[0]
     if name in table.roles.get("values", "").split(","):
         return False
-    values = table.numbers(name)
+    if table.reading.task == "regression":
+        return True
+    try:
+        values = table.numbers(name)
+    except ValueError:  # numbers and words
+        return True
     if values is None or (values[np.isfinite(values)] % 1 == 0).all():
         return True
     table.notes.append("no header, and fractions in the first column: no labels")

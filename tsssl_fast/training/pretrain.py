@@ -103,7 +103,10 @@ def pretrain(
             raise FileExistsError(
                 f"out: {out} holds a checkpoint; accepted: another, resume=True or overwrite=True"
             )
-        state = _continue(checkpoint.read(out), config, description, out)
+        content = checkpoint.read(out)
+        state = _continue(content, config, description, out)
+        # Earlier versions fitted it on padding too.
+        scaling = Scaling(*(content["scaling"][name].double() for name in ("shift", "scale")))
     if profile is not None and config.accumulate > 1:
         raise ValueError(f"profile: accumulate is {config.accumulate}; accepted: 1")
     every = checkpoint_every or max(1, config.epochs // 10)
