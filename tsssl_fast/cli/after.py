@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from tsssl_fast.cli.commands import app as app
-from tsssl_fast.cli.fitting import fitted, tell_seen
+from tsssl_fast.cli.fitting import fitted, tell_seen, to_tune
 from tsssl_fast.cli.options import (
     Checkpoint,
     Data,
@@ -174,7 +174,7 @@ def finetune(
 
     limit = seconds("max-time", max_time)
     training.device(given["device"])
-    how, series, encoder, scaling, content = _to_tune(checkpoint, data, given)
+    how, series, encoder, scaling, content = to_tune(checkpoint, data, given)
     config = training.Config(**content["config"])
     trained = content["data"]["channels"], content["data"]["length"]
     if from_scratch:
@@ -242,21 +242,6 @@ def _held(out: Path, overwrite: bool) -> Iterator[None]:
             accepted = "another, or --overwrite"
             raise FileExistsError(f"out: {out} holds a checkpoint; accepted: {accepted}")
         yield
-
-
-def _to_tune(checkpoint: Path, data: str, given: dict[str, Any]) -> tuple[Any, ...]:
-    """How DATA is read, its labelled series, and encoder, scaling and content of a checkpoint, or
-    of one that ships."""
-    from tsssl_fast import training
-    from tsssl_fast.data import load
-
-    if training.is_shipped(checkpoint):
-        how = reading(given)
-        series = load(data, reading=how).labelled()
-        return how, series, *training.shipped_start(str(checkpoint), series)
-    found = training.load_encoder(checkpoint)
-    how = reading(given, found[2], data)
-    return how, load(data, reading=how).labelled(), *found
 
 
 @app.command()

@@ -1,9 +1,27 @@
 """Encoders of a checkpoint on the series that a command was given."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
+from tsssl_fast.cli.options import reading
+
 _log = logging.getLogger("tsssl_fast")
+
+
+def to_tune(checkpoint: Path, data: str, given: dict[str, Any]) -> tuple[Any, ...]:
+    """How DATA is read, its labelled series, and encoder, scaling and content of a checkpoint, or
+    of one that ships."""
+    from tsssl_fast import training
+    from tsssl_fast.data import load
+
+    if training.is_shipped(checkpoint):
+        how = reading(given)
+        series = load(data, reading=how).labelled()
+        return how, series, *training.shipped_start(str(checkpoint), series)
+    found = training.load_encoder(checkpoint)
+    how = reading(given, found[2], data)
+    return how, load(data, reading=how).labelled(), *found
 
 
 def fitted(

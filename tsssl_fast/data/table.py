@@ -188,7 +188,7 @@ def _wide(table: Table, has_header: bool) -> Recordings:
         table.notes.append(
             f"{int((ends > 0).sum())} series end in missing values: they are that much shorter"
         )
-    ids = tuple(table.text("series")) if "series" in roles else _numbered(len(x))
+    ids = tuple(table.text("series")) if "series" in roles else tuple(map(str, range(len(x))))
     labels = _labels(table.text("label")) if "label" in roles else None
     groups = table.text("group") if "group" in roles else None
     split = table.text("split") if "split" in roles else None
@@ -392,10 +392,6 @@ def _text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value).strip()
-
-
-def _numbered(n: int) -> tuple[str, ...]:
-    return tuple(str(number) for number in range(n))
 
 
 def _list(names: Sequence[str], shown: int = 12) -> str:
