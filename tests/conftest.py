@@ -180,7 +180,7 @@ def _named(name: str) -> Iterator[str]:
     extension.set_isa("")
 
 
-@pytest.fixture(params=("amx", "amx-emulated"))
+@pytest.fixture(params=("amx", "avx512bf16", "amx-emulated"))
 def unit(request):
     """Kernels on the tensor unit: by its instructions where it is, by its emulation everywhere."""
     if native.C is None:

@@ -63,9 +63,32 @@ bool backward_on(const PairProblem<T>& problem, Reduction reduction, int threads
 
 #ifdef TSSSL_TILE_UNIT
 
+#ifdef TSSSL_BF16_PAIRS
+
+// The unit forms similarities alone: it pays where they are formed twice.
+bool on_unit(const PairProblem<float>& problem) {
+  return nt_xent_saved_side(count_rows(problem.q), problem.dim) == 0 && unit_pays(problem);
+}
+
+#else
+
+bool pairs_pay(const PairProblem<float>&) { return false; }
+bool on_unit(const PairProblem<float>& problem) { return unit_pays(problem); }
+
+#endif
+
 void forward(const PairProblem<float>& problem, Reduction reduction, int threads,
              const NtXentRows<float>& rows, const FusedGradient<float>& fused, float* loss) {
-  if (unit_pays(problem) && forward_on<UnitTiles>(problem, reduction, threads, rows, fused, loss)) {
+#ifdef TSSSL_BF16_PAIRS
+  if (pairs_pay(problem)) {
+    const float one = 1;
+    rounded_forward(problem, reduction, threads, rows, loss);
+    if (fused.grad1 == nullptr) return;
+    rounded_backward(problem, reduction, threads, rows, {&one, 0}, fused.grad1, fused.grad2);
+    return;
+  }
+#endif
+  if (on_unit(problem) && forward_on<UnitTiles>(problem, reduction, threads, rows, fused, loss)) {
     return;
   }
   vectors::nt_xent_kernels().f32.forward(problem, reduction, threads, rows, fused, loss);
@@ -74,7 +97,13 @@ void forward(const PairProblem<float>& problem, Reduction reduction, int threads
 void backward(const PairProblem<float>& problem, Reduction reduction, int threads,
               const NtXentRows<float>& rows, const UpstreamGradient<float>& upstream, float* grad1,
               float* grad2) {
-  if (unit_pays(problem) &&
+#ifdef TSSSL_BF16_PAIRS
+  if (pairs_pay(problem)) {
+    rounded_backward(problem, reduction, threads, rows, upstream, grad1, grad2);
+    return;
+  }
+#endif
+  if (on_unit(problem) &&
       backward_on<UnitTiles>(problem, reduction, threads, rows, upstream, grad1, grad2)) {
     return;
   }
@@ -82,43 +111,14 @@ void backward(const PairProblem<float>& problem, Reduction reduction, int thread
                                           grad2);
 }
 
-}  // namespace
-
-const ByDtype<NtXentKernels>& nt_xent_kernels() {
-  static const ByDtype<NtXentKernels> table{{forward, backward, products},
-                                            vectors::nt_xent_kernels().f64};
-  return table;
-}
-
-#elif defined(TSSSL_BF16_PAIRS)
-
-void forward(const PairProblem<float>& problem, Reduction reduction, int threads,
-             const NtXentRows<float>& rows, const FusedGradient<float>& fused, float* loss) {
-  if (!pairs_pay(problem)) {
-    vectors::nt_xent_kernels().f32.forward(problem, reduction, threads, rows, fused, loss);
-    return;
-  }
-  rounded_forward(problem, reduction, threads, rows, loss);
-  if (fused.grad1 == nullptr) return;
-  const float one = 1;
-  rounded_backward(problem, reduction, threads, rows, {&one, 0}, fused.grad1, fused.grad2);
-}
-
-void backward(const PairProblem<float>& problem, Reduction reduction, int threads,
-              const NtXentRows<float>& rows, const UpstreamGradient<float>& upstream, float* grad1,
-              float* grad2) {
-  const auto run = pairs_pay(problem) ? rounded_backward : vectors::nt_xent_kernels().f32.backward;
-  run(problem, reduction, threads, rows, upstream, grad1, grad2);
-}
-
-const char* products(const PairProblem<float>& problem) {
-  return pairs_pay(problem) ? "bf16" : "ieee";
+const char* nt_xent_products(const PairProblem<float>& problem) {
+  return pairs_pay(problem) ? "bf16" : on_unit(problem) ? products(problem) : "ieee";
 }
 
 }  // namespace
 
 const ByDtype<NtXentKernels>& nt_xent_kernels() {
-  static const ByDtype<NtXentKernels> table{{forward, backward, products},
+  static const ByDtype<NtXentKernels> table{{forward, backward, nt_xent_products},
                                             vectors::nt_xent_kernels().f64};
   return table;
 }

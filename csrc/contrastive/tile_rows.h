@@ -6,7 +6,7 @@
 // 16-bit inputs are multiplied as the caller gave them, and no part of a float32 number falls below
 // what the unit keeps (it flushes subnormal numbers).
 #pragma once
-#include "contrastive/tile_walk.h"
+#include "contrastive/gradient_tile.h"
 #include "gemm/operand_tiles.h"
 
 namespace tsssl {
@@ -81,6 +81,10 @@ class TileRows {
   const RowBlocks<float> blocks;
   const std::int64_t depth, padded, steps, stride;  // stride: of the gradient's rows
 
+ protected:
+  TileRows(const RowsInput<float>& input, const TileProducts& chosen, float* written,
+           const float* scale, bool gradient, int threads);
+
  private:
   std::int64_t depth_tile(std::int64_t part, std::int64_t r, std::int64_t c) const {
     return ((part * padded / kTileDepth + r) * 2 * steps + c) * kTileNumbers;
@@ -91,44 +95,6 @@ class TileRows {
     input.packed = false;
     if (written != nullptr) return PackedRows<float>::forward(input, written, threads);
     return PackedRows<float>::backward(input, scale, threads);
-  }
-
-  TileRows(const RowsInput<float>& input, const TileProducts& chosen, float* written,
-           const float* scale, bool gradient, int threads)
-      : products(chosen),
-        exact(exact_of(input, written, scale, threads)),
-        blocks(exact.blocks),
-        depth(exact.depth),
-        padded(exact.padded),
-        steps(ceil_div(depth, kTileDepth)),
-        stride(steps * kTileDepth),
-        factor_(padded),
-        weight_(padded),
-        as_left_(input.packed && input.role != Role::keys),
-        as_right_(input.packed && input.role != Role::queries),
-        left_(as_left_ ? products.similarity.left * padded * stride : 0),
-        right_(as_right_ ? products.similarity.right * padded * stride : 0),
-        deep_(gradient && input.role != Role::queries ? gradient_numbers() : 0),
-        across_(gradient && input.role != Role::keys ? gradient_numbers() : 0) {
-    threads = threads_for(padded * depth, threads);
-    Scratch<float> scaled(threads * kTileDepth * stride);
-    Scratch<std::uint8_t> usable(padded / kTileDepth);
-    Scratch<std::int32_t> exponents(padded);
-    for_rows(blocks.rows, padded / kTileDepth, threads, [&](std::int64_t p, int thread) {
-      float* rows_here = scaled.get() + thread * kTileDepth * stride;
-      usable[p] = true;
-      for (std::int64_t r = 0; r < kTileDepth; ++r) {
-        const std::int64_t i = p * kTileDepth + r;
-        const bool live = i < blocks.rows && (input.valid == nullptr || input.valid[i] != 0);
-        const float* x = live ? row_at(input.rows, i) : nullptr;
-        usable[p] &= scale_row(x, i, input.normalize, rows_here + r * stride, exponents[i]);
-      }
-      if (usable[p] && input.packed) store_rows(p, rows_here);
-      if (usable[p] && gradient) store_depth(p, rows_here, input.role);
-    });
-    usable_ = true;
-    for (std::int64_t p = 0; p < padded / kTileDepth; ++p) usable_ &= usable[p] != 0;
-    if (usable_) level_factors(exponents.get());
   }
 
   // The factors of normalised rows are near 1.
@@ -257,9 +223,77 @@ class TileRows {
   double level_ = 1;
 };
 
+inline TileRows::TileRows(const RowsInput<float>& input, const TileProducts& chosen, float* written,
+                          const float* scale, bool gradient, int threads)
+    : products(chosen),
+      exact(exact_of(input, written, scale, threads)),
+      blocks(exact.blocks),
+      depth(exact.depth),
+      padded(exact.padded),
+      steps(ceil_div(depth, kTileDepth)),
+      stride(steps * kTileDepth),
+      factor_(padded),
+      weight_(padded),
+      as_left_(input.packed && input.role != Role::keys),
+      as_right_(input.packed && input.role != Role::queries),
+      left_(as_left_ ? products.similarity.left * padded * stride : 0),
+      right_(as_right_ ? products.similarity.right * padded * stride : 0),
+      deep_(gradient && input.role != Role::queries ? gradient_numbers() : 0),
+      across_(gradient && input.role != Role::keys ? gradient_numbers() : 0) {
+  threads = threads_for(padded * depth, threads);
+  Scratch<float> scaled(threads * kTileDepth * stride);
+  Scratch<std::uint8_t> usable(padded / kTileDepth);
+  Scratch<std::int32_t> exponents(padded);
+  for_rows(blocks.rows, padded / kTileDepth, threads, [&](std::int64_t p, int thread) {
+    float* rows_here = scaled.get() + thread * kTileDepth * stride;
+    usable[p] = true;
+    for (std::int64_t r = 0; r < kTileDepth; ++r) {
+      const std::int64_t i = p * kTileDepth + r;
+      const bool live = i < blocks.rows && (input.valid == nullptr || input.valid[i] != 0);
+      const float* x = live ? row_at(input.rows, i) : nullptr;
+      usable[p] &= scale_row(x, i, input.normalize, rows_here + r * stride, exponents[i]);
+    }
+    if (usable[p] && input.packed) store_rows(p, rows_here);
+    if (usable[p] && gradient) store_depth(p, rows_here, input.role);
+  });
+  usable_ = true;
+  for (std::int64_t p = 0; p < padded / kTileDepth; ++p) usable_ &= usable[p] != 0;
+  if (usable_) level_factors(exponents.get());
+}
+
 TSSSL_INLINE double level_of(const TileRows& rows) { return rows.level(); }
 
 TSSSL_INLINE const PackedRows<float>& exact_rows(const TileRows& rows) { return rows.exact; }
+
+// Rows whose similarities are formed on the unit, and their gradients by register tiles of float32:
+// where the unit is vectors, two parts of dL/ds take as long as one product of float32.
+class SimilarityRows : public TileRows {
+ public:
+  static SimilarityRows forward(const RowsInput<float>& input, const TileProducts& products,
+                                float* scale, bool, int threads) {
+    return SimilarityRows(input, products, scale, scale, threads);
+  }
+  static SimilarityRows backward(const RowsInput<float>& input, const TileProducts& products,
+                                 const float* scale, int threads) {
+    return SimilarityRows(input, products, nullptr, scale, threads);
+  }
+
+  static constexpr bool kHalfDiagonal = false;
+  operator const PackedRows<float>&() const { return exact; }
+
+  const std::int64_t stride;  // of the gradient's rows
+
+ private:
+  SimilarityRows(const RowsInput<float>& input, const TileProducts& products, float* written,
+                 const float* scale, int threads)
+      : TileRows(input, products, written, scale, false, threads), stride(exact.stride) {}
+};
+
+TSSSL_INLINE double level_of(const SimilarityRows&) { return 1; }
+
+inline double tile_unit_scale(const SimilarityRows&, std::int64_t, const LogitGradient<float>&) {
+  return 1;
+}
 
 // The walk of tile_walk.h by blocks of 32 x 32 pairs. The products of the next block run between
 // the rows of this one: unit and vectors work at the same time.
@@ -334,6 +368,13 @@ TSSSL_INLINE void walk_blocks(const TileRows& q, const TileRows& k, const Rules&
 template <class T, bool kKept = false, class Body>
 TSSSL_INLINE void walk_tiles(const TileRows& q, const TileRows& k, const PairRules<T>& rules,
                              const Window& window, const T* kept, const Body& body) {
+  walk_blocks<T, kKept>(q, k, rules, window, kept, body);
+}
+
+template <class T, bool kKept = false, class Body>
+TSSSL_INLINE void walk_tiles(const SimilarityRows& q, const SimilarityRows& k,
+                             const PairRules<T>& rules, const Window& window, const T* kept,
+                             const Body& body) {
   walk_blocks<T, kKept>(q, k, rules, window, kept, body);
 }
 

@@ -172,12 +172,14 @@ struct BarlowTwins {
   template <class Products, class In, class T>
   static bool forward(const Views<In>& views, const Options& options, int threads,
                       const TermValues<T>& values, double* moments, T* matrices) {
+    if (!Products::pays(views)) return false;
     return forward_by<Products>(views, options, threads, values, moments, matrices);
   }
   template <class Products, class In, class T>
   static bool backward(const Views<In>& views, const Options& options,
                        const TermGradients<T>& upstream, int threads, const double* moments,
                        const T* matrices, In* const* gradients) {
+    if (!Products::pays(views)) return false;
     return backward_by<Products>(views, options, upstream, threads, moments, matrices, gradients);
   }
 };

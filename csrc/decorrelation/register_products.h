@@ -30,6 +30,11 @@ template <class T>
 struct RegisterProducts {
   typedef NoUnit Unit;
   static constexpr bool kAsTheyAre = false;
+
+  template <class In>
+  static bool pays(const Views<In>&) {
+    return true;
+  }
   static constexpr std::int64_t kRows = Shape::kRows;  // a left operand's are a multiple of
 
   // A side of the second moments: rows of the Gram matrix, or columns of the covariance.

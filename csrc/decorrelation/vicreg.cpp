@@ -180,6 +180,7 @@ bool forward_by(const Views<In>& views, const VicregOptions& options, int thread
     if (!covariance) continue;
     Views<In> how = views;
     how.as_they_are = as_they_are<Products>(views, options, mean, squares);
+    if (!Products::pays(how)) return false;
     const bool as_is = how.as_they_are > 0;
     const typename Products::Operand operand(how, side, depth);
     parallel_for(strips, threads, [&](std::int64_t strip, int) {
@@ -247,6 +248,7 @@ bool vicreg_view(const Views<In>& views, int v, const VicregOptions& options,
   Views<In> how = views;
   if (product) {
     how.as_they_are = as_they_are<Products>(views, options, moments.mean + v * dim, squares);
+    if (!Products::pays(how)) return false;
   }
   const bool as_is = how.as_they_are > 0;
   for (std::int64_t c = 0; c < dim && (product || hinge); ++c) {

@@ -40,7 +40,7 @@ TSSSL_UNIT_TABLES(TSSSL_DECLARE)
 #endif
 #ifdef TSSSL_HAVE_avx512bf16
 namespace avx512bf16 {
-TSSSL_BF16_TABLES(TSSSL_DECLARE)
+TSSSL_UNIT_TABLES(TSSSL_DECLARE)
 }
 #endif
 
@@ -80,17 +80,13 @@ TSSSL_VECTOR_TABLES(TSSSL_VECTORS)
 #else
 #define TSSSL_CASE_amx_emulated(name)
 #endif
-#define TSSSL_UNIT(name, more)                                                                \
-  switch (active_isa()) {                                                                     \
-    TSSSL_CASE_amx(name) TSSSL_CASE_amx_emulated(name) more default : return vectors::name(); \
+#define TSSSL_UNIT(type, name)                                                               \
+  const type& name() {                                                                       \
+    switch (active_isa()) {                                                                  \
+      TSSSL_CASE_amx(name) TSSSL_CASE_amx_emulated(name) TSSSL_CASE_avx512bf16(name) default \
+          : return vectors::name();                                                          \
+    }                                                                                        \
   }
-
-const ByDtype<PairKernels>& pairs_kernels() { TSSSL_UNIT(pairs_kernels, ) }
-const ByDtype<KeyKernels>& keys_kernels() { TSSSL_UNIT(keys_kernels, ) }
-const ByInput<VicregKernels>& vicreg_kernels() { TSSSL_UNIT(vicreg_kernels, ) }
-const ByInput<BarlowKernels>& barlow_twins_kernels() { TSSSL_UNIT(barlow_twins_kernels, ) }
-const ByDtype<NtXentKernels>& nt_xent_kernels() {
-  TSSSL_UNIT(nt_xent_kernels, TSSSL_CASE_avx512bf16(nt_xent_kernels))
-}
+TSSSL_UNIT_TABLES(TSSSL_UNIT)
 
 }  // namespace tsssl

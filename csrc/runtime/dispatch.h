@@ -12,13 +12,13 @@
 // namespace of each instruction set that it is compiled for.
 #define TSSSL_TABLES(TABLE) TSSSL_UNIT_TABLES(TABLE) TSSSL_VECTOR_TABLES(TABLE)
 
-// Those that are written on bfloat16 pairs as well, and all that are on the tensor unit.
-#define TSSSL_BF16_TABLES(TABLE) TABLE(ByDtype<NtXentKernels>, nt_xent_kernels)
-#define TSSSL_UNIT_TABLES(TABLE)                \
-  TABLE(ByDtype<PairKernels>, pairs_kernels)    \
-  TABLE(ByDtype<KeyKernels>, keys_kernels)      \
-  TABLE(ByInput<VicregKernels>, vicreg_kernels) \
-  TABLE(ByInput<BarlowKernels>, barlow_twins_kernels) TSSSL_BF16_TABLES(TABLE)
+// Those that are written on the tensor unit as well.
+#define TSSSL_UNIT_TABLES(TABLE)                 \
+  TABLE(ByDtype<PairKernels>, pairs_kernels)     \
+  TABLE(ByDtype<KeyKernels>, keys_kernels)       \
+  TABLE(ByDtype<NtXentKernels>, nt_xent_kernels) \
+  TABLE(ByInput<VicregKernels>, vicreg_kernels)  \
+  TABLE(ByInput<BarlowKernels>, barlow_twins_kernels)
 
 #define TSSSL_VECTOR_TABLES(TABLE)                \
   TABLE(ByDtype<GroupedKernels>, grouped_kernels) \

@@ -5,9 +5,9 @@
 
 namespace tsssl {
 
-// avx512bf16: avx512, and products of bfloat16 pairs where an operator has them and they are
-// allowed; chosen by itself on the processors where they are the faster ones. amx: avx512, and the
-// tensor unit for the operators that are written on it. amx_emulated: those on the unit in plain
+// avx512bf16: avx512, and products of bfloat16 pairs for the operators that are written on the
+// tensor unit; chosen by itself on the processors where they are the faster ones. amx: avx512, and
+// the tensor unit for the same operators. amx_emulated: those on the unit in plain
 // C++, the others on the best of the first three; never chosen by itself.
 enum class Isa { baseline, avx2, avx512, avx512bf16, amx, amx_emulated };
 

@@ -120,7 +120,7 @@ UNIT = {
 @pytest.mark.parametrize("temperature", [0.5, 0.04])
 @pytest.mark.parametrize("dtype", UNIT)
 def test_on_the_unit(unit: str, dtype: torch.dtype, temperature: float) -> None:
-    hold(ours("cpp"), UNIT[dtype] if unit == "amx" else (20, 8200, 17), dtype, temperature)
+    hold(ours("cpp"), UNIT[dtype] if unit != "amx-emulated" else (20, 8200, 17), dtype, temperature)
 
 
 def hold(
@@ -180,8 +180,10 @@ def test_the_same_bits_on_any_number_of_threads(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("temperature", [1.0, 0.1, 0.04])
 def test_lower_precisions(unit: str, temperature: float, precision: str) -> None:
     """The bounds of spec.py; a query's logits have gradients of at most 2 / N in all."""
+    if unit == "avx512bf16" and precision != "bf16":
+        pytest.skip(f"{unit} has no {precision}")
     torch.manual_seed(0)
-    rows, keys, dim = (70, 8300, 210) if unit == "amx" else (20, 8200, 17)
+    rows, keys, dim = (70, 8300, 210) if unit != "amx-emulated" else (20, 8200, 17)
     inputs = (torch.randn(rows, dim), torch.randn(rows, dim), torch.randn(keys, dim))
 
     def loss(q: Tensor, k: Tensor, negatives: Tensor, how: str) -> Tensor:

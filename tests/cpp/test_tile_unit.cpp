@@ -18,9 +18,16 @@ void tile_products(const void* left, const void* right, float* results);
 using amx_emulated::tile_products;
 #endif
 }  // namespace amx
+#ifdef TSSSL_HAVE_avx512bf16
+namespace avx512bf16 {
+void tile_products(const void* left, const void* right, float* results);
+}
+#endif
 }  // namespace tsssl
 
 namespace {
+
+using Products = void (*)(const void* left, const void* right, float* results);
 
 constexpr int kNumbers = 2 * 512, kResults = 4 * 256;
 
@@ -57,9 +64,9 @@ Operands random_operands(std::mt19937& generator, int middle, int spread) {
 int failures = 0;
 
 // Against sums in double, where nothing is flushed.
-void check_definition(const Operands& x) {
+void check_definition(const Operands& x, Products products) {
   Operands found = x;
-  tsssl::amx_emulated::tile_products(found.left, found.right, found.results);
+  products(found.left, found.right, found.results);
   for (int t = 0; t < 4; ++t) {
     for (int m = 0; m < 16; ++m) {
       for (int n = 0; n < 16; ++n) {
@@ -81,7 +88,17 @@ void check_definition(const Operands& x) {
 
 int main() {
   std::mt19937 generator(1);
-  for (int i = 0; i < 20; ++i) check_definition(random_operands(generator, 0, 8));
+  const auto check = [&](Products products) {
+    for (int i = 0; i < 20; ++i) check_definition(random_operands(generator, 0, 8), products);
+  };
+  check(tsssl::amx_emulated::tile_products);
+#ifdef TSSSL_HAVE_avx512bf16
+  if (tsssl::isa_supported(tsssl::Isa::avx512bf16)) {
+    check(tsssl::avx512bf16::tile_products);
+  } else {
+    std::printf("skip avx512bf16: %s\n", tsssl::why_not_isa(tsssl::Isa::avx512bf16).c_str());
+  }
+#endif
   const std::string why = tsssl::why_not_isa(tsssl::Isa::amx);
 #ifndef TSSSL_HAVE_amx
   std::printf("skip amx: not compiled in\n");

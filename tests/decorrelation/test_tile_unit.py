@@ -35,7 +35,7 @@ def test_values_and_gradients(unit, name, dtype, gram):
     """float32's rule; gradients of 16-bit inputs may be off by half an ulp of their row's largest
     on average, of which the last rounding is a quarter."""
     torch.manual_seed(0)
-    n, dim = (SIZES[dtype] if unit == "amx" else SMALL)[not gram]
+    n, dim = (SIZES[dtype] if unit != "amx-emulated" else SMALL)[not gram]
     views = [v.to(dtype) for v in two_views(n, dim)]
     found = loss_and_gradients(LOSSES[name], views, backend="cpp")
     exact = loss_and_gradients(LOSSES[name], [v.double() for v in views], backend="reference")
@@ -56,13 +56,15 @@ def test_values_and_gradients(unit, name, dtype, gram):
 @pytest.mark.parametrize("covariance_alone", [True, False])
 @pytest.mark.parametrize("shape", [(260, 530), (530, 530), (600, 260)])
 def test_inputs_as_they_are(unit, shape, mean, covariance_alone):
-    if unit != "amx" and (shape == (530, 530) or covariance_alone or mean not in (0.3, 0.6)):
+    if unit == "amx-emulated" and (
+        shape == (530, 530) or covariance_alone or mean not in (0.3, 0.6)
+    ):
         pytest.skip("the emulation is slow: one size of each side, where inputs are as they are")
     torch.manual_seed(4)
     n, dim = shape
     weights = {"invariance_weight": 0.0, "variance_weight": 0.0} if covariance_alone else {}
     results = []
-    for count in (2, 3) if unit == "amx" else (2,):
+    for count in (2, 3) if unit != "amx-emulated" else (2,):
         views = [v.bfloat16() for v in two_views(n, dim, mean=mean)]
         views += [views[0] + 1] * (count - 2)
         found = loss_and_gradients(functional.vicreg_loss, views, backend="cpp", **weights)
@@ -84,7 +86,7 @@ def test_inputs_as_they_are(unit, shape, mean, covariance_alone):
 
 @pytest.mark.parametrize("shape", [(260, 530), (530, 530)])
 def test_a_constant_column_beside_inputs_as_they_are(unit, shape):
-    if unit != "amx" and shape == (530, 530):
+    if unit == "amx-emulated" and shape == (530, 530):
         pytest.skip("the emulation is slow: one size")
     torch.manual_seed(5)
     views = two_views(*shape, mean=0.0)
@@ -107,7 +109,7 @@ def test_a_constant_column_beside_inputs_as_they_are(unit, shape):
 def test_columns_of_every_magnitude(unit, size, gram):
     """One column far from the others, in both directions: finite, and as without a unit."""
     torch.manual_seed(1)
-    n, dim = (SIZES[torch.float32] if unit == "amx" else SMALL)[not gram]
+    n, dim = (SIZES[torch.float32] if unit != "amx-emulated" else SMALL)[not gram]
     views = two_views(n, dim)
     for v in views:
         v[:, 3] *= size
@@ -130,7 +132,7 @@ def test_columns_of_every_magnitude(unit, size, gram):
 def test_numbers_that_can_not_be_scaled(unit, value):
     """As without a unit, to the bit."""
     torch.manual_seed(2)
-    views = two_views(*(SIZES[torch.float32] if unit == "amx" else SMALL)[0])
+    views = two_views(*(SIZES[torch.float32] if unit != "amx-emulated" else SMALL)[0])
     views[0][5, 7] = value
     found = loss_and_gradients(functional.vicreg_loss, views, backend="cpp")
     vectors = [isa for isa in ("baseline", "avx2", "avx512") if ISAS.get(isa)][-1]
@@ -146,7 +148,7 @@ def test_numbers_that_can_not_be_scaled(unit, value):
 def test_threads(unit, name):
     """The same bits by any number of threads."""
     torch.manual_seed(3)
-    sizes = SIZES[torch.float32] if unit == "amx" else SMALL
+    sizes = SIZES[torch.float32] if unit != "amx-emulated" else SMALL
     before = torch.get_num_threads()
     try:
         for n, dim in sizes:
