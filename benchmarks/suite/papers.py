@@ -33,7 +33,7 @@ def clan(z: Tensor, z_aug: Tensor) -> Tensor:
     return (each.sum(1) - each.diagonal()).mean() / (len(z) - 1)
 
 
-def nnclr(z1: Tensor, z2: Tensor, queue: Tensor) -> Tensor:
+def nnclr(z2: Tensor, z1: Tensor, queue: Tensor) -> Tensor:
     u, v, keys = normalize(z1), normalize(z2), normalize(queue)
     nearest = keys[(u @ keys.T).argmax(1)]
     return cross_entropy(nearest @ v.T / TAU, torch.arange(len(z1)))
@@ -56,7 +56,7 @@ def groco(z: Tensor) -> Tensor:
     hidden = rows[:, None] % n == rows % n
     x = torch.cat([positive, s.masked_fill(hidden, -torch.inf).topk(10).values], 1)
     size = x.shape[1]
-    mass = torch.eye(size).expand(len(x), size, size)
+    mass = torch.eye(size, dtype=x.dtype).expand(len(x), size, size)
     for layer in range(size):
         i = torch.arange(layer % 2, size - 1, 2)
         f = 0.5 + torch.arctan(10 * (x[:, i] - x[:, i + 1])) / torch.pi
@@ -97,9 +97,9 @@ def make(
     )
 
 
-def normal(*shapes: tuple[int, ...]) -> Callable[[], Inputs]:
+def normal(*shapes: tuple[int, ...], seed: int = 0) -> Callable[[], Inputs]:
     def draw() -> Inputs:
-        generator = torch.Generator().manual_seed(0)
+        generator = torch.Generator().manual_seed(seed)
         return tuple(torch.randn(shape, generator=generator) for shape in shapes)
 
     return draw
@@ -127,10 +127,10 @@ CASES = [
     make("clan", functional.clan_loss, clan, normal(ONE, ONE), nothing),
     make(
         "nnclr",
-        lambda a, b, q: functional.nnclr_loss(a, b, q, symmetric=False),
+        lambda b, a, q: functional.nnclr_loss(a, b, q, symmetric=False),
         nnclr,
-        normal(ONE, ONE),
-        normal((4 * ROWS, COLUMNS)),
+        normal(ONE),
+        normal(ONE, (4 * ROWS, COLUMNS), seed=1),
     ),
     make("scgc", functional.scgc_loss, scgc, normal(ONE), uniform(ROWS, ROWS)),
     make("groco", functional.groco_loss, groco, normal(TWO), nothing),

@@ -1,3 +1,5 @@
+"""Probes and their protocols."""
+
 import numpy as np
 import pytest
 import torch

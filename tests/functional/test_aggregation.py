@@ -221,3 +221,25 @@ BAD = {
 def test_errors_name_the_argument(words: str) -> None:
     with pytest.raises(ValueError, match=words):
         BAD[words](torch.randn(4, 3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_discrepancy_far_from_the_origin_and_of_equal_rows(dtype: torch.dtype) -> None:
+    (x,) = drawn((9, 4))
+    x = x.to(dtype)
+    y = torch.cat([x[:3], x[:3] + 0.5])
+    near = functional.maximum_mean_discrepancy(x, y)
+    rows = torch.cat([x, y]).double()
+    apart = (rows[:, None] - rows).square().sum(2)
+    width = math.sqrt(apart[apart > 0].median() / 2)
+    exact = functional.maximum_mean_discrepancy(x.double(), y.double(), bandwidth=width)
+    assert near.item() == pytest.approx(exact.item(), rel=1e-5 if dtype == torch.float32 else 1e-9)
+    far = functional.maximum_mean_discrepancy(x + 64, y + 64)
+    assert far.item() == pytest.approx(near.item(), rel=1e-3 if dtype == torch.float32 else 1e-9)
+    x.requires_grad_()
+    functional.maximum_mean_discrepancy(x, y).backward()
+    assert torch.isfinite(x.grad).all()
+    if dtype == torch.float64:
+        assert torch.autograd.gradcheck(
+            lambda a: functional.maximum_mean_discrepancy(a, y + 1, bandwidth=0.8), x
+        )

@@ -15,7 +15,7 @@ from tsssl_fast.training import Monitor, Settings, fit
 
 LENGTHS = (50, 1, 2, 7, 49, 33)
 UNEQUAL = ["simclr", "vicreg", "barlow_twins", "simsiam", "moco", "supcon", "masked_reconstruction",
-           "contrastive_reconstruction"]  # fmt: skip
+           "contrastive_reconstruction", "byol", "swav", "dino", "ts2vec", "ts_tcc"]  # fmt: skip
 
 
 def padded(channels=3, fill=float("nan"), dtype=torch.float64):

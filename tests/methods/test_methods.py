@@ -1,3 +1,5 @@
+"""Methods are their formulas, in anybody's loop, copied and pickled."""
+
 import copy
 import pickle
 

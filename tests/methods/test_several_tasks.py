@@ -383,3 +383,16 @@ def test_mixed_autoencoder_is_its_formula() -> None:
     assert logs["reconstruction"].item() == pytest.approx(error, rel=1e-9)
     assert logs["homologous"].item() == pytest.approx(sum(terms) / len(terms), rel=1e-9)
     assert loss.item() == pytest.approx(error + 0.3 * sum(terms) / len(terms), rel=1e-9)
+
+
+def test_s4l_by_name() -> None:
+    torch.manual_seed(0)
+    method, given = METHODS["s4l"](Mean(), Jitter(), classes=3, weight=0.5).double(), batch()
+    given = given._replace(labels=torch.where(given.sample_ids < 4, given.labels, -1))
+    loss, _ = method.loss(given)
+    x = views(given)[0]
+    supervised = cross_entropy(method.classifier(method.encoder(x))[:4], given.labels[:4])
+    expected = supervised + 0.5 * method.method.loss(given)[0]
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-9)
+    with pytest.raises(ValueError, match="labels: 3; accepted: below the 3 classes"):
+        method.loss(given._replace(labels=given.labels.clamp_min(0) + 1))

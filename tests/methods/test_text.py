@@ -172,5 +172,11 @@ def test_scattering_paths_are_loops() -> None:
             got, torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=1e-9
         )
     assert abs(made.get_buffer("wavelet_2").sum()) < 1e-3
-    trainable = sum(p.numel() for p in encoders.build("scattering", 3, 40).parameters())
-    assert trainable < 0.25 * sum(p.numel() for p in encoders.build("resnet", 3, 40).parameters())
+    for channels in (1, 3, 9):
+        trainable, resnet = (
+            sum(p.numel() for p in encoders.build(name, channels, 40).parameters())
+            for name in ("scattering", "resnet")
+        )
+        assert trainable < 0.25 * resnet
+    with pytest.raises(ValueError, match="kernel: 4; accepted: an odd number"):
+        encoders.Scattering(2, kernel=4)

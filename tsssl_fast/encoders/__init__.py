@@ -17,7 +17,7 @@ units of `resnet` in bfloat16 (one thread, AVX-512 with bfloat16;
 | `patch_transformer` | 234k       | 2.2     | 1.7      | masked methods                         |
 
 `channelwise`, 101k parameters, sees every channel as a series of its own, and costs so often.
-`scattering`, 30k parameters, computes wavelets' moduli and learns an adapter, for few series.
+`scattering`, 38k parameters, computes wavelets' moduli and learns an adapter, for few series.
 """
 
 from typing import Any, Protocol
@@ -69,7 +69,10 @@ ENCODERS: dict[str, type[nn.Module]] = {
 
 
 class Encoder(Protocol):
-    """What a method needs of an encoder; an `nn.Module` in practice."""
+    """What a method needs of an encoder; an `nn.Module` in practice.
+
+    A call takes series x, (N, C, T) floating, and gives features, (N, out_features).
+    """
 
     out_features: int
 
@@ -78,7 +81,7 @@ class Encoder(Protocol):
 
 def resolve(name: str, length: int, tokens: bool = False) -> str:
     """The encoder that "auto" stands for: "inception" from 192 steps on, "resnet" below; or
-    "patch_transformer" for methods that work on tokens.
+    "patch_transformer" for methods that work on tokens. Another name stays. length: steps, T.
 
     On long series the receptive field was the only visible lever (UWaveGestureLibrary, 315 steps);
     on 128 steps Inception is 3 times the cost for the same accuracy (UCI HAR).

@@ -38,6 +38,8 @@ class ReadOut(nn.Module):
         channels: C, for `out_features`; None: any.
         lengths: steps of the grids, each 8 or more.
         full: no projection.
+
+    Raises TypeError for a length that is no number, ValueError for one below 8.
     """
 
     def __init__(

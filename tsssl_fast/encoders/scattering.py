@@ -40,7 +40,8 @@ def modulus(x: Tensor, psi: Tensor) -> Tensor:
 
 class Scattering(TimeEncoder):
     """(N, C, T) -> (N, 2 * width): x, |x * psi_a| and ||x * psi_a| * psi_b|, averaged over `stride`
-    steps, then an adapter that learns: 1x1 convolution, BN, relu, kernel 5, BN, relu.
+    steps, then an adapter that learns: 1x1 convolution, BN, relu, a convolution of `kernel`, BN,
+    relu.
 
     Sources: Invariant Scattering Convolution Networks, 2013; ScatSimCLR: self-supervised
     contrastive learning with pretext task regularization for small-scale datasets, 2021. The scales
@@ -49,13 +50,22 @@ class Scattering(TimeEncoder):
     Args:
         channels: C.
         octaves: J, scales.
-        width: of the adapter. stride: steps averaged into one.
+        width: of the adapter. stride: steps averaged into one. kernel: odd, of such averages; by
+            default the adapter looks at 56 steps, with under a quarter of a `ResNet`'s parameters.
+
+    Raises TypeError for octaves, width, stride or kernel that is no number, ValueError for one
+    below 1, or an even kernel.
     """
 
-    def __init__(self, channels: int, octaves: int = 5, width: int = 64, stride: int = 4) -> None:
+    def __init__(
+        self, channels: int, octaves: int = 5, width: int = 64, stride: int = 8, kernel: int = 7
+    ) -> None:
         super().__init__()
-        for name, value in (("octaves", octaves), ("width", width), ("stride", stride)):
+        given = {"octaves": octaves, "width": width, "stride": stride, "kernel": kernel}
+        for name, value in given.items():
             checks.at_least(name, value, 1)
+        if kernel % 2 == 0:
+            raise ValueError(f"kernel: {kernel}; accepted: an odd number")
         self.channels, self.octaves = channels, octaves
         self.out_features = 2 * width
         self.stride = stride
@@ -65,7 +75,7 @@ class Scattering(TimeEncoder):
         self.scale = nn.BatchNorm2d(paths)
         self.mix = nn.Conv2d(paths, width, 1, bias=False)
         self.mix_norm = nn.BatchNorm2d(width)
-        self.conv = nn.Conv2d(width, width, (1, 5), padding=(0, 2), bias=False)
+        self.conv = nn.Conv2d(width, width, (1, kernel), padding=(0, kernel // 2), bias=False)
         self.conv_norm = nn.BatchNorm2d(width)
 
     def paths(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:

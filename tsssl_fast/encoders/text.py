@@ -27,6 +27,8 @@ class HashedNgrams(nn.Module):
 
     Args:
         width: columns. buckets: rows of the table. size: characters of an n-gram.
+
+    Raises TypeError for one that is no number, ValueError for one below 1.
     """
 
     def __init__(self, width: int = 128, buckets: int = 4096, size: int = 3) -> None:

@@ -1,7 +1,12 @@
 """The losses as functions: they check their arguments, then call a registered operator.
 
-Every function takes `backend=`: "reference", "cpp", "numba" or "triton"; None chooses the fastest
-that can run the inputs (see tsssl_fast.explain).
+Those that compile take `backend=`: "reference", "cpp", "numba" or "triton"; None chooses the
+fastest that can run the inputs (see tsssl_fast.explain).
+
+Embeddings are float16, bfloat16, float32 or float64, of different dtypes in the one that
+torch.promote_types gives. Errors: TypeError for another dtype or type, ValueError for another shape
+or a value out of range, each naming the argument; BackendUnavailableError for a backend that can
+not run the inputs.
 """
 
 from tsssl_fast.functional.adversarial import (

@@ -127,7 +127,7 @@ def projected_gradient(
         x: (N, ...), floating.
         radius: >= 0 per value, in x's unit: a number > 0, or a tensor broadcastable to x, such as
             half of each channel's deviation, (C, 1).
-        steps: 1 or more. step: > 0, share of the radius.
+        steps: iterations, 1 or more. step: > 0, share of the radius.
         generator: of the start; torch's global one if None.
 
     Returns:

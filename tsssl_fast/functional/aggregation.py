@@ -196,10 +196,7 @@ def region_contrastive_loss(
     )
     arguments.check_labels("segments", segments.flatten(), points.flatten(0, 1))
     count = regions.shape[1]
-    if torch.compiler.is_compiling():  # a graph does not wait for a number
-        torch._assert_async((segments < count).all(), f"segments: accepted: below {count}")
-    elif int(segments.max()) >= count:
-        raise ValueError(f"segments: {int(segments.max())}; accepted: below the {count} regions")
+    _check_below(segments, count)
     if valid is not None:
         arguments.check_shape("valid", valid, tuple(regions.shape[:2]), points)
         arguments.check_flags("valid", valid.flatten(), regions.flatten(0, 1))
@@ -221,3 +218,10 @@ def region_contrastive_loss(
         backend=backend,
     )
     return loss.view(segments.shape) if reduction == "none" else loss
+
+
+def _check_below(segments: Tensor, count: int) -> None:
+    if torch.compiler.is_compiling():  # a graph does not wait for a number
+        torch._assert_async((segments < count).all(), f"segments: accepted: below {count}")
+    elif int(segments.max()) >= count:
+        raise ValueError(f"segments: {int(segments.max())}; accepted: below the {count} regions")

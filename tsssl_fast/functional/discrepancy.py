@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from tsssl_fast.backends.precision import product
 from tsssl_fast.common import checks
 
 
@@ -28,16 +29,28 @@ def maximum_mean_discrepancy(x: Tensor, y: Tensor, *, bandwidth: float | None = 
     checks.matrix("y", y)
     if y.shape[1] != x.shape[1]:
         raise ValueError(f"y: {y.shape[1]} columns; accepted: {x.shape[1]} as x")
-    both = torch.cat(checks.promoted(x, y))
-    distance = (both[:, None] - both).square().sum(2)
+    distance, some = _squared_distances(torch.cat(checks.promoted(x, y)))
     if bandwidth is None:
-        apart = distance.detach()[distance.detach() > 0]
+        apart = distance.detach()[some]
         twice: Tensor | float = apart.median() if len(apart) else 1.0
     else:
         twice = 2 * checks.positive("bandwidth", bandwidth) ** 2
     k = (-distance / twice).exp()
     m = len(x)
     return k[:m, :m].mean() + k[m:, m:].mean() - 2 * k[:m, m:].mean()
+
+
+def _squared_distances(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """(M, M) between all rows, and which are no zeros: from the product of the centred rows, whose
+    rounding is all that is left between two rows that are the same."""
+    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+    rows = rows - rows.detach().mean(0)
+    square = rows.square().sum(1)
+    sums = square[:, None] + square
+    distance = sums - 2 * product(rows, rows.T)
+    some = distance.detach() > 32 * torch.finfo(rows.dtype).eps * sums.detach()
+    some &= ~torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+    return torch.where(some, distance, 0.0), some
 
 
 @torch.no_grad()

@@ -3,6 +3,10 @@ in.
 
 method = SimCLR(encoder, projector, views, NTXentLoss(0.2))
 loss, logs = method.loss(Batch(x, sample_ids, seed))
+
+Shared by all: x, (N, C, T), floating, as in `Batch`; embeddings, (rows, D), in the dtype that the
+encoder gives. Errors: TypeError for an option of another type, ValueError for one out of its range
+or a batch or part that does not fit, each naming the argument.
 """
 
 from collections.abc import Callable
@@ -11,18 +15,20 @@ from typing import Any
 from tsssl_fast.methods.adversarial import AdversarialTraining
 from tsssl_fast.methods.barlow_twins import BarlowTwins
 from tsssl_fast.methods.base import Batch, Logs, Method, Views
-from tsssl_fast.methods.beit import BEiT
+from tsssl_fast.methods.beit import BEiT, BEiTv2
+from tsssl_fast.methods.byol import BYOL
 from tsssl_fast.methods.clan import CLAN
 from tsssl_fast.methods.clip import CLIP
 from tsssl_fast.methods.collossl import ColloSSL
 from tsssl_fast.methods.contrastive_masked import ContrastiveMasked
 from tsssl_fast.methods.contrastive_reconstruction import ContrastiveReconstruction
 from tsssl_fast.methods.cross_modal_masked import CrossModalMasked
+from tsssl_fast.methods.dino import DINO
 from tsssl_fast.methods.dsla import DSLA
 from tsssl_fast.methods.forecasting import Forecasting
 from tsssl_fast.methods.generated_views import GeneratedViews
 from tsssl_fast.methods.instance_discrimination import Exemplar, InstanceDiscrimination
-from tsssl_fast.methods.latent_targets import CAE, IBOT, BEiTv2, Data2Vec, SdAE
+from tsssl_fast.methods.latent_targets import CAE, IBOT, Data2Vec, SdAE
 from tsssl_fast.methods.masked_autoencoder import MaskedAutoencoder
 from tsssl_fast.methods.masked_features import MaskedFeatures
 from tsssl_fast.methods.masked_reconstruction import MaskedReconstruction
@@ -40,17 +46,23 @@ from tsssl_fast.methods.spark import SparK
 from tsssl_fast.methods.ssgan import SSGAN, generator_loss
 from tsssl_fast.methods.supcon import SupCon
 from tsssl_fast.methods.supervised import Supervised
+from tsssl_fast.methods.swav import SwAV
 from tsssl_fast.methods.test_time_training import TestTimeTraining
+from tsssl_fast.methods.tf_c import TFC
 from tsssl_fast.methods.transform_prediction import TransformPrediction
+from tsssl_fast.methods.ts2vec import TS2Vec
+from tsssl_fast.methods.ts_tcc import TSTCC
 from tsssl_fast.methods.vicreg import VICReg
 from tsssl_fast.methods.voco import VoCo, base_crops
 from tsssl_fast.methods.w2v_bert import GumbelQuantizer, W2vBERT
 from tsssl_fast.methods.within_clusters import WithinClusters
 
 __all__ = [
+    "BYOL",
     "CAE",
     "CLAN",
     "CLIP",
+    "DINO",
     "DSLA",
     "IBOT",
     "METHODS",
@@ -58,6 +70,8 @@ __all__ = [
     "NEEDS_TOKENS",
     "NNCLR",
     "SSGAN",
+    "TFC",
+    "TSTCC",
     "AdversarialTraining",
     "BEiT",
     "BEiTv2",
@@ -91,6 +105,8 @@ __all__ = [
     "SparK",
     "SupCon",
     "Supervised",
+    "SwAV",
+    "TS2Vec",
     "TestTimeTraining",
     "TransformPrediction",
     "VICReg",
@@ -141,6 +157,13 @@ METHODS: dict[str, Callable[..., Any]] = {
     "cross_modal_masked": CrossModalMasked.recipe,
     "mixed_autoencoder": MixedAutoencoder.recipe,
     "mmc": MMC.recipe,
+    "s4l": MultiTask.s4l,
+    "byol": BYOL.recipe,
+    "swav": SwAV.recipe,
+    "dino": DINO.recipe,
+    "ts2vec": TS2Vec.recipe,
+    "ts_tcc": TSTCC.recipe,
+    "tf_c": TFC.recipe,
 }
 
 # Those whose encoder is a PatchTransformer.

@@ -37,9 +37,10 @@ class Batch(NamedTuple):
 class Views(Protocol):
     """Anything that augments a batch (N, C, T), as every module of `tsssl_fast.augment` does.
 
-    views=V gives (V, N, C, T). None gives one view, (N, C, T), or as many as it always has. The
-    result must depend on x, views, seed and sample_ids alone for training to be reproducible. With
-    series of unequal length it is also called with `lengths`, from where on it changes nothing.
+    x: (N, C, T), floating. views=V gives (V, N, C, T), in the dtype of x. None gives
+    one view, (N, C, T), or as many as it always has. The result must depend on x, views, seed and
+    sample_ids alone for training to be reproducible. With series of unequal length it is also
+    called with `lengths`, from where on it changes nothing.
     """
 
     def __call__(
@@ -60,23 +61,32 @@ class Method(nn.Module, AcrossProcesses, ABC):
 
     encoder: nn.Module
     min_batch = 2  # a batch of one has no negatives, no variance and no batch statistics
-    needs_labels = False
+    needs_labels = False  # of every row
+    uses_labels = False  # of rows that have one, beside others
     takes_lengths = False
     bf16 = False
     precision: str | None = None
 
     @abstractmethod
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
-        """The scalar loss of a batch with its graph, and detached scalars worth logging."""
+        """The scalar loss of a batch with its graph, and detached scalars worth logging.
+
+        Floating 0-d tensors, of float32 series in float32. Raises TypeError, ValueError where the
+        batch does not fit the method.
+        """
 
     def forward(self, batch: Batch) -> tuple[Tensor, Logs]:
+        """The same as `loss`."""
         return self.loss(batch)
 
     def encode(
         self, x: Any, encoder: Callable[..., Tensor] | None = None, lengths: Tensor | None = None
     ) -> Tensor:
         """Features of `encoder` (or a part of one), else of `self.encoder`, in x's dtype; in
-        float32 for other input than series, such as text. lengths: of x, handed on where given.
+        float32 for other input than series, such as text.
+
+        x: (N, C, T), or what the encoder takes; lengths: (N,) int64, steps of x that are no
+        padding, handed on where given.
 
         With `bf16` the encoder alone runs under bfloat16 autocast: it is 80 to 95 % of a step, the
         projector and the loss 4 %, and a covariance needs the digits.
@@ -143,7 +153,11 @@ class Siamese(Method):
         self.criterion: Any = loss
 
     def embed(self, batch: Batch) -> Tensor:
-        """(V N, D): the embeddings of the first views, then of the second, and so on."""
+        """(V N, D): the embeddings of the first views, then of the second, and so on.
+
+        In the dtype that the projector gives. Raises ValueError for a batch of one, or where the
+        views do not have the shape (V, N, C, T).
+        """
         lengths = None if batch.lengths is None else batch.lengths.repeat(self.n_views)
         x = stacked_views(self.views, batch, self.n_views)
         z: Tensor = self.projector(self.encode(x, lengths=lengths))

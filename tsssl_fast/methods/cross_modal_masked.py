@@ -7,9 +7,8 @@ from torch import Tensor, nn
 
 from tsssl_fast.common import checks
 from tsssl_fast.encoders import PatchTransformer
-from tsssl_fast.encoders.patch_transformer import positions
 from tsssl_fast.functional import clip_loss
-from tsssl_fast.masking import gather, keep_indices, masked_loss, restore
+from tsssl_fast.masking import gather, keep_indices
 from tsssl_fast.methods.base import Batch, Logs, Method, Views, alignment, at_least, one_view
 from tsssl_fast.methods.clip import Pair, two_sensors
 from tsssl_fast.methods.masked_autoencoder import MaskedAutoencoder
@@ -27,6 +26,7 @@ class CrossModalMasked(Method):
     Image-Video Representation Learning with Masked Autoencoders, 2025 (two streams of one scene).
     Deviations: no fusing layers above both; two sensors of the series in the place of sound and
     pictures.
+
     Args:
         autoencoders: of the two modalities, with encoders of as many layers and one width.
         weight: of the contrast, >= 0. temperature: tau > 0.
@@ -107,8 +107,4 @@ class CrossModalMasked(Method):
         for layer in blocks:
             h = self.encode(h, layer)
             means.append(h.mean(1))
-        visible = norm(h)
-        y = restore(a.narrow(visible), keep, hidden.shape[1], a.token)
-        rebuilt = a.head(a.decoder(y + positions(y.shape[1], y)))
-        away = hidden[..., None].expand_as(patches)
-        return masked_loss(rebuilt, patches.detach(), away), means
+        return a.error(norm(h), keep, patches, hidden), means

@@ -16,7 +16,7 @@ def perturbed(x: Tensor, kind: Tensor, strength: Tensor, noise: Tensor) -> Tenso
     | kind | what                                                                       |
     | ---- | -------------------------------------------------------------------------- |
     | 0    | strength times the channel's deviation of `noise` is added                 |
-    | 1    | (1 - strength) x + strength times the mean of 9 steps                      |
+    | 1    | (1 - strength) x + strength times the mean over a fifth of the steps       |
     | 2    | rotated in time by strength times a quarter of the steps                   |
     | 3    | (1 - strength / 2) x                                                       |
 
@@ -27,8 +27,11 @@ def perturbed(x: Tensor, kind: Tensor, strength: Tensor, noise: Tensor) -> Tenso
     s = strength[:, None, None].to(x.dtype)
     deviation = x.std(-1, keepdim=True, correction=0)
     channels, steps = x.shape[1:]
-    box = torch.full((channels, 1, 9), 1 / 9, dtype=x.dtype, device=x.device)
-    padded = torch.nn.functional.pad(x, (4, 4), mode="replicate")
+    # A fifth of any length: a few steps of a long, smooth series would change nothing.
+    reach = max(1, steps // 10)
+    size = 2 * reach + 1
+    box = torch.full((channels, 1, size), 1 / size, dtype=x.dtype, device=x.device)
+    padded = torch.nn.functional.pad(x, (reach, reach), mode="replicate")
     smooth = conv1d(padded, box, groups=channels)
     moved = (strength * (steps / 4)).round().long()
     place = (torch.arange(steps, device=x.device) - moved[:, None]) % steps
@@ -55,6 +58,7 @@ class DSLA(Method):
     Source: Graph Self-supervised Learning with Accurate Discrepancy Learning, 2022. Deviations:
     drawn strengths in the place of edit distances of graphs; another series is the next of the
     batch.
+
     Args:
         encoder: (N, C, T) -> (N, F).
         score: (N, F) -> (N, 1).

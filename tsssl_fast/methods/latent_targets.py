@@ -4,17 +4,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, layer_norm, normalize, smooth_l1_loss
+from torch.nn.functional import layer_norm, smooth_l1_loss
 
 from tsssl_fast.common import checks
 from tsssl_fast.encoders import PatchTransformer
 from tsssl_fast.encoders.patch_transformer import positions, transformer
-from tsssl_fast.functional import clustering
 from tsssl_fast.functional.clustering import Centring, assignment_loss
-from tsssl_fast.masking import gather, keep_indices, restore
-from tsssl_fast.methods.base import Batch, Logs, Method, Views, one_view, stacked_views
+from tsssl_fast.masking import gather, keep_indices
+from tsssl_fast.methods.base import Batch, Logs, Views, stacked_views
 from tsssl_fast.methods.teacher import MomentumTeacher, Schedule
-from tsssl_fast.methods.tokens import check_encoder, check_ratio, hidden_patches
+from tsssl_fast.methods.tokens import Decoding, OfTokens, Taught, check_encoder, hidden_patches
 
 
 def layer_outputs(encoder: PatchTransformer, tokens: Tensor) -> list[Tensor]:
@@ -26,35 +25,7 @@ def layer_outputs(encoder: PatchTransformer, tokens: Tensor) -> list[Tensor]:
     return found
 
 
-class _Masked(Method):
-    """Encoder of tokens, which of them are hidden, and a momentum teacher of the encoder."""
-
-    encoder: PatchTransformer
-    min_batch = 1
-
-    def __init__(
-        self,
-        encoder: nn.Module,
-        views: Views | None,
-        ratio: float,
-        momentum: float | Schedule,
-    ) -> None:
-        super().__init__()
-        self.encoder = tokens = check_encoder(encoder)
-        self.views = views
-        self.ratio = check_ratio(ratio)
-        self.teacher = MomentumTeacher(tokens, momentum)
-
-    def masked(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(N, L, P) patches of one view, (N, L) bool which are hidden."""
-        patches = self.encoder.patches(one_view(self.views, batch))
-        return patches, hidden_patches(batch, patches.shape[1], self.ratio)[0]
-
-    def after_step(self) -> None:
-        self.teacher.update(self.encoder)
-
-
-class Data2Vec(_Masked):
+class Data2Vec(Taught):
     """From a series with hidden patches, what a teacher that sees all of it makes of them.
 
         t = mean over the teacher's last K layers of layer_norm(layer(all tokens)), normalised
@@ -103,8 +74,7 @@ class Data2Vec(_Masked):
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         patches, hidden = self.masked(batch)
         target = self.targets(patches)
-        h = self.encode(self.encoder.embed(patches, hidden, self.token), self.encoder.blocks)
-        predicted = self.head(h)
+        predicted = self.head(self.filled(patches, hidden))
         loss = smooth_l1_loss(predicted[hidden], target[hidden], beta=self.beta)
         return loss, {"spread": target.std((0, 1), correction=0).mean()}
 
@@ -117,7 +87,7 @@ class Data2Vec(_Masked):
         return layer_norm(torch.stack([layer_norm(h, width) for h in every]).mean(0), width)
 
 
-class IBOT(_Masked):
+class IBOT(Taught):
     """Hidden tokens are assigned to the prototypes to which a teacher that sees them assigns them;
     and so are whole series, from one view to the other.
 
@@ -169,11 +139,8 @@ class IBOT(_Masked):
         assert self.views is not None
         patches = self.encoder.patches(stacked_views(self.views, batch))
         hidden = hidden_patches(batch, patches.shape[1], self.ratio, views=2).flatten(0, 1)
-        tokens = self.encoder.embed(patches, hidden, self.token)
-        h = self.encode(tokens, self.encoder.blocks)
+        h, whole = self.filled(patches, hidden), self.taught(patches)
         with torch.no_grad():
-            teacher: Any = self.teacher.module
-            whole = self.encode(teacher.embed(patches), teacher.blocks)
             tokens_to = self.of_tokens(self.teacher_head(whole[hidden]))
             series_to = self.of_series(self.teacher_head(whole.mean(1)))
         scores = self.head(h[hidden])
@@ -187,76 +154,7 @@ class IBOT(_Masked):
         self.teacher_head.update(self.head)
 
 
-class BEiTv2(_Masked):
-    """BEiT with words of features: which word of a codebook a teacher's features of each hidden
-    token are, by cosine.
-
-        c(token) = the nearest of K unit centres to the teacher's token
-        loss = mean over hidden tokens of cross_entropy(classifier(h), c(token))
-        in training: a centre moves towards the mean of its tokens by 1 - momentum of the centres
-
-    Source: BEiT v2: Masked Image Modeling with Vector-Quantized Visual Tokenizers, 2022.
-    Deviations: the teacher is the encoder's own momentum copy, where a foreign model is distilled;
-    spherical k-means over the first batch begins the codebook.
-
-    Args: as `Data2Vec`, but
-        codes: K. centres_momentum: in [0, 1).
-    """
-
-    codebook: Tensor
-    fitted: Tensor
-
-    def __init__(
-        self,
-        encoder: nn.Module,
-        codes: int,
-        views: Views | None = None,
-        ratio: float = 0.4,
-        momentum: float | Schedule = 0.99,
-        centres_momentum: float = 0.99,
-    ) -> None:
-        super().__init__(encoder, views, ratio, momentum)
-        checks.fraction("centres_momentum", centres_momentum)
-        width = self.encoder.width
-        self.centres_momentum = centres_momentum
-        self.token = nn.Parameter(0.02 * torch.randn(width))
-        self.classifier = nn.Linear(width, codes)
-        self.register_buffer("codebook", torch.zeros(codes, width))
-        self.register_buffer("fitted", torch.tensor(False))
-
-    @classmethod
-    def recipe(
-        cls, encoder: nn.Module, views: Views | None, ratio: float = 0.4, codes: float = 64
-    ) -> "BEiTv2":
-        """A codebook of `codes` words; `ratio` of the patches hidden."""
-        return cls(encoder, int(codes), views, ratio)
-
-    def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
-        patches, hidden = self.masked(batch)
-        codes = self.codes_of(patches)
-        h = self.encode(self.encoder.embed(patches, hidden, self.token), self.encoder.blocks)
-        logits = self.classifier(h[hidden])
-        accuracy = (logits.detach().argmax(1) == codes[hidden]).float().mean()
-        return cross_entropy(logits, codes[hidden]), {"code_accuracy": accuracy}
-
-    @torch.no_grad()
-    def codes_of(self, patches: Tensor) -> Tensor:
-        """(N, L, P) -> (N, L) int64; begins and moves the codebook in training."""
-        teacher: Any = self.teacher.module
-        whole = self.encode(teacher.embed(patches), teacher.blocks)
-        flat = normalize(whole.flatten(0, 1), dim=1)
-        if not self.fitted:
-            self.codebook.copy_(clustering.kmeans(flat, len(self.codebook), spherical=True))
-            self.fitted.fill_(True)
-        centres = self.codebook.to(flat.dtype)
-        moved, codes = clustering.kmeans_step(flat, centres, spherical=True)
-        if self.training:
-            mixed = normalize(torch.lerp(moved, centres, self.centres_momentum), dim=1)
-            self.codebook.copy_(mixed)
-        return codes.view(patches.shape[:2])
-
-
-class SdAE(_Masked):
+class SdAE(Decoding, Taught):
     """A student sees some patches and decodes features of the hidden ones; a teacher makes these
     of the hidden patches alone.
 
@@ -300,8 +198,7 @@ class SdAE(_Masked):
         keep, away = keep_indices(hidden), keep_indices(~hidden)
         tokens = self.encoder.embed(patches)
         visible = self.encode(gather(tokens, keep), self.encoder.blocks)
-        y = restore(self.narrow(visible), keep, hidden.shape[1], self.token)
-        predicted = gather(self.head(self.decoder(y + positions(y.shape[1], y))), away)
+        predicted = gather(self.decoded(visible, keep, hidden.shape[1]), away)
         with torch.no_grad():
             teacher: Any = self.teacher.module
             target = self.encode(gather(teacher.embed(patches), away), teacher.blocks)
@@ -309,7 +206,7 @@ class SdAE(_Masked):
         return (predicted - target).square().mean(), {}
 
 
-class CAE(Method):
+class CAE(OfTokens):
     """A regressor guesses the features of hidden patches from those of visible ones; a decoder
     makes patches of the guesses.
 
@@ -324,9 +221,6 @@ class CAE(Method):
         weight: of the alignment, >= 0.
     """
 
-    encoder: PatchTransformer
-    min_batch = 1
-
     def __init__(
         self,
         encoder: nn.Module,
@@ -334,10 +228,8 @@ class CAE(Method):
         ratio: float = 0.5,
         weight: float = 2.0,
     ) -> None:
-        super().__init__()
-        self.encoder = tokens = check_encoder(encoder)
-        self.views = views
-        self.ratio = check_ratio(ratio)
+        super().__init__(encoder, views, ratio)
+        tokens = self.encoder
         self.weight = checks.non_negative("weight", weight)
         width = tokens.width
         self.query = nn.Parameter(0.02 * torch.randn(width))
@@ -356,8 +248,7 @@ class CAE(Method):
         return cls(encoder, views, ratio, weight)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
-        patches = self.encoder.patches(one_view(self.views, batch))
-        hidden = hidden_patches(batch, patches.shape[1], self.ratio)[0]
+        patches, hidden = self.masked(batch)
         keep, away = keep_indices(hidden), keep_indices(~hidden)
         tokens = self.encoder.embed(patches)
         seen = self.encode(gather(tokens, keep), self.encoder.blocks)

@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from tsssl_fast.encoders.patch_transformer import PatchTransformer, positions, transformer
-from tsssl_fast.masking import gather, keep_indices, masked_loss, restore
-from tsssl_fast.methods.base import Batch, Logs, Method, Views, one_view
-from tsssl_fast.methods.tokens import check_encoder, check_ratio, hidden_patches
+from tsssl_fast.encoders.patch_transformer import transformer
+from tsssl_fast.masking import gather, keep_indices, masked_loss
+from tsssl_fast.methods.base import Batch, Logs, Views
+from tsssl_fast.methods.tokens import Decoding, OfTokens
 
 
-class MaskedAutoencoder(Method):
+class MaskedAutoencoder(Decoding, OfTokens):
     """Most patches of a series are dropped; from the others a light decoder rebuilds them.
 
         h = blocks(tokens of visible patches);  y = decoder([h, m, m, ...] in their places)
@@ -27,9 +27,6 @@ class MaskedAutoencoder(Method):
         ratio: share of hidden patches, in (0, 1).
     """
 
-    encoder: PatchTransformer
-    min_batch = 1
-
     def __init__(
         self,
         encoder: nn.Module,
@@ -38,10 +35,8 @@ class MaskedAutoencoder(Method):
         views: Views | None = None,
         ratio: float = 0.75,
     ) -> None:
-        super().__init__()
-        self.encoder = tokens = check_encoder(encoder)
-        self.ratio = check_ratio(ratio)
-        self.views = views
+        super().__init__(encoder, views, ratio)
+        tokens = self.encoder
         self.narrow = nn.Linear(tokens.width, width)
         self.token = nn.Parameter(0.02 * torch.randn(width))
         self.decoder = decoder
@@ -55,16 +50,15 @@ class MaskedAutoencoder(Method):
         return cls(encoder, transformer(64, 1, 4), 64, views, ratio)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
-        patches = self.encoder.patches(one_view(self.views, batch))
-        hidden = hidden_patches(batch, patches.shape[1], self.ratio)[0]
-        loss, _ = self.reconstruct(patches, hidden)
-        return loss, {}
+        return self.reconstruct(*self.masked(batch))[0], {}
 
     def reconstruct(self, patches: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, and the visible tokens' features (N, K, width of the encoder)."""
         keep = keep_indices(hidden)
         visible = self.encode(gather(self.encoder.embed(patches), keep), self.encoder.blocks)
-        y = restore(self.narrow(visible), keep, hidden.shape[1], self.token)
-        rebuilt = self.head(self.decoder(y + positions(y.shape[1], y)))
-        loss = masked_loss(rebuilt, patches.detach(), hidden[..., None].expand_as(patches))
-        return loss, visible
+        return self.error(visible, keep, patches, hidden), visible
+
+    def error(self, visible: Tensor, keep: Tensor, patches: Tensor, hidden: Tensor) -> Tensor:
+        """Of rebuilding hidden patches from the features of the visible ones, which `keep` has."""
+        rebuilt = self.decoded(visible, keep, hidden.shape[1])
+        return masked_loss(rebuilt, patches.detach(), hidden[..., None].expand_as(patches))

@@ -5,10 +5,10 @@ from torch import Tensor, nn
 
 from tsssl_fast.common import checks
 from tsssl_fast.encoders import PatchTransformer
-from tsssl_fast.encoders.patch_transformer import positions, transformer
+from tsssl_fast.encoders.patch_transformer import transformer
 from tsssl_fast.functional import contrastive_loss
 from tsssl_fast.methods.base import Batch, Logs, Method, Views, at_least, one_view
-from tsssl_fast.methods.tokens import check_encoder
+from tsssl_fast.methods.tokens import Decoding, check_encoder
 
 
 def mix_patches(patches: Tensor, group: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -32,7 +32,7 @@ def mix_patches(patches: Tensor, group: int, generator: torch.Generator) -> tupl
     return patches.gather(0, source[..., None].expand_as(patches)), source
 
 
-class MixedAutoencoder(Method):
+class MixedAutoencoder(Decoding, Method):
     """Series of mixed patches: which patches come from one series, and each series whole again.
 
         loss = mean over all patches of (head(decoder(own tokens in their places)) - patch)^2
@@ -95,8 +95,7 @@ class MixedAutoencoder(Method):
         picked = origin[row // self.group * self.group + batch.seed % self.group] == row[:, None]
         seen = self.narrow(h)[row // self.group * self.group + batch.seed % self.group]
         y = torch.where(picked[..., None], seen, self.token)
-        rebuilt = self.head(self.decoder(y + positions(places, y)))
-        error = (rebuilt - patches.detach()).square().mean()
+        error = (self.rebuilt(y) - patches.detach()).square().mean()
         contrast = contrastive_loss(
             self.project(h).flatten(0, 1),
             q_ids=origin.flatten() + n * row.repeat_interleave(places),

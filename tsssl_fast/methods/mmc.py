@@ -1,21 +1,18 @@
 """MMC: masked modelling, self-distillation and contrast against a momentum encoder."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from tsssl_fast.common import checks
-from tsssl_fast.encoders import PatchTransformer
 from tsssl_fast.functional import info_nce_loss, negative_cosine_similarity
-from tsssl_fast.methods.base import Batch, Logs, Method, Views, alignment, at_least, one_view
+from tsssl_fast.methods.base import Batch, Logs, Views, alignment, at_least
 from tsssl_fast.methods.base import projector as head_of
 from tsssl_fast.methods.teacher import MomentumTeacher, Schedule
-from tsssl_fast.methods.tokens import check_encoder, check_ratio, hidden_patches
+from tsssl_fast.methods.tokens import Taught
 
 
-class MMC(Method):
+class MMC(Taught):
     """A student sees a series with hidden patches, a momentum teacher all of it.
 
         h = blocks(tokens with hidden ones replaced);  t = teacher(all tokens)
@@ -33,7 +30,7 @@ class MMC(Method):
         momentum: in [0, 1), or a schedule of `methods.teacher`.
     """
 
-    encoder: PatchTransformer
+    min_batch = 2
 
     def __init__(
         self,
@@ -46,10 +43,9 @@ class MMC(Method):
         contrast: float = 1.0,
         momentum: float | Schedule = 0.99,
     ) -> None:
-        super().__init__()
-        self.encoder = tokens = check_encoder(encoder)
-        self.projector, self.views = projector, views
-        self.ratio = check_ratio(ratio)
+        super().__init__(encoder, views, ratio, momentum)
+        tokens = self.encoder
+        self.projector = projector
         self.temperature = checks.positive("temperature", temperature)
         self.distil = checks.non_negative("distil", distil)
         self.contrast = checks.non_negative("contrast", contrast)
@@ -57,7 +53,6 @@ class MMC(Method):
         self.token = nn.Parameter(0.02 * torch.randn(width))
         self.head = nn.Linear(width, tokens.channels * tokens.patch)
         self.predict = nn.Linear(width, width)
-        self.teacher = MomentumTeacher(tokens, momentum)
         self.teacher_projector = MomentumTeacher(projector, momentum)
 
     @classmethod
@@ -76,13 +71,9 @@ class MMC(Method):
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         at_least(2, batch)
-        patches = self.encoder.patches(one_view(self.views, batch))
-        hidden = hidden_patches(batch, patches.shape[1], self.ratio)[0]
-        h = self.encode(self.encoder.embed(patches, hidden, self.token), self.encoder.blocks)
-        with torch.no_grad():
-            teacher: Any = self.teacher.module
-            t = self.encode(teacher.embed(patches), teacher.blocks)
-            key = self.teacher_projector(_pooled(t))
+        patches, hidden = self.masked(batch)
+        h, t = self.filled(patches, hidden), self.taught(patches)
+        key = self.teacher_projector(_pooled(t))
         error = (self.head(h[hidden]) - patches[hidden].detach()).square().mean()
         distilled = negative_cosine_similarity(self.predict(h[hidden]), t[hidden])
         q = self.projector(_pooled(h))
@@ -95,7 +86,7 @@ class MMC(Method):
         return error + self.distil * distilled + self.contrast * contrast, logs
 
     def after_step(self) -> None:
-        self.teacher.update(self.encoder)
+        super().after_step()
         self.teacher_projector.update(self.projector)
 
 

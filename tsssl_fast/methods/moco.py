@@ -6,19 +6,11 @@ from torch import Tensor, nn
 from tsssl_fast.common import checks, collectives
 from tsssl_fast.functional import contrastive_loss
 from tsssl_fast.losses import FeatureQueue
-from tsssl_fast.methods.base import (
-    Batch,
-    Logs,
-    SeveralViews,
-    Views,
-    alignment,
-    projector,
-    stacked_views,
-)
-from tsssl_fast.methods.teacher import MomentumTeacher, Schedule
+from tsssl_fast.methods.base import Batch, Logs, Views, alignment, projector, stacked_views
+from tsssl_fast.methods.teacher import MomentumViews, Schedule
 
 
-class MoCo(SeveralViews):
+class MoCo(MomentumViews):
     """MoCo v2: a view against the other view's momentum embedding and a queue of past ones.
 
         q = projector(encoder(view_1));  k = momentum_projector(momentum_encoder(view_2))
@@ -52,9 +44,7 @@ class MoCo(SeveralViews):
         momentum: float | Schedule,
         n_views: int = 2,
     ) -> None:
-        super().__init__(encoder, projector, views, None, n_views)
-        self.momentum_encoder = MomentumTeacher(encoder, momentum)
-        self.momentum_projector = MomentumTeacher(projector, momentum)
+        super().__init__(encoder, projector, views, momentum, n_views)
         self.queue = queue
         self.register_buffer("queue_ids", torch.full((len(queue.features),), -1))
         self.temperature = checks.positive("temperature", temperature)
@@ -82,7 +72,7 @@ class MoCo(SeveralViews):
         x = stacked_views(self.views, batch, self.n_views)
         lengths = None if batch.lengths is None else batch.lengths.repeat(positives)
         q = self.projector(self.encode(x[:n], lengths=batch.lengths))
-        k = self.momentum_projector(self.encode(x[n:], self.momentum_encoder, lengths))
+        k = self.keys(x[n:], lengths)
         parts, key_ids, here, group = [k], batch.sample_ids.repeat(positives), 0, None
         together = self.process_group is not None
         if together:
@@ -120,7 +110,3 @@ class MoCo(SeveralViews):
         slots = (self.queue.position + torch.arange(len(k), device=k.device)) % size
         self.queue_ids[slots[-size:]] = ids[-size:]
         self.queue.push(k)
-
-    def after_step(self) -> None:
-        self.momentum_encoder.update(self.encoder)
-        self.momentum_projector.update(self.projector)

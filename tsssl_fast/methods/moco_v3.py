@@ -5,12 +5,12 @@ from torch import Tensor, nn
 
 from tsssl_fast.common import checks
 from tsssl_fast.functional import info_nce_loss
-from tsssl_fast.methods.base import Batch, Logs, Siamese, Views, alignment, mlp, stacked_views
+from tsssl_fast.methods.base import Batch, Logs, Views, alignment, mlp, stacked_views
 from tsssl_fast.methods.base import projector as head_of
-from tsssl_fast.methods.teacher import MomentumTeacher, Schedule
+from tsssl_fast.methods.teacher import MomentumViews, Schedule
 
 
-class MoCoV3(Siamese):
+class MoCoV3(MomentumViews):
     """The prediction of each view against the momentum embeddings of the other views of the batch.
 
         q_i = predictor(projector(encoder(view_i)));  k_i = momentum_projector(momentum_encoder(.))
@@ -35,10 +35,8 @@ class MoCoV3(Siamese):
         temperature: float = 0.2,
         momentum: float | Schedule = 0.95,
     ) -> None:
-        super().__init__(encoder, projector, views, None)
+        super().__init__(encoder, projector, views, momentum)
         self.predictor = predictor
-        self.momentum_encoder = MomentumTeacher(encoder, momentum)
-        self.momentum_projector = MomentumTeacher(projector, momentum)
         self.temperature = checks.positive("temperature", temperature)
 
     @classmethod
@@ -53,7 +51,7 @@ class MoCoV3(Siamese):
         x = stacked_views(self.views, batch)
         lengths = None if batch.lengths is None else batch.lengths.repeat(2)
         q = self.predictor(self.projector(self.encode(x, lengths=lengths)))
-        k = self.momentum_projector(self.encode(x, self.momentum_encoder, lengths))
+        k = self.keys(x, lengths)
         (q1, q2), (k1, k2) = q.chunk(2), k.chunk(2)
         directions = [
             info_nce_loss(
@@ -66,7 +64,3 @@ class MoCoV3(Siamese):
             for pair in ((q1, k2), (q2, k1))
         ]
         return torch.stack(directions).mean(), {"alignment": alignment(q1, k2)}
-
-    def after_step(self) -> None:
-        self.momentum_encoder.update(self.encoder)
-        self.momentum_projector.update(self.projector)

@@ -7,6 +7,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from tsssl_fast.common import checks
 from tsssl_fast.methods.base import Batch, Logs, Method, Views, labels_of, one_view, out_features
 from tsssl_fast.methods.teacher import MomentumTeacher, Schedule
+from tsssl_fast.methods.transform_prediction import TransformPrediction
 
 
 def labelled_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -18,7 +19,7 @@ def labelled_loss(logits: Tensor, labels: Tensor) -> Tensor:
             [0, 1], of which NaN count for nothing: binary cross-entropy, the mean over all given.
 
     Raises:
-        ValueError: naming labels, for another shape.
+        ValueError: naming labels, for another shape, and for a class beyond the K.
     """
     if labels.shape == logits.shape and labels.is_floating_point():
         given = ~labels.isnan()
@@ -30,6 +31,10 @@ def labelled_loss(logits: Tensor, labels: Tensor) -> Tensor:
         raise ValueError(
             f"labels: {labels.dtype} {tuple(labels.shape)}; accepted: int64 ({n},), or floating "
             f"({n}, {k}) of several labels a row"
+        )
+    if len(labels) and not torch.compiler.is_compiling() and int(labels.max()) >= logits.shape[1]:
+        raise ValueError(
+            f"labels: {int(labels.max())}; accepted: below the {logits.shape[1]} classes"
         )
     total = cross_entropy(logits, labels.clamp_min(-1), ignore_index=-1, reduction="sum")
     return total / (labels >= 0).sum().clamp_min(1)
@@ -50,6 +55,8 @@ class MultiTask(Method):
         views: augmentation of the labelled rows, of which the first view is used, or None.
         weight: of the self-supervised loss, >= 0; 0: it is not computed.
     """
+
+    uses_labels = True
 
     def __init__(
         self,
@@ -72,6 +79,14 @@ class MultiTask(Method):
     ) -> "MultiTask":
         """A linear classifier on the method's encoder."""
         return cls(method, nn.Linear(out_features(method.encoder), classes), views, weight)
+
+    @classmethod
+    def s4l(
+        cls, encoder: nn.Module, views: Views, classes: float = 64, weight: float = 1.0
+    ) -> "MultiTask":
+        """S4L: beside transform prediction. classes: at least those of the data."""
+        method = TransformPrediction.recipe(encoder, views)
+        return cls.recipe(method, int(classes), views, weight)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         labels = labels_of(batch, "training with labels needs")

@@ -1,4 +1,4 @@
-"""Momentum teachers."""
+"""Momentum teachers, and methods of views with momentum copies of encoder and projector."""
 
 import copy
 import math
@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from tsssl_fast.common import checks
+from tsssl_fast.methods.base import SeveralViews, Views
 
 Schedule = Callable[[int], float]
 
@@ -57,3 +58,35 @@ class MomentumTeacher(nn.Module):
         m = self.momentum(int(self.steps)) if callable(self.momentum) else self.momentum
         torch._foreach_lerp_(list(self.module.parameters()), list(student.parameters()), 1 - m)
         self.steps += 1
+
+
+class MomentumViews(SeveralViews):
+    """`SeveralViews` without loss, with momentum copies of encoder and projector.
+
+    Args: as `SeveralViews` without loss, and
+        momentum: m in [0, 1), or a schedule.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        projector: nn.Module,
+        views: Views,
+        momentum: float | Schedule,
+        n_views: int = 2,
+    ) -> None:
+        super().__init__(encoder, projector, views, None, n_views)
+        self.momentum_encoder = MomentumTeacher(encoder, momentum)
+        self.momentum_projector = MomentumTeacher(projector, momentum)
+
+    def keys(self, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+        """(M, D), constants: the copies' embeddings of M views.
+
+        x: (M, C, T); lengths: (M,) int64, its steps that are no padding, or None.
+        """
+        k: torch.Tensor = self.momentum_projector(self.encode(x, self.momentum_encoder, lengths))
+        return k
+
+    def after_step(self) -> None:
+        self.momentum_encoder.update(self.encoder)
+        self.momentum_projector.update(self.projector)

@@ -25,7 +25,7 @@ class TestTimeTraining(Method):
 
     Args:
         method: what reconstructs: MaskedAutoencoder, or MaskedReconstruction for the form without.
-        steps: of plain gradient descent on a test batch, >= 0.
+        steps: iterations of plain gradient descent on a test batch, >= 0.
         lr: of these steps.
     """
 

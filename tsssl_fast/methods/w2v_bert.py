@@ -7,10 +7,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from tsssl_fast.common import checks
-from tsssl_fast.encoders import PatchTransformer
 from tsssl_fast.functional import contrastive_loss
-from tsssl_fast.methods.base import Batch, Logs, Method, Views, one_view
-from tsssl_fast.methods.tokens import check_encoder, check_ratio, hidden_patches
+from tsssl_fast.methods.base import Batch, Logs, Views
+from tsssl_fast.methods.tokens import OfTokens, check_encoder
 
 
 class Quantized(NamedTuple):
@@ -58,7 +57,7 @@ class GumbelQuantizer(nn.Module):
         return Quantized(words, codes, (-torch.xlogy(use, use).sum()).exp())
 
 
-class W2vBERT(Method):
+class W2vBERT(OfTokens):
     """Some patches are hidden; lower layers tell each one's word from those of the other hidden
     patches of its series, upper layers name its code.
 
@@ -80,9 +79,6 @@ class W2vBERT(Method):
         temperature: tau > 0. weight, diversity: >= 0.
     """
 
-    min_batch = 1
-    encoder: PatchTransformer
-
     def __init__(
         self,
         encoder: nn.Module,
@@ -95,14 +91,13 @@ class W2vBERT(Method):
         weight: float = 1.0,
         diversity: float = 0.1,
     ) -> None:
-        super().__init__()
-        self.encoder = tokens = check_encoder(encoder)
+        super().__init__(encoder, views, ratio)
+        tokens = self.encoder
         depth = len(tokens.blocks) - 1
         if not 1 <= lower < max(2, depth):
             most = max(1, depth - 1)
             raise ValueError(f"lower: {lower}; accepted: 1 to {most} of the {depth} layers")
-        self.quantizer, self.lower, self.views = quantizer, lower, views
-        self.ratio = check_ratio(ratio)
+        self.quantizer, self.lower = quantizer, lower
         self.temperature = checks.positive("temperature", temperature)
         self.weight = checks.non_negative("weight", weight)
         self.diversity = checks.non_negative("diversity", diversity)
@@ -128,8 +123,7 @@ class W2vBERT(Method):
         return cls(encoder, quantizer, 32, lower, views, **more)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
-        patches = self.encoder.patches(one_view(self.views, batch))
-        hidden = hidden_patches(batch, patches.shape[1], self.ratio)[0]
+        patches, hidden = self.masked(batch)
         source = torch.Generator().manual_seed(batch.seed)
         found = self.quantizer(patches[hidden], source)
         u = self.encoder.embed(patches, hidden, self.token)

@@ -70,12 +70,14 @@ class Config(Settings):
     def usable(self, data: Dataset) -> Dataset:
         """The train series that the method can learn from: those with a label where it needs them.
 
-        Raises ValueError where it needs labels and there are none.
+        Raises ValueError where it learns from labels and there are none.
         """
-        if not needs_labels(self.method):
+        if not learns_labels(self.method):
             return data
         if not data.classes:
             raise ValueError(f"data: no labels; method {self.method} needs them")
+        if not needs_labels(self.method):
+            return data
         return data.only_train(data.y_train != NONE)
 
     def resolved(self, data: Dataset) -> "Config":
@@ -98,8 +100,8 @@ class Config(Settings):
     ) -> Method:
         """The method with its initial weights, which are a function of the seed.
 
-        views: instead of the preset that `self.views` names. texts: one for each series, of method
-        clip.
+        channels: C; length: T, steps of the series. views: instead of the preset that `self.views`
+        names. texts: one for each series, of method clip.
         """
         if texts is not None and self.method != "clip":
             raise ValueError(f"texts: given with method {self.method}; accepted: with method clip")
@@ -112,7 +114,10 @@ class Config(Settings):
             return method
 
     def build_encoder(self, channels: int, length: int) -> nn.Module:
-        """The encoder alone, as it stands before training: the same for every method."""
+        """The encoder alone, as it stands before training: the same for every method.
+
+        channels: C; length: T, steps of the series.
+        """
         if self.init:
             return weights.start(self.init, channels)
         with torch.random.fork_rng():
@@ -125,9 +130,15 @@ class Config(Settings):
 
 
 def needs_labels(method: str) -> bool:
-    """Whether the method of that name learns from labels."""
+    """Whether the method of that name needs a label of every series."""
     found: bool = getattr(METHODS[method], "__self__", Method).needs_labels
     return found
+
+
+def learns_labels(method: str) -> bool:
+    """Whether it learns from labels, be it of some series alone."""
+    found: bool = getattr(METHODS[method], "__self__", Method).uses_labels
+    return found or needs_labels(method)
 
 
 # In the order for readers: what is trained, then how.

@@ -67,7 +67,7 @@ def clan_loss(
 
         # The shape's number, which torch.jit.trace has in its graph: len(z) would stay.
         count = z.shape[0]
-        loss = row_blocks(count, 2 * len(z), block) / (count - 1)
+        loss = row_blocks(count, len(z), block) / (count - 1)
     return checks.reduce(loss, reduction)
 
 

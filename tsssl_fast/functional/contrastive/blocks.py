@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from tsssl_fast.functional.contrastive import arguments
 from tsssl_fast.functional.contrastive.problem import PairTemperature, Temperature
 from tsssl_fast.ops.contrastive import spec
-from tsssl_fast.ops.contrastive.reference.pairs import unit
+from tsssl_fast.ops.contrastive.reference.pairs import in_range
 
 
 def check_temperature(temperature: Temperature, q: Tensor) -> None:
@@ -51,11 +51,39 @@ def row_blocks(rows: int, columns: int, block: Callable[[int, int], Tensor]) -> 
 def unit_rows(z: Tensor, normalize: bool = True) -> Tensor:
     """(..., D) rows in the arithmetic's dtype, over their norm where asked; a row that counts as
     zero becomes 0 and gets no gradient."""
+    u, inverse = scaled_rows(z, normalize)
+    return u if inverse is None else u * inverse[..., None]
+
+
+Rows = tuple[Tensor, Tensor | None]
+
+
+def scaled_rows(z: Tensor, normalize: bool = True) -> Rows:
+    """(..., D) rows times constants that make their norms nearly 1, and (...,) 1 / norm then; a row
+    that counts as zero becomes 0, with 1. Without `normalize` the rows as they are, and None.
+
+    A cosine does not change with its rows' lengths, so its gradient needs none of the constants:
+    fewer passes over the rows than dividing by the norm."""
     z = z.to(spec.compute_dtype(z.dtype))
-    return unit(z)[0] if normalize else z
+    if not normalize:
+        return z, None
+    with torch.no_grad():
+        held, factor = in_range(z)
+        norm = torch.linalg.vector_norm(held, dim=-1, keepdim=True)
+        zero = norm <= spec.TINY_NORM * factor
+        scale = torch.where(zero, 0.0, factor / norm)
+    u = z * scale
+    return u, torch.where(zero[..., 0], 1.0, u.square().sum(-1)).rsqrt()
+
+
+def similarities(q: Rows, keys: Rows) -> Tensor:
+    """Of `scaled_rows` to keys of their own, over the last dimension, where both broadcast."""
+    (u, u_inverse), (v, v_inverse) = q, keys
+    dot = (u * v).sum(-1)
+    return dot if u_inverse is None or v_inverse is None else dot * (u_inverse * v_inverse)
 
 
 def cosines(q: Tensor, keys: Tensor, normalize: bool) -> Tensor:
     """Similarity of rows to keys of their own, over the last dimension: (..., D), (..., D), which
     broadcast, in the arithmetic's dtype; a row that counts as zero has cosine 0."""
-    return (unit_rows(q, normalize) * unit_rows(keys.to(q.dtype), normalize)).sum(-1)
+    return similarities(scaled_rows(q, normalize), scaled_rows(keys.to(q.dtype), normalize))

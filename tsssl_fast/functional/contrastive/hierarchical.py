@@ -100,6 +100,7 @@ def hierarchical_contrastive_loss(
 
     Raises:
         TypeError, ValueError: naming the argument.
+        NotImplementedError: lengths under torch.jit.trace, which would keep those of the example.
     """
     if process_group is not None:
         rest = (alpha, temperature, normalize, lengths, return_stats, process_group, ddp)

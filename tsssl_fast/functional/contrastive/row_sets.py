@@ -7,7 +7,13 @@ from torch.nn.functional import softplus
 from tsssl_fast.backends.precision import precision_name
 from tsssl_fast.common import checks
 from tsssl_fast.functional.contrastive import arguments
-from tsssl_fast.functional.contrastive.blocks import check_temperature, cosines, inverse_temperature
+from tsssl_fast.functional.contrastive.blocks import (
+    check_temperature,
+    cosines,
+    inverse_temperature,
+    scaled_rows,
+    similarities,
+)
 from tsssl_fast.functional.contrastive.problem import Temperature
 
 
@@ -51,12 +57,14 @@ def collossl_loss(
     precision_name(precision)
     _check_keys(anchor, positives, negatives)
     anchor, positives, negatives = arguments.in_one_dtype(anchor, positives, negatives)
+    rows = scaled_rows(anchor, normalize)
     sums = [
-        _log_sum(name, anchor, keys, weight, temperature, normalize)
+        _log_sum(name, anchor, keys, weight, temperature, similarities(rows, others))
         for name, keys, weight in (
             ("positive", positives, positive_weight),
             ("negative", negatives, negative_weight),
         )
+        for others in [scaled_rows(keys, normalize)]
     ]
     some = (sums[0] != -torch.inf) & (sums[1] != -torch.inf)
     positive, negative = (torch.where(some, x, 0.0) for x in sums)
@@ -75,22 +83,24 @@ def _log_sum(
     keys: Tensor,
     weight: Tensor | None,
     temperature: Temperature,
-    normalize: bool,
+    similarity: Tensor,
 ) -> Tensor:
-    """(N,): log sum over the devices of w exp(a); -inf without a weight > 0."""
-    a = cosines(anchor, keys, normalize).T
-    a = a * inverse_temperature(temperature, a)
+    """(N,): log sum over the devices of w exp(similarity / tau), of a similarity (S, N); -inf
+    without a weight > 0."""
+    a = similarity
+    beta = inverse_temperature(temperature, a)
+    a = a * (beta.T if isinstance(beta, Tensor) and beta.dim() else beta)
     if weight is None:
-        return a.logsumexp(1)
+        return a.logsumexp(0)
     w = _weights(f"{name}_weight", weight, keys, anchor).to(a.dtype)
     live = w > 0
-    some = live.any(1, keepdim=True)
+    some = live.any(0)
     logits = torch.where(live, a + torch.where(live, w, 1.0).log(), -torch.inf)
-    return torch.where(some[:, 0], torch.where(some, logits, 0.0).logsumexp(1), -torch.inf)
+    return torch.where(some, torch.where(some, logits, 0.0).logsumexp(0), -torch.inf)
 
 
 def _weights(name: str, weight: Tensor, keys: Tensor, anchor: Tensor) -> Tensor:
-    """(N, S), or (1, S)."""
+    """(S, N), or (S, 1)."""
     checks.floating(name, weight)
     accepted = ((len(keys),), tuple(keys.shape[:2]))
     if tuple(weight.shape) not in accepted:
@@ -100,7 +110,7 @@ def _weights(name: str, weight: Tensor, keys: Tensor, anchor: Tensor) -> Tensor:
         raise ValueError(f"{name}: device {weight.device}; accepted: {anchor.device} as anchor")
     if weight.requires_grad:
         raise ValueError(f"{name}: requires grad; accepted: a constant (detach it)")
-    return weight.T if weight.dim() == 2 else weight[None]
+    return weight if weight.dim() == 2 else weight[:, None]
 
 
 def voco_loss(

@@ -13,6 +13,7 @@ TOP_K = 5  # of the named losses' topk_accuracy
 class ContrastiveStats(NamedTuple):
     """What the loss saw, without gradient; rows are queries, then keys where `symmetric`.
 
+    float32, float64 for float64 inputs; the two counts at the end are int64.
     log_sum_exp: (rows,) log of the sum over positives and negatives. The others are 0-d: mean
     similarity of the positive and of the negative pairs; share of rows whose most similar partner
     is a positive, and that have one among their top k; alignment, mean ||u_i - u_j||^2 over
