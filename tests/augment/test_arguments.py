@@ -19,8 +19,19 @@ JUNK = [
 ]
 
 
+REQUIRED = {
+    augment.ClipPairs: {"length": 8},
+    augment.ChannelSwap: {"pairs": [(0, 1)]},
+    augment.BandRoll: {"size": 4},
+}
+
+
 def required(cls):
-    return {"transforms": [augment.TimeFlip()]} if issubclass(cls, augment.groups.Group) else {}
+    if issubclass(cls, augment.groups.Group):
+        return {"transforms": [augment.TimeFlip()]}
+    if issubclass(cls, augment.signals._InHertz):
+        return {"rate": 1000.0}
+    return REQUIRED.get(cls, {})
 
 
 def refusal(cls, **arguments):
@@ -34,9 +45,8 @@ def refusal(cls, **arguments):
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_errors_name_their_argument(cls):
-    required = {"length": 8} if cls is augment.ClipPairs else {}
     for field in dataclasses.fields(cls.Config):
-        said = [refusal(cls, **required | {field.name: value}) for value in JUNK]
+        said = [refusal(cls, **{field.name: value}) for value in JUNK]
         refused = [text for text in said if text is not None]
         assert len(refused) >= len(JUNK) // 2, field.name
         for text in refused:

@@ -281,20 +281,25 @@ def test_every_old_name_is_tested():
 STRENGTHS = [cls for cls in CLASSES if "magnitude" in inspect.signature(cls).parameters]
 
 
+def of_magnitude(cls, magnitude):
+    rate = {"rate": 100.0} if "rate" in inspect.signature(cls).parameters else {}
+    return cls(magnitude=magnitude, **rate)
+
+
 @pytest.mark.parametrize("cls", STRENGTHS)
 def test_magnitude_0_changes_nothing(cls):
     x = series(6, 3, 40).double()
-    y = cls(magnitude=0.0)(x, 2, seed=0)
+    y = of_magnitude(cls, 0.0)(x, 2, seed=0)
     torch.testing.assert_close(y, x.expand(y.shape), rtol=0, atol=1e-12)
-    strong = cls(magnitude=0.4)(x, 2, seed=0)
+    strong = of_magnitude(cls, 0.4)(x, 2, seed=0)
     assert (strong - x).abs().max() > 0.01
 
 
 def test_drawn_parameters_have_the_arguments_names():
     """Where an argument is a range, what is drawn from it has its name."""
-    assert len(STRENGTHS) == 9
+    assert len(STRENGTHS) == 13
     for cls in STRENGTHS:
-        transform = cls(magnitude=0.25)
+        transform = of_magnitude(cls, 0.25)
         drawn = augment.Compose([transform]).sample(3, 2, 20, seed=0)[0]
         if transform.row_code() != Code.PHASE_SURROGATE:  # a number, not a range
             assert (drawn["magnitude"] == 0.25).all(), cls

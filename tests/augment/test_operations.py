@@ -293,7 +293,7 @@ def test_docstrings_say_what_every_argument_is():
 def test_docstrings_have_formula_source_units_and_the_literal_variant():
     named = [getattr(augment, name) for name in augment.__all__]
     classes = [c for c in named if isinstance(c, type) and issubclass(c, augment.Transform)]
-    groups = [c for c in classes if issubclass(c, augment.groups.Group)]
+    groups = [c for c in classes if issubclass(c, augment.groups.Chooser)]
     operations = [c for c in classes if c is not augment.Transform and c not in groups]
     operations.append(augment.OverlappingCrops)
     assert len(operations) > 28

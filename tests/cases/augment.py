@@ -89,6 +89,12 @@ PINNED = {
     **MIXTURES,
     "rotation": augment.Rotation(),
     "identity": augment.Identity(),
+    "channel_swap": augment.ChannelSwap([(0, 2)]),
+    "rereference_channel": augment.Rereference("channel"),
+    "band_roll": augment.BandRoll(3),
+    "observation_dropout": augment.ObservationDropout(0.3),
+    "observation_dropout_steps": augment.ObservationDropout(0.3, per_channel=False),
+    "jittered_stamps": augment.JitteredStamps((0.1, 0.5)),
     "random_apply": augment.RandomApply([augment.SignFlip(), augment.Jitter()], p=0.5),
 }
 

@@ -13,7 +13,9 @@ from tsssl_fast import augment
 from tsssl_fast.report import gallery
 
 _NO_PICTURE = {"Identity", "OneOf", "SomeOf", "RandomApply", "OverlappingCrops"}
+_NO_PICTURE |= {"TrivialAugment", "RandAugment"}
 _NO_OPERATION = {"Compose", "PerView", "Parameters", "Transform", "Mixed", "Crops", "ClipPairs"}
+_NO_OPERATION |= {"StrengthRange", "SegmentRecombination"}
 
 
 def test_every_operation_is_shown():

@@ -15,7 +15,10 @@ from tsssl_fast.augment import (
     groups,
     masks,
     mixing,
+    policies,
     presets,
+    recombination,
+    signals,
     time,
     values,
 )
@@ -27,6 +30,9 @@ from tsssl_fast.augment.groups import *
 from tsssl_fast.augment.masks import *
 from tsssl_fast.augment.mixing import *
 from tsssl_fast.augment.parameters import Parameters
+from tsssl_fast.augment.policies import *
+from tsssl_fast.augment.recombination import *
+from tsssl_fast.augment.signals import *
 from tsssl_fast.augment.time import *
 from tsssl_fast.augment.transform import Transform
 from tsssl_fast.augment.values import *
@@ -39,5 +45,8 @@ __all__ += filters.__all__
 __all__ += groups.__all__
 __all__ += masks.__all__
 __all__ += mixing.__all__
+__all__ += policies.__all__
+__all__ += recombination.__all__
+__all__ += signals.__all__
 __all__ += time.__all__
 __all__ += values.__all__

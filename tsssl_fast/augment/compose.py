@@ -15,6 +15,8 @@ from tsssl_fast.ops.augment import spec
 class Compose(Pipeline):
     """Runs operations one after the other on every sample of every view; a torch.nn.Module.
 
+    Arguments, result and errors of a call are those of `Pipeline`.
+
     Args:
         transforms: the operations, in order; a Compose among them counts as the operations in it.
             MixUp, CutMix, MovingAverage, FrequencyMask and PhaseSurrogate run in plain torch on
@@ -25,6 +27,8 @@ class Compose(Pipeline):
             per (seed, epoch, step, rank, view), not per sample; else it is not reproducible.
             `repr` and `explain` say which. A module's parameters and buffers become those of the
             pipeline.
+
+    Raises TypeError, at construction, for what is none of these.
     """
 
     transforms: "Sequence[Transform | Compose | Callable[..., Any]]"
@@ -65,10 +69,14 @@ class PerView(Pipeline):
     """A pipeline of its own for every view, as one operator: weak and strong augmentation.
 
     A call gives as many views as there are pipelines, (V, N, C, T) or (V, C, T), with or without
-    `views`. View v is what pipelines[v] alone would make of view v.
+    `views`. View v is what pipelines[v] alone would make of view v. Arguments, result and errors of
+    a call are those of `Pipeline`.
 
     Args:
         pipelines: one per view.
+
+    Raises, at construction: TypeError for what is no Compose, ValueError for none or more than
+    32768.
     """
 
     pipelines: Sequence[Compose]
@@ -102,11 +110,11 @@ class PerView(Pipeline):
             pipeline.check_shape(channels, steps)
 
     def __iter__(self) -> Iterator[Any]:
-        """The pipelines, in the order of the views."""
+        """The operations of all pipelines, in the order of the views."""
         return iter(self.transforms)
 
     def __len__(self) -> int:
-        """The number of pipelines."""
+        """The number of operations of all pipelines."""
         return len(self.transforms)
 
     def __repr__(self) -> str:

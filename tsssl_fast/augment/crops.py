@@ -23,7 +23,7 @@ __all__ = [
 
 
 class Crops(NamedTuple):
-    """first: (N, C, L1), second: (N, C, L2); start: (N, 2) int64, where they begin in the series.
+    """first: (N, C, L1), second: (N, C, L2); start: (N, 2) int64, the steps where they begin.
 
     The last `overlap` steps of first are the first ones of second.
     """
@@ -58,6 +58,9 @@ class ClipPairs(Configured):
     Args:
         length: steps of a clip, >= 1.
         law: "linear": w(d) = T - length + 1 - d; "uniform": 1.
+
+    Raises, at construction: TypeError for a length that is no integer, ValueError for one out of
+    range or an unknown law.
     """
 
     length: Annotated[int, by(validation.integer, 1, 1 << 31)]
@@ -79,7 +82,11 @@ class ClipPairs(Configured):
         step: Number = 0,
         rank: Number = 0,
     ) -> Tensor:
-        """x: (N, C, T) with length <= T < 46342 + length. views: 2. Others as Compose's call."""
+        """(2, N, C, length), in the dtype of x.
+
+        x: (N, C, T), floating, with length <= T < 46342 + length. views: 2. The others, and the
+        errors, are those of `Pipeline`.
+        """
         checks.floating("x", x)
         inputs.check_series(x, "NCT")
         if views not in (None, 2):
@@ -99,7 +106,7 @@ class ClipPairs(Configured):
         step: Number = 0,
         rank: Number = 0,
     ) -> Tensor:
-        """(2, N) int64: where the clips begin."""
+        """(2, N) int64: the steps where the clips begin; arguments and errors as of `forward`."""
         n, _, t = x.shape
         weights = distance_weights(self.law, max(0, t - self.length + 1)).cumsum(0)
         if not len(weights) or int(weights[-1]) >= 1 << 30:
@@ -130,6 +137,8 @@ class OverlappingCrops(Configured):
 
     Args:
         min_overlap: >= 1 step.
+
+    Raises, at construction: TypeError for what is no integer, ValueError for one below 1.
     """
 
     min_overlap: Annotated[int, by(validation.integer, 1, 1 << 31)] = 2
@@ -148,7 +157,11 @@ class OverlappingCrops(Configured):
         step: Number = 0,
         rank: Number = 0,
     ) -> Crops:
-        """x: (N, C, T) with T >= min_overlap, a tensor or an array. Others as Compose's call."""
+        """`Crops` in the dtype of x.
+
+        x: (N, C, T), floating, with T >= min_overlap; a tensor or an array. The others, and the
+        errors, are those of `Pipeline`.
+        """
         as_array = not isinstance(x, Tensor)
         x = x if isinstance(x, Tensor) else inputs.from_array("x", x)
         checks.floating("x", x)

@@ -6,6 +6,7 @@ from tsssl_fast.augment import validation
 from tsssl_fast.augment.transform import Transform
 from tsssl_fast.augment.validation import Whole
 from tsssl_fast.ops.augment import operation_table, spec
+from tsssl_fast.ops.augment.spec import Code
 
 __all__ = [
     "OneOf",
@@ -14,8 +15,24 @@ __all__ = [
 ]
 
 
-class Group(Transform):
-    """Operations in order, of which some act. Members keep their own probabilities on top."""
+class Chooser(Transform):
+    """Members in order, of which some act; they keep their own probabilities on top."""
+
+    code = Code.GROUP
+
+    def parameter_names(self) -> tuple[str, ...]:
+        return ()  # the count is one of the values, as it always was
+
+    def slots(self) -> tuple[int, int]:
+        return 1 + len(self.members()), 0
+
+    def check_shape(self, channels: int, steps: int) -> None:
+        for transform in self.members():
+            transform.check_shape(channels, steps)
+
+
+class Group(Chooser):
+    """Operations in order, of which some act, as arguments."""
 
     transforms: Sequence[Transform]
 
@@ -36,16 +53,6 @@ class Group(Transform):
 
     def members(self) -> Sequence[Transform]:
         return self.transforms
-
-    def parameter_names(self) -> tuple[str, ...]:
-        return ()  # the count is one of the values, as it always was
-
-    def slots(self) -> tuple[int, int]:
-        return 1 + len(self.transforms), 0
-
-    def check_shape(self, channels: int, steps: int) -> None:
-        for transform in self.transforms:
-            transform.check_shape(channels, steps)
 
 
 class RandomApply(Group):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tsssl_fast.backends import dispatch
-from tsssl_fast.ops.augment import operation_table, spec, torch_only
+from tsssl_fast.ops.augment import operation_table, signals, spec, torch_only
 from tsssl_fast.ops.augment.operators.augment import augment
 from tsssl_fast.ops.augment.spec import Code, Source
 
@@ -24,6 +24,8 @@ class Parameters:
     Attributes:
         table: (views, N, slots) float64; see ops/augment/README.md.
         labels: per operation its name and the names of its parameters.
+        shape: (N, C, T) of the series that they were drawn for.
+        sample_ids: (N,) int64, or None; lengths: (N,) int64, steps that are no padding, or None.
     """
 
     program: Tensor
@@ -90,6 +92,8 @@ class Parameters:
 
         Returns:
             (views, N, T) or (views, N, K, T), in the dtype of labels.
+
+        Raises ValueError for another shape, or where `table` was changed.
         """
         n, c, t = self.shape
         if labels.dim() not in (2, 3) or labels.shape[0] != n or labels.shape[-1] != t:
@@ -197,7 +201,7 @@ class Parameters:
         rows, bounds = self.program.tolist(), self._bounds()
         kept, columns = [], []
         for row, begin, end in zip(rows, bounds[:-1], bounds[1:], strict=True):
-            if Code(int(row[spec.CODE])) in operation_table.MOVES_TIME:
+            if "time" in operation_table.TABLE[Code(int(row[spec.CODE]))].moves:
                 kept.append(row)
                 columns.append(self.table[..., begin:end])
         if not kept:
@@ -221,11 +225,14 @@ class Parameters:
         bounds = self._bounds()
         for row, begin in zip(self.program.tolist(), bounds[:-1], strict=True):
             code = Code(int(row[spec.CODE]))
-            if code not in operation_table.MOVES_CHANNELS:
+            if "channels" not in operation_table.TABLE[code].moves:
                 continue
             order = torch.arange(c - 1, -1, -1).expand(source.shape)
             if code == Code.CHANNEL_PERMUTATION:
                 order = self.table[..., begin + 1 : begin + 1 + c].long()
+            elif code in signals.CHANNEL_ORDERS:
+                order = signals.CHANNEL_ORDERS[code](row, self.table[..., begin:], c)
+                order = order.expand(source.shape)
             acts = self.table[..., begin, None] != 0
             if code == Code.FIRST_CHANNEL_SEGMENTS:
                 order = torch.zeros_like(source)

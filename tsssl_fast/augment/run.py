@@ -119,7 +119,7 @@ class Pipeline(Configured):
         raise NotImplementedError
 
     def check_shape(self, channels: int, steps: int) -> None:
-        """Raises ValueError where a series of this shape can not be handled."""
+        """Raises ValueError where series of so many channels and time steps can not be handled."""
 
     def check_single(self) -> None:
         """Raises ValueError where one series alone can not be handled."""
@@ -188,7 +188,8 @@ class Pipeline(Configured):
         return_params: bool = False,
         backend: str | None = None,
     ) -> Any:
-        """Augmented series of the shape they came in, or several views: see Pipeline."""
+        """Augmented series, (N, C, T) or (C, T), or views of them: arguments and errors are those
+        of `Pipeline`."""
         if not isinstance(x, Tensor) or x.dim() == 2:
             settings: Any = {
                 "seed": seed, "sample_ids": sample_ids, "sample_id": sample_id, "epoch": epoch,
@@ -292,7 +293,9 @@ class Pipeline(Configured):
     ) -> Parameters:
         """The parameters that a call on n series of c channels and t steps draws.
 
-        Arguments and errors are those of the call. See Parameters for what can be done with them.
+        n, c, t: integers of 1 and above. The other arguments and errors are those of the call, see
+        `Pipeline`; `Parameters` says what can be done with the result. ValueError for a pipeline
+        with callables, whose draws nobody knows.
         """
         for name, size in (("n", n), ("c", c), ("t", t)):
             if isinstance(size, bool) or not isinstance(size, int) or size < 1:
@@ -307,7 +310,10 @@ class Pipeline(Configured):
 
     def explain(self, x: Tensor) -> callables.PipelineExplanation:
         """Which backend runs each operation on x, the others' reasons, and of every callable
-        whether it is seeded or not reproducible."""
+        whether it is seeded or not reproducible.
+
+        x: (N, C, T), floating. Raises ValueError where TSSSL_BACKEND names no backend.
+        """
         found = dispatch.explain("augment", x)
         kernel = found.chosen or "no backend can run this"
         codes = self._program[:, spec.CODE].tolist()

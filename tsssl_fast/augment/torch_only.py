@@ -27,7 +27,9 @@ class TorchOnly(Transform):
         step: Number = 0,
         rank: Number = 0,
     ) -> tuple[Tensor, Tensor]:
-        """(N, C, T) or (views, N, C, T) -> (views, N, C, T), and its slots (views, N, slots)."""
+        """(N, C, T) or (views, N, C, T) -> (views, N, C, T) in the dtype of x, and the slots,
+        (views, N, slots) float64. Arguments and errors as of `Pipeline`.
+        """
         checks.floating("x", x)
         if x.dim() not in (3, 4) or 0 in x.shape:
             raise ValueError(

@@ -15,8 +15,9 @@ _CODES = {code.name.replace("_", ""): code for code in Code}
 
 
 class Transform(Pipeline):
-    """One operation; a torch.nn.Module, and a pipeline of its own when called: see
-    Pipeline.forward for the arguments.
+    """One operation; a torch.nn.Module, and a pipeline of its own when called.
+
+    Arguments, result and errors of a call are those of `Pipeline`.
 
     p: probability that it acts on a sample of a view.
     code: the operation that has the class's name.
@@ -40,6 +41,7 @@ class Transform(Pipeline):
         """Raises for arguments that do not go together."""
 
     def check_shape(self, channels: int, steps: int) -> None:
+        """Raises ValueError where it takes more than so many channels or time steps."""
         for name, unit, axis, most in (
             ("length", " steps", "T", steps),
             ("channels", "", "C", channels),

@@ -142,7 +142,7 @@ class MagnitudeSpline(Transform):
 
     Args:
         magnitude: >= 0, or a range.
-        knots: inner knots, 0 to 62.
+        knots: the number of inner knots, 0 to 62, equidistant in the T steps.
     """
 
     magnitude: NonNegative = 0.2

@@ -45,14 +45,25 @@ def operations(channels: int) -> Mapping[str, Any]:
         "MovingAverage": augment.MovingAverage(25),
         "FrequencyMask": augment.FrequencyMask(rate=0.4),
         "PhaseSurrogate": augment.PhaseSurrogate(),
+        "BandStop": augment.BandStop(100.0, centre=1.0, width=2.0),
+        "BandPass": augment.BandPass(100.0, low=0.0, high=2.0),
+        "FrequencyShift": augment.FrequencyShift(100.0, shift=(2.0, 2.0)),
+        "BaselineWander": augment.BaselineWander(100.0, magnitude=1.0, frequency=0.5),
+        "PowerlineHum": augment.PowerlineHum(100.0, magnitude=0.5, frequency=20.0),
+        "ColouredNoise": augment.ColouredNoise(0.6, exponent=1.0),
+        "TaperedMask": augment.TaperedMask(0.5),
         "MixUp": augment.MixUp((0.4, 0.6)),
         "CutMix": augment.CutMix((0.3, 0.5)),
     }
     if channels >= 3:
         shown["Rotation"] = augment.Rotation()
-    for file in (augment.channels, augment.filters, augment.masks, augment.time, augment.values):
+    if channels >= 2:
+        shown["ChannelSwap"] = augment.ChannelSwap([(0, 1)])
+        shown["BandRoll"] = augment.BandRoll(channels, shift=(1, 1))
+    files = (augment.channels, augment.filters, augment.masks, augment.signals, augment.time)
+    for file in (*files, augment.values):
         for name in file.__all__:
-            if name not in (*shown, "Identity", "Rotation"):
+            if name not in (*shown, "Identity", "Rotation", "ChannelSwap", "BandRoll"):
                 shown[name] = getattr(augment, name)()
     return shown
 
@@ -89,7 +100,10 @@ def draw(series: Tensor, file: str | Path, *, seed: int = 0) -> None:
 
 
 def gesture(steps: int = 315) -> Tensor:
-    """A three-axis gesture, (3, steps), made up: rest, two swings, rest."""
+    """A three-axis gesture, (3, steps) float32, made up: rest, two swings, rest.
+
+    steps: T, the number of time steps.
+    """
     t = torch.linspace(0, 1, steps)
     swing = torch.exp(-(((t - 0.5) / 0.18) ** 2))
     return torch.stack(

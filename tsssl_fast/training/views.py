@@ -7,6 +7,9 @@
 |             | channels that are missing                                                     |
 | `noise`     | a little noise and nothing else, to measure what the other operations do      |
 | `simclr_ts` | the seven augmentations of SimCLR-TS, `augment.presets.simclr_ts`             |
+| `ts_tcc`    | a weak view and a strong one, `augment.presets.ts_tcc`                         |
+| `trivial_augment` | one operation of all, of any strength, `augment.TrivialAugment`       |
+| `rand_augment` | two operations of all, `augment.RandAugment`                            |
 | `generated` | crop and a little noise, on 128 steps, every channel standardised: what the   |
 |             | encoder that ships was trained with                                           |
 
@@ -33,9 +36,11 @@ from tsssl_fast.augment import (
     Drift,
     MagnitudeSpline,
     MagnitudeWarp,
+    RandAugment,
     RandomNoise,
     Scale,
     TimeWarp,
+    TrivialAugment,
     presets,
 )
 from tsssl_fast.common import checks
@@ -111,6 +116,9 @@ PRESETS: dict[str, Callable[[], Views]] = {
     "wearable": wearable,
     "noise": noise,
     "simclr_ts": presets.simclr_ts,
+    "ts_tcc": presets.ts_tcc,
+    "trivial_augment": TrivialAugment,
+    "rand_augment": RandAugment,
     "generated": on_grid,
 }
 

@@ -77,6 +77,10 @@ class Code(enum.IntEnum):
     STEP_SCALE = 35
     FIRST_CHANNEL_SEGMENTS = 36
     OFFSET = 37
+    TAPERED_MASK, BAND_STOP, BAND_PASS, FREQUENCY_SHIFT = 38, 39, 40, 41  # from here on in
+    BASELINE_WANDER, POWERLINE_HUM, COLOURED_NOISE = 42, 43, 44  # signal_table.py
+    CHANNEL_SWAP, REREFERENCE, BAND_ROLL, RENORMALISE = 45, 46, 47, 48
+    OBSERVATION_DROPOUT, JITTERED_STAMPS, SEGMENT_RECOMBINATION = 49, 50, 51
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class Operation:
     moves: str = ""  # what changes its place: "time", "channels", or both
 
 
-def _between(low: str, high: str, of: str) -> dict[str, str]:
+def between(low: str, high: str, of: str) -> dict[str, str]:
     """Two arguments, the ends of a range."""
     return {low: f"least {of}", high: f"greatest {of}"}
 
@@ -106,26 +110,26 @@ def _between(low: str, high: str, of: str) -> dict[str, str]:
 def _size(of: str, axis: str) -> dict[str, str]:
     return {
         f"{of}_unit": f"0: the {of} is a ratio of {axis}, 1: a number",
-        **_between(f"{of}_low", f"{of}_high", of),
+        **between(f"{of}_low", f"{of}_high", of),
     }
 
 
 _FILL = {"fill": "the value written, in units of the series"}
 _NOISE = {
-    **_between("low", "high", "magnitude"),
+    **between("low", "high", "magnitude"),
     "normal": "1: standard normal, 0: uniform on [-1, 1)",
 }
-_CROP = _between("low", "high", "length, a ratio of T")
+_CROP = between("low", "high", "length, a ratio of T")
 _WINDOW = {"length": "whole steps", "start": "whole steps"}
 _CURVE = ("knots", "knots + 2 normal values per channel")
 _SEGMENTS = Operation(
     "T is cut in equal segments, which change their places",
-    _between("low", "high", "number of segments"),
+    between("low", "high", "number of segments"),
     {"segments": "how many"},
     ("order", "the place of every segment"),
     moves="time",
 )
-_MAGNITUDE = _between("low", "high", "magnitude")
+_MAGNITUDE = between("low", "high", "magnitude")
 
 TABLE: dict[Code, Operation] = {
     Code.TIME_FLIP: Operation("time reversed", moves="time"),
@@ -137,10 +141,10 @@ TABLE: dict[Code, Operation] = {
         "a constant in a block of time, or of channels and time",
         {
             "length_unit": "see the choices; SIDE: of the block of equation (8), in channels",
-            **_between("length_low", "length_high", "length"),
+            **between("length_low", "length_high", "length"),
             **_FILL,
             "channels_unit": "-1: all channels, 0: their number is a ratio of C, 1: a number",
-            **_between("channels_low", "channels_high", "number of channels"),
+            **between("channels_low", "channels_high", "number of channels"),
             "fill_mean": "1: the mean of the channel is written instead of fill",
         },
         {**_WINDOW, "channels": "number", "first_channel": "number"},
@@ -158,8 +162,8 @@ TABLE: dict[Code, Operation] = {
     Code.MAGNITUDE_WARP: Operation(
         "x (offset + magnitude sin(2 pi (theta + periods t / T)))",
         {
-            **_between("magnitude_low", "magnitude_high", "magnitude"),
-            **_between("periods_low", "periods_high", "number of periods"),
+            **between("magnitude_low", "magnitude_high", "magnitude"),
+            **between("periods_low", "periods_high", "number of periods"),
             "literal": "1: the offset is the magnitude, 0: it is 1",
         },
         {"magnitude": "a factor", "periods": "turns per series"},
@@ -187,7 +191,7 @@ TABLE: dict[Code, Operation] = {
         "says which of its members act",
         {
             "choice": "how they are chosen, see the choices",
-            **_between("low", "high", "number of members that act"),
+            **between("low", "high", "number of members that act"),
             "members": "how many there are",
             "weights": "from here on: by weight, the thresholds between the members",
         },
@@ -208,7 +212,7 @@ TABLE: dict[Code, Operation] = {
     Code.SCALE: Operation(
         "x times a factor",
         {
-            **_between("low", "high", "factor, or (normal) standard deviation"),
+            **between("low", "high", "factor, or (normal) standard deviation"),
             "normal": "1: factors are normal around 1, 0: uniform",
             "per_channel": "1: every channel has its own factor, 0: one for all",
         },
@@ -218,7 +222,7 @@ TABLE: dict[Code, Operation] = {
     Code.TIME_SCALE: Operation(
         "read at speed t",
         {
-            **_between("low", "high", "speed"),
+            **between("low", "high", "speed"),
             "zero": "1: zeros behind the end, 0: the last value",
         },
         {"speed": "steps of the series per step"},
@@ -279,7 +283,7 @@ TABLE: dict[Code, Operation] = {
     ),
     Code.QUANTIZE: Operation(
         "rounded to equidistant values",
-        _between("low", "high", "number of levels"),
+        between("low", "high", "number of levels"),
         {"levels": "number"},
     ),
     Code.MAGNITUDE_SPLINE: Operation(
@@ -288,7 +292,7 @@ TABLE: dict[Code, Operation] = {
     Code.IDENTITY: Operation("x"),
     Code.MIXUP: Operation(
         "weight x + (1 - weight) source",
-        _between("low", "high", "weight"),
+        between("low", "high", "weight"),
         {"source": "the other sample, a row of the batch", "weight": "of the sample itself"},
         torch_only=True,
     ),
@@ -316,7 +320,7 @@ TABLE: dict[Code, Operation] = {
     Code.MOVING_AVERAGE: Operation(
         "the mean of neighbouring steps",
         {
-            **_between("low", "high", "half width, steps"),
+            **between("low", "high", "half width, steps"),
             "edge": "what stands beyond the ends, see the choices",
         },
         {"width": "steps"},
@@ -348,16 +352,14 @@ TABLE: dict[Code, Operation] = {
     ),
     Code.OFFSET: Operation(
         "x + offset",
-        _between("low", "high", "offset"),
+        between("low", "high", "offset"),
         slot_list=("offsets", "one, or one per channel; units of the series"),
         uniform=True,
     ),
 }
 
-MOVES_TIME = frozenset(code for code in Code if "time" in TABLE[code].moves)
-MOVES_CHANNELS = frozenset(code for code in Code if "channels" in TABLE[code].moves)
-KERNELS = tuple(code for code in Code if not TABLE[code].torch_only)
-UNIFORM_CODES = tuple(int(code) for code in Code if TABLE[code].uniform)
+KERNELS = tuple(code for code in TABLE if not TABLE[code].torch_only)
+UNIFORM_CODES = tuple(int(code) for code in TABLE if TABLE[code].uniform)
 UNIFORM_LOW, UNIFORM_HIGH = 0, 1  # arguments of all of them
 
 
@@ -383,7 +385,7 @@ def constants() -> dict[str, int]:
     """Every constant of the table by its name."""
     named = {name: column for column, name in enumerate(HEADER)}
     named |= {"ACTS": ACTS, "UNIFORM_LOW": UNIFORM_LOW, "UNIFORM_HIGH": UNIFORM_HIGH}
-    for code in Code:
+    for code in TABLE:
         named[code.name] = int(code)
         named |= {f"{code.name}_{name.upper()}": number for name, number in fields(code)}
     return named

@@ -15,7 +15,7 @@ from torch import Tensor
 from tsssl_fast.backends.precision import host_of
 from tsssl_fast.common import random
 from tsssl_fast.ops.augment import operation_table as names
-from tsssl_fast.ops.augment import spec
+from tsssl_fast.ops.augment import signals, spec
 from tsssl_fast.ops.augment.reference import arithmetic, draws
 from tsssl_fast.ops.augment.reference.pointwise import Call, beside, steps
 from tsssl_fast.ops.augment.spec import Code, Source
@@ -125,13 +125,7 @@ def index_noise(x: Tensor, call: Call) -> Tensor:
     words = _step_words(call)[..., : x.shape[-1]].to(length.device)
     turns = random.uniform(words, torch.float64)
     position = call.steps(x) + call.slot(names.INDEX_NOISE_MAGNITUDE) * turns
-    position = position.minimum((length - 1).double())
-    left = position.long().minimum(length - 2).clamp_min(0)
-    weight = beside(position - left.double(), x)
-    left = left.to(x.device)
-    a = x.gather(-1, left.expand(x.shape))
-    b = x.gather(-1, (left + 1).minimum(call.length - 1).expand(x.shape))
-    return a + weight * (b - a)
+    return signals.read_at(x, call, position.minimum((length - 1).double()))
 
 
 def step_scale(x: Tensor, call: Call) -> Tensor:
@@ -172,6 +166,7 @@ OPERATIONS: dict[Code, Callable[[Tensor, Call], Tensor]] = {
     Code.INDEX_NOISE: index_noise,
     Code.STEP_SCALE: step_scale,
     Code.FIRST_CHANNEL_SEGMENTS: first_channel_segments,
+    **signals.OPERATIONS,
 }
 
 

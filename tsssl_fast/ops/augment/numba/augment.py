@@ -35,7 +35,6 @@ def _rows(threads: int, *wanted: tuple[Any, int]) -> list[np.ndarray]:
     """(threads, count or more) for every (dtype, count), from one piece of memory: allocations one
     by one took longer than the kernel on a small batch. Rows fill lines of the cache, so that
     threads share none."""
-
     sizes = [-(-np.dtype(kind).itemsize * count // 64) * 64 for kind, count in wanted]
     memory = arrays.array(torch.empty(threads * sum(sizes), dtype=torch.uint8))
     starts = itertools.accumulate(sizes, initial=0)

@@ -285,6 +285,29 @@ def _uniform(d: _Draw) -> list[Tensor]:
     return [d.between(i, *ends) for i in range(spec.ACTS + 1, count)]
 
 
+def _two_ranges(d: _Draw) -> list[Tensor]:
+    """Of BandStop, BandPass and ColouredNoise."""
+    centre = d.a[names.BAND_STOP_LOW], d.a[names.BAND_STOP_HIGH]
+    width = d.a[names.BAND_STOP_WIDTH_LOW], d.a[names.BAND_STOP_WIDTH_HIGH]
+    return [d.between(names.BAND_STOP_CENTRE, *centre), d.between(names.BAND_STOP_WIDTH, *width)]
+
+
+def _tapered_mask(d: _Draw) -> list[Tensor]:
+    ends = d.a[names.TAPERED_MASK_LENGTH_LOW], d.a[names.TAPERED_MASK_LENGTH_HIGH]
+    unit = d.a[names.TAPERED_MASK_LENGTH_UNIT]
+    length = d.block_length(names.TAPERED_MASK_LENGTH, unit, *ends, d.length)
+    return [length, d.start(names.TAPERED_MASK_START, length, d.length)]
+
+
+def _rereference(d: _Draw) -> list[Tensor]:
+    return [random.below(d.word(names.REREFERENCE_CHANNEL), d.channels).double()]
+
+
+def _band_roll(d: _Draw) -> list[Tensor]:
+    ends = d.a[names.BAND_ROLL_LOW], d.a[names.BAND_ROLL_HIGH]
+    return [d.whole_between(names.BAND_ROLL_SHIFT, *ends)]
+
+
 _SLOTS: dict[Code, Callable[[_Draw], list[Tensor]]] = {
     **dict.fromkeys(map(Code, names.UNIFORM_CODES), _uniform),
     Code.SIGN_FLIP: _sign_flip,
@@ -309,6 +332,12 @@ _SLOTS: dict[Code, Callable[[_Draw], list[Tensor]]] = {
     Code.CUTMIX: _cutmix,
     Code.MOVING_AVERAGE: _moving_average,
     Code.FIRST_CHANNEL_SEGMENTS: _segment_permutation,
+    Code.TAPERED_MASK: _tapered_mask,
+    **dict.fromkeys((Code.BAND_STOP, Code.BAND_PASS, Code.COLOURED_NOISE), _two_ranges),
+    **dict.fromkeys((Code.FREQUENCY_SHIFT, Code.JITTERED_STAMPS), _uniform),
+    **dict.fromkeys((Code.BASELINE_WANDER, Code.POWERLINE_HUM), _magnitude_warp),
+    Code.REREFERENCE: _rereference,
+    Code.BAND_ROLL: _band_roll,
 }
 
 
