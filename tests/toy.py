@@ -1,5 +1,9 @@
 """Small inputs for the training tests: series that can be told apart, views from plain torch."""
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -35,6 +39,17 @@ def dataset(n: int = 24, channels: int = 3, length: int = 40, classes: int = 3) 
     x_test, y_test = sines(n, channels, length, classes, seed=1)
     names = tuple(f"class {i}" for i in range(classes))
     return Dataset("sines", x_train, y_train, x_test, y_test, names)
+
+
+def write_npz(path: Path, **changes: Any) -> None:
+    """`dataset` as a file; changes: arrays instead of its, None for none."""
+    data = dataset()
+    arrays: dict[str, Any] = {
+        name: getattr(data, name.lower()).numpy()
+        for name in ("X_train", "y_train", "X_test", "y_test")
+    }
+    arrays |= changes
+    np.savez(path, **{key: value for key, value in arrays.items() if value is not None})
 
 
 def plain() -> Supervised:

@@ -1,8 +1,17 @@
 """The command line in this process."""
 
 import pytest
+from toy import write_npz
 
 from tsssl_fast import cli
+
+
+@pytest.fixture
+def npz(tmp_path):
+    """The file of a small data set."""
+    path = tmp_path / "sines.npz"
+    write_npz(path)
+    return path
 
 
 @pytest.fixture

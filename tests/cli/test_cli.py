@@ -1,9 +1,8 @@
-"""The commands end to end; every kind of bad input is one line on stderr and a non-zero status."""
+"""The commands end to end."""
 
 import json
 import logging
 import os
-import re
 import subprocess
 import sys
 import warnings
@@ -11,32 +10,13 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from toy import dataset
+from messages import bad
+from toy import dataset, write_npz
 
-from tsssl_fast import encoders, training
-from tsssl_fast.data import SCALINGS
+from tsssl_fast import training
 from tsssl_fast.methods import METHODS
 from tsssl_fast.report import gallery
-from tsssl_fast.training import Config, checkpoint, load_encoder
-from tsssl_fast.training.views import PRESETS
-
-
-@pytest.fixture
-def npz(tmp_path):
-    path = tmp_path / "sines.npz"
-    write(path)
-    return path
-
-
-def write(path, **changes):
-    data = dataset()
-    arrays = {
-        "X_train": data.x_train.numpy(),
-        "y_train": data.y_train.numpy(),
-        "X_test": data.x_test.numpy(),
-        "y_test": data.y_test.numpy(),
-    } | changes
-    np.savez(path, **{key: value for key, value in arrays.items() if value is not None})
+from tsssl_fast.training import checkpoint, load_encoder
 
 
 def test_pretrain_then_evaluate(tmp_path, npz, command):
@@ -141,159 +121,7 @@ def test_what_the_library_says_is_a_line_on_stderr(command, monkeypatch):
     monkeypatch.setattr(info, "report", report)
     status, text, notes = command("info")
     assert (status, text) == (0, "the report\n")
-    assert notes == "tsssl-fast: note: from the logger\ntsssl-fast: warning: from warnings\n"
-
-
-def test_help_shows_what_the_settings_declare(command, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-    _, text, _ = command("pretrain", "--help")
-    text = " ".join(text.split())
-    for name in Config.__dataclass_fields__.keys() - {"options"}:
-        assert f"--{name.replace('_', '-')} " in text
-    assert "[default: (simclr)]" in text
-    assert "[default: (by size, 10 to 60)]" in text
-    for choices in (METHODS, encoders.ENCODERS, SCALINGS, PRESETS):
-        assert all(choice in text for choice in choices)
-    assert "One of auto, 32, bf16" in text
-    _, text, _ = command("finetune", "--help")
-    assert "[default: 40]" in text
-    assert "--warmup" not in text
-
-
-@pytest.mark.parametrize(
-    ("name", "default"),
-    [
-        ("method", "simclr"),
-        ("encoder", "auto"),
-        ("epochs", "by size, 10 to 60"),
-        ("batch_size", "up to 256"),
-        ("lr", "0.003, of a patch transformer 0.001"),
-    ],
-)
-def test_help_shows_the_default_and_the_choices_of_a_setting(command, monkeypatch, name, default):
-    monkeypatch.setenv("COLUMNS", "2000")  # an option a line
-    _, text, _ = command("pretrain", "--help")
-    option = re.compile(rf"[^-\w]*--{name.replace('_', '-')} ")
-    (line,) = filter(option.match, text.splitlines())
-    choices = Config.__dataclass_fields__[name].metadata["choices"]
-    assert f"[default: ({default})]" in line
-    listed = re.search(r"One of (.*?)\.", line)
-    expected = tuple(choices()) if choices else None
-    assert (tuple(listed[1].split(", ")) if listed else None) == expected
-    assert (expected is not None) == (name in ("method", "encoder"))
-
-
-def bad(result, message, status=1):
-    got, _, error = result
-    assert got == status
-    lines = [line for line in error.splitlines() if line.strip()]
-    assert len(lines) == 1, error
-    assert lines[0].startswith("tsssl-fast: error: ")
-    assert message in lines[0]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--data", "lost.npz"], "data: lost.npz: no such file"),
-        (["--data", "Lost_TRAIN.ts"], "data: Lost_TRAIN.ts: no such file"),
-        (["--data", "NoSuchSet"], "data: 'NoSuchSet': no file and no data set"),
-        (["--method", "simcrl"], "method: 'simcrl'; accepted: simclr"),
-        (["--encoder", "lstm"], "encoder: 'lstm'"),
-        (["--batch-size", 25], "--batch-size: 25; accepted: at most the 24 train series"),
-        (["--batch-size", 1], "--batch-size: 1; accepted: 2 or more"),
-        (["--lr", 0], "lr: 0.0"),
-        (["--lr", "nan"], "lr: nan"),
-        (["--amp", "8"], "amp: '8'; accepted: auto, 32, bf16"),
-        (["--precision", "32"], "precision: '32'; accepted: torch, ieee, bf16x3, bf16"),
-        (["--device", "tpu"], "device: 'tpu'"),
-        (["--scaling", "max"], "scaling: 'max'"),
-        (["--scale-group", 2], "--scale-group: 2"),
-        (["--missing", "mean"], "missing: 'mean'"),
-        (["--option", "tau=1"], "option of simclr: 'tau'; accepted: temperature"),
-        (["--option", "temperature"], "option: 'temperature'; accepted: NAME=NUMBER"),
-        (["--option", "temperature=0"], "temperature: 0"),
-    ],
-)
-def test_bad_values(tmp_path, npz, command, arguments, message):
-    out = tmp_path / "out"
-    bad(command("pretrain", "--data", npz, "--out", out, *arguments), message)
-    assert not out.exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["pretrain"], "Missing option '--data'"),
-        (["pretrain", "--data", "x.npz"], "Missing option '--out'"),
-        (["pretrain", "--data", "x.npz", "--out", "o", "--epochs", "0"], "epochs"),
-        (["pretrain", "--data", "x.npz", "--out", "o", "--epochs", "many"], "epochs"),
-        (["pretrain", "--data", "x.npz", "--out", "o", "--sed", "1"], "No such option"),
-        (["pretrian"], "No such command 'pretrian'"),
-        (["evaluate", "--data", "x.npz"], "Missing option '--checkpoint'"),
-    ],
-)
-def test_bad_usage(command, arguments, message):
-    bad(command(*arguments), message, status=2)
-
-
-def test_bad_files(tmp_path, npz, command):
-    out = tmp_path / "out"
-    pretrain = ("pretrain", "--data", npz, "--out", out, "--epochs", 1)
-    evaluate = ("evaluate", "--checkpoint", out, "--data", npz)
-    bad(command(*evaluate), "checkpoint: ")
-
-    whole = npz.read_bytes()
-    npz.write_bytes(whole[: len(whole) // 2])
-    bad(command(*pretrain), "not a complete .npz file")
-    write(npz, y_train=None, y_test=None)
-    bad(command(*pretrain, "--method", "supcon"), "no labels; method supcon needs them")
-    assert not out.exists()
-    assert command(*pretrain)[0] == 0
-    bad(command(*evaluate), "no labels")
-
-    npz.write_bytes(whole)
-    bad(command(*pretrain), "holds a checkpoint")
-    bad(command(*pretrain, "--resume", "--lr", 0.1), "other settings: lr=0.1 (was 0.003)")
-    assert command(*pretrain, "--overwrite")[0] == 0
-    write(npz, X_train=np.zeros((24, 2, 40)), X_test=np.zeros((24, 2, 40)))
-    bad(command(*evaluate), "data: sines has 2 channels; accepted: 3")
-    write(npz, X_train=np.full((24, 3, 40), np.nan))
-    bad(command(*pretrain), "NaN; choose --missing=")
-    npz.write_bytes(whole)
-    file = checkpoint.locate(out)
-    file.write_bytes(file.read_bytes()[:-100])
-    bad(command(*evaluate), "not a complete checkpoint")
-
-
-def test_the_process_ends_with_the_status_and_one_line(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "tsssl_fast", "pretrain", "--data", "lost.npz", "--out", "out"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr == "tsssl-fast: error: data: lost.npz: no such file\n"
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_without_the_training_extra(tmp_path):
-    """The command says what to install where typer is missing."""
-    code = (
-        "import sys; sys.modules['typer'] = None; from tsssl_fast.cli import main; main(['info'])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 1
-    assert "pip install 'tsssl_fast[train]'" in done.stderr
+    assert notes == "tsssl-fast: warning: from the logger\ntsssl-fast: warning: from warnings\n"
 
 
 def test_augment_draws_every_operation_also_of_series_of_unequal_length(tmp_path, command):
@@ -352,7 +180,7 @@ def test_report_finetune_and_export(tmp_path, npz, command):
     # Another sensor: three times the channels, another length.
     other = tmp_path / "other.npz"
     wide = np.random.default_rng(0).normal(size=(24, 9, 25))
-    write(other, X_train=wide, X_test=wide)
+    write_npz(other, X_train=wide, X_test=wide)
     transfer = ("finetune", "--checkpoint", run, "--data", other, "--epochs", 1)
     bad(command(*transfer, "--out", tmp_path / "moved"), "has 9 channels; accepted: 3")
     assert command(*transfer, "--out", tmp_path / "moved", "--adapt")[0] == 0
@@ -379,13 +207,15 @@ def test_embeddings_out(tmp_path, npz, command):
         assert arrays["features"][24:] == pytest.approx(expected, abs=1e-5)
         assert list(arrays["id"][23:25]) == ["23", "0"]
         assert list(arrays["label"][:3]) == ["0", "1", "2"]
-    write(npz, y_train=None, y_test=None)
+    write_npz(npz, y_train=None, y_test=None)
     table = tmp_path / "e.csv"
     assert command(*given, "--out", table, "--pooling", "stages")[0] == 0
     assert table.read_text().startswith("id,split,f0,f1,")
     bad(command(*given, "--out", tmp_path / "e.txt"), "accepted: a name that ends in .npz, .csv,")
     bad(command(*given, "--out", table, "--pooling", "all"), "pooling: 'all'; accepted: final")
-    write(npz, X_train=np.zeros((4, 2, 40)), X_test=np.zeros((4, 2, 40)), y_train=None, y_test=None)
+    write_npz(
+        npz, X_train=np.zeros((4, 2, 40)), X_test=np.zeros((4, 2, 40)), y_train=None, y_test=None
+    )
     bad(command(*given, "--out", table), "2 channels; accepted: 3")
 
 

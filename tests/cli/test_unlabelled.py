@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from tsssl_fast import data, evaluate
-from tsssl_fast.methods import METHODS, Method
+from tsssl_fast.methods import METHODS
 from tsssl_fast.training import checkpoint
+from tsssl_fast.training.config import learns_labels
 
 RECIPE = ("--epochs", 1, "--batch-size", 8, "--encoder", "resnet", "--views", "noise")
 X = np.random.default_rng(0).normal(size=(16, 2, 24)).round(3)
-SUPERVISED = [n for n, m in METHODS.items() if getattr(m, "__self__", Method).needs_labels]
+SUPERVISED = [name for name in METHODS if learns_labels(name)]
 
 
 def npz(**arrays):

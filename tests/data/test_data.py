@@ -1,3 +1,5 @@
+"""Readers of files and names: shapes, labels, errors."""
+
 import re
 
 import numpy as np
@@ -164,9 +166,9 @@ def test_missing_files(tmp_path, name):
 def test_what_is_no_data_set(tmp_path):
     with pytest.raises(ValueError, match=r"data: 'BasicMotion': no file and no data set"):
         data.load("BasicMotion")
-    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "notes.doc").write_text("x")
     with pytest.raises(ValueError, match="not a format that is read"):
-        data.load(tmp_path / "notes.txt")
+        data.load(tmp_path / "notes.doc")
 
 
 def test_scaling():

@@ -1,9 +1,12 @@
 """Scaling in float64: any unit, any level, constant channels."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 
-from tsssl_fast.data import Scaling
+from tsssl_fast.data import Scaling, Series, stored
 from tsssl_fast.data.scaling import constant_channels
 
 
@@ -72,3 +75,56 @@ def test_minmax_is_of_the_train_split(group):
         mine = y if group == 3 else y[:, c : c + 1]
         assert mine.numpy() == pytest.approx(((part - low) / wide).numpy(), abs=1e-6)
     assert float(scaling(2 * x).max()) > 1
+
+
+def padded(kind=torch.float64, value=0.0):
+    """Series of 3 to 49 steps at a high level, and the value behind them."""
+    x = (series(400) + 1e5).to(kind)
+    lengths = torch.randint(3, 50, (400,), generator=torch.Generator().manual_seed(1))
+    lengths[7] = 50
+    x[(torch.arange(50) >= lengths[:, None])[:, None].expand_as(x)] = value
+    return x, lengths
+
+
+@pytest.mark.parametrize("kind", ["standard", "scale", "minmax"])
+@pytest.mark.parametrize("group", [1, 3])
+def test_padding_does_not_count_whatever_it_is(kind, group):
+    x, lengths = padded()
+    alone = torch.cat([row[:, :n] for row, n in zip(x, lengths.tolist(), strict=True)], dim=1)
+    expected = Scaling.fit(alone[None], kind, group)
+    for value in (0.0, -1e300, math.nan, math.inf):
+        found = Scaling.fit(padded(value=value)[0], kind, group, lengths)
+        torch.testing.assert_close(found.shift, expected.shift, rtol=1e-15, atol=0)
+        torch.testing.assert_close(found.scale, expected.scale, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_padded_series_are_read_in_blocks(monkeypatch, dtype):
+    x, lengths = padded(dtype)
+    most = []
+
+    class Source:
+        shape, dtype = x.shape, x.numpy().dtype
+
+        def __len__(self):
+            return len(x)
+
+        def __getitem__(self, rows):
+            found = x.numpy()[rows]
+            most.append(len(found))
+            return found
+
+    own = [row[:, :n].double() for row, n in zip(x, lengths.tolist(), strict=True)]
+    steps = np.concatenate([part.numpy() for part in own], axis=1)
+    mean = [math.fsum(channel) / len(channel) for channel in steps]
+    scale = [
+        math.sqrt(math.fsum((channel - m) ** 2) / len(channel))
+        for channel, m in zip(steps, mean, strict=True)
+    ]
+    for block in (1, 4 * 150, 1 << 20):
+        most.clear()
+        monkeypatch.setattr(stored, "BLOCK", block)
+        found = Scaling.fit(Series(Source()), lengths=lengths)
+        assert max(most) == max(1, min(400, block // 150))
+        assert found.shift.tolist() == pytest.approx(mean, rel=1e-15, abs=0)
+        assert found.scale.tolist() == pytest.approx(scale, rel=1e-13, abs=0)

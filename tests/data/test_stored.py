@@ -116,6 +116,32 @@ def test_training_and_embeddings_have_the_same_bits(tmp_path, monkeypatch):
     assert np.array_equal(features, features_read)
 
 
+@pytest.mark.parametrize("unequal", ["pad", "resample", "truncate"])
+def test_series_of_unequal_length_train_alike(tmp_path, monkeypatch, unequal):
+    folder = tmp_path / "t"
+    folder.mkdir()
+    x = sines(16, 2, 40, 2, seed=0)[0].numpy()
+    for number, row in enumerate(x):
+        np.save(folder / f"{number:02d}.npy", row[:, : 30 + number % 7])
+    settings = {"unequal": unequal, "layout": "CT"}
+    monkeypatch.setattr(stored, "memory", lambda: 1000)
+    found = data.load(folder, labels=False, in_memory=False, **settings)
+    assert stored.is_mapped(found.x_train.source)
+    monkeypatch.undo()
+    held = data.load(folder, labels=False, **settings)
+    assert torch.equal(found.x_train[:], held.x_train)
+    assert (found.lengths_train is None) == (unequal != "pad")
+    config = Config(epochs=1, batch_size=8, encoder="resnet", views="noise")
+    runs = [
+        training.pretrain(one, config, tmp_path / str(n)) for n, one in enumerate((found, held))
+    ]
+    for one, other in zip(
+        *(checkpoint.read(tmp_path / n)["model"].values() for n in "01"), strict=True
+    ):
+        assert torch.equal(one, other)
+    torch.testing.assert_close(runs[0].scaling.scale, runs[1].scaling.scale, rtol=1e-14, atol=0)
+
+
 def test_batches_of_an_iterable_train_as_one_tensor():
     x, _ = sines(24, 3, 40, 3, seed=0)
     config = Config(method="simclr", encoder="resnet", views="noise", device="cpu", lr=1e-3)

@@ -257,3 +257,31 @@ def test_archive_of_ucr_and_other_wide_tables(write, told):
     text = "," + ",".join(map(str, range(9))) + "\n0," + ",".join("9" * 9) + "\n"
     loaded = data.load(write("frame.csv", text), labels=False, table="wide")
     assert loaded.x_train.tolist() == [[[9] * 9]]
+
+
+UCR = [(1, 0.5, -1.25, 3.0), (2, 4.0, 5.5, 6.0), (1, 7.0, 8.0, -9.5), (2, 0.25, 0.0, 1.0)]
+
+
+@pytest.mark.parametrize("separator", ["  ", ",", "\t"])
+@pytest.mark.parametrize("ending", [".txt", ".TXT", ""])
+def test_text_files_of_the_ucr_archive(write, separator, ending):
+    start = separator if separator.isspace() and separator != "\t" else ""
+    text = "".join(start + separator.join(f"{v:.7e}" for v in row) + "\n" for row in UCR)
+    for split in ("TRAIN", "TEST"):
+        path = write(f"Toy_{split}{ending}", text)
+    loaded = data.load(path)
+    assert loaded.name == "Toy"
+    assert loaded.x_train.tolist() == loaded.x_test.tolist() == [[list(row[1:])] for row in UCR]
+    assert (loaded.classes, loaded.y_train.tolist()) == (("1", "2"), [0, 1, 0, 1])
+
+
+def test_text_files_of_windows_without_labels(write, told):
+    """As UCI HAR has its signals: blanks of any number, exponents of three digits."""
+    text = "".join("  " + " ".join(f"{v:.7e}".replace("e+", "e+0") for v in r) + "\n" for r in UCR)
+    path = write("signal.txt", text.replace("1.0000000e+000", "1.5000000e+000", 1))
+    loaded = data.load(path, labels=False, table="wide")
+    assert loaded.x_train.shape == (4, 1, 4)
+    assert loaded.x_train[2].tolist() == [[1, 7, 8, -9.5]]
+    assert "data: separator: blanks" in told()
+    columns = write("long.txt", "time_s ax ay\n0.0 1 4\n0.1 3 2\n0.2 2 5\n")
+    assert data.load(columns, labels=False).channel_names == ("ax", "ay")

@@ -1,3 +1,5 @@
+"""The loop: resume, checkpoints, logs, schedules."""
+
 import csv
 import math
 from dataclasses import replace

@@ -69,7 +69,7 @@ def _spoken() -> Iterator[None]:
             before(message, category, *place, **named)
 
     logger, handler = logging.getLogger("tsssl_fast"), logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines("tsssl-fast: note: %(message)s"))
+    handler.setFormatter(_Lines())
     logger.addHandler(handler)
     level = logger.level
     logger.setLevel(logging.INFO)
@@ -84,7 +84,8 @@ def _spoken() -> Iterator[None]:
 
 class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return with_flags(super().format(record))
+        kind = "warning" if record.levelno >= logging.WARNING else "note"
+        return f"tsssl-fast: {kind}: {with_flags(super().format(record))}"
 
 
 def _fail(message: str, status: int) -> int:

@@ -1,9 +1,8 @@
-"""What comes after pre-training: evaluate, finetune, embed, export."""
+"""What comes after pre-training: evaluate, finetune, embed."""
 
 import logging
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -20,6 +19,7 @@ from tsssl_fast.cli.options import (
     Device,
     Json,
     MaxTime,
+    completion,
     reading,
     say,
     seconds,
@@ -34,6 +34,8 @@ _log = logging.getLogger("tsssl_fast")
 Adapt = Annotated[
     bool, typer.Option(help="Fit series of other channels or another length to the encoder.")
 ]
+# Settings of reading that lines as they come have.
+FOLLOWED = ("window", "stride", "missing", "rate")
 # A few labelled series want less than pre-training.
 TUNED = {"epochs": 40, "batch_size": 32, "lr": 1e-3, "seed": 0, "device": "auto"}
 
@@ -45,7 +47,10 @@ def evaluate(
     data: Data,
     adapt: Adapt = False,
     report: Annotated[
-        Path | None, typer.Option(help="Folder for report.html: all protocols, with pictures.")
+        Path | None,
+        typer.Option(
+            help="Folder for report.html: all protocols, with pictures.", show_default="none"
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of label shares and clusters.")] = 0,
     device: Device = "auto",
@@ -71,7 +76,7 @@ def evaluate(
     untrained = training.adapt(
         replace(config, init="").build_encoder(*trained), trained, training.series_shape(content)
     )
-    scaling, encoder, untrained = fitted(content, series, adapt, scaling, encoder, untrained)
+    scaling, encoder, untrained = fitted(content, series, data, adapt, scaling, encoder, untrained)
     title = f"{config.method}, {content['epoch']} epochs"
     if "finetuned" in content:
         title = f"{config.method}, fine-tuned on {content['finetuned']['name']}"
@@ -156,6 +161,7 @@ def finetune(
         typer.Option(
             help=f"Augmentation. One of none, {', '.join(PRESETS)}.",
             show_default="that of pre-training",
+            autocompletion=completion(lambda: ("none", *PRESETS)),
         ),
     ] = None,
     smoothing: Annotated[float, typer.Option(help="Of the labels, in [0, 1).")] = 0.1,
@@ -172,7 +178,7 @@ def finetune(
     from tsssl_fast.cli.progress import EpochsBar
     from tsssl_fast.training.views import preset
 
-    limit = seconds("max-time", max_time)
+    limit = seconds("max_time", max_time)
     training.device(given["device"])
     how, series, encoder, scaling, content = to_tune(checkpoint, data, given)
     config = training.Config(**content["config"])
@@ -180,7 +186,7 @@ def finetune(
     if from_scratch:
         encoder = replace(config, init="").build_encoder(*trained)
         encoder = training.adapt(encoder, trained, training.series_shape(content))
-    scaling, encoder = fitted(content, series, adapt, scaling, encoder)
+    scaling, encoder = fitted(content, series, data, adapt, scaling, encoder)
     settings = training.Settings(**given, weight_decay=config.weight_decay)
     pipeline = None if views == "none" else preset(views or config.views)
     start, rows = time.monotonic(), []
@@ -263,14 +269,24 @@ def embed(
             help="DATA is a text file that grows, or - for standard input, a step a line: write a "
             "line a step (causal encoder) or window until interrupted; --out NAME.csv, or - for "
             "standard output.",
+            show_default="no",
         ),
     ] = False,
     adapt: Adapt = False,
     pooling: Annotated[
-        str, typer.Option(help=f"What of the encoder. One of {', '.join(POOLINGS)}.")
+        str,
+        typer.Option(
+            help=f"What of the encoder. One of {', '.join(POOLINGS)}.",
+            autocompletion=completion(lambda: POOLINGS),
+        ),
     ] = "final",
     full: Annotated[
-        bool, typer.Option("--full", help="Of generated-1 all features, not 2,048 sums of them.")
+        bool,
+        typer.Option(
+            "--full",
+            help="Of generated-1 all features, not 2,048 sums of them.",
+            show_default="no",
+        ),
     ] = False,
     device: Device = "auto",
     as_json: Json = False,
@@ -285,7 +301,9 @@ def embed(
                 "follow: without --checkpoint, or with --adapt, --full or --pooling; accepted: "
                 "with --checkpoint alone"
             )
-        how = reading(given, training.read(checkpoint), data)
+        content = training.read(checkpoint)
+        kept = {name: content["reading"][name] for name in FOLLOWED if name in content["reading"]}
+        how = reading(given, content | {"reading": kept}, data, whole=True)
         _follow(*(checkpoint, data, out, how, training.device(device), as_json))
         return
     training.check_embeddings_file(out)
@@ -297,8 +315,9 @@ def embed(
         from tsssl_fast.data import load
 
         encoder, scaling, content = training.load_encoder(checkpoint or "")
-        series = load(data, labels=False, reading=reading(given, content, data), in_memory=False)
-        scaling, encoder = fitted(content, series, adapt, scaling, encoder)
+        how = reading(given, content, data, whole=True)
+        series = load(data, labels=False, reading=how, in_memory=False)
+        scaling, encoder = fitted(content, series, data, adapt, scaling, encoder)
     from tsssl_fast.cli.progress import RowsBar
 
     with RowsBar("embedding", len(series.x_train) + len(series.x_test)) as bar:
@@ -362,32 +381,3 @@ def _follow(checkpoint: Path, data: str, out: Path, how: Any, place: Any, as_jso
             for step, features in found:
                 write(step, features)
     print(f"tsssl-fast: note: {write.count} embeddings", file=sys.stderr)
-
-
-@app.command()
-def export(
-    checkpoint: Checkpoint,
-    out: Annotated[Path, typer.Option(help="Such as encoder.pt2, or encoder.onnx for ONNX.")],
-    device: Annotated[
-        str,
-        typer.Option(
-            help="Where the encoder is tried first: auto, cpu, cuda, cuda:1 or mps. What is "
-            "written is traced on the CPU and loads there."
-        ),
-    ] = "auto",
-    as_json: Json = False,
-) -> None:
-    """Write the encoder with its scaling as a torch.export program or an ONNX model."""
-    from tsssl_fast import training
-    from tsssl_fast.cli.progress import RowsBar
-
-    place = training.device(device)
-    with RowsBar("exporting", None), warnings.catch_warnings():
-        # torch says it of weights in one storage, which load alike.
-        warnings.filterwarnings("ignore", message="No complete tensor found in the group")
-        about = training.export(checkpoint, out, device=place)
-    text = (
-        f"{out}: {about['method']} encoder of {about['data']}, (N, {about['channels']}, "
-        f"{about['length']}) -> (N, {about['features']})"
-    )
-    say(as_json, text, program=out, **about)

@@ -21,13 +21,23 @@ FAMILIES = (
 def bench(
     family: Annotated[str, typer.Argument(help=f"One of {', '.join(FAMILIES)}.")] = "all",
     quick: Annotated[
-        bool, typer.Option("--quick", help="Few cases and rounds: minutes instead of an hour.")
+        bool,
+        typer.Option(
+            "--quick",
+            help="Few cases and rounds: minutes instead of an hour.",
+            show_default="no",
+        ),
     ] = False,
-    json: Annotated[Path | None, typer.Option(help="Write the rows to this file.")] = None,
-    html: Annotated[
-        Path | None, typer.Option(help="Write a report with pictures to this file.")
+    json: Annotated[
+        Path | None, typer.Option(help="Write the rows to this file.", show_default="none")
     ] = None,
-    cases: Annotated[str, typer.Option(help="Parts of names of cases, comma-separated.")] = "",
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write a report with pictures to this file.", show_default="none"),
+    ] = None,
+    cases: Annotated[
+        str, typer.Option(help="Parts of names of cases, comma-separated.", show_default="all")
+    ] = "",
     providers: Annotated[
         str, typer.Option(help="Names such as cpp,eager,numpy.", show_default="all")
     ] = "",

@@ -60,14 +60,22 @@ def pretrain(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for checkpoint.pt and log.csv.")],
     option: Annotated[
-        list[str] | None, typer.Option(help="NAME=NUMBER of the method, such as temperature=0.2.")
+        list[str] | None,
+        typer.Option(
+            help="NAME=NUMBER of the method, such as temperature=0.2.",
+            show_default="the method's",
+        ),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="A YAML file of these settings; flags win over it.")
+        Path | None,
+        typer.Option(help="A YAML file of these settings; flags win over it.", show_default="none"),
     ] = None,
     texts: Annotated[
         Path | None,
-        typer.Option(help="A text file, a line for each train series; --method clip learns it."),
+        typer.Option(
+            help="A text file, a line for each train series; --method clip learns it.",
+            show_default="none",
+        ),
     ] = None,
     unlabelled: Annotated[
         bool,
@@ -104,7 +112,7 @@ def pretrain(
     kept = checkpoint.read(run) if run is not None else None
     how = reading(given, kept, data)
     settings = _settings(kept, config, given)
-    limit = seconds("max-time", max_time)
+    limit = seconds("max_time", max_time)
     if unlabelled:
         _check_unlabelled(settings.method)
     series = load(data, labels=None if unlabelled else False, reading=how, in_memory=False)
@@ -153,9 +161,9 @@ def pretrain(
 
 
 def _check_unlabelled(method: str) -> None:
-    from tsssl_fast.training.config import needs_labels
+    from tsssl_fast.training.config import learns_labels
 
-    if needs_labels(method):
+    if learns_labels(method):
         raise ValueError(
             f"unlabelled: method {method} learns from labels; accepted: without --unlabelled"
         )
@@ -186,7 +194,9 @@ def _settings(kept: dict[str, Any] | None, config: Path | None, given: dict[str,
 
 @app.command()
 def info(
-    warm: Annotated[bool, typer.Option("--warm", help="Compile every Numba kernel first.")] = False,
+    warm: Annotated[
+        bool, typer.Option("--warm", help="Compile every Numba kernel first.", show_default="no")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Backends with their reasons, instruction set, versions, thread runtime, load errors."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tsssl_fast.cli.after import app as app
+from tsssl_fast.cli.exporting import app as app
 from tsssl_fast.cli.flags import with_flags
 from tsssl_fast.cli.options import Json, reading, say, with_reading
 

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import logging
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -13,30 +14,58 @@ import typer
 
 from tsssl_fast.common.settings import Declared, kinds
 from tsssl_fast.data import Reading
+from tsssl_fast.data.carried import carried_over
+from tsssl_fast.data.columns import ROLES
 from tsssl_fast.training.config import NAMES, Config
+from tsssl_fast.training.devices import DEVICES
+
+_log = logging.getLogger("tsssl_fast")
+
+
+def completion(choices: Callable[[], Sequence[str]] | None) -> Any:
+    """What a shell offers behind an option."""
+    if choices is None:
+        return None
+
+    def begun(incomplete: str) -> list[str]:
+        return [choice for choice in choices() if choice.startswith(incomplete)]
+
+    return begun
+
 
 Data = Annotated[
     str,
     typer.Option(
-        help="A file (.csv .tsv .parquet .npz .npy .pt .ts .arff .tsf), of which NAME_TRAIN and "
-        "NAME_TEST belong together; a folder with a file per recording; or a name that aeon knows."
+        help="A file (.csv .tsv .txt .parquet .npz .npy .pt .ts .arff .tsf), of which NAME_TRAIN "
+        "and NAME_TEST belong together; a folder with a file per recording; or a name that aeon "
+        "knows."
     ),
 ]
 Checkpoint = Annotated[Path, typer.Option(help="The folder of a run, or its checkpoint.pt.")]
-Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1 or mps.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        help=f"Where to compute. One of {', '.join(DEVICES)}.",
+        autocompletion=completion(lambda: DEVICES),
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the result as one line of JSON.", show_default="text")
+]
 MaxTime = Annotated[
-    str | None, typer.Option(help="Stop after the epoch that passes it: 90s, 30m or 2h.")
+    str | None,
+    typer.Option(
+        help="Stop after the epoch that passes it: 90s, 30m or 2h.", show_default="no limit"
+    ),
 ]
 COLUMN = Annotated[
     list[str] | None,
     typer.Option(
-        help="ROLE=NAME of a table: series, time, label, group, split or values.",
+        help=f"ROLE=NAME of a table. One of {', '.join(ROLES)}.",
+        show_default="by the names of columns",
         rich_help_panel="Reading",
     ),
 ]
-# What is about one file, not about how recordings become series.
-OF_A_FILE = ("columns", "table", "layout", "time_unit", "no_label", "task", "test_share")
 
 
 def with_settings(*names: str, **defaults: Any) -> Callable[[Callable[..., None]], Any]:
@@ -51,7 +80,7 @@ def with_settings(*names: str, **defaults: Any) -> Callable[[Callable[..., None]
 
 def with_reading() -> Callable[[Callable[..., None]], Any]:
     """Gives a command the options of how DATA is read; `reading` makes a `Reading` of them."""
-    names = [f.name for f in fields(Reading) if f.name != "columns"]
+    names = [f.name for f in fields(Reading) if f.name not in ("columns", "channels")]
     column = inspect.Parameter(
         "column", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=COLUMN
     )
@@ -101,40 +130,60 @@ def _option(declared: type[Declared], panel: str, name: str, default: str | None
         min=least,
         show_default=shown,
         rich_help_panel=panel,
-        autocompletion=_completion(about["choices"]),
+        autocompletion=completion(about["choices"]),
     )
     return Annotated[kind | None, option]
 
 
-def _completion(choices: Callable[[], Sequence[str]] | None) -> Any:
-    """What a shell offers behind an option."""
-    if choices is None:
-        return None
-
-    def begun(incomplete: str) -> list[str]:
-        return [choice for choice in choices() if choice.startswith(incomplete)]
-
-    return begun
-
-
-def reading(given: dict[str, Any], kept: dict[str, Any] | None = None, data: str = "") -> Reading:
+def reading(
+    given: dict[str, Any],
+    kept: dict[str, Any] | None = None,
+    data: str = "",
+    whole: bool = False,
+) -> Reading:
     """Takes the options of reading out of `given`: they stand above what a checkpoint has kept.
 
-    kept: the content of the checkpoint. Of other data than it was trained on, what is about one
-    file alone is left out.
+    kept: the content of the checkpoint. Of other data than it was trained on, what fits is taken
+    and told, and what does not is told with the reason. whole: no test split is wanted of others.
     """
     own = {f.name: given.pop(f.name) for f in fields(Reading) if f.name in given}
     own = {name: value for name, value in own.items() if value is not None}
-    column = given.pop("column", None)
-    if column:
-        own["columns"] = pairs(column)
-    base: dict[str, Any] = {}
-    if kept is not None:
-        base = dict(kept["reading"])
-        names = {re.sub("_(TRAIN|TEST)$", "", Path(data).stem, flags=re.I), Path(data).name}
-        if kept["data"]["name"] not in names:
-            base = {k: v for k, v in base.items() if k not in OF_A_FILE}
-    return replace(Reading.of(base), **own)
+    roles = pairs(given.pop("column", None))
+    if kept is None:
+        return replace(Reading(), **own, columns=roles)
+    trained = kept.get("finetuned") or kept["data"]
+    names = {re.sub("_(TRAIN|TEST)$", "", Path(data).stem, flags=re.I), Path(data).name}
+    same = trained["name"] in names
+    base, reasons = carried_over(
+        data, kept["reading"], trained.get("channel_names", ()), same=same, whole=whole
+    )
+    if not same:
+        given_roles = {f"columns {role}": role for role in roles}
+        _tell_kept(trained["name"], base, reasons, {*own, *given_roles})
+    channels = base.pop("channels", ())
+    base["columns"] = base.get("columns", {}) | roles
+    return replace(Reading.of(base), **own, channels=channels)
+
+
+def _tell_kept(name: str, base: dict[str, Any], reasons: dict[str, str], given: set[str]) -> None:
+    """What of the checkpoint's reading other data are read by, and what not, a line each."""
+    plain = Reading.of({}).as_dict() | {"columns": {}, "channels": base.get("channels", ())}
+    taken = {k: v for k, v in base.items() if v != plain[k] and k != "columns"}
+    taken |= {f"columns {role}": column for role, column in base.get("columns", {}).items()}
+    words = [_words(k, v) for k, v in taken.items() if k not in given]
+    if words:
+        _log.info("data: read as %s in training: %s", name, " ".join(words))
+    left = [f"{_words(k)} ({why})" for k, why in reasons.items() if k not in given]
+    if left:
+        _log.info("data: left out of what training had: %s", ", ".join(left))
+
+
+def _words(name: str, value: Any = "") -> str:
+    """`--window 2s`, `--column label=kind`."""
+    setting, _, role = name.partition(" ")
+    if role:
+        return f"--column {role}={value}" if value else f"--column {role}"
+    return f"--{setting.replace('_', '-')} {value}".rstrip()
 
 
 def say(as_json: bool, text: str, **values: Any) -> None:

@@ -43,13 +43,15 @@ def setting(
 
 
 def kinds(settings: type) -> dict[str, type]:
-    """What every setting of a class holds: int, float, str or dict, None left out."""
+    """What every setting of a class holds: int, float, str, dict or tuple, None left out."""
     hints = get_type_hints(settings)
     return {f.name: _kind(hints[f.name]) for f in fields(settings)}
 
 
 def _kind(hint: Any) -> type:
-    found: type = get_origin(hint) if get_origin(hint) is dict else [*get_args(hint), hint][0]
+    found: type = (
+        get_origin(hint) if get_origin(hint) in (dict, tuple) else [*get_args(hint), hint][0]
+    )
     return found
 
 

@@ -6,7 +6,8 @@
 | DATA                     | read as                                                             |
 | ------------------------ | ------------------------------------------------------------------- |
 | `.npz`, `.npy`, `.pt`    | arrays X_train (N, C, T), y_train (N,), ...; see `arrays.py`        |
-| `.csv` `.tsv` `.parquet` | tables, a row per step or per series; see `table.py`, `columns.py`  |
+| `.csv` `.tsv` `.txt`     | tables, a row per step or per series; see `table.py`, `columns.py`  |
+| `.parquet`               | a table                                                             |
 | `.ts`, `.arff`, `.tsf`   | the archives' text formats; see `archive.py`                        |
 | a folder                 | a file per recording, or X_train.npy, y_train.npy, ...              |
 | a name                   | a data set that aeon knows: shipped with it (BasicMotions), fetched |
@@ -29,7 +30,7 @@ from tsssl_fast.data import labels as label_rules
 from tsssl_fast.data import readers, times, windows
 from tsssl_fast.data.generated import generated
 from tsssl_fast.data.labels import NONE
-from tsssl_fast.data.reading import MISSING, UNEQUAL, Reading
+from tsssl_fast.data.reading import MISSING, UNEQUAL, UNKEPT, Reading
 from tsssl_fast.data.recordings import Recordings
 from tsssl_fast.data.scaling import SCALINGS, Scaling
 from tsssl_fast.data.series import series
@@ -147,9 +148,10 @@ def load(
             False reads series for pre-training, with what labels there are; None looks at none, of
             whatever shape or kind, but for the classes by which `test_share` draws.
         reading: how to read; settings: fields of `Reading`, instead of its.
-        in_memory: False: series of more than 64 MB and of equal length are a `stored.Series`,
-            whose rows are read from the file when they are asked for. Pre-training and embeddings
-            take them; the rest of the library wants tensors.
+        in_memory: False: series of more than 64 MB are a `stored.Series`, whose rows are read when
+            they are asked for: from the file, or where they were made equal in length and memory is
+            short, from a temporary one. Pre-training and embeddings take them; the rest of the
+            library wants tensors.
 
     A file without a test split has all its series in the train split, unless `test_share` asks for
     one.
@@ -163,8 +165,8 @@ def load(
         ImportError: a library that reads DATA is not installed.
     """
     how = Reading.of({**(reading.as_dict() if reading else {}), **settings})
-    if reading is not None and "download" not in settings:
-        how = replace(how, download=reading.download)
+    if reading is not None:
+        how = replace(how, **{k: getattr(reading, k) for k in UNKEPT if k not in settings})
     read, rate = prepared(data, how, labels)
     return _dataset(str(data), read, how, bool(labels), rate, in_memory)
 
@@ -214,8 +216,10 @@ def _dataset(
         if split.labels is not None and not split.per_step
     }
     if wanted and "train" not in given:
-        lacking = ", ".join(f"y_{key}" for key in read.splits if key not in given)
-        raise ValueError(f"data: {data}: no labels, no array {lacking}")
+        lacking = "no array " + ", ".join(f"y_{key}" for key in read.splits if key not in given)
+        if readers.is_table(data):
+            lacking = "no column of them; accepted: columns={'label': 'NAME'}"
+        raise ValueError(f"data: {data}: no labels, {lacking}")
     sizes = {"train": len(x_train), "test": len(x_test)}
     found = label_rules.Labels({key: torch.full((n,), NONE) for key, n in sizes.items()}, (), False)
     if given:

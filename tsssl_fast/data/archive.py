@@ -100,7 +100,7 @@ def _stamps(where: str, texts: list[str]) -> np.ndarray:
 
 
 def read_arff(path: Path) -> Recordings:
-    """A row per series; multivariate ones as one relational attribute with `\\n` between channels.
+    r"""A row per series; multivariate ones as one relational attribute with `\n` between channels.
 
     The last attribute is the label, which is a target where it is numeric.
     """

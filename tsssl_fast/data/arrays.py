@@ -42,11 +42,36 @@ def read_npy(path: Path, reading: Reading) -> Recordings:
 
 
 def load_array(path: Path) -> np.ndarray:
+    """The array where it lies; of Python objects, which are not unpickled, none."""
     try:
+        with path.open("rb") as file:
+            if _header(file)[2].hasobject:
+                return np.empty(0, object)
         mapped: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)
     except Exception as error:  # a damaged header is parsed as Python
         raise ValueError(f"data: {path}: not a complete .npy file ({error})") from error
     return mapped
+
+
+def shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of the arrays of a `.npz` or `.npy` file, by their headers; of others none.
+
+    Raises ValueError or OSError for a damaged file.
+    """
+    if path.suffix.lower() == ".npy":
+        with path.open("rb") as file:
+            return {"X_train" if path.stem == "X_train" else "X": _header(file)[0]}
+    found = {}
+    if path.suffix.lower() == ".npz":
+        try:
+            with zipfile.ZipFile(path) as archive:
+                for name in archive.namelist():
+                    if name.endswith(".npy"):
+                        with archive.open(name) as member:
+                            found[name.removesuffix(".npy")] = _header(member)[0]
+        except Exception as error:  # zlib has its own errors
+            raise ValueError(f"data: {path}: not a complete .npz file") from error
+    return found
 
 
 def read_pt(path: Path, reading: Reading) -> Recordings:

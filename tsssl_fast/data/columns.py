@@ -20,6 +20,9 @@ without regard to case. Of what remains, in a table with a row per step:
 * a whole number that is constant within every series and not in all of them is an identifier: a
   group where there is none, otherwise left out;
 * text is left out where it is constant within every series and labels are known, else refused.
+
+Where the channels of training are known (`Reading.channels`) and a table has all of them, they are
+its channels whatever they hold here; other numbers and text are left out.
 """
 
 from collections.abc import Mapping, Sequence

@@ -65,6 +65,22 @@ def open_text(path: Path) -> Text:
 
     Raises ValueError naming file, line and what is accepted.
     """
+    text, above = _recognised(path)
+    rows = _check_widths(path, text.source, text.encoding, text.separator, above, text.width)
+    if rows <= bool(text.header):
+        raise ValueError(f"data: {path}: no rows; accepted: a header and rows")
+    return text
+
+
+def header_of(path: Path) -> list[str]:
+    """The names of the columns, 0, 1, ... where the file has none; what stands below the first
+    lines is not looked at. Raises ValueError for what is no table."""
+    text = _recognised(path)[0]
+    return text.header or [str(number) for number in range(text.width)]
+
+
+def _recognised(path: Path) -> tuple[Text, int]:
+    """The form of a file by its first lines, and how many lines stand above the table."""
     encoding, notes = _encoding(path)
     source: Any = path
     if encoding.startswith("utf-16"):
@@ -99,7 +115,7 @@ def open_text(path: Path) -> Text:
         raise ValueError(
             f"data: {path}: not a table ({error}); accepted: text with separators"
         ) from error
-    if separator != "," and path.suffix.lower() == ".csv" and not spaced:
+    if separator != "," and path.suffix.lower() in (".csv", ".txt") and not spaced:
         notes.append(f"separator: {NAMES.get(separator, separator)}")
     decimal = _decimal(rows, separator)
     if decimal != ".":
@@ -109,12 +125,9 @@ def open_text(path: Path) -> Text:
     if repeated:
         raise ValueError(f"data: {path}: several columns {repeated[0]!r}; accepted: one of a name")
     skip = comments + blank + (1 if header else 0)
-    data_lines = _check_widths(path, source, encoding, separator, comments, len(rows[0]))
-    if data_lines <= bool(header):
-        raise ValueError(f"data: {path}: no rows; accepted: a header and rows")
-    return Text(
-        path, source, encoding, separator, decimal, header, skip, len(rows[0]), tuple(notes)
-    )
+    width = len(rows[0])
+    text = Text(path, source, encoding, separator, decimal, header, skip, width, tuple(notes))
+    return text, comments
 
 
 def read(text: Text, names: Sequence[str], as_text: Sequence[str]) -> Any:
@@ -257,8 +270,11 @@ def _is_spaced(lines: list[str]) -> bool:
 
 def _with_tabs(source: Any, encoding: str) -> bytes:
     """The whole file in UTF-8 with a tab between cells, line by line."""
+    found = io.BytesIO()
     with _stream(source, encoding) as file:
-        return "".join("\t".join(line.split()) + "\n" for line in file).encode()
+        for line in file:
+            found.write(("\t".join(line.split()) + "\n").encode())
+    return found.getvalue()
 
 
 def _decimal(rows: list[list[str]], separator: str) -> str:

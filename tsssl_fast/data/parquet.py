@@ -11,9 +11,10 @@ from typing import Any
 
 from tsssl_fast.data import columns as roles_of
 from tsssl_fast.data import stored
+from tsssl_fast.data.cells import Table
 from tsssl_fast.data.reading import Reading
 from tsssl_fast.data.recordings import Recordings
-from tsssl_fast.data.table import UNNAMED, Table, recordings
+from tsssl_fast.data.table import UNNAMED, recordings
 
 INDEX = ("__index_level_0__", UNNAMED)  # as pandas calls an index without a name
 
@@ -40,10 +41,25 @@ def read_parquet(path: Path, reading: Reading) -> Recordings:
             )
         notes = []
         if any(name in INDEX for name in header):
-            header = [name for name in header if name not in INDEX]
+            header = _named(header)
             notes.append("the column without a name is an index and no channel")
         roles = roles_of.named(path, header, reading.columns)
         return recordings(Table(path, cells, header, roles, reading, notes=notes), True)
+
+
+def header_of(path: Path) -> list[str]:
+    """The names of the columns, without those of an index that has none.
+
+    Raises ImportError without pyarrow, ValueError for what is no Parquet file.
+    """
+    import pyarrow.parquet as pq
+
+    with path.open("rb") as file, _complete(path):
+        return _named(pq.ParquetFile(file).schema_arrow.names)
+
+
+def _named(header: list[str]) -> list[str]:
+    return [name for name in header if name not in INDEX]
 
 
 class Columns:

@@ -16,6 +16,7 @@ from tsssl_fast.data.stored import Parts
 TABLES: Mapping[str, Callable[[Path, Reading], Recordings]] = {
     ".csv": table.read_text,
     ".tsv": table.read_text,
+    ".txt": table.read_text,
     ".parquet": parquet.read_parquet,
 }
 OTHERS: Mapping[str, Callable[[Path, Reading], Recordings]] = {
@@ -28,6 +29,7 @@ OTHERS: Mapping[str, Callable[[Path, Reading], Recordings]] = {
 }
 READERS = {**TABLES, **OTHERS}
 SPLITS = ("train", "test")
+ARRAYS = ("X_train.npy", "X.npy")  # what makes a folder one of arrays
 Part = tuple[Path, Split, str]  # a file, what it holds, the folders that it stands in
 ACCEPTED = (
     f"a {', '.join(list(READERS)[:-1])} or {list(READERS)[-1]} file, a folder of them or the name "
@@ -39,17 +41,40 @@ def read(data: str | Path, reading: Reading) -> Recordings:
     """DATA as it stands. Raises as `tsssl_fast.data.load`."""
     path = Path(data)
     suffix = path.suffix.lower()
-    if reading.columns and suffix not in TABLES and not path.is_dir():
-        raise ValueError(f"columns: {data} has none; accepted: with a table (.csv, .tsv, .parquet)")
+    if reading.columns and not is_table(path) and not path.is_dir():
+        raise ValueError(f"columns: {data} has none; accepted: with a table ({', '.join(TABLES)})")
     if path.is_dir():
         return _folder(path, reading)
-    if suffix in READERS:
+    if suffix in READERS or is_table(path):
         return _file(path, reading)
     if suffix or path.exists() or len(path.parts) != 1:
         if not path.exists():
             raise FileNotFoundError(f"data: {path}: no such file; accepted: {ACCEPTED}")
         raise ValueError(f"data: {path}: not a format that is read; accepted: {ACCEPTED}")
     return _by_name(str(data), reading)
+
+
+def files_of(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The files of a folder that are read, in order of their names, and `.txt` files beside others,
+    which say something of these."""
+    files = sorted(
+        p
+        for p in folder.rglob("*")
+        if p.suffix.lower() in READERS and p.is_file() and not _hidden(p.relative_to(folder))
+    )
+    others = [p for p in files if p.suffix.lower() != ".txt"]
+    return (others or files), ([p for p in files if p not in others] if others else [])
+
+
+def is_table(data: str | Path) -> bool:
+    """Whether DATA is one, or a folder of them: then `columns` say what is in it.
+
+    A file without an ending is text, as those of the UCR archive of 2015.
+    """
+    path = Path(data)
+    if path.is_dir():
+        return any(is_table(file) for file in files_of(path)[0][:1])
+    return path.suffix.lower() in TABLES or (not path.suffix and path.is_file())
 
 
 def existing(path: Path) -> Path:
@@ -60,8 +85,8 @@ def existing(path: Path) -> Path:
 
 def _file(path: Path, reading: Reading) -> Recordings:
     """One file, or NAME_TRAIN and NAME_TEST of the same ending; the latter may be missing."""
-    reader = READERS[path.suffix.lower()]
-    other = _pair(path)
+    reader = READERS.get(path.suffix.lower(), table.read_text)
+    other = pair(path)
     if not other:
         return reader(existing(path), reading)
     name = path.stem.rpartition("_")[0]
@@ -73,9 +98,10 @@ def _file(path: Path, reading: Reading) -> Recordings:
         return replace(first, name=name, notes=[*first.notes, note])
     second = reader(other["test"], reading)
     if second.channels != first.channels:
+        how = _by_flag(path, first.channels, second.channels)
         raise ValueError(
             f"data: {other['test']}: channels {_list(second.channels)}; accepted: "
-            f"{_list(first.channels)}, as {other['train'].name}"
+            f"{_list(first.channels)}, as {other['train'].name}{how}"
         )
     notes = [*first.notes, *(note for note in second.notes if note not in first.notes)]
     splits = {"train": first.splits["train"], "test": second.splits["train"]}
@@ -83,7 +109,7 @@ def _file(path: Path, reading: Reading) -> Recordings:
     return replace(first, name=name, splits=splits, notes=notes, refused=refused)
 
 
-def _pair(path: Path) -> dict[str, Path]:
+def pair(path: Path) -> dict[str, Path]:
     """Split -> the files NAME_TRAIN and NAME_TEST of which `path` is one; empty for other names."""
     name, _, ending = path.stem.rpartition("_")
     if not name or ending.lower() not in SPLITS:
@@ -103,33 +129,30 @@ def _folder(folder: Path, reading: Reading) -> Recordings:
     their label, or their group where files themselves have labels: those without any have none.
     NAME_TRAIN and NAME_TEST alone are read as outside of a folder.
     """
-    files = sorted(
-        p
-        for p in folder.rglob("*")
-        if p.suffix.lower() in READERS and p.is_file() and not _hidden(p.relative_to(folder))
-    )
+    files, aside = files_of(folder)
     if not files:
         raise ValueError(f"data: {folder}: no files that are read; accepted: {ACCEPTED}")
-    if any(p.name in ("X_train.npy", "X.npy") for p in files):
+    if any(p.name in ARRAYS for p in files):
         named = {p.stem: arrays.load_array(p) for p in files if p.suffix.lower() == ".npy"}
         return arrays.series_of(folder, named, reading)
-    if {*files} == {*_pair(files[0]).values()}:
+    if {*files} == {*pair(files[0]).values()}:
         return replace(_file(files[0], reading), name=folder.name)
     suffixes = sorted({p.suffix.lower() for p in files})
     if len(suffixes) > 1:
         raise ValueError(f"data: {folder}: files of {', '.join(suffixes)}; accepted: one ending")
     parts: dict[str, list[Part]] = {}
     first: Recordings | None = None
-    notes: list[str] = []
+    notes = [f"left out: {_list(tuple(p.name for p in aside))}, beside {suffixes[0]}"] * bool(aside)
     refused = ""
     for file in files:
         found = READERS[file.suffix.lower()](file, reading)
         first = first or found
         refused = refused or found.refused
         if found.channels != first.channels:
+            how = _by_flag(file, first.channels, found.channels)
             raise ValueError(
                 f"data: {file}: channels {_list(found.channels)}; accepted: "
-                f"{_list(first.channels)}, as {files[0].name}"
+                f"{_list(first.channels)}, as {files[0].name}{how}"
             )
         notes += [note for note in found.notes if note not in notes]
         above = file.relative_to(folder).parts[:-1]
@@ -150,7 +173,7 @@ def _folder(folder: Path, reading: Reading) -> Recordings:
     channels = first.channels
     if suffixes[0] in TABLES and not reading.columns.get("values"):
         grouped = folders_are == "group" or any(s.groups is not None for _, s, _ in every)
-        channels = _without_identifiers(parts, channels, grouped, notes)
+        channels = _without_identifiers(parts, channels, grouped, notes, reading.channels)
     per_step = any(series.per_step for _, series, _ in every)
     splits = {
         key: _joined(found_parts, folders_are, per_step) for key, found_parts in parts.items()
@@ -161,17 +184,23 @@ def _folder(folder: Path, reading: Reading) -> Recordings:
 
 
 def _without_identifiers(
-    parts: dict[str, list[Part]], channels: tuple[str, ...], grouped: bool, notes: list[str]
+    parts: dict[str, list[Part]],
+    channels: tuple[str, ...],
+    grouped: bool,
+    notes: list[str],
+    known: tuple[str, ...],
 ) -> tuple[str, ...]:
     """Takes out what `columns.py` calls an identifier where a file holds one series: a whole number
     that is constant within every recording, and not in all of them. Returns the channels left.
 
     grouped: whether recordings have a group; where they have none, the first one is it, but for a
-    number that says no more than the folder, which is the label.
+    number that says no more than the folder, which is the label. known: channels of training, which
+    stay.
     """
     every = [x for found in parts.values() for _, series, _ in found for x in series.x]
     folders = [name for found in parts.values() for _, series, name in found for _ in series.x]
-    out = [c for c in range(len(channels)) if _is_identifier([x[c] for x in every])]
+    free = [c for c, name in enumerate(channels) if name not in known]
+    out = [c for c in free if _is_identifier([x[c] for x in every])]
     if not out or len(out) == len(channels):
         return channels
     grouped = grouped or _says_the_same([x[out[0], 0] for x in every], folders)
@@ -185,7 +214,9 @@ def _without_identifiers(
             groups = series.groups if grouped else [int(x[out[0], 0]) for x in series.x]
             rows = [np.delete(x, out, axis=0) for x in series.x]
             parts[key][place] = file, replace(series, x=rows, groups=groups), inside
-    return tuple(name for c, name in enumerate(channels) if c not in out)
+    kept = tuple(name for c, name in enumerate(channels) if c not in out)
+    notes.append(f"channels of all files: {_list(kept)}")
+    return kept
 
 
 def _says_the_same(values: list[Any], folders: list[str]) -> bool:
@@ -292,6 +323,15 @@ def _is_there(from_aeon: Any, name: str) -> bool:
     fetched = Path(os.environ.get("AEON_DATA", "~/aeon_data")).expanduser()
     places = (shipped / "data", shipped / "local_data", fetched)
     return any((place / name / f"{name}_TRAIN.ts").is_file() for place in places)
+
+
+def _by_flag(file: Path, channels: tuple[str, ...], others: tuple[str, ...]) -> str:
+    """What makes the channels of a table, `others`, those of another one."""
+    if not is_table(file):
+        return ""
+    if not channels or not others:
+        return ", or all of one form by table='wide' (a row per series) or 'long' (a row per step)"
+    return f", or those that both have by columns={{'values': '{','.join(channels)}'}}"
 
 
 def _list(names: tuple[str, ...]) -> str:

@@ -31,7 +31,7 @@ class Reading(Declared):
         row per series. time_unit: of a time that is a number.
     layout: what the dimensions of an array are: "NCT" (the default of three), "NTC", "NT"
         (univariate series), "CT" or "TC" (one recording).
-    window, stride: cuts recordings; "128" steps or "2.56s". Without a stride, windows do not
+    window, stride: "128" steps or "2.56s", cuts recordings. Without a stride, windows do not
         overlap. label_share: of labels per step, the least share of a window's majority label;
         a window below it is left out.
     resample: Hz; the time stamps' own steps are replaced by equal ones, linearly, gaps stay
@@ -42,6 +42,8 @@ class Reading(Declared):
         they are numbers with fractions of which most occur once.
     no_label: what means "no label", names with commas between; "auto": see `labels.py`.
     download: whether aeon may fetch a data set by its name.
+    channels: those of training, in their order. A table with a row per step and all of these
+        columns has these channels, whatever the rules of `columns.py` make of them in this file.
 
     Raises ValueError for a value that is not accepted, naming it.
     """
@@ -64,6 +66,7 @@ class Reading(Declared):
     columns: dict[str, str] = field(
         default_factory=dict, metadata=setting({}, "Of a table: ROLE=NAME.").metadata
     )
+    channels: tuple[str, ...] = field(default=(), metadata=setting(()).metadata)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -90,11 +93,13 @@ class Reading(Declared):
         return steps
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for a checkpoint; whether to download is none of its business."""
-        return {name: value for name, value in asdict(self).items() if name != "download"}
+        """Plain values, for a checkpoint; whether to download is none of its business, and channels
+        it keeps with the data."""
+        return {name: value for name, value in asdict(self).items() if name not in UNKEPT}
 
 
-NAMES = tuple(f.name for f in fields(Reading))
+UNKEPT = ("download", "channels")
+NAMES = tuple(f.name for f in fields(Reading) if f.name != "channels")
 
 
 def _span(name: str, text: str) -> tuple[float, str]:

@@ -1,5 +1,6 @@
 """Scaling of channels, fitted on a train split and kept with the encoder."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
 from typing import overload
@@ -19,14 +20,20 @@ class Scaling:
 
     Both are computed and applied in float64, whatever the unit of x; the result is float32.
 
-    shift, scale: (C,) float64.
+    shift, scale: (C,) float64, both in the unit of x.
     """
 
     shift: Tensor
     scale: Tensor
 
     @classmethod
-    def fit(cls, x: Tensor | Series, kind: str = "standard", group: int = 1) -> "Scaling":
+    def fit(
+        cls,
+        x: Tensor | Series,
+        kind: str = "standard",
+        group: int = 1,
+        lengths: Tensor | None = None,
+    ) -> "Scaling":
         """From x (N, C, T), over samples and time, in float64, some rows at a time.
 
         Args:
@@ -35,6 +42,8 @@ class Scaling:
                 rotations; "minmax": the least value of the train split becomes 0, the greatest 1;
                 "none".
             group: that many neighbouring channels share one scale, 3 for the axes of a sensor.
+            lengths: (N,) int64 in 1 to T, the steps of each series before padding, which does not
+                count; None: all of them.
 
         A constant channel keeps its scale: one whose deviation is not above the rounding of x's
         dtype at the channel's largest value. Raises ValueError for an unknown kind or a group that
@@ -49,14 +58,14 @@ class Scaling:
         shift, unit = torch.zeros(channels).double(), torch.ones(channels).double()
         if kind == "none":
             return cls(shift, unit)
-        size = _largest(x, shift)
+        size = _largest(x, shift, lengths)
         if kind == "minmax":
-            low, high = _range(x, group)
+            low, high = _range(x, group, lengths)
             apart = high - low > torch.maximum(low.abs(), high.abs()) * _rounding(x)
             return cls(low, torch.where(apart, high - low, unit))
         if kind == "standard":
-            shift = _mean(x, size)
-        scale = _deviation(x, shift, group)
+            shift = _mean(x, size, lengths)
+        scale = _deviation(x, shift, group, lengths)
         tiny = size.view(-1, group).amax(1).repeat_interleave(group) * _rounding(x)
         return cls(shift, torch.where(scale > tiny, scale, unit))
 
@@ -98,44 +107,75 @@ def _rounding(x: Tensor | Series) -> float:
     return torch.finfo(x.dtype).eps
 
 
-def _largest(x: Tensor | Series, shift: Tensor) -> Tensor:
+def _parts(x: Tensor | Series, lengths: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Some rows (n, C, T) at a time, and what of them is padding, (n, 1, T) bool."""
+    for start, part in blocks(x):
+        padding = None
+        if lengths is not None:
+            own = lengths[start : start + len(part), None, None].to(part.device)
+            padding = torch.arange(part.shape[2], device=part.device) >= own
+        yield part, padding
+
+
+def _without(padding: Tensor | None, x: Tensor, value: float) -> Tensor:
+    """x with the value where padding is."""
+    return x if padding is None else x.masked_fill(padding, value)
+
+
+def _count(x: Tensor | Series, lengths: Tensor | None) -> int:
+    return x.shape[0] * x.shape[2] if lengths is None else int(lengths.sum())
+
+
+def _largest(x: Tensor | Series, shift: Tensor, lengths: Tensor | None = None) -> Tensor:
     """(C,): max |x - shift|."""
-    parts = ((part.double() - shift[:, None]).abs().amax((0, 2)) for _, part in blocks(x))
+    parts = (
+        _without(padding, (part.double() - shift[:, None]).abs(), 0.0).amax((0, 2))
+        for part, padding in _parts(x, lengths)
+    )
     return reduce(torch.maximum, parts)
 
 
-def _range(x: Tensor | Series, group: int) -> tuple[Tensor, Tensor]:
+def _range(x: Tensor | Series, group: int, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
     """(C,), (C,): least and greatest values, of groups of channels together."""
     ends = []
-    for name, better in (("amin", torch.minimum), ("amax", torch.maximum)):
-        parts = (getattr(part, name)((0, 2)).double() for _, part in blocks(x))
+    for name, better, none in (
+        ("amin", torch.minimum, torch.inf),
+        ("amax", torch.maximum, -torch.inf),
+    ):
+        parts = (
+            getattr(_without(padding, part, none), name)((0, 2)).double()
+            for part, padding in _parts(x, lengths)
+        )
         of_groups = getattr(reduce(better, parts).view(-1, group), name)(1)
         ends.append(of_groups.repeat_interleave(group))
     return ends[0], ends[1]
 
 
-def _mean(x: Tensor | Series, size: Tensor) -> Tensor:
+def _mean(x: Tensor | Series, size: Tensor, lengths: Tensor | None = None) -> Tensor:
     """(C,). Around the first value, so that a constant channel's is exact, and in units of its
     size, so that no sum overflows."""
     first = x[:1][0, :, 0].double()
     unit = torch.where(size > 0, size, 1.0)
     sums = (
-        (part.double() / unit[:, None] - (first / unit)[:, None]).sum((0, 2))
-        for _, part in blocks(x)
+        _without(padding, part.double() / unit[:, None] - (first / unit)[:, None], 0.0).sum((0, 2))
+        for part, padding in _parts(x, lengths)
     )
-    count = x.shape[0] * x.shape[2]
-    return first + reduce(torch.add, sums) / count * unit
+    return first + reduce(torch.add, sums) / _count(x, lengths) * unit
 
 
-def _deviation(x: Tensor | Series, shift: Tensor, group: int) -> Tensor:
+def _deviation(
+    x: Tensor | Series, shift: Tensor, group: int, lengths: Tensor | None = None
+) -> Tensor:
     """(C,): root mean square around the shift, over groups of channels, in units of their largest
     value, so that no square overflows or vanishes."""
-    largest = _largest(x, shift).view(-1, group).amax(1).repeat_interleave(group)
+    largest = _largest(x, shift, lengths).view(-1, group).amax(1).repeat_interleave(group)
     unit = torch.where(largest > 0, largest, 1.0)
     powers = (
-        ((part.double() - shift[:, None]) / unit[:, None]).square().sum((0, 2))
-        for _, part in blocks(x)
+        _without(padding, (part.double() - shift[:, None]) / unit[:, None], 0.0)
+        .square()
+        .sum((0, 2))
+        for part, padding in _parts(x, lengths)
     )
-    power = reduce(torch.add, powers) / (x.shape[0] * x.shape[2])
+    power = reduce(torch.add, powers) / _count(x, lengths)
     shared = power.view(-1, group).mean(1).sqrt().repeat_interleave(group)
     return shared * unit

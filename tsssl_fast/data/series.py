@@ -30,7 +30,8 @@ def series(
     float32 where the values are floats of up to 32 bits or integers of up to 16, which it holds
     exactly, else float64. data, key: for messages. length: T where the policy has to choose one; 0:
     the longest, for "truncate" the shortest. Holes are filled before lengths change. in_memory:
-    False leaves large series of equal length where they are.
+    False leaves large series of equal length where they are, and those that were made equal in
+    the file that holds them where memory is short.
     """
     rows: Any = given
     if isinstance(given, list | tuple) or given.dtype == object:
@@ -46,7 +47,10 @@ def series(
         lazy = _filled(lazy, missing, *_holes(data, key, [lazy], missing))
         small = lazy.nbytes <= stored.HELD
         return lazy.held() if in_memory or small else lazy, None
-    return _fitted_all(data, key, rows, missing, unequal, length)
+    x, padded = _fitted_all(data, key, rows, missing, unequal, length)
+    if in_memory or x.nbytes <= stored.HELD:
+        return torch.from_numpy(x), padded
+    return Series(x), padded
 
 
 def _side_by_side(rows: list[np.ndarray]) -> Any:
@@ -57,7 +61,8 @@ def _side_by_side(rows: list[np.ndarray]) -> Any:
 
 def _fitted_all(
     data: str, key: str, rows: Any, missing: str, unequal: str, length: int
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[np.ndarray, Tensor | None]:
+    """(N, C, T), in a temporary file where memory is short, and the lengths of padded series."""
     own = [row.shape[-1] for row in rows]
     lengths = {*own} | ({length} if length else set())
     if len(lengths) > 1 and unequal == "raise":
@@ -70,9 +75,10 @@ def _fitted_all(
     dtype = torch.float64 if any(one.dtype == torch.float64 for one in each) else torch.float32
     each = [one.changed(partial(Tensor.to, dtype=dtype), dtype) for one in each]
     holes = _holes(data, key, each, missing)
-    x = torch.empty(len(rows), len(rows[0]), steps, dtype=dtype)
+    kind = np.float64 if dtype == torch.float64 else np.float32
+    x = stored.allocated((len(rows), len(rows[0]), steps), kind)
     for place, one in enumerate(each):
-        x[place] = _fitted(_filled(one, missing, holes[place])[:][0], steps, unequal)
+        x[place] = _fitted(_filled(one, missing, holes[place])[:][0], steps, unequal).numpy()
     padded = torch.tensor([min(one, steps) for one in own])
     return x, padded if unequal == "pad" and len(lengths) > 1 else None
 

@@ -5,6 +5,7 @@
 copy. `Series` makes tensors of rows, filled and scaled on the way.
 """
 
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -233,15 +234,16 @@ def collected(batches: Iterable[Any], folder: str | Path | None = None) -> np.nd
         return _mapped(file, kind, (count, *shape))
 
 
-def allocated(shape: tuple[int, ...]) -> np.ndarray:
-    """float64 in memory; in a temporary file where it takes more than a quarter of the machine's
-    memory."""
-    size = 8 * int(np.prod(shape))
+def allocated(shape: tuple[int, ...], kind: Any = np.float64) -> np.ndarray:
+    """Of that dtype, in memory; in a temporary file where it takes more than a quarter of the
+    machine's memory."""
+    dtype = np.dtype(kind)
+    size = dtype.itemsize * math.prod(shape)
     if size <= memory() // 4:
-        return np.empty(shape)
+        return np.empty(shape, dtype)
     with tempfile.TemporaryFile() as file:
         file.truncate(size)
-        return _mapped(file, np.dtype(np.float64), shape)
+        return _mapped(file, dtype, shape)
 
 
 def is_mapped(array: Any) -> bool:

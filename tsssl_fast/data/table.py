@@ -1,25 +1,27 @@
-"""Tables (.csv, .tsv; .parquet by `parquet.py`) -> series; `columns.py` says which column is what.
+"""Tables as text (Parquet: `parquet.py`) -> series; `columns.py` says which column is what.
 
 A table has a row per step ("long") or a row per series ("wide"). It is wide where it has no header
-and its first column holds whole numbers of which most occur repeatedly, as the UCR archive has
-them; or where more than half of its columns are named by a common beginning and a counting number,
-eight or more of them (`t0, t1, ...`, or several channels `x_0, x_1, ..., y_0, ...`), and none is
-named as a series or a time. Everything else is long; `table` says otherwise.
+and one row, or its first column holds whole numbers of which most occur repeatedly, as the UCR
+archive has them; or where more than half of its columns are named by a common beginning and a
+counting number, eight or more of them (`t0, t1, ...`, or several channels `x_0, x_1, ..., y_0,
+...`), and none is named as a series or a time. Everything else is long; `table` says otherwise.
 
 A long table without a column for the series is one recording, or one for each group. Without the
 column `split`, NAME_TRAIN and NAME_TEST with the same ending belong together.
 """
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tsssl_fast.data import channels as channels_of
 from tsssl_fast.data import columns as roles_of
 from tsssl_fast.data import delimited, stored, times
+from tsssl_fast.data.cells import Table, listed
 from tsssl_fast.data.labels import MARKERS
 from tsssl_fast.data.reading import UNITS, Reading
 from tsssl_fast.data.recordings import Recordings, Split
@@ -30,48 +32,8 @@ TEXT_ROLES = ("series", "label", "group", "split")
 _COUNTED = re.compile(r"(.*?)[_\- ]?(\d+)")
 
 
-@dataclass
-class Table:
-    """A table on its way: cells, the role of every column, and what is to be told."""
-
-    path: Path
-    cells: Any
-    header: list[str]
-    roles: dict[str, str]
-    reading: Reading
-    decimal: str = "."
-    line: Callable[[int], int] = lambda row: row + 1
-    notes: list[str] = field(default_factory=list)
-
-    def numbers(self, name: str) -> Any:
-        return delimited.numbers(self.path, self.cells[name], name, self.line, self.decimal)
-
-    def text(self, role: str) -> np.ndarray:
-        """The cells of a role as text without spaces around, "" for what is missing.
-
-        One object for all cells that are equal.
-        """
-        import pandas as pd
-
-        codes, values = pd.factorize(self.cells[self.roles[role]])
-        texts = np.array([*(_text(value) for value in values), ""], object)
-        return texts[codes]
-
-    def taken(self, name: str) -> np.ndarray:
-        """A column of numbers, whose cells are not needed any more."""
-        values = self.numbers(name)
-        if values is None:
-            raise ValueError(
-                f"data: {self.path}: could not convert string to float: column {name!r}; "
-                "accepted: numbers, or name the channels by columns={'values': 'A,B'}"
-            )
-        self.cells.pop(name)
-        found: np.ndarray = values
-        return found
-
-
 def read_text(path: Path, reading: Reading) -> Recordings:
-    """`.csv` and `.tsv`."""
+    """`.csv`, `.tsv` and `.txt`."""
     text = delimited.open_text(path)
     header = list(text.header) or [str(number) for number in range(text.width)]
     header[0] = header[0] if header[0] != UNNAMED else ""
@@ -115,6 +77,8 @@ def _is_wide(table: Table, has_header: bool) -> bool:
         first = table.numbers(table.header[0])
         if first is None or len(table.header) < 3:
             return False
+        if len(first) == 1:  # a series of one step is none
+            return True
         known = first[np.isfinite(first)]
         return bool(
             len(known) and (known % 1 == 0).all() and len(np.unique(known)) <= len(known) / 2
@@ -174,7 +138,7 @@ def _wide(table: Table, has_header: bool) -> Recordings:
         channels = {"": free}
     left = [name for name in free if not any(name in names for names in channels.values())]
     if left:
-        table.notes.append(f"left out: {_list(left)}")
+        table.notes.append(f"left out: {listed(left)}")
     steps = len(next(iter(channels.values())))
     x = stored.allocated((len(table.cells), len(channels), steps))
     for place, names in enumerate(channels.values()):
@@ -219,7 +183,7 @@ def _long(table: Table) -> Recordings:
     codes = codes[order]
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     runs = roles_of.Runs(starts, np.append(starts[1:], len(codes)))
-    names = _channels(table, order, runs)
+    names = channels_of.chosen(table, order, runs)
     if seconds is None and "time" in roles:  # recognised by its values, which rise already
         seconds = _seconds(table)
     values = _matrix(table, names, order)
@@ -241,61 +205,6 @@ def _long(table: Table) -> Recordings:
         stamps,
     )
     return _by_split(table, split, constant.get("split"), tuple(names))
-
-
-def _channels(table: Table, order: roles_of.Order, runs: Any) -> list[str]:
-    """The columns of the values; says which, and what becomes of the others."""
-    roles = table.roles
-    if roles.get("values"):
-        return [name for name in roles["values"].split(",") if name]
-    channels, clocks, left = [], [], []
-    for name in [name for name in table.header if name not in roles.values()]:
-        whole = times.whole(table.cells[name])
-        if whole is not None and roles_of.is_clock(times.since_first(whole)[order], runs):
-            clocks.append(name)
-            continue
-        column = table.numbers(name)
-        if column is None:
-            if "label" not in roles or not _is_constant(table.cells[name], order, runs):
-                cell, row = delimited.text(table.cells[name], table.decimal)
-                role = "time" if times.look_like_dates(table.cells[name]) else "series"
-                other = "" if role == "time" else " or label"
-                raise ValueError(
-                    f"data: {table.path}: could not convert string to float: column {name!r} holds "
-                    f"{cell!r} in line {table.line(row)}; accepted: numbers; say what it is, as in "
-                    f"columns={{{role!r}: {name!r}}}{other}, or name the channels by "
-                    "columns={'values': 'A,B'}"
-                )
-            left.append(f"{name} (text)")
-            continue
-        column = column[order]
-        if roles_of.is_clock(column, runs):
-            clocks.append(name)
-        elif roles_of.is_identifier(column, runs):
-            if "group" not in roles:
-                roles["group"] = name
-                table.notes.append(f"group: {name}, a whole number constant within every series")
-            else:
-                left.append(f"{name} (constant within every series)")
-        else:
-            channels.append(name)
-    if clocks and not channels:
-        channels, clocks = clocks, []
-    if clocks and "time" not in roles:
-        roles["time"] = clocks[0]
-        left += [f"{name} (rises in equal steps: a time)" for name in clocks]
-    elif clocks:
-        left += [f"{name} (rises in equal steps: another time)" for name in clocks]
-    rest = f"; left out: {_list(left)}" if left else ""
-    if not channels:
-        raise ValueError(
-            f"data: {table.path}: no channels{rest}; accepted: a column of numbers beside "
-            f"{_list([*roles.values(), *clocks])}"
-        )
-    told = [role for role in ("series", "label", "group") if role in roles]
-    known = "".join(f"; {role}: {roles[role]}" for role in told)
-    table.notes.append(f"channels: {_list(channels)}{known}{rest}")
-    return channels
 
 
 def _seconds(table: Table) -> np.ndarray:
@@ -376,24 +285,8 @@ def _matrix(table: Table, names: Sequence[str], order: roles_of.Order) -> np.nda
     return values
 
 
-def _is_constant(column: Any, order: roles_of.Order, runs: Any) -> bool:
-    cells = column.astype(str).to_numpy(object)[order]
-    return all((cells[a:b] == cells[a]).all() for a, b in zip(runs.starts, runs.ends, strict=True))
-
-
 def _labels(labels: Any) -> Any:
     """None where no series has one."""
     if labels is None or isinstance(labels, list):
         return labels
     return None if set(labels) <= MARKERS else labels
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
-
-
-def _list(names: Sequence[str], shown: int = 12) -> str:
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more

@@ -23,18 +23,25 @@ def unit_of(name: str, values: np.ndarray, given: str) -> tuple[str, str]:
     """The unit of a time that is a number, and where it was taken from."""
     if given != "auto":
         return given, "as given"
-    low = name.casefold()
-    if low in NAMED:
-        return NAMED[low], "by its name"
-    for separator in ("_", " ", "[", "("):
-        ending = low.rpartition(separator)[2].rstrip("])")
-        if separator in low and ending in UNITS:
-            return ending, "by its name"
+    if unit := named_unit(name):
+        return unit, "by its name"
     size = float(np.nanmax(np.abs(values))) if len(values) else 0.0
     for unit, (low_end, high_end) in EPOCHS.items():
         if low_end <= size < high_end:
             return unit, "since 1970, by its size"
     return "s", "assumed; time_unit= says otherwise"
+
+
+def named_unit(name: str) -> str:
+    """The unit that the name of a time says; "" for none."""
+    low = name.casefold()
+    if low in NAMED:
+        return NAMED[low]
+    for separator in ("_", " ", "[", "("):
+        ending = low.rpartition(separator)[2].rstrip("])")
+        if separator in low and ending in UNITS:
+            return ending
+    return ""
 
 
 def whole(column: Any) -> np.ndarray | None:

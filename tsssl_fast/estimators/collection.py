@@ -29,10 +29,7 @@ class Collection(NamedTuple):
 
     def scaling(self, kind: str, group: int) -> Scaling:
         """Fitted on all steps that are no padding, in float64."""
-        if self.lengths is None:
-            return Scaling.fit(self.x, kind, group)
-        steps = [row[:, :n] for row, n in zip(self.x, self.lengths.tolist(), strict=True)]
-        return Scaling.fit(torch.cat(steps, dim=1)[None], kind, group)
+        return Scaling.fit(self.x, kind, group, self.lengths)
 
     def scaled(self, scaling: Scaling) -> Tensor:
         """(N, C, T) float32: scaled in float64, then rounded."""

@@ -27,7 +27,7 @@ class GeneratedParameters:
         missing: what to do with NaN: "raise", "linear", "forward_backward" or "zero".
         n_jobs: threads; -1: as many as there are processors; None: as torch is set.
         device: "auto", "cpu" or "cuda".
-    """
+    """  # noqa: D212  it stands inside that of GeneratedEncoder
 
     weights: str = "generated-1"
     full: bool = False

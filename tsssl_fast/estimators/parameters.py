@@ -142,7 +142,7 @@ class AugmentParameters:
             knows.
         missing: what to do with NaN: "raise", "linear", "forward_backward" or "zero".
         random_state: an integer, a `numpy.random.RandomState`, or None for NumPy's global one.
-    """
+    """  # noqa: D212  it stands inside that of Augment
 
     pipeline: Any = "forward"
     missing: str = "raise"

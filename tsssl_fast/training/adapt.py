@@ -40,7 +40,10 @@ class Adapted(nn.Module):
         return features if self.parts == 1 else features.reshape(len(x), -1)
 
     def features(self, x: Tensor, lengths: Tensor | None = None) -> encoders.Features:
-        """As the encoder's own, those of several sensors side by side, and no stages."""
+        """As the encoder's own, those of several sensors side by side, and no stages.
+
+        x: (N, C, T); lengths: (N,) int64, its steps that are no padding, or None.
+        """
         encoder: Any = self.encoder
         steps, pooled, _, _ = encoder.features(self._sensors(x, lengths))
         beside = steps.unflatten(0, (len(x), self.parts)).transpose(1, 2).flatten(2)

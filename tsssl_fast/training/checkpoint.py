@@ -4,13 +4,14 @@
 | --------- | ------------------------------------------------------------------------ |
 | format    | FORMAT; version: of tsssl_fast, for the reader                           |
 | config    | `Config` as a dict, resolved                                             |
-| data      | name, channels, length, train series and their digest                    |
+| data      | name, channels, length, classes, train series and their digest; Hz, or   |
+|           | None; test_share, split_seed: how the test split was drawn               |
 | reading   | `data.Reading` as a dict; absent in format 1                             |
 | scaling   | shift, scale: (C,) float64, in format 1 float32                          |
 | epoch     | epochs done                                                              |
 | model     | state_dict of the method (the encoder's under `encoder.`)                |
 | optimizer | state_dict                                                               |
-| finetuned | after fine-tuning only: name, channels, length, classes of that data     |
+| finetuned | after fine-tuning only: as data, of those that it was on                 |
 
 `read` checks every field before anything is built from it.
 """
@@ -24,6 +25,7 @@ import torch
 from torch import nn
 
 from tsssl_fast import _version, encoders
+from tsssl_fast.common import checks
 from tsssl_fast.data import Reading, Scaling
 from tsssl_fast.training.adapt import adapt
 from tsssl_fast.training.config import Config
@@ -32,6 +34,7 @@ FORMAT = 2
 READ = (1, 2)
 MOST = 1 << 24  # channels or steps; a series has less
 NAME = "checkpoint.pt"
+DRAWN = ("test_share", "split_seed")
 KEYS = {"format", "version", "config", "data", "scaling", "epoch", "model", "optimizer"}
 
 
@@ -129,6 +132,14 @@ def _check_data(place: str, data: dict[str, Any]) -> None:
         _within(f"{place}.{name}", data.get(name), 1, MOST)
     for name in _of(f"{place}.classes", data.get("classes"), list):
         _of(f"{place}.classes", name, str)
+    for name in _of(f"{place}.channel_names", data.get("channel_names", []), list):
+        _of(f"{place}.channel_names", name, str)
+    if data.get("rate") is not None:
+        checks.positive(f"{place}.rate", data["rate"])
+    try:
+        Reading.of({name: data[name] for name in DRAWN if name in data})
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{place}.{error}") from error
 
 
 def _of(name: str, value: Any, kind: type) -> Any:

@@ -20,6 +20,9 @@ class RecordingContext(nn.Module):
     Args:
         features: F. classes: K. width: of the GRU.
         ahead: whether windows that come later count, too.
+
+    Features are floating, in the dtype of the weights, as the result. Raises TypeError for a size
+    that is no number, ValueError for one below 1.
     """
 
     def __init__(self, features: int, classes: int, width: int = 64, ahead: bool = False) -> None:
@@ -55,7 +58,7 @@ def fit_context(
         The last loss.
 
     Raises:
-        ValueError: naming the argument.
+        TypeError, ValueError: naming the argument.
     """
     checks.floating("features", features)
     if features.dim() != 3 or labels.shape != features.shape[:2]:

@@ -12,6 +12,7 @@ import importlib.util
 import json
 import logging
 import os
+import warnings
 from pathlib import Path
 
 import torch
@@ -101,17 +102,19 @@ def _check_onnx() -> None:
 
 
 def _save_onnx(program: torch.export.ExportedProgram, path: Path, about: str) -> None:
-    # Its exporter speaks of every library of operators that is not installed.
+    # Its exporter speaks of every library of operators that is not installed, and torch of its own.
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        model = torch.onnx.export(
-            program,
-            dynamo=True,
-            verbose=False,
-            input_names=["series"],
-            output_names=["features"],
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            model = torch.onnx.export(
+                program,
+                dynamo=True,
+                verbose=False,
+                input_names=["series"],
+                output_names=["features"],
+            )
     finally:
         logging.disable(before)
     assert model is not None

@@ -138,19 +138,21 @@ def write_finetuned(
     """The fine-tuned network as a checkpoint: of `config`'s encoder, with what is new beside it.
 
     trained_on: the description of the data of pre-training, from its checkpoint. reading: how the
-    data was read. log: the figures of each epoch, for `log.csv`. held: whether the caller holds
-    the folder's lock.
+    data was read. epochs: passes over the train series that it took. log: the figures of each
+    epoch, for `log.csv`. held: whether the caller holds the folder's lock.
+
+    Raises NotADirectoryError where `out` is a file, FileExistsError where another run writes there.
     """
-    folder = Path(out)
+    folder, reading = Path(out), reading or Reading()
     with nullcontext() if held else locked(folder):
         checkpoint.write(
             folder,
             {
                 "config": config.as_dict(),
                 "data": trained_on,
-                "finetuned": describe(data) | {"accuracy": tuned.result.accuracy},
+                "finetuned": describe(data, reading) | {"accuracy": tuned.result.accuracy},
                 "scaling": asdict(scaling),
-                "reading": (reading or Reading()).as_dict(),
+                "reading": reading.as_dict(),
                 "epoch": epochs,
                 "model": tuned.method.state_dict(),
                 "optimizer": {},

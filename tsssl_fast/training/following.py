@@ -39,10 +39,13 @@ def follow(
 ) -> Iterator[tuple[int, Tensor]]:
     """(step, features) as lines come: step is the number, from 0, of the last one that counts.
 
+    features: (F,) on the CPU, in the dtype of the encoder's weights.
+
     Args:
         lines: of text, each a step; blank ones are left out.
         length: T, the steps of a window, where the encoder is not `encoders.Causal`.
-        stride: from window to window; None: `length`. Of a causal encoder, from step to step.
+        stride: steps from window to window; None: `length`. Of a causal encoder, from result to
+            result; None: 1.
         names: of the channels, to be found in a header; empty: in the order of the columns.
         missing: as `Reading.missing`; "linear" would have to wait for the next value.
         data: where lines come from, for messages.

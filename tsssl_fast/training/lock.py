@@ -16,13 +16,17 @@ def locked(folder: Path) -> Iterator[None]:
 
     The system gives the lock up with the process that holds it, however that ends, so a dead run's
     is taken over. Of several processes of one run the first alone holds it. Raises FileExistsError
-    where another run holds it.
+    where another run holds it, NotADirectoryError where a file is in the way.
     """
     if int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))):
         yield
         return
     made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        file = next(place for place in (folder, *folder.parents) if place.exists())
+        raise NotADirectoryError(f"out: {file} is a file; accepted: a folder") from error
     path = folder / NAME
     handle = _acquire(path)
     try:

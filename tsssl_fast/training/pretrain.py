@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from tsssl_fast.data import Dataset, Reading, Scaling, Series
@@ -84,6 +83,7 @@ def pretrain(
             is writing there.
         ValueError: the checkpoint is of another configuration or other data; labels missing; a
             batch size or device that does not fit. Nothing has been written then.
+        NotADirectoryError: `out` is a file.
         ImportError: tensorboard without tensorboardX or tensorboard.
     """
     out = Path(out)
@@ -96,7 +96,8 @@ def pretrain(
     check_rows(method, len(data.x_train), config)
     scaling = scaling_of(data, config.scaling, config.scale_group)
     _name_constant_channels(data)
-    description = _with_texts(describe(data), texts)
+    reading = reading or Reading()
+    description = _with_texts(describe(data, reading), texts)
     state = None
     if (out / checkpoint.NAME).exists() and not overwrite:
         if not resume:
@@ -118,7 +119,7 @@ def pretrain(
     start = time.monotonic()
     with locked(out):
         writer = Writer(
-            *(out, config, description, scaling, reading or Reading()),
+            *(out, config, description, scaling, reading),
             epochs=state.epoch if state else 0,
             tensorboard=tensorboard,
         )
@@ -150,15 +151,7 @@ def pretrain(
 
 def scaling_of(data: Dataset, kind: str = "standard", group: int = 1) -> Scaling:
     """Fitted on the steps of the train series that are no padding. Raises as `Scaling.fit`."""
-    lengths = data.lengths_train
-    if lengths is None:
-        return Scaling.fit(data.x_train, kind, group)
-    own = [
-        row[:, :n]
-        for start, part in blocks(data.x_train)
-        for row, n in zip(part, lengths[start : start + len(part)].tolist(), strict=True)
-    ]
-    return Scaling.fit(torch.cat(own, dim=1)[None], kind, group)
+    return Scaling.fit(data.x_train, kind, group, data.lengths_train)
 
 
 def _checked(texts: Sequence[str] | None, data: Dataset) -> Sequence[str] | None:
@@ -195,14 +188,19 @@ def _lengths(method: Method, data: Dataset, config: Config) -> Tensor | None:
     return None
 
 
-def describe(data: Dataset) -> dict[str, Any]:
-    """What a checkpoint remembers of its data: names, sizes and a digest of the train series."""
+def describe(data: Dataset, reading: Reading | None = None) -> dict[str, Any]:
+    """What a checkpoint remembers of its data: names, sizes, Hz, how the test split was drawn, and
+    a digest of the train series."""
+    drawn = reading or Reading()
     return {
         "name": data.name,
         "channels": data.channels,
         "length": data.length,
         "classes": list(data.classes),
         "channel_names": list(data.channel_names),
+        "rate": data.rate,
+        "test_share": drawn.test_share,
+        "split_seed": drawn.split_seed,
         "train_series": len(data.x_train),
         "digest": _digest(data.x_train),
     }

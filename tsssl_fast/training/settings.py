@@ -20,16 +20,16 @@ def started_processes() -> int:
 class Settings(Declared):
     """How `fit` optimises: AdamW, linear warm-up, then half a cosine to zero, stepwise.
 
-    batch_size: rows of a loss; the incomplete batch at the end of an epoch is left out, and every
-    epoch has its own order. accumulate: batches whose mean gradient makes one step of the
-    optimizer; each has its own loss and negatives. warmup: share of all steps. weight_decay: not on
-    1-D parameters (biases, norms). amp: "bf16" runs the encoder under bfloat16 autocast, "auto"
-    does where the hardware has it and series have 8 steps or more. precision: of the loss, as
-    functional.nt_xent_loss takes it; "torch" is its None, torch's setting. device: "auto" (a GPU
-    where there is one), "cpu", "cuda", "cuda:1", "mps". devices: processes (DDP; gloo on the CPU),
-    each with batch_size / devices rows of a batch, whose loss is of all rows; 0: as many as
-    torchrun started, else 1. batch_norm: of several processes, statistics of the "local" rows or
-    of "all".
+    epochs: passes over the train series. batch_size: rows of a loss; the incomplete batch at the
+    end of an epoch is left out, and every epoch has its own order. accumulate: batches whose mean
+    gradient makes one step of the optimizer; each has its own loss and negatives. warmup: share of
+    all steps. weight_decay: not on 1-D parameters (biases, norms). amp: "bf16" runs the encoder
+    under bfloat16 autocast, "auto" does where the hardware has it and series have 8 steps or more.
+    precision: of the loss, as functional.nt_xent_loss takes it; "torch" is its None, torch's
+    setting. device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps". devices:
+    processes (DDP; gloo on the CPU), each with batch_size / devices rows of a batch, whose loss is
+    of all rows; 0: as many as torchrun started, else 1. batch_norm: of several processes,
+    statistics of the "local" rows or of "all".
 
     Raises ValueError for a value that is not accepted, naming it.
     """

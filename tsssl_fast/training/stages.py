@@ -16,7 +16,7 @@ from tsssl_fast.training.settings import Settings
 
 
 class Stages(nn.Module):
-    """(N, C, T) -> (N, sum of F): the features of several encoders side by side."""
+    """(N, C, T) -> (N, sum of F): the features of several encoders side by side, in their dtype."""
 
     def __init__(self, encoders: list[nn.Module]) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ def fit_stages(
     Returns:
         The encoders of all stages, side by side, in evaluation mode.
 
-    Raises ValueError naming the argument.
+    Raises TypeError, ValueError naming the argument.
     """
     checks.at_least("stages", stages, 1)
     found: list[nn.Module] = []
@@ -90,7 +90,7 @@ def distinct_batches(
         batch_size: >= 1. least: a batch of fewer rows is dropped, with all that follow it.
         seed: of the order of rows, and of batches.
 
-    Raises ValueError naming the argument.
+    Raises TypeError, ValueError naming the argument.
     """
     if labels.dim() != 1 or labels.is_floating_point():
         raise ValueError(f"labels: {labels.dtype} {tuple(labels.shape)}; accepted: integers (N,)")
