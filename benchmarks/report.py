@@ -2,7 +2,7 @@
 
     python benchmarks/report.py                  # README's tables, from every data/<processor>.json
     python benchmarks/report.py --side-by-side   # data/README.md and its picture: all processors
-    python benchmarks/report.py --pictures DIR   # ratios-FAMILY.png, scaling.png, processors.png
+    python benchmarks/report.py --pictures DIR   # ratios-FAMILY, scaling-PROCESSOR, processors.png
     python benchmarks/report.py FILE --html OUT  # one run as a page
 
 One row per case with the best of what a user could write instead; rows that are lost are there.
@@ -192,6 +192,7 @@ def write_side_by_side(found: Mapping[str, Record], folder: Path) -> None:
         lines.append(_line([case, *(_ratio(points.get(kind)) for kind in kinds)]))
     several = {case: points for case, points in ratios.items() if len(points) > 1} or ratios
     pictures.ratios(several, "beside the best plain torch").savefig(folder / "processors.png")
+    grown = write_scaling(found, folder)
     text = (
         "# Processors side by side\n\n"
         "Written by `python benchmarks/report.py --side-by-side`: the time of the best plain torch "
@@ -199,7 +200,25 @@ def write_side_by_side(found: Mapping[str, Record], folder: Path) -> None:
         "not measured there. The picture has the cases that several kinds have.\n\n"
         "![ratios of every kind of processor](processors.png)\n\n"
     )
-    (folder / "README.md").write_text(text + "\n".join(lines) + "\n")
+    text += "\n".join(lines) + "\n"
+    if grown:
+        text += "\n## How time grows\n"
+        for path in grown:
+            kind = path.stem.removeprefix("scaling-")
+            text += f"\n![time along N, D, T and threads, {kind}]({path.name})\n"
+    (folder / "README.md").write_text(text)
+
+
+def write_scaling(found: Mapping[str, Record], folder: Path) -> list[Path]:
+    """A picture for each processor kind whose lines were kept: run.py --scaling --save."""
+    import pictures
+
+    written = []
+    for kind, record in found.items():
+        if record.get("scaling"):
+            written.append(folder / f"scaling-{kind}.png")
+            pictures.scaling(record["scaling"]).savefig(written[-1])
+    return written
 
 
 def _ratio(value: float | None) -> str:
@@ -218,15 +237,14 @@ def of_family(record: Record, family: str) -> dict[str, dict[str, float]]:
 
 
 def write_pictures(found: Mapping[str, Record], folder: Path) -> None:
-    """Of the record with the most cases: a picture a family, and the scaling."""
+    """Of the record with the most cases: a picture a family. Of all: scaling, side by side."""
     import pictures
 
     record = max(found.values(), key=lambda r: len(r["rows"]))
     for family in FAMILIES:
         if points := of_family(record, family):
             pictures.ratios(points, family).savefig(folder / f"ratios-{family}.png")
-    if record.get("scaling"):
-        pictures.scaling(record["scaling"]).savefig(folder / "scaling.png")
+    write_scaling(found, folder)
     ratios = {case: points for case, points in side_by_side(found).items() if points}
     several = {case: points for case, points in ratios.items() if len(points) > 1} or ratios
     pictures.ratios(several, "beside the best plain torch").savefig(folder / "processors.png")
@@ -283,7 +301,7 @@ def main() -> None:
     parser.add_argument("--html", type=Path, help="the first file as a page")
     parser.add_argument("--pictures", type=Path, help="a folder for pictures")
     parser.add_argument(
-        "--side-by-side", action="store_true", help="data/README.md, processors.png"
+        "--side-by-side", action="store_true", help="data/README.md and its pictures"
     )
     given = parser.parse_args()
     found = records(given.files)
@@ -296,7 +314,8 @@ def main() -> None:
         write_pictures(found, given.pictures)
     if given.side_by_side:
         write_side_by_side(found, DATA)
-        shutil.copy(DATA / "processors.png", ROOT / "docs")  # of docs/benchmarks.md
+        for picture in DATA.glob("*.png"):  # of docs/benchmarks.md
+            shutil.copy(picture, ROOT / "docs")
     if not (given.html or given.pictures or given.side_by_side):
         write_readme(given.readme, found)
         print(tables(found))

@@ -3,6 +3,7 @@
     python benchmarks/run.py --cases 256x128 --rounds 15
     python benchmarks/run.py contrastive --quick
     python benchmarks/run.py --save     # every case, into benchmarks/data/<processor>.json
+    python benchmarks/run.py --scaling --save   # time along N, D, T and threads, beside them
 
 A missed bar, or a kernel whose error is over its bound (it gets no time), is printed with its row,
 and the exit status is 1; the few rounds of --quick judge errors alone.
@@ -91,7 +92,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="default: 9, of --quick 3")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--no-memory", action="store_true")
-    parser.add_argument("--no-scaling", action="store_true", help="without the lines of the plots")
+    lines = parser.add_mutually_exclusive_group()
+    lines.add_argument("--no-scaling", action="store_true", help="without the lines of the plots")
+    lines.add_argument("--scaling", action="store_true", help="the lines of the plots alone")
     parser.add_argument("--json", type=Path, help="the rows as a file")
     parser.add_argument("--html", type=Path, help="a report with pictures, one file")
     saved = "the rows into data/<processor>.json, whose other rows stay"
@@ -113,7 +116,20 @@ def parsed() -> argparse.Namespace:
             parser.error(f"{path}: no such folder")
     if given.save and not DATA.is_dir():
         parser.error(f"--save: no folder {DATA}; accepted: in a checkout of the project")
+    if given.scaling and (given.cases or given.providers):
+        parser.error("--scaling: with --cases or --providers; accepted: without, of a family")
+    given.chosen = [] if given.scaling else given.chosen
     return given
+
+
+def check_place(given: argparse.Namespace, facts: dict[str, str]) -> None:
+    """Lines alone stand beside the rows of the same machine and versions, or nowhere."""
+    path = DATA / file_of(facts)
+    if given.save and given.scaling and path.is_file():
+        kept = json.loads(path.read_text())["machine"]
+        other = ", ".join(f"{k} {v}" for k, v in kept.items() if facts.get(k) != v)
+        if other:
+            sys.exit(f"--scaling --save: {path} is of {other}; accepted: after --save of all cases")
 
 
 def too_slow(case: Case, ceilings: dict[str, float]) -> str:
@@ -160,7 +176,9 @@ def main() -> int:
     os.environ["OMP_NUM_THREADS"] = str(given.threads)
     # One graph is compiled at a time: a pool of processes would only import torch once more each.
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
-    facts, ceilings = machine(), limits()
+    facts = machine()
+    check_place(given, facts)
+    ceilings = limits()
     print(", ".join(f"{k} {v}" for k, v in facts.items()))
     print("ceilings: " + ", ".join(f"{k} {v:.4g}" for k, v in ceilings.items()))
     print(HEADER)

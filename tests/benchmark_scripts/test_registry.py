@@ -296,3 +296,37 @@ def test_an_experiment_finds_what_it_imports(path: Path, tmp_path: Path) -> None
     if "No module named 'pytorch_lightning'" in found.stderr:
         pytest.skip("pytorch_lightning is not installed")
     assert found.returncode == 0, found.stderr
+
+
+def test_lines_alone_stand_beside_rows_of_the_same_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    import run
+    import scaling
+
+    def short(quick: bool) -> list[scaling.Line]:
+        line = scaling.Line("contrastive", "N", "NT-Xent", (8,), lambda n: nt_xent.make(n, 16))
+        return [line]
+
+    from suite import nt_xent
+
+    monkeypatch.setattr(scaling, "lines", short)
+    monkeypatch.setattr(run, "DATA", tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    threads = torch.get_num_threads()
+    path = tmp_path / run.file_of(run.machine())
+    words = ["run.py", "--scaling", "--save", "--rounds", "1", "--threads", str(threads)]
+    monkeypatch.setattr(sys, "argv", words)
+    kept = {"machine": run.machine(), "rows": [{"case": "a", "provider": "cpp"}]}
+    path.write_text(json.dumps(kept))
+    assert run.main() == 0, capsys.readouterr().out
+    found = json.loads(path.read_text())
+    assert found["rows"] == kept["rows"]
+    assert {row["provider"] for row in found["scaling"]} == {"cpp", "eager"}
+    path.write_text(json.dumps({**kept, "machine": {**kept["machine"], "tsssl_fast": "0.0.1"}}))
+    with pytest.raises(SystemExit, match=r"is of tsssl_fast 0\.0\.1; accepted: after --save"):
+        run.main()
+    monkeypatch.setattr(sys, "argv", [*words, "--cases", "nt_xent"])
+    with pytest.raises(SystemExit):
+        run.main()
+    assert "--scaling: with --cases" in capsys.readouterr().err

@@ -99,3 +99,30 @@ def test_pictures_and_page_hold_every_family_of_a_run(tmp_path: Path) -> None:
     page = report.page(kept()["first"])
     assert page.count("data:image/png;base64,") >= 1
     assert "http" not in page
+
+
+def test_scaling_is_drawn_of_every_kind_that_has_it(tmp_path: Path) -> None:
+    import report
+
+    line = {"line": "NT-Xent", "axis": "N", "provider": "cpp"}
+    found = kept()
+    found["first"]["scaling"] = [line | {"place": n, "median": n / 1e6} for n in (8, 32)]
+    report.write_side_by_side(found, tmp_path)
+    assert (tmp_path / "scaling-first.png").stat().st_size > 5000
+    text = (tmp_path / "README.md").read_text()
+    assert "![time along N, D, T and threads, first](scaling-first.png)" in text
+    assert "second](" not in text
+
+
+def test_tables_are_of_the_newest_release_and_of_kinds_with_headline_cases() -> None:
+    import report
+
+    found = kept()
+    for content, version in zip(found.values(), ("0.2.0", "0.1.0"), strict=True):
+        content["machine"] = {**content["machine"], "tsssl_fast": version}
+    assert "**First, avx2, 2 threads**" in report.tables(found)
+    assert "Second" not in report.tables(found)
+    found["second"]["machine"]["tsssl_fast"] = "0.2.0"
+    assert report.tables(found).count("| case | tsssl_fast |") == 2
+    found["second"]["rows"] = [r for r in found["second"]["rows"] if r["case"] == "other 2x2"]
+    assert "Second" not in report.tables(found)

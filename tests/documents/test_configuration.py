@@ -3,11 +3,13 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from import_graph import ROOT
+from packaging.requirements import Requirement
 
 from tsssl_fast import __version__
 
@@ -30,6 +32,41 @@ def test_steps_of_workflows_do_one_thing_and_name_files_that_are_there(path: Pat
             assert ("uses" in step) != ("run" in step), step
             for name in re.findall(r"(?:tools|examples)/[\w./]+", step.get("run", "")):
                 assert (ROOT / name).exists(), step
+
+
+# What torch's wheels for Linux with CUDA ask for, in their metadata: one release of triton.
+TRITON_OF = {"2.6.0": "3.2.0", "2.8.0": "3.4.0", "2.13.0": "3.7.1", "2.15.0": "3.9.0"}
+
+
+def test_every_combination_of_the_matrix_can_be_installed() -> None:
+    """No extra asks for another triton than torch does, nor do the pins of constraints.txt."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    least = next(d for d in project["dependencies"] if d.startswith("torch"))
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    rows = workflow["jobs"]["test"]["strategy"]["matrix"]["include"]
+    named = {line.rpartition(" ")[2] for line in project["classifiers"] if ":: 3." in line}
+    assert {row["python"] for row in rows} == named
+    for row in rows:
+        assert Requirement(least).specifier.contains(row["torch"]), row
+        for requirement in asked(extras, row["extras"].split(",")):
+            if requirement.name == "triton":
+                assert requirement.specifier.contains(TRITON_OF[row["torch"]]), row
+    pins = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M))
+    assert pins.get("triton", TRITON_OF[pins["torch"]]) == TRITON_OF[pins["torch"]]
+    readme = re.findall(r"-c constraints\.txt \"\.\[(.+?)\]\"", (ROOT / "README.md").read_text())
+    assert len(readme) == 2
+    assert "triton" not in {r.name for r in asked(extras, readme)}
+
+
+def asked(extras: dict[str, list[str]], names: Iterable[str]) -> Iterator[Requirement]:
+    """What some extras ask for, those that they name included."""
+    for entry in (entry for name in names for entry in extras[name]):
+        requirement = Requirement(entry)
+        if requirement.name == "tsssl_fast":
+            yield from asked(extras, requirement.extras)
+        else:
+            yield requirement
 
 
 def test_wheels_are_built_for_every_python_that_is_named() -> None:

@@ -4,6 +4,7 @@ That the blocks run, and that MkDocs builds: `python tools/pages` and `mkdocs bu
 step of .ci/run.
 """
 
+import inspect
 import json
 import re
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 from import_graph import ROOT
 from pages import blocks, hook, links, markdown
+
+from tsssl_fast import estimators
 
 PAGES = [
     ROOT / name
@@ -117,3 +120,11 @@ def test_docstrings_become_markdown() -> None:
         "* `a, b`: (N, D),",
         "    \\*two\\*.",
     ]
+
+
+def test_docstrings_that_a_class_joins_are_on_its_page() -> None:
+    docstrings = pytest.importorskip("pages.docstrings", reason="griffe is not installed")
+    text = docstrings.joined(ROOT / "tsssl_fast/estimators/encoders.py", "SimCLREncoder")
+    assert text == inspect.getdoc(estimators.SimCLREncoder)
+    assert "temperature: tau of NT-Xent." in text
+    assert docstrings.joined(ROOT / "tsssl_fast/estimators/encoders.py", "Pretraining") is None

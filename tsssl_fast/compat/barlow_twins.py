@@ -3,6 +3,9 @@ it stands inside the model's forward, under the name of its argument.
 
     loss = BarlowTwinsLoss(args.lambd)(z1, z2)
 
+Embeddings are floating. Errors: TypeError for another dtype, ValueError for another shape, and an
+AssertionError of `off_diagonal` for a matrix that is not square.
+
 Where the results differ, on purpose: across processes the gradient passes through the sum.
 """
 

@@ -32,6 +32,9 @@ def info_nce(
         query, positive_key: (N, D). negative_keys: None: the other queries' keys; (K, D) for
             negative_mode "unpaired", of every query; (N, S, D) for "paired", of its own alone.
         temperature: > 0. reduction: "mean", "sum" or "none" for (N,).
+
+    Raises ValueError for a shape, mode or reduction that is not accepted, TypeError for a dtype
+    that is not floating, naming the argument.
     """
     _check(query, positive_key, negative_keys, negative_mode)
     if negative_keys is not None and negative_keys.dim() == 3:
@@ -78,7 +81,7 @@ def _check(query: Tensor, key: Tensor, negatives: Tensor | None, mode: str) -> N
 class InfoNCE(DeclaredModule):
     """:func:`info_nce` with its options kept.
 
-    forward(query, positive_key, negative_keys=None).
+    forward(query, positive_key, negative_keys=None): errors as of :func:`info_nce`.
     """
 
     temperature: float = 0.1

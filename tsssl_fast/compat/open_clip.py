@@ -1,5 +1,7 @@
 """open_clip's contrastive losses (open_clip/loss.py). Features are taken as they are: its models
-normalise them.
+normalise them. Errors: TypeError for a dtype that is not floating, ValueError for another shape, a
+scale that is not above 0 or another number of processes, NotImplementedError for what is not there,
+AssertionError for an unknown dist_impl.
 
 Where the results differ from its code, on purpose: of close views at a scale of 100 the loss is
 1.49903e-23 in float32, as in float64, where open_clip gives 0. 16-bit features are computed in

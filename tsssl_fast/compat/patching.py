@@ -80,7 +80,10 @@ def unpatch(library: str) -> None:
 
 @contextmanager
 def patched(library: str) -> Iterator[list[str]]:
-    """:func:`patch`, and :func:`unpatch` at the end; names that were patched before stay so."""
+    """:func:`patch`, and :func:`unpatch` at the end; names that were patched before stay so.
+
+    Raises ValueError, ImportError as :func:`patch`.
+    """
     names = patch(library)
     try:
         yield names

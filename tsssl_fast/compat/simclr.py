@@ -6,6 +6,9 @@
 becomes
 
     loss, top1, top5 = info_nce_loss(features, temperature=args.temperature)
+
+Features are floating. Errors: TypeError for another dtype, ValueError for another shape or an odd
+number of rows, NotImplementedError for more than two views.
 """
 
 from typing import NamedTuple

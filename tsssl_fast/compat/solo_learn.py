@@ -7,6 +7,9 @@ Where the results differ from its code, on purpose:
   0, 0, 1 at temperature 1 give 0.208841, there infinity.
 * 16-bit inputs are computed in float32 and rounded once at the end.
 * Barlow Twins' gradient passes through the sum over processes.
+
+Embeddings are floating; results have their dtype. Errors: TypeError for another dtype, ValueError
+for another shape or a value out of range, NotImplementedError for masks of earlier releases.
 """
 
 import torch

@@ -26,7 +26,8 @@ class SupConLoss(DeclaredModule):
 
     forward(features, labels=None, mask=None): (N, V, ...), flattened from dimension 2 on; (N,)
     integers, or (N, N) with mask[i, j] > 0, a weight, where sample j is a positive of sample i;
-    neither: the views of one sample are (SimCLR) -> scalar; float32 for 16-bit features.
+    neither: the views of one sample are (SimCLR) -> scalar; float32 for 16-bit features. Raises
+    ValueError for another shape or mode, or labels and mask at once.
     """
 
     temperature: float = 0.07

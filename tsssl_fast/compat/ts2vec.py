@@ -2,6 +2,10 @@
 
 Where the results differ from its code, on purpose: the loss of float64 inputs is float64, where the
 code sums in float32.
+
+Series are floating, (B, T, D). Errors are those of `functional.grouped_nt_xent_loss` and
+`functional.hierarchical_contrastive_loss`: TypeError for another dtype, ValueError for another
+shape or value, NotImplementedError under torch.jit.trace with lengths.
 """
 
 import torch

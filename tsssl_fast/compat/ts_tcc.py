@@ -64,6 +64,8 @@ def DataTransform(sample: Tensor | Array, config: Any) -> tuple[Array, Tensor]:
 
     Returns:
         A float64 array and a float64 tensor, (N, C, T).
+
+    Raises TypeError, ValueError as these three.
     """
     weak = scaling(sample, config.augmentation.jitter_scale_ratio)
     shuffled = permutation(sample, max_segments=config.augmentation.max_seg)
@@ -79,7 +81,11 @@ def jitter(x: Any, sigma: float = 0.8) -> Any:
 
 
 def scaling(x: Tensor | Array, sigma: float = 1.1) -> Array:
-    """f_t x[c, t], f_t normal with mean 2 and deviation sigma, of a step of every sample."""
+    """f_t x[c, t], f_t normal with mean 2 and deviation sigma, of a step of every sample.
+
+    x: (N, C, T), a tensor or an array; the result is a float64 array of that shape. Raises
+    TypeError, ValueError for a sigma that is no number >= 0.
+    """
     scale = augment.Scale(magnitude=checks.non_negative("sigma", sigma), form="literal")
     scaled: Array = _augmented(scale, x).numpy()
     return scaled
@@ -93,7 +99,7 @@ def permutation(x: Tensor | Array, max_segments: int = 5, seg_mode: str = "rando
         x: (N, C, T). max_segments: 2 to 65. seg_mode: "random" borders; anything else, parts
             whose lengths differ by one step at most.
 
-    Returns: a tensor in the dtype of x.
+    Returns: a tensor in the dtype of x. Raises ValueError for max_segments out of range.
     """
     if not 2 <= max_segments <= MAX_SEGMENTS + 1:
         raise ValueError(f"max_segments: {max_segments}; accepted: 2 to {MAX_SEGMENTS + 1}")

@@ -2,6 +2,9 @@
 stands inside the model's forward, under the names of its arguments.
 
     loss = VICRegLoss(args.sim_coeff, args.std_coeff, args.cov_coeff)(x, y)
+
+Embeddings are floating. Errors: TypeError for another dtype, ValueError for another shape, and an
+AssertionError of `off_diagonal` for a matrix that is not square.
 """
 
 from torch import Tensor

@@ -17,7 +17,8 @@ class SyncBatchNorm(_BatchNorm):
 
     Args: as torch.nn.SyncBatchNorm.
 
-    forward(x): (N, C, ...) -> the same; N may differ between processes.
+    forward(x): (N, C, ...) floating -> the same shape and dtype; 16-bit x is computed in float32. N
+    may differ between processes. Raises ValueError for x of fewer than two dimensions.
     """
 
     def __init__(

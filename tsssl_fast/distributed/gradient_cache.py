@@ -32,8 +32,8 @@ def cached_backward(
     chunk, and meets every chunk twice.
 
     Args:
-        encoder: (N, ...) -> (N, D). In DistributedDataParallel, gradients are exchanged once, in
-            the last chunk's backward.
+        encoder: (N, ...) -> (N, D), of any floating dtype. In DistributedDataParallel, gradients
+            are exchanged once, in the last chunk's backward.
         views: tensors of N_v rows, also of none, which the encoder gets as one chunk and the loss
             must take, as with process_group; their gradients, where they want one, are filled too.
         loss_function: loss_function(*embeddings) -> scalar; may have a process_group, and
@@ -45,7 +45,7 @@ def cached_backward(
         The loss, detached.
 
     Raises:
-        ValueError: chunk_size < 1, or no views.
+        TypeError: chunk_size is no number. ValueError: chunk_size < 1, or no views.
     """
     checks.at_least("chunk_size", chunk_size, 1)
     if not views:

@@ -19,6 +19,9 @@
 | `receptive_field`                       | which steps of the input an output looks at           |
 | `series_statistics`                     | what features made by hand say, to compare or add  |
 
+Features z are (N, F) floating, labels y (N,) integers. Errors: TypeError for another dtype or type,
+ValueError for another shape, labels of another kind or a value out of range, naming the argument.
+
 What the whole network reaches on labels: `training.fine_tune`. `report.html.write_report` puts all
 of it into one HTML file.
 """

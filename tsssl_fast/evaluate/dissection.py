@@ -30,8 +30,8 @@ LEAST_IOU = 0.1
 
 @dataclass(frozen=True)
 class Dissection:
-    """iou: (units, concepts) overlaps; names: of the concepts; activations: (N, units, T) of the
-    last stage, stretched to the series' steps.
+    """iou: (units, concepts) float32 overlaps; names: of the concepts; activations: (N, units, T)
+    float32 of the last stage, stretched to the series' steps.
     """
 
     iou: Tensor

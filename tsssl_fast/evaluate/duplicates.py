@@ -45,8 +45,8 @@ def near_duplicates(z: Tensor, *, threshold: float = 0.99, block: int = 1024) ->
 
 @dataclass(frozen=True)
 class Identification:
-    """queries: (Q,) the recordings asked for, ascending; pieces: (Q,) what most of their snippets
-    are nearest to; votes: (Q,) the share of these."""
+    """queries: (Q,) int64, the recordings asked for, ascending; pieces: (Q,) int64, what most of
+    their snippets are nearest to; votes: (Q,) float32, the share of these."""
 
     queries: Tensor
     pieces: Tensor

@@ -11,7 +11,7 @@ from tsssl_fast.common import checks
 
 @dataclass(frozen=True)
 class ForecastErrors:
-    """mse, mae: means over series, channels and steps; mse_at, mae_at: (H,) per step ahead."""
+    """mse, mae: means over series, channels and steps; mse_at, mae_at: (H,) float64, per step."""
 
     mse: float
     mae: float

@@ -1,4 +1,8 @@
-"""The losses as modules, with the names that the field uses."""
+"""The losses as modules, with the names that the field uses.
+
+Dtypes, results and errors of a call are those of the function that the module names. Construction
+raises TypeError for a setting of another type and ValueError for one out of range, naming it.
+"""
 
 from tsssl_fast.losses.contrastive import (
     CLIPLoss,

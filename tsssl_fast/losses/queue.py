@@ -15,6 +15,8 @@ class FeatureQueue(nn.Module):
     Args:
         dim: columns. size: rows. dtype: of the buffer; None: torch's default.
 
+    Raises TypeError, ValueError for a dim or size that is no number >= 1.
+
     features: (size, dim) buffer; position, filled: 0-d int64 buffers.
     """
 
@@ -34,7 +36,8 @@ class FeatureQueue(nn.Module):
     def push(self, features: Tensor) -> None:
         """Enqueues (N, dim) rows over the oldest, in the buffer's dtype.
 
-        Raises ValueError for another shape or device."""
+        Raises TypeError for another dtype than floating, ValueError for another shape or device.
+        """
         size, dim = self.features.shape
         checks.floating("features", features)
         if features.dim() != 2 or features.shape[1] != dim:

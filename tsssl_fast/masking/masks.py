@@ -67,7 +67,8 @@ def random_mask(
         seed, epoch, step, rank, sample_ids: the random stream, as of a pipeline of augmentations.
         device: of the result.
 
-    Raises ValueError for a ratio outside [0, 1], an unknown mode, a size above T.
+    Raises TypeError for an argument of another type, ValueError for a ratio outside [0, 1], an
+    unknown mode, a size above T.
     """
     masks = _masks(
         *(shape, ratio, mode, size, per_channel, 1 if views is None else views, False),

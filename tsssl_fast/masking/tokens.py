@@ -48,7 +48,9 @@ def gather(tokens: Tensor, keep: Tensor, *, backend: str | None = None) -> Tenso
     """The tokens at `keep`: (N, L, D) and (N, K) to (N, K, D); differentiable.
 
     Args:
-        keep: ascending in every row, as of `keep_indices`.
+        keep: int64, ascending in every row, as of `keep_indices`.
+
+    Raises TypeError, ValueError naming the argument, BackendUnavailableError.
     """
     _check_tokens("tokens", tokens, keep)
     name = dispatch.backend_name(backend)

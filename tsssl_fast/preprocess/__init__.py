@@ -124,7 +124,7 @@ def moving_average(
     lengths: Tensor | None = None,
     backend: str | None = None,
 ) -> Tensor:
-    """Mean of `window` neighbouring steps.
+    """Mean of `window` neighbouring steps, (N, C, T) as x.
 
     align: "centred", around the step, which sees the future: not for forecasting or anything else
     that must not know what comes next; "trailing", the step and those before it (pandas' rolling),

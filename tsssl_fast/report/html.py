@@ -30,7 +30,7 @@ SVM_ROWS = 2000  # train rows above which the SVM's C is not searched
 @dataclass(frozen=True)
 class Figures:
     """One encoder's read-outs by name, accuracy of the linear probe by share of the labels, and one
-    number per further figure of merit; features of the test series.
+    number per further figure of merit; features of the test series, (M, F) float32.
     """
 
     results: dict[str, Result]
@@ -42,7 +42,11 @@ class Figures:
 def figures(
     encoder: nn.Module, scaling: Scaling, data: Dataset, seed: int = 0, fractions: bool = True
 ) -> Figures:
-    """All protocols on frozen features; seed: of label fractions and k-means."""
+    """All protocols on frozen features; seed: of label fractions and k-means.
+
+    fractions: also the linear probe with 1, 5, 10 and 50 % of the labels. Raises as the protocols
+    of `tsssl_fast.evaluate`: ValueError for labels that they can not be fitted on.
+    """
     train, test = of_splits(encoder, scaling, data)
     split = (train, data.y_train, test, data.y_test)
     searched: dict[str, Any] = {} if len(train) <= SVM_ROWS else {"grid": (10.0,)}
@@ -93,6 +97,8 @@ def write_report(
         rows: what each encoder reaches, by name; pictures are drawn of the last.
         encoder, scaling: of the last row, for the dissection.
         log: the `log.csv` of its training, for the curves.
+
+    Raises ValueError for an encoder without stages, or series of less than 8 steps.
     """
     shown = list(rows.values())[-1]
     pictures: list[tuple[str, Any]] = []

@@ -27,7 +27,7 @@ MARKERS = "osD^vP*X"
 
 
 def embed(z: torch.Tensor) -> np.ndarray:
-    """(N, F) -> (N, 2): t-SNE by cosine, the distance that the kNN read-out uses.
+    """(N, F) floating -> (N, 2) float32: t-SNE by cosine, the distance of the kNN read-out.
 
     It starts from the principal components, so the same features give the same picture.
     """
@@ -185,7 +185,10 @@ def quietly(save: Callable[..., Any], *arguments: Any, **named: Any) -> None:
 
 
 def confusion(data: Dataset, predictions: np.ndarray) -> Any:
-    """Test series by class (rows) and prediction (columns)."""
+    """Test series by class (rows) and prediction (columns).
+
+    predictions: (M,) integers, the classes' numbers.
+    """
     from sklearn.metrics import confusion_matrix
 
     counts = confusion_matrix(data.y_test.numpy(), predictions, labels=range(len(data.classes)))
@@ -208,7 +211,7 @@ def confusion(data: Dataset, predictions: np.ndarray) -> Any:
 
 
 def embedding(data: Dataset, test_features: torch.Tensor) -> Any:
-    """t-SNE of the features of the test series, by class."""
+    """t-SNE of the features of the test series, (M, F) float32, by class."""
     figure = _figure(7, 5)
     axes = figure.subplots()
     _embedding(axes, test_features, data)
@@ -217,7 +220,9 @@ def embedding(data: Dataset, test_features: torch.Tensor) -> Any:
 
 
 def spectrum(features: Mapping[str, torch.Tensor]) -> Any:
-    """Eigenvalues of the covariance of features (N, F), each set's in shares of their sum."""
+    """Eigenvalues of the covariance of features (N, F), floating, each set's in shares of their
+    sum.
+    """
     figure = _figure(7, 4)
     axes = figure.subplots()
     for index, (name, z) in enumerate(features.items()):
@@ -252,7 +257,8 @@ def scores(found: ScoreDistribution) -> Any:
 
 def dissection(found: Dissection, x: torch.Tensor, shown: int = 3) -> Any:
     """Left: units per concept; right: for the most selective units, the series where each is most
-    active, with the steps of its highest activation marked.
+    active, with the steps of its highest activation marked. x: (N, C, T) float32, the series
+    that `found` is of.
     """
     figure = _figure(11, 5.5)
     left, right = figure.subfigures(1, 2, width_ratios=(2, 3))

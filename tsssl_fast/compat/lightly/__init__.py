@@ -8,6 +8,9 @@ Where the results differ from lightly's, on purpose:
   bits and is 1e-3 to 1e-2 off.
 * One row and a decoupled loss (DCL): 0 instead of minus infinity, as it has no negative.
 * `gather_distributed` takes batches of different sizes, and SupConLoss labels together with it.
+
+Errors are ValueError for a shape or value that is not accepted and TypeError for another dtype than
+a floating one, naming the argument; AssertionError where the library asserts.
 """
 
 from tsssl_fast.compat.lightly import loss

@@ -88,8 +88,8 @@ class DINOLoss(DeclaredModule):
 
     Args:
         output_dim: K. warmup_teacher_temp, teacher_temp, warmup_teacher_temp_epochs: the teacher's
-            temperature rises between them. student_temp. center_momentum: of the running centre.
-        center_mode: "mean".
+            temperature rises from the first to the second over so many epochs. student_temp.
+        center_momentum: of the running centre. center_mode: "mean".
 
     forward(teacher_out, student_out, teacher_temp=None, epoch=None): lists of (N, K), view i of
     both of the same crop -> scalar; the centre moves. State: center (1, 1, K).

@@ -1,4 +1,9 @@
-"""The losses under the module name that lightly has for them."""
+"""The losses under the module name that lightly has for them.
+
+Embeddings are floating; results have their dtype. Errors as in `tsssl_fast.compat.lightly`:
+ValueError for a shape or value that is not accepted, TypeError for another dtype, AssertionError
+where the library asserts.
+"""
 
 from tsssl_fast.compat.lightly.alignment import (
     KoLeoLoss,

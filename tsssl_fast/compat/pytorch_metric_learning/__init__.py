@@ -8,8 +8,10 @@ Where the results differ from the library's, on purpose:
 * 16-bit inputs are computed in float32 and rounded once at the end.
 
 Distances other than cosines and dot products, and the library's own losses in the two wrappers, run
-in plain torch. Not there, each an error with its name: statistics (`collect_stats`), reducers of
-VICRegLoss.
+in plain torch. Not there, each a NotImplementedError with its name: statistics (`collect_stats`),
+reducers of VICRegLoss. Other errors: ValueError for a shape or value that is not accepted,
+TypeError for another dtype than a floating one or a loss that a wrapper does not take,
+AssertionError where the library asserts.
 """
 
 from tsssl_fast.compat.pytorch_metric_learning import distances, losses, reducers

@@ -1,5 +1,8 @@
 """Distances and similarities. The engine computes cosines and dot products without a matrix; the
 losses call every other, the library's own among them, for the matrix of all pairs, in plain torch.
+
+A call takes query_emb (M, D) and ref_emb (P, D), floating; None: query_emb itself. It gives (M, P)
+in their dtype, to the power `power`. `collect_stats=True` is a NotImplementedError.
 """
 
 from typing import Any
@@ -37,6 +40,7 @@ class _Distance(nn.Module):
         self.power = power
 
     def forward(self, query_emb: Tensor, ref_emb: Tensor | None = None) -> Tensor:
+        """(M, D), (P, D) -> (M, P), to the power `power`."""
         ref_emb = query_emb if ref_emb is None else ref_emb
         if self.normalize_embeddings:
             query_emb = F.normalize(query_emb, p=self.p, dim=1)
@@ -45,7 +49,7 @@ class _Distance(nn.Module):
         return matrix if self.power == 1 else matrix**self.power
 
     def compute_mat(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
-        """Of rows as they are."""
+        """(M, D), (P, D) -> (M, P): of rows as they are."""
         raise NotImplementedError
 
 

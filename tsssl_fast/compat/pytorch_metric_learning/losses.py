@@ -1,4 +1,9 @@
-"""The losses under the module name that the library has for them."""
+"""The losses under the module name that the library has for them.
+
+Embeddings are floating, labels integers. ValueError for a shape or value that is not accepted,
+TypeError for another dtype, NotImplementedError for what is not there, AssertionError where the
+library asserts.
+"""
 
 from typing import Any
 

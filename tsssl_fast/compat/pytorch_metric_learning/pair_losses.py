@@ -86,6 +86,9 @@ class PairLoss(nn.Module):
         ref_emb: Tensor | None = None,
         ref_labels: Tensor | None = None,
     ) -> Any:
+        """(M, D), (M,), positions, (P, D), (P,) -> a scalar in the dtype of embeddings, or what the
+        reducer gives. Raises ValueError where neither labels nor pairs say what belongs together.
+        """
         _check(embeddings, labels, "embeddings", "labels")
         alone = ref_emb is None
         if alone or ref_labels is labels:
@@ -111,14 +114,17 @@ class PairLoss(nn.Module):
     def by_labels(
         self, q: Tensor, k: Tensor | None, ids: Tensor, ref_ids: Tensor, skip_diagonal: bool
     ) -> Any:
-        """k: None: q itself. skip_diagonal: key i is query i, and left out."""
+        """The loss of rows q (N, D) against k (M, D), None: q itself, by ids (N,) and (M,).
+
+        ids, ref_ids: integers. skip_diagonal: key i is query i, and left out.
+        """
         if self.in_engine and len(ids) * len(ref_ids) > _FEW:
             return self.of_labels(q, k, ids, ref_ids, skip_diagonal)
         pairs = all_pairs(ids, ref_ids, k is None or skip_diagonal)
         return self._of_list(q, q if k is None else k, pairs, ids)
 
     def regularized(self, loss: Any, embeddings: Tensor) -> Any:
-        """The result: with the regularizer, in the embeddings' dtype."""
+        """The result, a scalar: with the regularizer, in the dtype of embeddings (M, D)."""
         if not isinstance(loss, Tensor):
             return loss
         if self.embedding_regularizer is not None:

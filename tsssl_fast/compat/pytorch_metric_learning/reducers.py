@@ -1,7 +1,10 @@
 """From a loss per row or pair to the result; the library's own reducers will do as well.
 
 A reducer is called as reducer({"loss": info}, embeddings, labels); info has "losses" (R,),
-"indices" (the anchors, or anchors and positives) and "reduction_type" ("element" or "pos_pair").
+floating, "indices" (the anchors, or anchors and positives) and "reduction_type" ("element" or
+"pos_pair").
+The result is a scalar in the dtype of the losses. `collect_stats=True` is a NotImplementedError; a
+ThresholdReducer without a threshold is an AssertionError.
 """
 
 from typing import Any
@@ -25,6 +28,7 @@ class _Reducer(nn.Module):
         refuse_statistics(collect_stats)
 
     def forward(self, loss_dict: dict[str, Any], embeddings: Tensor, labels: Tensor | None) -> Any:
+        """Of a dictionary with one entry `info`: its losses (R,) -> a scalar."""
         (info,) = loss_dict.values()
         return self.reduced(info["losses"])
 
@@ -83,4 +87,5 @@ class DoNothingReducer(_Reducer):
     """What the loss handed over, as it is."""
 
     def forward(self, loss_dict: dict[str, Any], embeddings: Tensor, labels: Tensor | None) -> Any:
+        """The dictionary, its losses (R,) as they are."""
         return loss_dict

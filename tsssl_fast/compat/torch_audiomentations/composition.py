@@ -41,7 +41,11 @@ class BaseCompose(nn.Module):
         targets: Tensor | None = None,
         target_rate: int | None = None,
     ) -> Any:
-        """As that of BaseWaveformTransform; another module gets the samples alone."""
+        """As that of `BaseWaveformTransform`; another module gets the samples alone.
+
+        samples: (N, C, T) floating; targets: (N, C, frames, classes) or None; sample_rate,
+        target_rate: Hz.
+        """
         found = ObjectDict(
             samples=samples, sample_rate=sample_rate, targets=targets, target_rate=target_rate
         )
@@ -90,6 +94,8 @@ class Compose(BaseCompose):
         transforms: these and other modules. shuffle: in a random order.
         p: probability that they run at all. p_mode: "per_batch".
         output_type: as of BaseWaveformTransform.
+
+    Raises ValueError for another p_mode.
     """
 
     def chosen(self) -> list[int]:
@@ -100,7 +106,11 @@ class Compose(BaseCompose):
 
 
 class SomeOf(BaseCompose):
-    """num_transforms of them, a number or (least, most), most None for all; in the order given."""
+    """num_transforms of them, a number or (least, most), most None for all; in the order given.
+
+    Raises AssertionError for a number below 1 or above that of the transforms, ValueError for
+    another p_mode than "per_batch".
+    """
 
     def __init__(
         self,

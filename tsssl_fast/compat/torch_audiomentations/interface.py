@@ -31,7 +31,7 @@ class ObjectDict(dict[str, Any]):
 
 
 def chosen_output(name: str, output_type: str | None) -> str:
-    """ "tensor" where nothing is said, with the library's warnings."""
+    """Where nothing is said, "tensor", with the library's warnings."""
     if output_type is None:
         warnings.warn(
             f'{name}: output_type is "tensor" where it is not given; output_type="dict" is the '
@@ -105,7 +105,7 @@ class BaseWaveformTransform(nn.Module):
         targets: Tensor | None = None,
         target_rate: int | None = None,
     ) -> Any:
-        """See the class."""
+        """As `BaseWaveformTransform` says. samples: floating; sample_rate, target_rate: Hz."""
         given = ObjectDict(
             samples=samples, sample_rate=sample_rate, targets=targets, target_rate=target_rate
         )

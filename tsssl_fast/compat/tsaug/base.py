@@ -61,7 +61,7 @@ class Augmenter:
         return new[0, :, 0] if given.ndim == 1 and self.repeats == 1 else new[:, :, 0]
 
     def length(self, steps: int) -> int:
-        """Of an augmented series."""
+        """How many time steps an augmented series has; steps: T of the series."""
         return steps
 
     def run(self, x: Array, y: Array | None) -> tuple[Array, Array | None]:
@@ -80,7 +80,9 @@ class Augmenter:
     def core(
         self, rand: np.random.RandomState, x: Array, y: Array | None
     ) -> tuple[Array, Array | None]:
-        """Of the series that are augmented."""
+        """What the series that are augmented become: (N, T, C) -> (N, T', C), with masks (N, T, L)
+        or None. Raises NotImplementedError here: a subclass has it.
+        """
         raise NotImplementedError
 
     def __mul__(self, repeats: int) -> "Augmenter":
@@ -115,7 +117,7 @@ class AugmenterPipe:
         self._pipe = [copy.deepcopy(augmenter) for augmenter in pipe]
 
     def augment(self, X: Array, Y: Array | None = None) -> Any:
-        """As that of Augmenter."""
+        """By one augmenter after the other; arguments and errors as of `Augmenter.augment`."""
         for augmenter in self._pipe:
             found = augmenter.augment(X, Y)
             X, Y = (found, None) if Y is None else found

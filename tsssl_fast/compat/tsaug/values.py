@@ -201,7 +201,7 @@ class Pool(Augmenter):
 class Quantize(Augmenter):
     """n_levels equal parts of the channel's range, each value at the middle of the part it rounds
     to: m + w (min(round(n (x - m) / w), n - 1) + 1/2) / n. how: "uniform"; "quantile" and
-    "kmeans" are not there."""
+    "kmeans" are not there, each a NotImplementedError."""
 
     shown = ("n_levels", "how", "per_channel")
 
@@ -235,7 +235,11 @@ class Quantize(Augmenter):
 
 class Convolve(Augmenter):
     """The weighted mean of neighbours, the weights scipy.signal.get_window(window, size); beyond an
-    end the series runs backwards."""
+    end the series runs backwards.
+
+    window: a name that scipy knows, or a list of names, of which one is drawn. size: steps of the
+    window.
+    """
 
     shown = ("window", "size", "per_channel")
 

@@ -23,7 +23,6 @@ def kernels(
     name: str, terms: int, options: Callable[..., Any], sizes: spec.Sizes
 ) -> tuple[Callable[..., Outputs], Callable[..., list[Tensor]]]:
     """Forward and backward of a loss, as operators: options(settings, flags) are the kernel's."""
-
     name_of = {"barlow": "barlow_twins"}.get(name, name)
 
     @lru_cache(256)
