@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from checks import accept, together
+from distributed.mismatched import SAID, mismatched, refused
 from distributed.ranks import batch, in_processes
 from torch import Tensor
 from torch import distributed as dist
@@ -176,10 +177,11 @@ def work(rank: int, world: int) -> dict[Any, Any]:
             found[columns, name, "float32"] = value_and_gradients(loss, *z, rows_of(world, rank))
     found |= {"queue": filled(rank), "norm": normalized(rank), "mismatched": mismatched(rank)}
     found |= {name: accumulated(rank, name) for name in ACCUMULATED}
-    pair = dist.new_group([0, 1], timeout=timedelta(seconds=2))
+    short = timedelta(seconds=2)
+    pairs = [dist.new_group([0, 1], timeout=short) for _ in WAITED]
     if rank < 2:
-        return found | {"summed": summed(rank, pair), "waited": waited(rank, pair)}
-    return found | {"outside": refused(lambda: losses.NTXentLoss(process_group=pair)(*z))}
+        return found | {"summed": summed(rank, pairs[0]), "waited": waited(rank, pairs)}
+    return found | {"outside": refused(lambda: losses.NTXentLoss(process_group=pairs[0])(*z))}
 
 
 @cache
@@ -317,14 +319,20 @@ def test_gradients_for_who_sums_them() -> None:
     torch.testing.assert_close(torch.cat([r["summed"] for r in results()[:2]]), a.grad)
 
 
-def waited(rank: int, group: Any) -> str:
-    """One process leaves its backward out."""
-    a, b = (z.requires_grad_() for z in batch(SIZES[2], rank))
-    loss = functional.nt_xent_loss(a, b, process_group=group)
-    if rank:
-        return ""
+WAITED = ("nt_xent_loss", "vicreg_loss", "barlow_twins_loss")
+
+
+def waited(rank: int, groups: list[Any]) -> list[str]:
+    """One process leaves its backward out. All losses come first: the other waits in each."""
+    z = [x.requires_grad_() for x in batch(SIZES[2], rank)]
+    calls = zip(WAITED, groups, strict=True)
+    made = [getattr(functional, name)(*z, process_group=group) for name, group in calls]
+    return [] if rank else [raised(loss.backward) for loss in made]
+
+
+def raised(call: Callable[[], Any]) -> str:
     try:
-        loss.backward()
+        call()
     except RuntimeError as error:
         return str(error)
     return "nothing"
@@ -332,71 +340,8 @@ def waited(rank: int, group: Any) -> str:
 
 def test_a_backward_that_one_process_leaves_out_is_an_error() -> None:
     """After the group's timeout, not of the 60 seconds of the other."""
-    assert "2000ms" in results()[0]["waited"]
-
-
-def refused(call: Callable[[], Any]) -> str:
-    try:
-        call()
-    except (TypeError, ValueError) as error:
-        return f"{type(error).__name__}: {error}"
-    return "nothing"
-
-
-def mismatched(rank: int) -> list[str]:
-    """What is raised where processes disagree: on each, at once."""
-    other, world = int(rank == 1), {"process_group": "world"}
-    wide = torch.randn(3, 4 + other)
-    double = torch.randn(3, 4, dtype=(torch.float32, torch.float64)[other])
-    z, f = torch.randn(3, 4), functional
-    calls: list[Callable[[], Any]] = [
-        lambda: f.nt_xent_loss(wide, wide, **world),
-        lambda: f.vicreg_loss(double, double, **world),
-        lambda: f.clip_loss(z, z, temperature=0.1 + other, **world),
-        lambda: f.siglip_loss(z, z, ring=bool(other), **world),
-        lambda: f.nt_xent_loss(z.clone().requires_grad_(not other), z, **world),
-        lambda: (f.dcl_loss if other else f.nt_xent_loss)(z, z, **world),
-        lambda: f.sup_con_loss(z, torch.arange(3 + other), **world),
-        lambda: f.barlow_twins_loss(z[:other], z[:0], **world),
-        lambda: f.hierarchical_contrastive_loss(z[None], wide[None], **world),
-        lambda: distributed.gather_rows(z if other else z[:, 0]),
-        lambda: f.nt_xent_loss(z, z, process_group="all"),
-        lambda: f.nt_xent_loss(z, z, return_stats=bool(other), **world),
-        lambda: f.info_nce_loss(z, z, reduction=("mean", "none")[other], **world),
-        lambda: f.clip_loss(z[:0], z[:0], **world),
-        lambda: f.vicreg_loss(z[:other], z[:other], **world),
-        lambda: f.info_nce_loss(z, z, negatives=z if other else None, symmetric=True, **world),
-        lambda: f.moco_loss(z, z, z[0] if other else z, **world),
-        lambda: f.info_nce_loss(z, z, negatives=z if other else None, **world),
-        lambda: f.vicreg_loss(z, *[z] * (1 + other), **world),
-        lambda: f.nt_xent_loss(z, *[z] * (1 + other), **world),
-    ]
-    return [refused(call) for call in calls]
-
-
-# The message on every process, or on the second one where that alone is wrong.
-SAID = [
-    "sizes of a row by rank: [(4,), (5,), (4,), (4,)]",
-    "dtypes by rank: [torch.float32, torch.float64,",
-    "options by rank: [\"('clip_loss', 0.1,",
-    "options by rank: [\"('siglip_loss',",
-    "gradients by rank: [True, False, True, True]",
-    "options by rank: [\"('nt_xent_loss',",
-    ("rank 1 refuses its arguments", "labels: shape (4,); accepted: (3,)"),
-    ("rank 1 refuses its arguments", "z2: shape (0, 4); accepted: (1, 4) as z1"),
-    ("rank 1 refuses its arguments", "z2: shape (1, 3, 5); accepted: (1, 3, 4) as z1"),
-    "dimensions by rank: [(1,), (2,), (1,), (1,)]",
-    "process_group: 'all'; accepted: a group, 'world' or None",
-    "options by rank: [\"('nt_xent_loss', 0.1, True, 'mean', False,",
-    "options by rank: [\"('info_nce_loss', 0.1, True, 'mean',",
-    "process_group: no rows on any process",
-    "z1: 1 rows on all processes; accepted: 2 or more",
-    ("rank 1 refuses its arguments", "symmetric: True with negatives; accepted: False"),
-    ("rank 1 refuses its arguments", "negatives: shape (4,); accepted: "),
-    "options by rank: [\"('info_nce_loss', 0.1,",
-    "options by rank: [\"('vicreg_loss', 2,",
-    "options by rank: [\"('nt_xent_loss', 0.1,",
-]
+    for said in results()[0]["waited"]:
+        assert "2000ms" in said
 
 
 def test_processes_that_disagree_all_say_so() -> None:

@@ -155,8 +155,8 @@ class _Gather(torch.autograd.Function):
 
 
 class _GatherOwn(torch.autograd.Function):
-    """The same rows, of which this process's alone get a gradient, times a factor: nothing is
-    exchanged in the backward."""
+    """The same rows, of which this process's alone get a gradient, times a factor: the backward
+    exchanges one number, so that a process that leaves it out is an error on the others."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, sizes: list[int], group: Group, factor: float) -> Tensor:
@@ -165,6 +165,7 @@ class _GatherOwn(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        dist.all_reduce(grad.new_zeros(1), group=ctx.group)
         return grad.split(ctx.sizes)[rank(ctx.group)] * ctx.factor, None, None, None
 
 
@@ -238,8 +239,20 @@ def sum_over_processes(x: Tensor, group: Group = None) -> Tensor:
         x: floating, (N,) or of any other shape, the same on every process.
 
     Raises:
-        RuntimeError: of torch.distributed, where shapes or dtypes differ.
+        ValueError: on every process, where shapes or dtypes differ, or whether a gradient is
+            wanted.
     """
+    if world_size(group) == 1:
+        return x
+    _, rows = agree(lambda: x if x.ndim else x[None], group)
+    if len(set(rows)) > 1:
+        raise ValueError(f"x: rows by rank: {rows}; accepted: the same on each")
+    return sum_alike(x, group)
+
+
+def sum_alike(x: Tensor, group: Group) -> Tensor:
+    """:func:`sum_over_processes` of what is known to be alike, without asking: torch.distributed
+    ends a process where shapes differ."""
     if world_size(group) == 1:
         return x
     total: Tensor = _Sum.apply(x, group)

@@ -46,10 +46,10 @@ class SyncBatchNorm(_BatchNorm):
         over = [0, *range(2, x.dim())]
         shape = (1, -1, *[1] * (x.dim() - 2))
         rows = wide.new_full((1,), x.numel() // x.shape[1])
-        *total, count = collectives.sum_over_processes(torch.cat([wide.sum(over), rows]), group)
+        *total, count = collectives.sum_alike(torch.cat([wide.sum(over), rows]), group)
         mean = torch.stack(total) / count
         centred = wide - mean.reshape(shape)
-        squares = collectives.sum_over_processes(centred.square().sum(over), group)
+        squares = collectives.sum_alike(centred.square().sum(over), group)
         y = centred * (squares / count + self.eps).rsqrt().reshape(shape)
         if self.weight is not None:
             y = y * self.weight.reshape(shape) + self.bias.reshape(shape)

@@ -76,7 +76,7 @@ def normalized(norm: _BatchNorm, x: Tensor, lengths: Tensor | None) -> Tensor:
 
     def total(z: Tensor) -> Tensor:
         among = hasattr(norm, "process_group")
-        return collectives.sum_over_processes(z, norm.process_group) if among else z
+        return collectives.sum_alike(z, norm.process_group) if among else z
 
     count = total(lengths.sum())
     mean = total(torch.where(mask, wide, 0.0).sum((0, 2, 3), keepdim=True)) / count

@@ -93,7 +93,7 @@ def labelled(asked: Asked, z: Tensor, labels: Tensor, mean_over: str) -> Loss:
         (loss, found), counted = no_rows(others, asked.temperature), ids.sum()
     count: int | Tensor = sum(sizes)
     if asked.reduction == "mean" and mean_over == "with_positive":
-        count = collectives.sum_over_processes(counted, group).clamp_min(1)
+        count = collectives.sum_alike(counted, group).clamp_min(1)
     return asked.result(loss, found, count, group)
 
 
@@ -210,7 +210,7 @@ def sigmoid(
         of_all = Sides(q_ids, along[0], q_valid, flags)
         found = _sigmoid_rows(asked, q, every, 1 / numbers[0], of_all)
     count = len(q) if q_valid is None else int(q_valid.sum())
-    every_count = collectives.sum_over_processes(torch.tensor(count, device=q.device), group)
+    every_count = collectives.sum_alike(torch.tensor(count, device=q.device), group)
     return asked.result(loss, found, every_count.clamp_min(1), group)
 
 

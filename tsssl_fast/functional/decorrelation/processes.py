@@ -18,7 +18,7 @@ def views_of_all(
     options: Mapping[str, object],
 ) -> tuple[Tensor, ...]:
     """Every view with the rows of all processes, in the order of ranks, for a loss that each of
-    them computes: the backward exchanges nothing. Batches may be uneven or empty.
+    them computes. Batches may be uneven or empty.
 
     options: of the loss `function`, the same on every process.
     """
