@@ -109,7 +109,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--har", type=Path, help="UCI_HAR.npz")
-    parser.add_argument("--har-epochs", type=int, default=10)
+    parser.add_argument("--har-epochs", type=int, default=20)
     given = parser.parse_args()
     missed = 0
     with tempfile.TemporaryDirectory() as folder:

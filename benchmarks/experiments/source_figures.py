@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import folder_above as folder_above
 import torch
 from accuracy_recipes import COMMON
 from scipy.stats import spearmanr
