@@ -221,6 +221,7 @@ def test_encodings_of_tables(write, encoding):
         ("series,label,x\n1,a,1\n\n\n1,a,2\n1,a,3\n1,a,4_5\n", "'4_5' in column 'x', line 7"),
         ("series,label,x\n1,a,1\n\n,a,2\n", "column 'series' is empty in line 4; accepted: a na"),
         ("time,x\n0,1\n,2\n", "column 'time' is empty in line 3; accepted: a time in each row"),
+        ("time,x\n0,1\n\n1,-inf\n", "column 'x' is infinite in line 4; accepted: finite numbers"),
         ("time,x\ns,m\n0,1\n", "column 'time' holds 's' in line 2; accepted: a number or a date"),
         ("id,x\n1,NA\n1,one\n", "column 'x' holds 'one' in line 3; accepted: numbers; say"),
         ("series,label,x\n1,a,9007199254740993\n", r"whole numbers above 2\^53"),

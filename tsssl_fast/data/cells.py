@@ -46,6 +46,12 @@ class Table:
                 f"data: {self.path}: could not convert string to float: column {name!r}; "
                 "accepted: numbers, or name the channels by columns={'values': 'A,B'}"
             )
+        infinite = np.flatnonzero(np.isinf(values))
+        if len(infinite):
+            raise ValueError(
+                f"data: {self.path}: column {name!r} is infinite in line "
+                f"{self.line(int(infinite[0]))}; accepted: finite numbers"
+            )
         self.cells.pop(name)
         found: np.ndarray = values
         return found
