@@ -146,6 +146,10 @@ SAME: dict[str, tuple[Callable[[], Any], Callable[[], Tensor]]] = {
         lambda: lightly.MSNLoss(0.1, 0, 0.5, None, False)(A, B, C[:7]),
         lambda: formulas.msn(A, B, C[:7], 0.5, 0),
     ),
+    "lightly msn, positional, of 1.6.0": (
+        lambda: lightly.MSNLoss(0.1, 3, 0.3, False)(A, B, C[:7]),
+        lambda: formulas.msn(A, B, C[:7], 0.3, 3),
+    ),
     "lightly vicregl": (
         lambda: lightly.VICRegLLoss()(list(zip([A, B], MAPS, strict=True)), GRIDS)[0],
         lambda: formulas.vicregl([A, B], MAPS, GRIDS),
@@ -274,6 +278,24 @@ REFUSED: list[tuple[str, Callable[[], Any]]] = [
     ("how='quantile'", lambda: tsaug.Quantize(how="quantile")),
     ("PitchShift", lambda: torch_audiomentations.PitchShift),
 ]
+# Per module, a name of the peer that is not there, and a word of what to write instead.
+MISSING = [
+    ("lightly.loss", "DetConSLoss", "q_ids"),
+    ("lightly", "PMSNLoss", "MSNLoss"),
+    ("open_clip", "CoCaLoss", "cross_entropy"),
+    ("open_clip", "DistillClipLoss", "teacher"),
+    ("simclr", "accuracy", "top1"),
+    ("solo_learn", "DINOLoss", "compat.lightly.DINOLoss"),
+    ("solo_learn", "moco_loss_func", "mocov2plus_loss_func"),
+    ("pytorch_metric_learning.losses", "TripletMarginLoss", "triplet_loss"),
+    ("pytorch_metric_learning.losses", "ContrastiveLoss", "library's own"),
+    ("pytorch_metric_learning", "ContrastiveLoss", "library's own"),
+    ("pytorch_metric_learning", "miners", "library's own"),
+    ("pytorch_metric_learning.distances", "SNRDistance", "library's own"),
+    ("pytorch_metric_learning.reducers", "PerAnchorReducer", "library's own"),
+    ("torch_audiomentations", "SpliceOut", "Blockout"),
+    ("vicreg", "FullGatherLayer", "VICRegLoss"),
+]
 WITH_STATISTICS: list[Callable[..., Any]] = [
     *(pml.losses.NTXentLoss, pml.losses.SupConLoss, pml.losses.VICRegLoss),
     *(pml.distances.CosineSimilarity, pml.distances.DotProductSimilarity),
@@ -302,3 +324,13 @@ def test_statistics_are_refused_and_their_absence_is_not(made: Callable[..., Any
         made(collect_stats=True)
     for absent in (None, False):
         made(collect_stats=absent)
+
+
+@pytest.mark.parametrize(("module", "name", "instead"), MISSING)
+def test_an_import_of_what_is_not_there_shows_its_name_and_what_to_write(
+    module: str, name: str, instead: str
+) -> None:
+    with pytest.raises(NotImplementedError, match=f"^{name}: not implemented; .*{instead}"):
+        exec(f"from tsssl_fast.compat.{module} import {name}")
+    with pytest.raises(ImportError, match="cannot import name 'Anything'"):
+        exec(f"from tsssl_fast.compat.{module} import Anything")

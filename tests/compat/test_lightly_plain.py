@@ -108,6 +108,18 @@ def test_msn_under_the_earlier_name_of_its_weight() -> None:
     torch.testing.assert_close(loss(*inputs), MSNLoss(regularization_weight=0.5)(*inputs))
 
 
+def test_msn_by_position_as_in_1_6_0(recwarn: pytest.WarningsRecorder) -> None:
+    loss = MSNLoss(0.2, 2, 0.3, True)
+    assert (loss.regularization_weight, loss.me_max_weight, loss.gather_distributed) == (
+        *(0.3, None),
+        True,
+    )
+    assert not MSNLoss(0.2, 2, 0.3, False).gather_distributed
+    assert not recwarn.list
+    with pytest.raises(ValueError, match="me_max_weight: False with gather_distributed"):
+        MSNLoss(0.2, 2, 0.3, False, True)
+
+
 def test_koleo() -> None:
     agree(KoLeoLoss(), formulas.koleo, drawn((12, 10)))
 

@@ -1,5 +1,6 @@
 """What the modules of this folder share: arguments, dtypes, a loss per row."""
 
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import torch
@@ -28,6 +29,18 @@ Weight = Annotated[float, checks.non_negative]
 
 def refuse(option: str, instead: str) -> None:
     raise NotImplementedError(f"{option}: not implemented; {instead}")
+
+
+def refusing(module: str, instead: Mapping[str, str]) -> Callable[[str], object]:
+    """A module's `__getattr__` for names of the peer that are not there, each with what to write
+    instead. NotImplementedError: of an AttributeError `from ... import` would show its own line."""
+
+    def missing(name: str) -> object:
+        if name in instead:
+            refuse(name, instead[name])
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    return missing
 
 
 def pair(names: tuple[str, str], a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,11 @@ it stands inside the model's forward, under the name of its argument.
 Embeddings are floating. Errors: TypeError for another dtype, ValueError for another shape, and an
 AssertionError of `off_diagonal` for a matrix that is not square.
 
-Where the results differ, on purpose: across processes the gradient passes through the sum.
+Where the results differ, on purpose; a and b are torch.randn(8, 16) in float64, drawn one after the
+other from torch.manual_seed(0):
+
+* The gradient passes through the sum over processes: on two, each with four rows of a and b, that
+  of a's first four has the norm 4.83751, there 2.41876.
 """
 
 from torch import Tensor

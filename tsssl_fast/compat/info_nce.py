@@ -1,7 +1,10 @@
 """info-nce-pytorch: `from tsssl_fast.compat.info_nce import InfoNCE, info_nce`.
 
-Where the results differ from its code, on purpose: float16 inputs are computed in float32 and
-rounded once at the end.
+Where the results differ from its code, on purpose; a and b are torch.randn(8, 16) in float64, drawn
+one after the other from torch.manual_seed(0):
+
+* 16-bit inputs are computed in float32 and rounded once at the end: of a and b in float16 at
+  temperature 0.02 the loss is 15.1406, there 15.1484; in float64 it is 15.1433.
 """
 
 import torch

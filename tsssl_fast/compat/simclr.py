@@ -17,9 +17,11 @@ from torch import Tensor
 
 from tsssl_fast import functional
 from tsssl_fast.common import checks
-from tsssl_fast.compat._shared import refuse, result
+from tsssl_fast.compat._shared import refuse, refusing, result
 
 __all__ = ["LossAndAccuracy", "info_nce_loss"]
+
+__getattr__ = refusing(__name__, {"accuracy": "info_nce_loss returns loss, top1 and top5"})
 
 
 class LossAndAccuracy(NamedTuple):

@@ -1,7 +1,10 @@
 """SupContrast's loss (HobbitLong/SupContrast, losses.py).
 
-Where the results differ from its code, on purpose: a row without a positive (one view, a class of
-one) contributes 0 to the mean, as in the code's last version (earlier ones give NaN).
+Where the results differ from its code, on purpose:
+
+* A row without a positive (one view, a class of one) contributes 0 to the mean, as in the code's
+  last version: one view of rows (1, 0), (1, 0), (0, 1) with labels 0, 0, 1, both temperatures 1,
+  gives 0.208841, there nan in earlier versions.
 """
 
 import torch

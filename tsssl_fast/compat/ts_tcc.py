@@ -1,10 +1,14 @@
 """TS-TCC (emadeldeen24/TS-TCC): its contrastive loss (models/loss.py) and its augmentations
 (dataloader/augmentations.py).
 
-Where the results differ from its code, on purpose:
+Where the results differ from its code, on purpose; a and b are torch.randn(8, 16) in float64, drawn
+one after the other from torch.manual_seed(0):
 
-* The loss of 16-bit inputs is computed in float32 and rounded once at the end.
-* `permutation` with segments of different lengths, which raises there since numpy 1.24.
+* The loss of 16-bit inputs is computed in float32 and rounded once at the end: of a and b in
+  float16 with cosines at temperature 0.2 it is 3.41992, there 3.42188; in float64 it is 3.42039.
+
+More than its code takes: `permutation` has segments of different lengths, for which the code raises
+since numpy 1.24.
 
 The augmentations are what the code does, indexing errors included: `scaling` draws a factor around
 2 for every step and not for every channel, `permutation` copies channel 0 into all channels. What

@@ -15,6 +15,10 @@ from tsssl_fast.compat.lightly.decorrelation import vicreg_of_rows
 
 __all__ = ["VICRegLoss", "off_diagonal"]
 
+__getattr__ = _shared.refusing(
+    __name__, {"FullGatherLayer": "VICRegLoss gathers the rows of all processes, with gradient"}
+)
+
 
 def off_diagonal(x: Tensor) -> Tensor:
     """The entries off the diagonal of a square matrix, row by row: (D, D) -> (D (D - 1),)."""

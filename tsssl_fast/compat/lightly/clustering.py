@@ -210,6 +210,9 @@ class MSNLoss(DeclaredModule):
         me_max_weight: the name that regularization_weight had; None: not given.
         gather_distributed: balanced over the batches of all processes.
 
+    By position: these five, or lightly 1.6.0's four, which are without me_max_weight; a bool there
+    is gather_distributed. Raises ValueError for both at once.
+
     forward(anchors, targets, prototypes, target_sharpen_temperature=0.25): (V N, D), (N, D),
     (K, D) -> scalar in the anchors' dtype.
     """
@@ -221,6 +224,13 @@ class MSNLoss(DeclaredModule):
     gather_distributed: AmongProcesses = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.me_max_weight, bool):
+            if self.gather_distributed:
+                raise ValueError(
+                    f"me_max_weight: {self.me_max_weight} with gather_distributed; accepted: "
+                    "a number or None"
+                )
+            self.gather_distributed, self.me_max_weight = self.me_max_weight, None
         super().__post_init__()
         if self.me_max_weight is not None:
             warnings.warn(

@@ -5,6 +5,7 @@ ValueError for a shape or value that is not accepted, TypeError for another dtyp
 where the library asserts.
 """
 
+from tsssl_fast.compat._shared import refusing
 from tsssl_fast.compat.lightly.alignment import (
     KoLeoLoss,
     NegativeCosineSimilarity,
@@ -49,3 +50,30 @@ __all__ = [
     "VICRegLoss",
     "negative_mises_fisher_weights",
 ]
+
+_OWN = "lightly's own works beside ours"
+_OF_MASKS = "functional.contrastive_loss takes the ids of masks as q_ids and k_ids"
+_UNIFORM = "MSNLoss holds the mean assignment to a uniform one"
+NOT_HERE = {
+    "CAPILoss": _OWN,
+    "DetConBLoss": _OF_MASKS,
+    "DetConSLoss": _OF_MASKS,
+    "EMPSSLLoss": _OWN,
+    "FroSSLLoss": _OWN,
+    "HypersphereLoss": _OWN,
+    "IBOTPlusPlusPatchLoss": _OWN,
+    "LeJEPALoss": _OWN,
+    "LeWMLoss": _OWN,
+    "MACLLoss": _OWN,
+    "PMSNCustomLoss": _UNIFORM,
+    "PMSNLoss": _UNIFORM,
+    "PatchKernelAlignmentLoss": _OWN,
+    "SIGReg": _OWN,
+    "VISRegLoss": _OWN,
+    "VISRegLossComponents": _OWN,
+    "WMSELoss": _OWN,
+    "Whitening2d": _OWN,
+    "roi_resample_to_grid": _OWN,
+}
+
+__getattr__ = refusing(__name__, NOT_HERE)

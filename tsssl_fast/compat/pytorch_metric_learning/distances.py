@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tsssl_fast.compat._shared import refuse
+from tsssl_fast.compat._shared import refuse, refusing
 
 __all__ = ["CosineSimilarity", "DotProductSimilarity", "LpDistance"]
 
@@ -80,3 +80,8 @@ def in_engine(distance: Any) -> bool:
     """Whether it is a cosine or a dot product as they are; the library's own class will do."""
     similar = type(distance).__name__ in ("CosineSimilarity", "DotProductSimilarity")
     return similar and distance.p == 2 and distance.power == 1
+
+
+_NOT_HERE = ("BaseDistance", "BatchedDistance", "SNRDistance")
+
+__getattr__ = refusing(__name__, dict.fromkeys(_NOT_HERE, "the losses take the library's own"))

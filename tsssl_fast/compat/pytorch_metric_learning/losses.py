@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tsssl_fast import functional
 from tsssl_fast.common import checks
-from tsssl_fast.compat._shared import pair, refuse, result
+from tsssl_fast.compat._shared import pair, refuse, refusing, result
 from tsssl_fast.compat.pytorch_metric_learning.distances import refuse_statistics
 from tsssl_fast.compat.pytorch_metric_learning.pair_losses import NTXentLoss, SupConLoss
 from tsssl_fast.compat.pytorch_metric_learning.pairs import IndicesTuple
@@ -81,3 +81,22 @@ class VICRegLoss(nn.Module):
             eps=self.eps,
         )
         return result(loss, a)
+
+
+_OWN = "the library's own works beside ours, in the two wrappers too where its wrappers take it"
+_OTHERS = """
+    AngularLoss ArcFaceLoss BaseMetricLossFunction CircleLoss ContrastiveLoss
+    CosFaceLoss DynamicSoftMarginLoss FastAPLoss GeneralizedLiftedStructureLoss
+    GenericPairLoss HistogramLoss InstanceLoss IntraPairVarianceLoss
+    LargeMarginSoftmaxLoss LiftedStructureLoss ManifoldLoss MarginLoss
+    MultiSimilarityLoss MultipleLosses NCALoss NPairsLoss NormalizedSoftmaxLoss
+    P2SGradLoss PNPLoss ProxyAnchorLoss ProxyNCALoss RankedListLoss
+    SignalToNoiseRatioContrastiveLoss SmoothAPLoss SoftTripleLoss SphereFaceLoss
+    SubCenterArcFaceLoss ThresholdConsistentMarginLoss TupletMarginLoss
+"""
+NOT_HERE = {
+    **dict.fromkeys(_OTHERS.split(), _OWN),
+    "TripletMarginLoss": f"tsssl_fast.functional.triplet_loss has the hardest negative; {_OWN}",
+}
+
+__getattr__ = refusing(__name__, NOT_HERE)

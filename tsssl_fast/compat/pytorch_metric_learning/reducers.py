@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tsssl_fast.compat._shared import refusing
 from tsssl_fast.compat.pytorch_metric_learning.distances import refuse_statistics
 
 __all__ = [
@@ -89,3 +90,14 @@ class DoNothingReducer(_Reducer):
     def forward(self, loss_dict: dict[str, Any], embeddings: Tensor, labels: Tensor | None) -> Any:
         """The dictionary, its losses (R,) as they are."""
         return loss_dict
+
+
+_NOT_HERE = (
+    "BaseReducer",
+    "ClassWeightedReducer",
+    "DivisorReducer",
+    "MultipleReducers",
+    "PerAnchorReducer",
+)
+
+__getattr__ = refusing(__name__, dict.fromkeys(_NOT_HERE, "the losses take the library's own"))

@@ -8,10 +8,13 @@ a seed of its own and draws all views in one pass is `tsssl_fast.augment`.
 Where the results differ from its code, on purpose:
 
 * `freeze_parameters` of a Compose, SomeOf or OneOf freezes its own choices too: whether it acts,
-  the order and the members. There a frozen `Compose(..., p=0.5)` acts on every second call.
-* Shift moves no targets with frames of their own, where the library fails or warns: an error.
+  the order and the members. A frozen Compose with p=0.5 acts on 0 or 100 of 100 calls, there on 50
+  on average.
+
+Shift moves no targets with frames of their own, where the library fails or warns: an error.
 """
 
+from tsssl_fast.compat._shared import refusing
 from tsssl_fast.compat.torch_audiomentations.composition import Compose, OneOf, SomeOf
 from tsssl_fast.compat.torch_audiomentations.interface import (
     BaseWaveformTransform,
@@ -61,8 +64,4 @@ _INSTEAD = {
     "from_yaml": "build the transforms in Python",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name in _INSTEAD:
-        raise NotImplementedError(f"{name}: not implemented; {_INSTEAD[name]}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = refusing(__name__, _INSTEAD)

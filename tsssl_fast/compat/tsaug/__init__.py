@@ -7,10 +7,12 @@ tensors and seeds of a step and a sample: `tsssl_fast.augment`.
 
 Where the results differ from its code, on purpose:
 
-* Crop and Resize of one series (T,) or of (N, T) return the new length, where the library raises.
-* Resize to the length that a series has, or to one step, repeats it as often as asked; the library
-  returns it once.
-* A drift of a series of one step is 0 instead of NaN.
+* Resize to the length that a series has, or to one step, repeats it as often as asked, where the
+  library returns it once: Resize(8, repeats=3) of shape (4, 8) gives 12 series, there 4.
+* A drift of a series of one step is 0, there nan.
+
+More than its code takes: Crop and Resize of one series (T,) or of (N, T) return the new length,
+where the library raises.
 """
 
 from tsssl_fast.compat.tsaug.base import Augmenter, AugmenterPipe
