@@ -168,9 +168,11 @@ def work(rank: int, world: int) -> dict[Any, Any]:
         group = "world" if count == world else dist.new_group(list(range(count)))
         if rank >= count:
             continue
-        z = batch(sizes, rank)
+        z, rows = batch(sizes, rank), rows_of(count, rank)
         for name, loss in cases(process_group=group).items():
-            found[count, name] = value_and_gradients(loss, *z, rows_of(count, rank))
+            found[count, name] = value_and_gradients(loss, *z, rows)
+        for name, loss in cases(process_group=group, ddp=False).items():
+            found[count, name, "summed"] = value_and_gradients(loss, *z, rows)
     for columns in COLUMNS:
         z = [x.float() for x in batch(SIZES[world], rank, columns=columns)]
         for name, loss in cases(process_group="world").items():
@@ -180,7 +182,7 @@ def work(rank: int, world: int) -> dict[Any, Any]:
     short = timedelta(seconds=2)
     pairs = [dist.new_group([0, 1], timeout=short) for _ in WAITED]
     if rank < 2:
-        return found | {"summed": summed(rank, pairs[0]), "waited": waited(rank, pairs)}
+        return found | {"waited": waited(rank, pairs)}
     return found | {"outside": refused(lambda: losses.NTXentLoss(process_group=pairs[0])(*z))}
 
 
@@ -191,7 +193,8 @@ def results() -> list[Any]:
 
 @pytest.mark.parametrize("world", sorted(SIZES))
 def test_values_and_gradients_are_those_of_one_process(world: int) -> None:
-    """Uneven batches, one of no rows, one of one; the mean of gradients over processes."""
+    """Uneven batches, one of no rows, one of one; the mean of gradients over processes, and with
+    ddp=False their sum."""
     z, rows = batch((sum(SIZES[world]),), 0), torch.arange(sum(SIZES[world]))
     for name, loss in cases().items():
         value, *exact = value_and_gradients(loss, *z, rows)
@@ -200,6 +203,9 @@ def test_values_and_gradients_are_those_of_one_process(world: int) -> None:
             torch.testing.assert_close(result[0], value, rtol=1e-12, atol=1e-13, msg=name)
         for found, truth in zip(gradients(ranks), exact, strict=True):
             torch.testing.assert_close(found, truth, rtol=1e-12, atol=1e-12, msg=name)
+        summed = [result[world, name, "summed"] for result in results()[:world]]
+        for found, truth in zip(gradients(summed), exact, strict=True):
+            torch.testing.assert_close(world * found, truth, rtol=1e-12, atol=1e-12, msg=name)
 
 
 def gradients(ranks: list[tuple[Tensor, ...]]) -> list[Tensor]:
@@ -301,22 +307,6 @@ def test_batch_norm_of_all_rows_with_and_without_padding() -> None:
                 steps = torch.arange(5) < LENGTHS[:, None]
                 part, value = part.mT[:, 0][steps], value.mT[:, 0][steps]
             torch.testing.assert_close(part, value, rtol=1e-11, atol=1e-11)
-
-
-def summed(rank: int, group: Any) -> Tensor:
-    a, b = batch((3, 4, 1, 2), rank)
-    a.requires_grad_()
-    functional.nt_xent_loss(a, b, process_group=group, ddp=False).backward()
-    assert a.grad is not None
-    return a.grad
-
-
-def test_gradients_for_who_sums_them() -> None:
-    """The batch of four processes, of which two are there."""
-    a, b = (torch.cat(x) for x in zip(*(batch((3, 4, 1, 2), r) for r in (0, 1)), strict=True))
-    a.requires_grad_()
-    functional.nt_xent_loss(a, b).backward()
-    torch.testing.assert_close(torch.cat([r["summed"] for r in results()[:2]]), a.grad)
 
 
 WAITED = ("nt_xent_loss", "vicreg_loss", "barlow_twins_loss")

@@ -17,6 +17,7 @@ WORLD, ROWS, COLUMNS = 4, 96, 16
 LOSSES: dict[str, tuple[str, dict[str, Any]]] = {
     "nt_xent": ("nt_xent_loss", {}),
     "dcl": ("dcl_loss", {}),
+    "dclw": ("dclw_loss", {}),
     "info_nce": ("info_nce_loss", {}),
     "clip": ("clip_loss", {}),
     "siglip": ("siglip_loss", {}),
