@@ -9,21 +9,17 @@ from typing import Any
 
 import pytest
 import torch
-from checks import accept, together
 from distributed.mismatched import SAID, mismatched, refused
 from distributed.ranks import batch, in_processes
 from torch import Tensor
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-import tsssl_fast
 from tsssl_fast import distributed, functional, losses
 from tsssl_fast.encoders import padding
 from tsssl_fast.functional import PairTemperature
-from tsssl_fast.ops.contrastive import spec
 
 SIZES = {1: (5,), 2: (5, 7), 3: (6, 0, 5), 4: (4, 0, 1, 7)}
-COLUMNS = (6, 33, 70)  # of the draws in float32; float64 has the first
 LABELS = torch.tensor([0, 1, 2, 0, 1, 0, 3, 0, 1, 2, 0, 1])
 LENGTHS = torch.tensor([5, 3, 1, 4, 5, 2, 5, 1, 3, 3, 4, 2])
 FLAGS = torch.tensor([1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 1, 0]).bool()
@@ -152,7 +148,7 @@ def cases(**among: Any) -> dict[str, Case]:
 
 def value_and_gradients(loss: Case, a: Tensor, b: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
     a, b = a.clone().requires_grad_(), b.clone().requires_grad_()
-    tau = torch.tensor(0.3, dtype=a.dtype, requires_grad=True)
+    tau = torch.tensor(0.25, dtype=a.dtype, requires_grad=True)  # the same in every dtype
     value = loss(a, b, tau, rows)
     return (value.detach(), *torch.autograd.grad(value, (a, b, tau)))
 
@@ -173,10 +169,6 @@ def work(rank: int, world: int) -> dict[Any, Any]:
             found[count, name] = value_and_gradients(loss, *z, rows)
         for name, loss in cases(process_group=group, ddp=False).items():
             found[count, name, "summed"] = value_and_gradients(loss, *z, rows)
-    for columns in COLUMNS:
-        z = [x.float() for x in batch(SIZES[world], rank, columns=columns)]
-        for name, loss in cases(process_group="world").items():
-            found[columns, name, "float32"] = value_and_gradients(loss, *z, rows_of(world, rank))
     found |= {"queue": filled(rank), "norm": normalized(rank), "mismatched": mismatched(rank)}
     found |= {name: accumulated(rank, name) for name in ACCUMULATED}
     short = timedelta(seconds=2)
@@ -212,21 +204,6 @@ def gradients(ranks: list[tuple[Tensor, ...]]) -> list[Tensor]:
     """Of both views and of the temperature: the mean over processes, as DDP takes it."""
     rows = [torch.cat([result[i] for result in ranks]) / len(ranks) for i in (1, 2)]
     return [*rows, torch.stack([result[3] for result in ranks]).mean()]
-
-
-@pytest.mark.parametrize("name", sorted(cases()))
-def test_float32_is_as_exact_as_one_process_in_plain_torch(name: str) -> None:
-    world, draws = 4, []
-    rows = torch.arange(sum(SIZES[world]))
-    for columns in COLUMNS:
-        z = [x.float() for x in batch((len(rows),), 0, columns=columns)]
-        truth = value_and_gradients(cases()[name], *(x.double() for x in z), rows)
-        with tsssl_fast.use_backend("reference"):
-            plain = value_and_gradients(cases()[name], *z, rows)
-        ranks = [result[columns, name, "float32"] for result in results()]
-        draws.append(list(zip([ranks[0][0], *gradients(ranks)], truth, plain, strict=True)))
-    for i, output in enumerate(zip(*draws, strict=True)):
-        accept(f"{name}, {i}", together(output) if i in (0, 3) else output, spec.ERROR_FACTOR)
 
 
 def filled(rank: int) -> Tensor:
