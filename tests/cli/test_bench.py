@@ -46,6 +46,7 @@ def test_arguments_reach_the_suite(command, monkeypatch, tmp_path):
         (["speech"], "family: 'speech'; accepted: all, contrastive, decorrelation, augment,"),
         (["--json", "no/such/a.json"], "json: no/such/a.json; accepted: a file in a folder"),
         (["--threads", "0"], "Invalid value for '--threads'"),
+        (["--device", "cuda"], "device: 'cuda'; accepted: cpu, auto; of a GPU `python benchm"),
     ],
 )
 def test_what_does_not_exist_is_refused(command, options, said):

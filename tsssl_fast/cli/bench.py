@@ -42,6 +42,9 @@ def bench(
         str, typer.Option(help="Names such as cpp,eager,numpy.", show_default="all")
     ] = "",
     threads: Annotated[int | None, typer.Option(min=1, show_default="torch's")] = None,
+    device: Annotated[
+        str, typer.Option(help="cpu, or auto, which is the same: the suite is of the CPU.")
+    ] = "cpu",
 ) -> None:
     """Time, error and memory of every operator beside plain torch, numpy and other libraries.
 
@@ -49,6 +52,11 @@ def bench(
     """
     if family not in FAMILIES:
         raise ValueError(f"family: {family!r}; accepted: {', '.join(FAMILIES)}")
+    if device not in ("cpu", "auto"):
+        raise ValueError(
+            f"device: {device!r}; accepted: cpu, auto; of a GPU "
+            "`python benchmarks/gpu_run.py` in a checkout"
+        )
     for name, path in (("json", json), ("html", html)):
         if path is not None and not path.resolve().parent.is_dir():
             raise FileNotFoundError(f"{name}: {path}; accepted: a file in a folder that exists")
