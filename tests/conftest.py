@@ -182,7 +182,8 @@ def _named(name: str) -> Iterator[str]:
 
 @pytest.fixture(params=("amx", "avx512bf16", "amx-emulated"))
 def unit(request):
-    """Kernels on the tensor unit: by its instructions where it is, by its emulation everywhere."""
+    """Kernels on the tensor unit: by its instructions or by vectors where these are there, by its
+    emulation everywhere."""
     if native.C is None:
         pytest.skip("no extension")
     if why := native.C.why_not_isa(request.param):

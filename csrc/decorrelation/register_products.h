@@ -30,12 +30,12 @@ template <class T>
 struct RegisterProducts {
   typedef NoUnit Unit;
   static constexpr bool kAsTheyAre = false;
+  static constexpr std::int64_t kRows = Shape::kRows;  // a left operand's are a multiple of
 
   template <class In>
   static bool pays(const Views<In>&) {
     return true;
   }
-  static constexpr std::int64_t kRows = Shape::kRows;  // a left operand's are a multiple of
 
   // A side of the second moments: rows of the Gram matrix, or columns of the covariance.
   class Operand : private Scratch<T>, public PackedChunks<T> {

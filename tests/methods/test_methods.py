@@ -374,29 +374,3 @@ def test_encoders_take_any_length(name, channels, length):
     # Non-contiguous input, another length, one series.
     assert torch.allclose(encoder(x.mT.contiguous().mT), encoder(x), atol=1e-6)
     assert encoder(torch.randn(1, channels, length + 5)).shape == (1, encoder.out_features)
-
-
-@pytest.mark.parametrize("name", ["resnet", "inception", "causal"])
-def test_encoders_are_the_conv1d_network(name, monkeypatch):
-    """conv2d with H = 1 and channels_last is a question of speed alone."""
-    torch.manual_seed(0)
-    encoder = encoders.build(name, 2, 50).double().eval()
-    x = torch.randn(3, 2, 50, dtype=torch.float64)
-    expected = encoder(x)
-
-    def by_conv1d(x, w, bias, stride, padding, dilation, groups):
-        y = nn.functional.conv1d(
-            x.squeeze(2), w.squeeze(2), bias, stride[1], padding[1], dilation[1], groups
-        )
-        return y.unsqueeze(2)
-
-    monkeypatch.setattr(nn.functional, "conv2d", by_conv1d)
-    assert torch.allclose(encoder(x), expected, atol=1e-12)
-
-
-def test_auto_follows_the_length():
-    assert [encoders.resolve("auto", t) for t in (315, 128)] == ["inception", "resnet"]
-    assert encoders.resolve("resnet", 315) == "resnet"
-    accepted = "auto, resnet, inception, causal, channelwise, patch_transformer, scattering"
-    with pytest.raises(ValueError, match=f"encoder: 'lstm'; accepted: {accepted}"):
-        encoders.build("lstm", 3, 100)
