@@ -148,12 +148,14 @@ bool backward_by(const Views<In>& views, const BarlowOptions& options,
   raw_gradients({options.on, options.off}, outer, upstream);
   const BarlowMoments<const double> saved(moments, dim);
   if (cancels(views, *saved.off, *saved.diagonal)) {
-    for (int v = 0; v < 2; ++v) {
-      const Wide<In> other = barlow_wide(views, 1 - v, options, saved, threads);
-      barlow_view<RegisterProducts<double>, In, double>(views, v, options, upstream, threads, saved,
-                                                        other.matrix(), gradients[v]);
+    if constexpr (Products::kWide) {
+      for (int v = 0; v < 2; ++v) {
+        const Wide<In> other = barlow_wide(views, 1 - v, options, saved, threads);
+        barlow_view<RegisterProducts<double>, In, double>(views, v, options, upstream, threads,
+                                                          saved, other.matrix(), gradients[v]);
+      }
     }
-    return true;
+    return Products::kWide;
   }
   for (int v = 0; v < 2; ++v) {
     if (!barlow_view<Products, In, T>(views, v, options, upstream, threads, saved,

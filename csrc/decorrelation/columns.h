@@ -151,9 +151,9 @@ struct Standardise {
 TSSSL_INLINE Vec<float> load_as(const float* p, float) { return load(p); }
 TSSSL_INLINE Vec<double> load_as(const double* p, double) { return load(p); }
 TSSSL_INLINE Vec<double> load_as(const float* p, double) {
-  Vec<double> v;
-  for (int l = 0; l < Simd<double>::kLanes; ++l) v[l] = p[l];
-  return v;
+  double numbers[Simd<double>::kLanes];
+  for (int l = 0; l < Simd<double>::kLanes; ++l) numbers[l] = p[l];
+  return load(numbers);
 }
 template <class T>
 TSSSL_INLINE Vec<T> load_as(const Bfloat16* p, T) {

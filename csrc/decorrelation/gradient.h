@@ -36,7 +36,8 @@ class Gradient {
   Gradient(const Views<In>& views, const Coefficients<T>& k, In* out)
       : views_(views), k_(k), self_{views.z[k.view], views.stride[k.view]}, out_(out) {}
 
-  // matrix (side x side), or null: alpha = 0. false: numbers that these products do not take.
+  // matrix (side x side), or null: alpha = 0; of more digits than the inputs on the n side alone.
+  // false: numbers that these products do not take.
   template <class S>
   bool run(const S* matrix, int threads) const {
     if (matrix == nullptr) {
@@ -46,7 +47,9 @@ class Gradient {
     const std::int64_t side = views_.gram ? views_.n : views_.dim;
     const Matrix operand(views_, matrix, side, threads);
     if (!operand.usable()) return false;
-    if (!views_.gram) return multiply_covariance(operand, threads);
+    if constexpr (sizeof(T) == sizeof(Computed<In>)) {
+      if (!views_.gram) return multiply_covariance(operand, threads);
+    }
     // The diagonal, the largest entries, meets the column factors in one rounding.
     Scratch<T> diagonal(side);
     for (std::int64_t i = 0; i < side; ++i) diagonal[i] = k_.alpha * T(matrix[i * side + i]);

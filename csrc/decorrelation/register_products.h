@@ -30,6 +30,8 @@ template <class T>
 struct RegisterProducts {
   typedef NoUnit Unit;
   static constexpr bool kAsTheyAre = false;
+  // Whether gradients of views that `cancels` names are taken here, in float64.
+  static constexpr bool kWide = true;
   static constexpr std::int64_t kRows = Shape::kRows;  // a left operand's are a multiple of
 
   template <class In>

@@ -68,6 +68,7 @@ struct UnitProducts {
 
   // bfloat16 inputs as they are: one part, exact.
   static constexpr bool kAsTheyAre = true;
+  static constexpr bool kWide = false;  // the kernels without a unit have them
 
   // By vectors a product of one part alone takes less time than one of float32: Barlow Twins of
   // bfloat16 inputs, which are standardised, took 1.6 to 1.8 times as long on an AMD EPYC.

@@ -287,20 +287,28 @@ bool backward_by(const Views<In>& views, const VicregOptions& options,
   double upstream[VicregOptions::kTerms];
   raw_gradients({options.invariance, options.variance, options.covariance}, outer, upstream);
   const VicregMoments<const double> saved(moments, views.count, dim);
+  const auto wide = [&](int v) {
+    return options.covariance.computed && cancels(views, saved.off[v], saved.diagonal[v]);
+  };
   for (int v = 0; v < views.count; ++v) {
-    bool usable = true;
-    if (options.covariance.computed && cancels(views, saved.off[v], saved.diagonal[v])) {
-      const auto scale = [&](std::int64_t c) {
-        return vicreg_scale(options, saved.squares[v * dim + c]);
-      };
-      const Wide<In> wide(views, v, saved.mean + v * dim, scale, threads);
-      vicreg_view<RegisterProducts<double>, In, double>(views, v, options, upstream, threads, saved,
-                                                        wide.matrix(), gradients[v]);
-    } else {
-      usable = vicreg_view<Products, In, T>(views, v, options, upstream, threads, saved,
-                                            matrices + v * side * side, gradients[v]);
+    if (!Products::kWide && wide(v)) return false;
+  }
+  for (int v = 0; v < views.count; ++v) {
+    if constexpr (Products::kWide) {
+      if (wide(v)) {
+        const auto scale = [&](std::int64_t c) {
+          return vicreg_scale(options, saved.squares[v * dim + c]);
+        };
+        const Wide<In> exact(views, v, saved.mean + v * dim, scale, threads);
+        vicreg_view<RegisterProducts<double>, In, double>(views, v, options, upstream, threads,
+                                                          saved, exact.matrix(), gradients[v]);
+        continue;
+      }
     }
-    if (!usable) return false;
+    if (!vicreg_view<Products, In, T>(views, v, options, upstream, threads, saved,
+                                      matrices + v * side * side, gradients[v])) {
+      return false;
+    }
   }
   return true;
 }
