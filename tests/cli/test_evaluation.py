@@ -96,6 +96,19 @@ def test_export_says_one_line(run, command, recwarn):
 
 
 @pytest.mark.clean_memory
+def test_export_of_features_per_step(run, command):
+    out = run / "steps.pt2"
+    _, text, _ = command("export", "--checkpoint", run / "run", "--out", out, "--steps")
+    encoder, scaling, _ = training.load_encoder(run / "run")
+    x = torch.randn(3, 2, 32)
+    steps, pooled = torch.export.load(out).module()(x)
+    own = encoder.features(scaling(x))
+    assert f"-> (N, {steps.shape[1]}, {steps.shape[2]}), (N, 256)\n" in text
+    torch.testing.assert_close(steps, own.steps, rtol=0, atol=1e-5)
+    torch.testing.assert_close(pooled, own.pooled, rtol=0, atol=1e-5)
+
+
+@pytest.mark.clean_memory
 def test_an_encoder_is_tried_on_a_device_and_written_for_the_cpu(run, command, monkeypatch):
     seen, out = [], run / "tried.pt2"
 

@@ -42,6 +42,9 @@ def test_a_padded_batch_gives_what_the_series_gives_alone(name, dtype, tolerance
     with torch.no_grad():
         together = encoder.features(x, lengths)
         assert torch.equal(encoder(x, lengths), together.pooled)
+        steps, pooled = encoder(x, lengths, return_steps=True)
+        assert torch.equal(steps, together.steps)
+        assert torch.equal(pooled, together.pooled)
         assert together.pooled.shape == (len(x), encoder.out_features)
         width = encoder.out_features // 2
         assert together.steps.shape == (len(x), -(-50 // encoder.stride), width)

@@ -290,6 +290,9 @@ def test_adapted_encoders_take_other_series(given, features):
     x = torch.randn(5, *given)
     z = adapted(x)
     assert z.shape == (5, features * encoder.out_features) == (5, adapted.out_features)
+    steps, pooled = adapted(x, return_steps=True)
+    assert torch.equal(pooled, z)
+    assert steps.shape[2] == z.shape[1] // 2
     if given == (3, 40):
         assert adapted is encoder
     if given[0] == 9:  # three sensors, features side by side

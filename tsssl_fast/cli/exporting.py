@@ -23,6 +23,9 @@ def export(
             autocompletion=completion(lambda: DEVICES),
         ),
     ] = "cpu",
+    steps: Annotated[
+        bool, typer.Option("--steps", help="Features per step too, (N, L, F), before (N, D).")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write the encoder with its scaling as a torch.export program or an ONNX model."""
@@ -33,9 +36,10 @@ def export(
     with RowsBar("exporting", None), warnings.catch_warnings():
         # torch says it of weights in one storage, which load alike.
         warnings.filterwarnings("ignore", message="No complete tensor found in the group")
-        about = training.export(checkpoint, out, device=place)
+        about = training.export(checkpoint, out, device=place, steps=steps)
+    every = f"(N, {about['steps']}, {about['features_per_step']}), " if steps else ""
     text = (
         f"{out}: {about['method']} encoder of {about['data']}, (N, {about['channels']}, "
-        f"{about['length']}) -> (N, {about['features']})"
+        f"{about['length']}) -> {every}(N, {about['features']})"
     )
     say(as_json, text, program=out, **about)

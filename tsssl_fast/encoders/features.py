@@ -1,7 +1,7 @@
 """What an encoder says of a series: at every step, of the whole, and on the way there."""
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Literal, NamedTuple, overload
 
 from torch import Tensor, nn
 
@@ -34,10 +34,16 @@ class Features(NamedTuple):
     stages: tuple[Stage, ...]
 
 
+def per_step(stage: Stage) -> Tensor:
+    """(N, L, F), 0 from the end of a series on."""
+    return padding.hide(stage.map, stage.lengths).squeeze(2).mT
+
+
 class TimeEncoder(nn.Module, ABC):
     """An encoder whose pooled features are mean and maximum over time of those per step.
 
         encoder(x, lengths)           (N, C, T) -> (N, D), D = out_features = 2 F
+        encoder(x, lengths, return_steps=True)  -> steps (N, L, F), pooled (N, D)
         encoder.features(x, lengths)  (N, C, T) -> Features: steps (N, L, F), pooled (N, D), stages
         encoder.stride                steps of x to one of the features: L = ceil(T / stride)
 
@@ -70,12 +76,27 @@ class TimeEncoder(nn.Module, ABC):
 
         Raises TypeError, ValueError for lengths of another kind, shape or range.
         """
-        stages, (h, left) = self._maps(x, lengths)
-        steps = padding.hide(h, left).squeeze(2).mT
-        return Features(steps, mean_max(h, left), left, tuple(stages))
+        stages, last = self._maps(x, lengths)
+        return Features(per_step(last), mean_max(*last), last.lengths, tuple(stages))
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        return mean_max(*self._maps(x, lengths)[1])
+    @overload
+    def forward(
+        self, x: Tensor, lengths: Tensor | None = ..., *, return_steps: Literal[False] = ...
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, x: Tensor, lengths: Tensor | None = ..., *, return_steps: Literal[True]
+    ) -> tuple[Tensor, Tensor]: ...
+    def forward(
+        self, x: Tensor, lengths: Tensor | None = None, *, return_steps: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Pooled features (N, D); with return_steps those per step (N, L, F) before them.
+
+        Raises TypeError, ValueError for lengths of another kind, shape or range.
+        """
+        last = self._maps(x, lengths)[1]
+        pooled = mean_max(*last)
+        return (per_step(last), pooled) if return_steps else pooled
 
     def _maps(self, x: Tensor, lengths: Tensor | None) -> tuple[list[Stage], Stage]:
         if lengths is None:

@@ -1,6 +1,6 @@
 """What a channelwise encoder says of a series at several lengths and scales, as one vector."""
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch.nn.functional import adaptive_avg_pool1d, adaptive_max_pool1d
 from tsssl_fast.common import checks, random
 from tsssl_fast.encoders import padding
 from tsssl_fast.encoders.channelwise import Channelwise
-from tsssl_fast.encoders.features import Features
+from tsssl_fast.encoders.features import Features, per_step
 from tsssl_fast.encoders.resample import resample, standardized
 
 LIMIT = 2048  # features, unless all are asked for
@@ -67,8 +67,20 @@ class ReadOut(nn.Module):
         every = channels * (self._per_channel() + 2)
         return every if self.full else min(every, LIMIT)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """lengths: (N,) int64 in 1 to T, of series that end before T; padding changes nothing.
+    @overload
+    def forward(
+        self, x: Tensor, lengths: Tensor | None = ..., *, return_steps: Literal[False] = ...
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, x: Tensor, lengths: Tensor | None = ..., *, return_steps: Literal[True]
+    ) -> tuple[Tensor, Tensor]: ...
+    def forward(
+        self, x: Tensor, lengths: Tensor | None = None, *, return_steps: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """One vector a series, (N, D); with return_steps those of `features` per step before it.
+
+        lengths: (N,) int64 in 1 to T, of series that end before T; padding changes nothing.
 
         Raises TypeError, ValueError for x or lengths of another kind, shape or range.
         """
@@ -80,21 +92,24 @@ class ReadOut(nn.Module):
         if lengths is not None:
             lengths = padding.check(lengths, x)
             x = padding.hide(x, lengths)
-        maps = self._of_maps(x, lengths)
-        moments = _moments(x, lengths)
+        pooled = self._joined(self._of_maps(x, lengths), _moments(x, lengths))
+        if not return_steps:
+            return pooled
+        grid = resample(x, self.lengths[0], lengths)
+        return per_step(self.encoder.maps(grid, None)[1]), pooled
+
+    def features(self, x: Tensor, lengths: Tensor | None = None) -> Features:
+        """steps: those of the encoder on the first grid, (N, L, C width); no stages."""
+        steps, pooled = self(x, lengths, return_steps=True)
+        return Features(steps, pooled, None, ())
+
+    def _joined(self, maps: Tensor, moments: Tensor) -> Tensor:
         every = maps.shape[1] + moments.shape[1]
         if self.full or every <= LIMIT:
             return torch.cat([maps, moments], dim=1)
         if 8 * moments.shape[1] > LIMIT:
             return _projected(torch.cat([maps, moments], dim=1), LIMIT)
         return torch.cat([_projected(maps, LIMIT - moments.shape[1]), moments], dim=1)
-
-    def features(self, x: Tensor, lengths: Tensor | None = None) -> Features:
-        """steps: those of the encoder on the first grid, (N, L, C width); no stages."""
-        pooled = self(x, lengths)
-        grid = resample(x, self.lengths[0], lengths)
-        h = self.encoder.maps(grid, None)[1].map
-        return Features(h.squeeze(2).mT, pooled, None, ())
 
     def _per_channel(self) -> int:
         return 2 * len(self.lengths) * 2 * PARTS * self.encoder.width

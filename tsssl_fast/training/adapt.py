@@ -34,8 +34,16 @@ class Adapted(nn.Module):
         features: Any = encoder.out_features
         self.out_features = self.parts * features
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """lengths: (N,) int64, of series that end before T; each is stretched by itself."""
+    def forward(
+        self, x: Tensor, lengths: Tensor | None = None, *, return_steps: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """lengths: (N,) int64, of series that end before T; each is stretched by itself.
+
+        return_steps: features per step, (N, L, F), before the pooled ones.
+        """
+        if return_steps:
+            found = self.features(x, lengths)
+            return found.steps, found.pooled
         features: Tensor = self.encoder(self._sensors(x, lengths))
         return features if self.parts == 1 else features.reshape(len(x), -1)
 

@@ -23,34 +23,45 @@ from tsssl_fast.training.checkpoint import load_encoder, series_shape
 
 
 class Pipeline(nn.Module):
-    """Raw series (N, C, T) -> features (N, F): the scaling of the train split, then the encoder."""
+    """Raw series (N, C, T) -> features (N, D): the scaling of the train split, then the encoder.
+
+    steps: features per step, (N, L, F), before those.
+    """
 
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, encoder: nn.Module, scaling: Scaling) -> None:
+    def __init__(self, encoder: nn.Module, scaling: Scaling, steps: bool = False) -> None:
         super().__init__()
+        self.options = {"return_steps": True} if steps else {}
         self.encoder = encoder
         self.register_buffer("shift", scaling.shift[:, None].clone())
         self.register_buffer("scale", scaling.scale[:, None].clone())
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         # As `Scaling`: in float64, whatever the unit, and the encoder's float32 behind it.
-        features: Tensor = self.encoder(((x.double() - self.shift) / self.scale).float())
+        scaled = ((x.double() - self.shift) / self.scale).float()
+        features: Tensor | tuple[Tensor, Tensor] = self.encoder(scaled, **self.options)
         return features
 
 
 def export(
-    checkpoint: str | Path, out: str | Path, *, device: str | torch.device = "cpu"
+    checkpoint: str | Path,
+    out: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    steps: bool = False,
 ) -> dict[str, object]:
     """Writes the encoder of a checkpoint with its scaling to `out`, in one step.
 
     The batch size is free, channels and length are those of the training data. A `.pt2` file is a
     program of `torch.export` and holds `tsssl_fast.json` beside it; a `.onnx` file is an ONNX model
     from `series` to `features` with the same as metadata `tsssl_fast`. This returns it: method,
-    data, channels, length, features.
+    data, channels, length, features; steps, features_per_step where asked for.
 
     device: where the encoder is tried first. The program is traced on the CPU, and loads there.
+    steps: the program gives features per step (N, L, F) and then those of the series (N, D), in
+    ONNX as `steps` and `features`.
 
     Raises as `training.checkpoint.read`; ValueError for another kind of file; ImportError where
     what writes `.onnx` is not installed.
@@ -65,8 +76,8 @@ def export(
     example = torch.zeros(2, channels, length)
     with torch.no_grad():
         tried = copy.deepcopy(encoder).eval().to(device)
-        width = tried(scaling(example).to(device)).shape[1]
-        pipeline = Pipeline(encoder, scaling).eval()
+        pipeline = Pipeline(encoder, scaling, steps).eval()
+        found = tried(scaling(example).to(device), **pipeline.options)
         batch = torch.export.Dim("batch", min=1)
         program = torch.export.export(pipeline, (example,), dynamic_shapes=({0: batch},))
     about: dict[str, object] = {
@@ -75,13 +86,16 @@ def export(
         "data": content["data"]["name"],
         "channels": channels,
         "length": length,
-        "features": width,
+        "features": (found[-1] if steps else found).shape[1],
     }
+    if steps:
+        about |= {"steps": found[0].shape[1], "features_per_step": found[0].shape[2]}
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{os.getpid()}.{out.name}")
     try:
         if out.suffix == ".onnx":
-            _save_onnx(program, temporary, json.dumps(about))
+            names = ["steps", "features"] if steps else ["features"]
+            _save_onnx(program, temporary, names, json.dumps(about))
         else:
             extra = {"tsssl_fast.json": json.dumps(about)}
             torch.export.save(program, temporary, extra_files=extra)
@@ -101,7 +115,9 @@ def _check_onnx() -> None:
         )
 
 
-def _save_onnx(program: torch.export.ExportedProgram, path: Path, about: str) -> None:
+def _save_onnx(
+    program: torch.export.ExportedProgram, path: Path, names: list[str], about: str
+) -> None:
     # Its exporter speaks of every library of operators that is not installed, and torch of its own.
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
@@ -113,7 +129,7 @@ def _save_onnx(program: torch.export.ExportedProgram, path: Path, about: str) ->
                 dynamo=True,
                 verbose=False,
                 input_names=["series"],
-                output_names=["features"],
+                output_names=names,
             )
     finally:
         logging.disable(before)
