@@ -81,12 +81,8 @@ inline void standardize(const T* x, T* y, std::int64_t length, double least) {
 
 template <class T>
 inline void minmax(const T* x, T* y, std::int64_t length, double low, double high) {
-  double least = __builtin_inf(), greatest = -__builtin_inf();
-  for (std::int64_t t = 0; t < length; ++t) {
-    const double v = x[t];
-    least = v < least ? v : least;
-    greatest = v > greatest ? v : greatest;
-  }
+  double least, greatest;
+  row_extremes(x, length, least, greatest);
   const double width = greatest > least ? greatest - least : 1.0;
   for (std::int64_t t = 0; t < length; ++t) {
     const double place = (static_cast<double>(x[t]) - least) / width;

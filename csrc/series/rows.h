@@ -71,6 +71,27 @@ TSSSL_INLINE double row_sum(const T* x, std::int64_t length, double pad, const F
   return sum<double>(part[0]);
 }
 
+// The least and the greatest step of a row; NaN is neither. Spelt out: the compiler keeps the order
+// of comparisons, for NaN, and scaling took as long as four of standardize.
+template <class T>
+inline void row_extremes(const T* x, std::int64_t length, double& least, double& greatest) {
+  Vec<double> low = Vec<double>{} + __builtin_inf(), high = -low;
+  for (std::int64_t t = 0; t < length; t += kSumLanes) {
+    const std::int64_t left = length - t;
+    const Vec<double> v = left >= kSumLanes
+                              ? load_wide(x + t)
+                              : load_wide_part(x + t, left, static_cast<double>(x[t]));
+    low = v < low ? v : low;
+    high = v > high ? v : high;
+  }
+  least = low[0];
+  greatest = high[0];
+  for (int l = 1; l < kSumLanes; ++l) {
+    least = low[l] < least ? low[l] : least;
+    greatest = high[l] > greatest ? high[l] : greatest;
+  }
+}
+
 template <class T>
 inline double row_mean(const T* x, std::int64_t length) {
   return row_sum(x, length, 0.0, [](Vec<double> v) { return v; }) / static_cast<double>(length);
