@@ -239,6 +239,8 @@ def test_synthetic_features() -> None:
     assert mixed.norm(dim=1).max() <= 1 + 1e-12
     with pytest.raises(ValueError, match="hardest"):
         functional.mix_hard_negatives(q, negatives, hardest=21)
+    with pytest.raises(ValueError, match=r"negatives: 3 columns; accepted: \d+ as q"):
+        functional.mix_hard_negatives(q, negatives[:, :3], hardest=2)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

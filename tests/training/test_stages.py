@@ -84,6 +84,8 @@ def test_no_label_comes_twice_in_a_batch() -> None:
         distinct_batches(labels, 0)
     with pytest.raises(ValueError, match=r"labels: torch.float32 \(200,\)"):
         distinct_batches(labels.float(), 4)
+    with pytest.raises(TypeError, match=r"labels: list; accepted: torch\.Tensor"):
+        distinct_batches(labels.tolist(), 4)
 
 
 def test_the_context_of_windows_tells_what_a_window_does_not() -> None:

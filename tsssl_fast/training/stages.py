@@ -92,6 +92,8 @@ def distinct_batches(
 
     Raises TypeError, ValueError naming the argument.
     """
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"labels: {type(labels).__name__}; accepted: torch.Tensor")
     if labels.dim() != 1 or labels.is_floating_point():
         raise ValueError(f"labels: {labels.dtype} {tuple(labels.shape)}; accepted: integers (N,)")
     checks.at_least("batch_size", batch_size, 1)

@@ -18,11 +18,12 @@ from tsssl_fast.functional.contrastive.problem import (
 from tsssl_fast.ops.contrastive.rules import GROUP_RULES
 
 
-def check_operands(q: Tensor, k: Tensor | None, least: int = 1) -> None:
+def check_operands(q: Tensor, k: Tensor | None, least: int = 1, *, name: str = "k") -> None:
+    """Embeddings of one space; name: the caller's argument for k."""
     checks.matrix("q", q, least)
     if k is not None:
-        checks.matrix("k", k, least)
-        _same_space("k", k, q)
+        checks.matrix(name, k, least)
+        _same_space(name, k, q)
 
 
 def in_one_dtype(q: Tensor, *others: Tensor | None) -> tuple[Any, ...]:

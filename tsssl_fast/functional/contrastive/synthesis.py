@@ -31,7 +31,7 @@ def mix_hard_negatives(
     Raises:
         ValueError: a count < 1 for hardest, < 0 for the others, or hardest > K.
     """
-    arguments.check_operands(q, negatives)
+    arguments.check_operands(q, negatives, name="negatives")
     q, negatives = arguments.in_one_dtype(q, negatives)
     for name, value, least in (
         ("hardest", hardest, 1),
