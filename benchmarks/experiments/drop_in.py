@@ -9,9 +9,6 @@ bit. Times are medians over the steps of interleaved epochs: the processor's tim
 with --threads 2 and more, which needs a machine of its own, the clock's.
 """
 
-import folder_above as folder_above
-
-# isort: split
 import argparse
 import statistics
 import time

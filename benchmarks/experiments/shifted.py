@@ -9,9 +9,6 @@ and of the encoder after a few steps of masked reconstruction on each test batch
 the steps and their rate are fixed before the test series are seen.
 """
 
-import folder_above as folder_above
-
-# isort: split
 import argparse
 import statistics
 from collections.abc import Callable

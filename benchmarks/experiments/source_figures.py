@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import folder_above as folder_above
 import torch
 from accuracy_recipes import COMMON
 from scipy.stats import spearmanr

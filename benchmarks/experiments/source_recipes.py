@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import folder_above as folder_above
 import torch
 from accuracy_recipes import COMMON
 from torch import Tensor, nn

@@ -11,9 +11,6 @@ shown. Accuracies are of a linear probe of the encoder's last layer on the offic
 Nothing is chosen by test rows: `validation` is accuracy over folds of the train rows.
 """
 
-import folder_above as folder_above
-
-# isort: split
 import argparse
 import time
 from pathlib import Path

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import folder_above as folder_above
 from accuracy_table import spread
 from source_recipes import METHOD_ITEMS, Item
 

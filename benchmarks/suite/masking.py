@@ -2,9 +2,10 @@
 
 `mask_fill`: a mask and the filled series; numpy is what such code does per sample: a clone of the
 series and of the target, `np.random.choice(T, k, replace=False)` and zeros at these steps; where
-every channel has a mask of its own the same loop runs over samples and channels. `masked_step`:
-mask, fill and masked mse, forward and backward, the prediction given. All draw by generators of
-their own: of masks the share that is hidden is compared, which is exact.
+every channel has a mask of its own the same loop runs over samples and channels, and where whole
+channels are hidden it draws those. `masked_step`: mask, fill and masked mse, forward and backward,
+the prediction given. All draw by generators of their own: of masks the share that is hidden is
+compared, which is exact.
 """
 
 from collections.abc import Callable
@@ -34,6 +35,17 @@ def loop(data: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return mask, masked, target
 
 
+def loop_channels(data: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    n, c, _ = data.shape
+    mask = torch.zeros(n, c, dtype=torch.bool)
+    masked, target = data.clone(), data.clone()
+    for i in range(n):
+        index = np.random.choice(c, int(RATIO * c + 0.5), replace=False)  # noqa: NPY002
+        mask[i, index] = True
+        masked[i, index] = 0
+    return mask, masked, target
+
+
 def eager_mask(shape: torch.Size, per_channel: bool = False) -> Tensor:
     n, c, t = shape
     rows = (n, c) if per_channel else (n, 1)
@@ -52,15 +64,18 @@ def mask_fill(mode: str, per_channel: bool, quick: bool = False) -> Case:
         return mask, x.masked_fill(mask, 0.0)
 
     def document(x: Tensor) -> tuple[Tensor, ...]:
+        if mode == "channel":
+            return loop_channels(x)
         return loop(x.reshape(-1, 1, SHAPE[2]) if per_channel else x)
 
+    share = int(RATIO * SHAPE[1] + 0.5) / SHAPE[1] if mode == "channel" else RATIO
     others = {"numpy": document} | ({"eager": eager} if mode == "point" else {})
     return Case(
         family="masking",
         operator=f"mask_fill {mode}" + (" per channel" if per_channel else ""),
         shape=SHAPE,
         inputs=series(SHAPE),
-        truth=lambda inputs: (torch.full((SHAPE[0],), RATIO, dtype=torch.float64),),
+        truth=lambda inputs: (torch.full((SHAPE[0],), share, dtype=torch.float64),),
         providers={
             **backends(lambda inputs: lambda: ours(*inputs)),
             **{name: lambda inputs, f=f: lambda: f(*inputs) for name, f in others.items()},

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from toy import dataset
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "experiments"))
 
 import source_systems

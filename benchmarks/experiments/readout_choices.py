@@ -1,6 +1,6 @@
 """Which read-out of the encoder that ships: accuracy over folds of the train splits alone.
 
-    python benchmarks/readout_choices.py --data DIR
+    python benchmarks/experiments/readout_choices.py --data DIR
 
 Read-outs differ in scale (`given`: on the channel's scale, `own`: each series standardised, `both`)
 and in the grids' lengths; all are projected to 2,048 features as `encoders.ReadOut` does. Ridge

@@ -1,10 +1,11 @@
 """Accuracy of every method on real series: frozen features, all protocols, several seeds.
 
-    python benchmarks/accuracy.py --data DIR --sets uwave har --seeds 5  # goes on where it stopped
-    python benchmarks/accuracy.py --data DIR --quick            # UWave, 2 methods, 1 seed: minutes
-    python benchmarks/accuracy.py --data DIR --held-out         # the same on held-out train rows
-    python benchmarks/accuracy.py --show validation             # figures inside the train split
-    python benchmarks/accuracy.py --write docs/results.md       # the test tables
+    A=benchmarks/experiments/accuracy.py
+    python $A --data DIR --sets uwave har --seeds 5  # goes on where it stopped
+    python $A --data DIR --quick                     # UWave, 2 methods, 1 seed: minutes
+    python $A --data DIR --held-out                  # the same on held-out train rows
+    python $A --show validation                      # figures inside the train split
+    python $A --write docs/results.md                # the test tables
 
 DIR holds UWaveGestureLibrary.npz and UCI_HAR.npz. A result is one record in `--store`; the trained
 encoders' features stay in `--cache`. Nothing is chosen by test rows: hyper-parameters of a read-out
@@ -33,7 +34,7 @@ from tsssl_fast.methods import Supervised
 from tsssl_fast.training import Config, adapt, fit
 from tsssl_fast.training.views import PRESETS
 
-HERE = Path(__file__).parent
+DATA = Path(__file__).parents[1] / "data"
 METHODS = (
     *("1nn", "random", "vicreg", "simclr", "barlow_twins", "simclr+vicreg+barlow_twins"),
     *("supervised", "moco", "simsiam", "masked_autoencoder", "contrastive_masked"),
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--store", type=Path, default=HERE / "data" / "accuracy.json")
+    parser.add_argument("--store", type=Path, default=DATA / "accuracy.json")
     parser.add_argument("--cache", type=Path, default=Path("runs/accuracy"))
     parser.add_argument(
         "--held-out",

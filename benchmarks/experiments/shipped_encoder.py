@@ -1,8 +1,9 @@
 """Accuracy of the encoder that ships, nothing trained, beside the same encoder untrained.
 
-    python benchmarks/shipped_encoder.py --data DIR                  # every set that DIR holds
-    python benchmarks/shipped_encoder.py --data DIR --sets Epilepsy  # some; others stay as stored
-    python benchmarks/shipped_encoder.py --write docs/results.md     # the tables of what is stored
+    S=benchmarks/experiments/shipped_encoder.py
+    python $S --data DIR                  # every set that DIR holds
+    python $S --data DIR --sets Epilepsy  # some; others stay as stored
+    python $S --write docs/results.md     # the tables of what is stored
 
 Features of frozen encoders, official splits; channels scaled by the train split; ridge regression
 to one-against-rest targets on standardised features, alpha by leave-one-out inside the train rows
@@ -25,8 +26,8 @@ from tsssl_fast import encoders, evaluate
 from tsssl_fast.data import Dataset, load
 from tsssl_fast.training import scaling_of
 
-HERE = Path(__file__).parent
-STORE = HERE / "data" / "shipped_encoder.json"
+DATA = Path(__file__).parents[1] / "data"
+STORE = DATA / "shipped_encoder.json"
 NAME = "generated-1"
 ALPHAS = np.logspace(-3, 4, 15)
 DRAWS, LABELS = 20, 5
