@@ -52,7 +52,10 @@ struct PairProblem {
   Precision precision = Precision::ieee;
   const Bfloat16* narrow_k = nullptr;  // the keys in place of k.first, where ManyKeys holds
 
-  bool one_set() const { return k.first == nullptr && narrow_k == nullptr; }
+  // Inlined, or each instruction set has a copy under one name.
+  __attribute__((always_inline)) bool one_set() const {
+    return k.first == nullptr && narrow_k == nullptr;
+  }
 };
 
 // Few queries against many keys, which are taken block by block, and as bfloat16 where they are.
@@ -63,7 +66,7 @@ struct ManyKeys {
   double beta;
 
   template <class T>
-  bool hold() const {
+  __attribute__((always_inline)) bool hold() const {
     return normalize && one_sided && 2 * (beta < 0 ? -beta : beta) < kFixedShiftLimit<T> &&
            rows > 0 && rows <= 1024 && keys >= 8192 && keys >= 8 * rows;
   }
