@@ -10,7 +10,7 @@ import pytest
 from messages import bad
 from toy import write_npz
 
-from tsssl_fast import encoders
+from tsssl_fast import encoders, training
 from tsssl_fast.data import SCALINGS
 from tsssl_fast.evaluate.features import POOLINGS
 from tsssl_fast.methods import METHODS
@@ -198,3 +198,19 @@ def test_a_shell_offers_the_choices(words, wanted):
         text=True,
     )
     assert done.stdout.split() == [*wanted], done.stderr
+
+
+def test_too_little_memory_is_one_line(tmp_path, command, monkeypatch):
+    def fail(said):
+        def export(*_, **__):
+            raise RuntimeError(said)
+
+        return export
+
+    words = ("export", "--checkpoint", tmp_path, "--out", tmp_path / "e.pt2")
+    said = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 80 bytes."
+    monkeypatch.setattr(training, "export", fail(said))
+    assert command(*words) == (1, "", f"tsssl-fast: error: memory: {said}\n")
+    monkeypatch.setattr(training, "export", fail("another"))
+    with pytest.raises(RuntimeError, match="another"):
+        command(*words)

@@ -74,6 +74,8 @@ CHANGES = {
     "data.classes": ([1], "data.classes: int; accepted: str"),
     "data.channel_names": ([1], "data.channel_names: int; accepted: str"),
     "data.rate": (-1.0, "data.rate: -1.0; accepted: a finite number > 0"),
+    "data.digest": (7, "data.digest: int; accepted: str"),
+    "data.train_series": (0, "data.train_series: 0; accepted: 1 to"),
     "data.test_share": ("x", "data.test_share: str; accepted: float"),
     "data.split_seed": (-1, "data.split_seed: -1; accepted: an integer, 0"),
     "reading.window": (3, "reading: window: int; accepted: str"),
@@ -97,6 +99,21 @@ def test_every_field_of_a_checkpoint_is_checked(tmp_path, config):
         torch.save(whole | {part: whole[part] | {name: value} if name else value}, file)
         with pytest.raises(ValueError, match=rf"checkpoint: .*checkpoint\.pt: {message}"):
             checkpoint.read(tmp_path)
+
+
+def test_a_resumed_run_refuses_what_is_not_its_own(tmp_path, config):
+    pretrain(dataset(), replace(config, epochs=1), tmp_path)
+    file = checkpoint.locate(tmp_path)
+    whole = torch.load(file, weights_only=True)
+    without = {name: value for name, value in whole["data"].items() if name != "digest"}
+    for part, value, message in (
+        ("data", without, "resume: .* is a run on .* with other train series"),
+        ("optimizer", {}, "state: its optimizer is not of this run"),
+        ("optimizer", {"state": {}, "param_groups": []}, "state: its optimizer is not of this run"),
+    ):
+        torch.save(whole | {part: value}, file)
+        with pytest.raises(ValueError, match=message):
+            pretrain(dataset(), config, tmp_path, resume=True)
 
 
 def test_weights_of_another_size_are_refused_before_memory_is_taken(tmp_path, config, monkeypatch):

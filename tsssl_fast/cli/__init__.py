@@ -55,6 +55,10 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(said if "pip install" in said else f"{said}; {EXTRA}", 1)
     except (ValueError, TypeError, OSError, FloatingPointError, BackendUnavailableError) as error:
         return _fail(_with_flag(str(error), command) or type(error).__name__, 1)
+    except (MemoryError, RuntimeError) as error:  # torch has no class of its own for the CPU's
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+            raise
+        return _fail(f"memory: {' '.join(str(error).split()) or 'there is not enough'}", 1)
 
 
 @contextmanager

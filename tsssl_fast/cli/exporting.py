@@ -24,7 +24,12 @@ def export(
         ),
     ] = "cpu",
     steps: Annotated[
-        bool, typer.Option("--steps", help="Features per step too, (N, L, F), before (N, D).")
+        bool,
+        typer.Option(
+            "--steps",
+            help="Features per step too, (N, L, F), before (N, D).",
+            show_default="off",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:

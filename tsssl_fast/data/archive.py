@@ -179,7 +179,9 @@ def _parts(path: Path, comments: str) -> tuple[list[Line], dict[str, str]]:
                 header["relational"] = value
         header[tag] = value
     if not lines:
-        raise ValueError(f"data: {path}: not a complete file (no series behind @data)")
+        raise ValueError(
+            f"data: {path}: not a complete file; accepted: series behind a line of @data"
+        )
     return lines, header
 
 

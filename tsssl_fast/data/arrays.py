@@ -49,7 +49,9 @@ def load_array(path: Path) -> np.ndarray:
                 return np.empty(0, object)
         mapped: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)
     except Exception as error:  # a damaged header is parsed as Python
-        raise ValueError(f"data: {path}: not a complete .npy file ({error})") from error
+        raise ValueError(
+            f"data: {path}: not a complete .npy file ({error}); accepted: what np.save writes"
+        ) from error
     return mapped
 
 
@@ -70,7 +72,9 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
                         with archive.open(name) as member:
                             found[name.removesuffix(".npy")] = _header(member)[0]
         except Exception as error:  # zlib has its own errors
-            raise ValueError(f"data: {path}: not a complete .npz file") from error
+            raise ValueError(
+                f"data: {path}: not a complete .npz file; accepted: what np.savez writes"
+            ) from error
     return found
 
 
@@ -232,7 +236,9 @@ def _members(path: Path) -> dict[str, np.ndarray]:
                     )
     except Exception as error:  # a damaged header is parsed as Python; zlib has its own errors
         reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise ValueError(f"data: {path}: not a complete .npz file ({reason})") from error
+        raise ValueError(
+            f"data: {path}: not a complete .npz file ({reason}); accepted: what np.savez writes"
+        ) from error
     return arrays
 
 

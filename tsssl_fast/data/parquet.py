@@ -93,5 +93,6 @@ def _complete(path: Path) -> Iterator[None]:
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
         raise ValueError(
-            f"data: {path}: not a complete Parquet file ({type(error).__name__}: {reason})"
+            f"data: {path}: not a complete Parquet file ({type(error).__name__}: {reason}); "
+            "accepted: one that pyarrow reads"
         ) from error

@@ -26,7 +26,7 @@ class GeneratedParameters:
         scale_group: that many neighbouring channels share a scale.
         missing: what to do with NaN: "raise", "linear", "forward_backward" or "zero".
         n_jobs: threads; -1: as many as there are processors; None: as torch is set.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
     """  # noqa: D212  it stands inside that of GeneratedEncoder
 
     weights: str = "generated-1"

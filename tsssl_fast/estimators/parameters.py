@@ -26,7 +26,7 @@ class TrainingParameters:
         missing: what to do with NaN: "raise", "linear", "forward_backward" or "zero".
         random_state: an integer, a `numpy.random.RandomState`, or None for NumPy's global one.
         n_jobs: threads; -1: as many as there are processors; None: as torch is set.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         verbose: 1 prints the loss of every epoch.
         warm_start: `fit` goes on from the weights of the last `fit`, with its scaling.
     """

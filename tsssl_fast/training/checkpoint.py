@@ -17,7 +17,6 @@
 """
 
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,7 @@ def read(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"checkpoint: {file}: no such file")
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a damaged pickle raises what its first bad byte leads to
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"checkpoint: {file}: not a complete checkpoint ({reason})") from error
     if not isinstance(content, dict) or "format" not in content:
@@ -136,6 +135,10 @@ def _check_data(place: str, data: dict[str, Any]) -> None:
         _of(f"{place}.channel_names", name, str)
     if data.get("rate") is not None:
         checks.positive(f"{place}.rate", data["rate"])
+    if "digest" in data:
+        _of(f"{place}.digest", data["digest"], str)
+    if "train_series" in data:
+        _within(f"{place}.train_series", data["train_series"], 1, MOST)
     try:
         Reading.of({name: data[name] for name in DRAWN if name in data})
     except (TypeError, ValueError) as error:

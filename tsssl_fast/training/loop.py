@@ -313,4 +313,7 @@ def _restore(method: Method, optimizer: Any, state: State) -> None:
         raise ValueError(
             f"state: not of this {type(method).__name__} ({' '.join(str(error).split())[:160]})"
         ) from error
-    optimizer.load_state_dict(state.optimizer)
+    try:
+        optimizer.load_state_dict(state.optimizer)
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"state: its optimizer is not of this run ({error})") from error

@@ -230,7 +230,7 @@ def _continue(
     ]
     if different:
         raise ValueError(f"resume: {out} is a run with other settings: {', '.join(different)}")
-    if content["data"]["digest"] != description["digest"]:
+    if content["data"].get("digest") != description["digest"]:
         raise ValueError(
             f"resume: {out} is a run on {content['data']['name']} with other train series"
         )
