@@ -5,8 +5,7 @@
 
 Each form is made with a seed in a temporary folder and read by a child process through the command
 line. Counted is what a command's peak has above the start of the command (imports), less what the
-same command takes for 600 series (batches, activations, libraries), and less the features that
-`embed` was asked for, 256 numbers a series, a tenth of these arrays. The array is what the file
+same command takes for 600 series (batches, activations, libraries). The array is what the file
 means: 8 bytes for a number of text or Parquet, 4 for the float32 arrays. Of a mapped file, the
 pages that happen to be in memory count, too; "private" leaves those out, which the system takes
 back when it needs them. The bars: 2.5 of the array for tables, 1.1 for arrays; the exit status is 1
@@ -112,9 +111,7 @@ def child(small: str, data: str, out: str, *options: str) -> None:
                 if cli.run(command):
                     raise SystemExit(f"{command} failed")
             whole = _status("VmHWM") - before["VmRSS"]
-            own, file = watch.most - before["RssAnon"], Path(place, "e.npz")
-            asked = file.stat().st_size / 1e6 if command[0] == "embed" else 0.0
-            print("MEASURED", command[0], whole - asked, own - asked, flush=True)
+            print("MEASURED", command[0], whole, watch.most - before["RssAnon"], flush=True)
 
 
 class Watch:

@@ -40,7 +40,7 @@ def loop_channels(data: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     mask = torch.zeros(n, c, dtype=torch.bool)
     masked, target = data.clone(), data.clone()
     for i in range(n):
-        index = np.random.choice(c, int(RATIO * c + 0.5), replace=False)  # noqa: NPY002
+        index = np.random.choice(c, int(RATIO * c + 0.5), replace=False)  # noqa: NPY002, as in loop
         mask[i, index] = True
         masked[i, index] = 0
     return mask, masked, target

@@ -72,7 +72,8 @@ TSSSL_INLINE double row_sum(const T* x, std::int64_t length, double pad, const F
 }
 
 // The least and the greatest step of a row; NaN is neither. Spelt out: the compiler keeps the order
-// of comparisons, for NaN, and scaling took as long as four of standardize.
+// of comparisons, for NaN, and minmax of 256 x 9 x 512 took 1.76 ms instead of 0.18 on an AMD EPYC
+// with AVX-512.
 template <class T>
 inline void row_extremes(const T* x, std::int64_t length, double& least, double& greatest) {
   Vec<double> low = Vec<double>{} + __builtin_inf(), high = -low;

@@ -120,6 +120,7 @@ def test_a_result_or_one_error_that_names_the_file(tmp_path: Path, name: str, ca
 
     check()
     assert seen["errors"]
+    assert sum(seen.values()) >= RUNS
 
 
 def said(content: bytes, path: Path, status: int, text: str, told: str) -> None:
